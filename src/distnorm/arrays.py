@@ -1,0 +1,341 @@
+"""The only file that knows which array library it is handed.
+
+Everything else in distnorm works on what these functions return. Array libraries are
+recognised through array-api-compat, which looks at what the caller has already
+imported: nothing here imports a framework that is not in use.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError
+
+__all__ = [
+    "UNIT_TOLERANCE",
+    "Array",
+    "as_working",
+    "blocks",
+    "check_embeddings",
+    "check_form",
+    "check_same_kind",
+    "copied",
+    "from_numpy",
+    "is_unit_length",
+    "k_largest",
+    "like_array",
+    "namespace",
+    "normalize",
+    "rows_per_block",
+    "to_numpy",
+]
+
+Array = Any
+Float64 = npt.NDArray[np.float64]
+
+UNIT_TOLERANCE = 5e-3
+"""Largest deviation of a row's length from 1 that still counts as unit length.
+
+Rows stored as float16 are off by up to 1e-3; raw CLIP output has lengths of 5 to 12.
+"""
+
+BLOCK_BYTES = 1 << 25
+_EXACT_ROWS = 1 << 12
+
+
+def namespace(x: Array) -> Any:
+    """Array-API namespace of ``x`` (NumPy, torch, or any other supported library)."""
+    return compat.array_namespace(x)
+
+
+def rows_per_block(row_items: int, *, itemsize: int = 4, budget: int = BLOCK_BYTES) -> int:
+    """Rows of ``row_items`` numbers that fit into ``budget`` bytes, at least one."""
+    return max(1, budget // max(1, row_items * itemsize))
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """Slices that cover ``range(n)`` in order, each of at most ``size``."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def as_working(x: Array) -> Array:
+    """``x`` in the dtype it is computed in: float32 for half precision, else unchanged."""
+    if isinstance(x, np.ndarray):
+        return x.astype(np.float32) if x.dtype == np.float16 else np.asarray(x)
+    xp = namespace(x)
+    return x if x.dtype in (xp.float32, xp.float64) else xp.astype(x, xp.float32)
+
+
+def to_numpy(x: Array, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
+    """``x`` as a NumPy array on the host; bfloat16 becomes float32."""
+    if not isinstance(x, np.ndarray):
+        if compat.is_torch_array(x):
+            x = x.detach().cpu()
+            x = x.float().numpy() if "bfloat16" in str(x.dtype) else x.numpy()
+        else:
+            x = np.from_dlpack(compat.to_device(x, "cpu")) if hasattr(x, "__dlpack__") else x
+    return np.asarray(x, dtype=dtype)
+
+
+def from_numpy(values: npt.NDArray[Any], like: Array) -> Array:
+    """``values`` in the library, dtype and on the device of ``like`` (half becomes float32)."""
+    like = like[:0]
+    working = as_working(like)
+    if isinstance(working, np.ndarray):
+        return values.astype(working.dtype, copy=False)
+    xp = namespace(working)
+    contiguous = np.ascontiguousarray(values)
+    return xp.asarray(contiguous, dtype=working.dtype, device=compat.device(working))
+
+
+def like_array(x: Array, like: Array) -> Array:
+    """``x`` in the library and dtype and on the device of ``like``; no copy if it is so already."""
+    if isinstance(x, np.ndarray) and isinstance(like, np.ndarray):
+        return x.astype(like.dtype, copy=False)
+    if _kind(x) == _kind(like) and x.dtype == like.dtype:
+        return x
+    return from_numpy(to_numpy(x), like)
+
+
+def copied(x: Array) -> Array:
+    """A copy that later changes of ``x`` do not reach; a memory-mapped file stays on disk."""
+    if isinstance(x, np.memmap):
+        return x
+    return x.clone() if compat.is_torch_array(x) else namespace(x).asarray(x, copy=True)
+
+
+def normalize(x: Array) -> Array:
+    """Divide each row by its length.
+
+    Parameters
+    ----------
+    x : array, shape (n, d), floating
+        Embeddings; no row may be all zeros.
+
+    Returns
+    -------
+    array, shape (n, d)
+        Rows of unit length, same library, dtype and device as ``x``.
+
+    Raises
+    ------
+    DistnormError
+        If ``x`` is not a finite 2-D floating array without zero rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> normalize(np.array([[3.0, 4.0]]))
+    array([[0.6, 0.8]])
+    """
+    x = check_embeddings(x, "embeddings")
+    xp = namespace(x)
+    working = as_working(x)
+    lengths = xp.sqrt(xp.sum(working * working, axis=1, keepdims=True))
+    return xp.astype(working / lengths, x.dtype)
+
+
+def check_embeddings(x: Array, name: str, *, dimension: int | None = None) -> Array:
+    """Return ``x`` if it is a matrix of usable embeddings, else raise.
+
+    Parameters
+    ----------
+    x : array, shape (n, d)
+        Anything of at least one row, in float16, bfloat16, float32 or float64. Nested
+        lists are taken as NumPy arrays.
+    name : str
+        What to call the array in messages, for example ``"images"``.
+    dimension : int, optional
+        The d that is required.
+
+    Raises
+    ------
+    DistnormError
+        For other shapes and dtypes, another dimension, NaN, infinity or all-zero rows.
+    """
+    x = check_form(x, name, dimension)
+    for rows in blocks(x.shape[0], rows_per_block(x.shape[1])):
+        _check_rows(x[rows], name, rows.start)
+    return x
+
+
+def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
+    """The part of `check_embeddings` that needs no look at the values: type, dtype, shape.
+
+    Raises
+    ------
+    DistnormError
+        As `check_embeddings`.
+    """
+    if isinstance(x, (list, tuple)):
+        try:
+            x = np.asarray(x)
+        except ValueError as error:
+            raise DistnormError(
+                f"{name} as a ragged list", "a matrix", "give every row the same length"
+            ) from error
+    if not compat.is_array_api_obj(x):
+        raise DistnormError(
+            f"{name} of type {type(x).__name__}",
+            "an array of shape (rows, dimensions)",
+            "pass a NumPy, torch or array-API array",
+        )
+    dtype = str(x.dtype)
+    if not any(dtype.endswith(known) for known in ("float16", "float32", "float64")):
+        raise DistnormError(
+            f"{name} of dtype {dtype}",
+            "float16, bfloat16, float32 or float64",
+            "convert with astype('float32') if these are embeddings",
+        )
+    shape = tuple(x.shape)
+    if len(shape) != 2:
+        raise DistnormError(
+            f"{name} of shape {shape}",
+            "2-D (rows, dimensions)",
+            "use x[None, :] for one embedding"
+            if len(shape) == 1
+            else "reshape to one row an embedding",
+        )
+    if 0 in shape:
+        raise DistnormError(
+            f"{name} of shape {shape}", "at least one row and one dimension", "pass embeddings"
+        )
+    if dimension is not None and shape[1] != dimension:
+        raise DistnormError(
+            f"{name} of shape {shape}",
+            f"{dimension} dimensions",
+            "use embeddings of one and the same model on both sides and in fit",
+        )
+    return x
+
+
+def _check_rows(block: Array, name: str, start: int) -> None:
+    """Look at one block: two products find NaN, infinity and zero rows without a copy."""
+    xp = namespace(block)
+    working = as_working(block)
+    if isinstance(working, np.ndarray):
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.einsum("ij,ij->i", working, working)
+    else:
+        squares = xp.sum(working * working, axis=1)
+    suspicious = to_numpy(~(xp.isfinite(squares) & (squares > 0)))
+    for row in np.flatnonzero(suspicious):
+        values = to_numpy(working[int(row)], np.float64)
+        if np.isnan(values).any() or np.isinf(values).any():
+            kind = "NaN" if np.isnan(values).any() else "infinity"
+            raise DistnormError(
+                f"{kind} in {name}, first in row {start + int(row)}",
+                "finite numbers",
+                "drop or re-embed that row (distnorm never guesses a value)",
+            )
+        if not values.any():
+            raise DistnormError(
+                f"an all-zero row in {name}, first row {start + int(row)}",
+                "a direction in every row",
+                "drop or re-embed that row",
+            )
+
+
+def check_same_kind(first: Array, second: Array, names: tuple[str, str]) -> None:
+    """Raise unless both arrays come from one array library and lie on one device."""
+    a, b = (_kind(x) for x in (first, second))
+    if a != b:
+        raise DistnormError(
+            f"{names[0]} in {a} and {names[1]} in {b}",
+            "one array library and one device",
+            "convert one of them first",
+        )
+
+
+def _kind(x: Array) -> str:
+    library = type(x).__module__.partition(".")[0]
+    return "numpy" if isinstance(x, np.ndarray) else f"{library} on {compat.device(x)}"
+
+
+def is_unit_length(x: Array) -> bool:
+    """Whether rows have length 1 within `UNIT_TOLERANCE`.
+
+    Up to 4,096 rows all are looked at, beyond that as many evenly spaced ones.
+    """
+    step = -(-x.shape[0] // _EXACT_ROWS)
+    sample = as_working(x[::step])
+    xp = namespace(sample)
+    lengths = xp.sqrt(xp.sum(sample * sample, axis=1))
+    return bool(xp.max(xp.abs(lengths - 1)) <= UNIT_TOLERANCE)
+
+
+def torch_if_loaded() -> Any | None:
+    """The torch module if the caller has imported it already, else None."""
+    return sys.modules.get("torch")
+
+
+_GROUP = 16
+
+
+def k_largest(scores: Array, k: int, best: Array | None = None) -> Array:
+    """The k largest numbers of each row of ``scores`` and, if given, ``best`` together.
+
+    Parameters
+    ----------
+    scores : array, shape (n, m)
+        Overwritten where the library allows.
+    k : int
+        At most m, or k <= m + k with ``best``.
+    best : array, shape (n, k), optional
+        What earlier blocks gave.
+
+    Returns
+    -------
+    array, shape (n, k)
+        In no particular order.
+    """
+    if isinstance(scores, np.ndarray):
+        if best is None:
+            return _partition(scores, k)
+        found = _above(scores, best.min(axis=1))
+        return _partition(np.concatenate([best, found], axis=1), k) if found.size else best
+    xp = namespace(scores)
+    if best is not None:
+        scores = xp.concat([best, scores], axis=1)
+    if compat.is_torch_array(scores):
+        return scores.topk(k, dim=1, sorted=False).values
+    return xp.sort(scores, axis=1)[:, -k:]
+
+
+def _partition(scores: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
+    scores.partition(scores.shape[1] - k, axis=1)
+    largest: npt.NDArray[Any] = scores[:, -k:].copy()
+    return largest
+
+
+def _above(scores: npt.NDArray[Any], floor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Numbers above each row's floor, rows padded with -inf to one width.
+
+    Few numbers pass once the floor is known, so maxima of groups are compared first: one
+    cheap pass instead of a partition of everything.
+    """
+    n, m = scores.shape
+    whole = m - m % _GROUP
+    groups = scores[:, :whole].reshape(n, _GROUP, whole // _GROUP)
+    row, group = np.nonzero(groups.max(axis=1) > floor[:, None]) if whole else (_NONE, _NONE)
+    values = [groups[row, :, group].ravel(), scores[:, whole:].ravel()]
+    rows = [np.repeat(row, _GROUP), np.repeat(np.arange(n), m - whole)]
+    value, row = np.concatenate(values), np.concatenate(rows)
+    keep = value > floor[row]
+    value, row = value[keep], row[keep]
+    order = np.argsort(row, kind="stable")
+    value, row = value[order], row[order]
+    counts = np.bincount(row, minlength=n)
+    padded = np.full((n, int(counts.max())), -np.inf, dtype=scores.dtype)
+    padded[row, np.arange(len(row)) - (np.cumsum(counts) - counts)[row]] = value
+    return padded
+
+
+_NONE = np.zeros(0, dtype=np.intp)

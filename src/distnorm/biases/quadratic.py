@@ -1,0 +1,207 @@
+"""Order 2: mean and covariance of the queries.
+
+    b(y) = m . y + (beta / 2) y' S y        m, S: mean (d,) and covariance (d, d) of the queries
+
+is the cumulant expansion of (1/beta) log E exp(beta q . y) to second order, exact for Gaussian
+queries. The inverse temperature beta = 1/t is set from the data unless given,
+
+    beta = scale / sigma,   sigma^2 = average over the other side's items y of y' S y,
+
+because a beta that suits CLIP (sigma .04 to .07) ruins a model whose scores spread widely.
+
+With fewer queries than dimensions S is shrunk towards (tr(S)/d) I by the oracle approximating
+shrinkage of Chen, Wiesel, Eldar, Hero (IEEE TSP 2010):
+
+    rho = min(1, ((1 - 2/d) tr(S^2) + tr(S)^2) / ((n + 1 - 2/d) (tr(S^2) - tr(S)^2 / d)))
+
+The idea of second moments in this expansion is not ours: see "Inference Calibration", and
+"InfoNCE induces Gaussian distribution", arXiv 2602.24012.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import (
+    Array,
+    as_working,
+    blocks,
+    from_numpy,
+    namespace,
+    rows_per_block,
+    to_numpy,
+)
+from distnorm.moments import Moments
+
+__all__ = ["Covariance", "QuadraticBias", "oas_shrinkage", "query_spread", "shrunk_covariance"]
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """S as a form to evaluate: A'A - m m' + isotropic I, or a full matrix.
+
+    Attributes
+    ----------
+    full : ndarray, shape (d, d), or None
+    factor : ndarray, shape (r, d), or None
+        A, where the matrix is kept at low rank.
+    mean : ndarray, shape (d,)
+        m, subtracted in the low-rank form only.
+    isotropic : float
+    """
+
+    full: Float64 | None
+    factor: Float64 | None
+    mean: Float64
+    isotropic: float
+
+    def along(self, items: Array) -> Array:
+        """Y' S y for every row y of ``items``, shape (n, d) -> (n,), never negative."""
+        working = as_working(items)
+        xp = namespace(working)
+        if self.full is not None:
+            product = xp.matmul(working, from_numpy(self.full, working))
+            values = xp.sum(product * working, axis=1)
+        else:
+            projected = xp.matmul(working, from_numpy(np.asarray(self.factor).T, working))
+            along_mean = xp.matmul(working, from_numpy(self.mean, working))
+            lengths = xp.sum(working * working, axis=1)
+            values = xp.sum(projected * projected, axis=1) - along_mean**2
+            values = values + self.isotropic * lengths
+        return xp.where(values > 0, values, xp.zeros_like(values))
+
+    def average_along(self, moments: Moments) -> float:
+        """E[y' S y] over the rows y that ``moments`` of order 2 were taken from."""
+        if self.full is not None:
+            return max(0.0, float(np.sum(self.full * moments.second_moment())))
+        if moments.factor is None:
+            return float(np.mean(self.along(moments.second_moment())))
+        rest = moments.residual / moments.count / moments.factor.shape[1]
+        leading = float(np.sum(self.along(moments.factor))) / moments.count
+        return float(leading + rest * self._trace())
+
+    def _trace(self) -> float:
+        factor = np.asarray(self.factor)
+        return float(np.sum(factor**2) - self.mean @ self.mean + self.isotropic * len(self.mean))
+
+
+def oas_shrinkage(trace: float, trace_of_square: float, n: int, d: int) -> float:
+    """Weight of the isotropic target in [0, 1]; see the module's formula."""
+    spread = trace_of_square - trace**2 / d
+    if spread <= 0:
+        return 1.0
+    rho = ((1 - 2 / d) * trace_of_square + trace**2) / ((n + 1 - 2 / d) * spread)
+    return float(min(1.0, max(0.0, rho)))
+
+
+def shrunk_covariance(moments: Moments, shrinkage: float | None = None) -> Covariance:
+    """Covariance of ``moments`` (order 2), shrunk.
+
+    Parameters
+    ----------
+    moments : Moments
+    shrinkage : float in [0, 1], optional
+        Weight of (tr(S)/d) I. Left out: `oas_shrinkage` if there are fewer rows than
+        dimensions, else 0.
+    """
+    n, m = moments.count, moments.mean
+    d = len(m)
+    if moments.factor is None:
+        full = moments.covariance()
+        trace, square = float(np.trace(full)), float(np.sum(full * full))
+        rho = _weight(shrinkage, trace, square, n, d)
+        shrunk = (1 - rho) * full
+        shrunk[np.diag_indices(d)] += rho * trace / d
+        return Covariance(shrunk, None, m, 0.0)
+    factor = moments.factor / math.sqrt(n)
+    rest = moments.residual / n / d
+    gram = factor @ factor.T
+    low_trace = float(np.trace(gram) - m @ m)
+    low_square = float(np.sum(gram**2) - 2 * np.sum((factor @ m) ** 2) + (m @ m) ** 2)
+    trace = low_trace + rest * d
+    square = low_square + 2 * rest * low_trace + rest**2 * d
+    rho = _weight(shrinkage, trace, square, n, d)
+    keep = math.sqrt(1 - rho)
+    return Covariance(None, keep * factor, keep * m, (1 - rho) * rest + rho * trace / d)
+
+
+def _weight(shrinkage: float | None, trace: float, square: float, n: int, d: int) -> float:
+    if shrinkage is not None:
+        return shrinkage
+    return oas_shrinkage(trace, square, n, d) if n < d else 0.0
+
+
+def query_spread(covariance: Covariance, items: Moments | Array) -> float:
+    """Sigma: root of the average over items y of y' S y, the spread of scores over queries."""
+    if isinstance(items, Moments):
+        return math.sqrt(covariance.average_along(items))
+    total = 0.0
+    for rows in blocks(items.shape[0], rows_per_block(items.shape[1])):
+        total += float(np.sum(to_numpy(covariance.along(items[rows]), np.float64)))
+    return math.sqrt(total / items.shape[0])
+
+
+class QuadraticBias:
+    """Second-order item bias of a set of queries.
+
+    Parameters
+    ----------
+    beta : float, optional
+        Inverse temperature; scale-aware when left out.
+    scale : float
+        The c in beta = c / sigma.
+    shrinkage : float, optional
+        See `shrunk_covariance`.
+    rank : int, optional
+        Rank at which `fit` keeps the covariance.
+    """
+
+    def __init__(
+        self,
+        *,
+        beta: float | None = None,
+        scale: float = 1.5,
+        shrinkage: float | None = None,
+        rank: int | None = None,
+    ) -> None:
+        self.beta, self.scale, self.shrinkage, self.rank = beta, scale, shrinkage, rank
+
+    def fit(self, bank: Array, items: Array | None = None) -> QuadraticBias:
+        """Take mean and covariance of ``bank``, (m, d); ``items``, (n, d), set the scale."""
+        other = None if items is None else Moments(order=2, rank=self.rank).update(items, "items")
+        return self.from_moments(Moments(order=2, rank=self.rank).update(bank, "bank"), other)
+
+    def from_moments(self, bank: Moments, items: Moments | None = None) -> QuadraticBias:
+        """Use moments at hand, both of order 2.
+
+        Without ``items`` the items of each call set the scale, so that their biases depend
+        on one another.
+        """
+        self._mean = bank.mean
+        self._covariance = shrunk_covariance(bank, self.shrinkage)
+        self._items = items
+        return self
+
+    def inverse_temperature(self, items: Array) -> float:
+        """The beta in use for ``items``."""
+        if self.beta is not None:
+            return self.beta
+        spread = query_spread(self._covariance, items if self._items is None else self._items)
+        return self.scale / spread if spread > 0 else 0.0
+
+    def __call__(self, items: Array) -> Array:
+        """Biases of ``items``, shape (n, d), as (n,)."""
+        beta = self.inverse_temperature(items)
+        parts: list[Any] = []
+        for rows in blocks(items.shape[0], rows_per_block(items.shape[1])):
+            block = as_working(items[rows])
+            linear = namespace(block).matmul(block, from_numpy(self._mean, block))
+            parts.append(linear + beta / 2 * self._covariance.along(block))
+        return namespace(parts[0]).concat(parts)

@@ -1,0 +1,191 @@
+"""Sums over one array of embeddings at the speed of memory.
+
+For rows x_1 .. x_n of X, shape (n, d), the three sums that `distnorm.moments` keeps are
+
+    sum = sum_i x_i          (d,)
+    squares = sum_i |x_i|^2  scalar
+    second = sum_i x_i x_i'  (d, d), on request
+
+Small input is added up in float64. Large half and single precision input is added up in
+float32 over blocks of 512 rows that stay in the processor's cache, and the blocks in
+float64; the relative error of a block is below 512 * 2^-24, so of the mean below 3.1e-5 in
+the worst case and around 1e-7 in practice.
+
+float16 rows are widened by moving their bits: with h the 16 bits, (h << 13) keeps sign,
+exponent and fraction in their float32 places, and 2^112 mends the exponent's offset. NumPy's
+own conversion takes several times as long.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import array_api_compat as compat
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, as_working, blocks, check_embeddings, namespace, to_numpy
+
+__all__ = ["BlockSums", "sum_rows"]
+
+_ROWS = 512
+_DEVICE_ROWS = 1 << 16
+_SMALL = 1 << 22
+_LARGEST_SQUARES = 2.0**32
+_HALF_MASK = np.uint32(0x8FFFE000).astype(np.int32)
+_HALF_SCALE = np.float32(2.0**112)
+
+
+@dataclass
+class BlockSums:
+    """Count and float64 sums over some rows; see the module's formulas."""
+
+    count: int
+    sum: npt.NDArray[np.float64]
+    squares: float
+    second: npt.NDArray[np.float64] | None
+
+    def add(self, other: BlockSums) -> None:
+        """Add another stretch of rows in place."""
+        self.count += other.count
+        self.sum += other.sum
+        self.squares += other.squares
+        if self.second is not None and other.second is not None:
+            self.second += other.second
+
+
+def sum_rows(x: Array, name: str, *, second: bool = False) -> BlockSums:
+    """Sums over the rows of ``x``, shape (n, d), checked on the way.
+
+    Raises
+    ------
+    DistnormError
+        For NaN, infinity and all-zero rows, with the first row's index. The caller has
+        checked shape and dtype.
+    """
+    x = _on_host_without_copy(x)
+    if not isinstance(x, np.ndarray):
+        return _sum_on_device(x, name, second)
+    n, d = x.shape
+    if x.dtype == np.float64 or n * d <= _SMALL:
+        check_embeddings(x, name)
+        return _sum_exactly(x, second)
+    total = _sum_in_parallel(x, second)
+    if total is None:
+        # Something is not finite, zero, or too large for float32 sums: name it, or go slowly.
+        check_embeddings(x, name)
+        total = _sum_exactly(x, second)
+    return total
+
+
+def _zero(d: int, second: bool) -> BlockSums:
+    return BlockSums(0, np.zeros(d), 0.0, np.zeros((d, d)) if second else None)
+
+
+def _on_host_without_copy(x: Array) -> Array:
+    """A NumPy view of a CPU torch tensor in a dtype NumPy knows; anything else unchanged."""
+    if compat.is_torch_array(x) and x.device.type == "cpu" and "bfloat16" not in str(x.dtype):
+        return x.detach().numpy()
+    return x
+
+
+def _sum_exactly(x: npt.NDArray[np.floating], second: bool) -> BlockSums:
+    total = _zero(x.shape[1], second)
+    for rows in blocks(x.shape[0], _ROWS * 8):
+        wide = np.asarray(x[rows], dtype=np.float64)
+        squares = float(np.einsum("ij,ij->", wide, wide))
+        product = wide.T @ wide if second else None
+        total.add(BlockSums(len(wide), wide.sum(axis=0), squares, product))
+    return total
+
+
+def _sum_in_parallel(x: npt.NDArray[np.floating], second: bool) -> BlockSums | None:
+    """Sums over all rows, or None if a value is unfit for summing in float32."""
+    workers = min(os.cpu_count() or 1, 8)
+    # One contiguous stretch a worker, added in order: the same input gives the same sums.
+    stretch = -(-x.shape[0] // workers // _ROWS) * _ROWS
+    total = _zero(x.shape[1], second)
+    with ThreadPoolExecutor(workers) as pool:
+        for part in pool.map(lambda rows: _sum_stretch(x[rows], second), blocks(len(x), stretch)):
+            if part is None:
+                return None
+            total.add(part)
+    return total
+
+
+def _sum_stretch(x: npt.NDArray[np.floating], second: bool) -> BlockSums | None:
+    d = x.shape[1]
+    total = np.zeros(d)
+    product = np.zeros((d, d)) if second else None
+    ones = np.ones(_ROWS, dtype=np.float32)
+    squares = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in _widened(x):
+            # This product first: it streams the block into the cache faster than the others.
+            total += ones[: len(block)] @ block
+            flat = block.reshape(-1)
+            block_squares = float(flat @ flat)
+            # NaN and infinity show in the sum of squares; so do float16 ones after widening,
+            # as numbers that no finite float16 reaches. Zero rows show in the first column.
+            if not block_squares < _LARGEST_SQUARES:
+                return None
+            if not block[:, 0].all() and not block.any(axis=1).all():
+                return None
+            squares += block_squares
+            if product is not None:
+                product += block.T @ block
+    return BlockSums(x.shape[0], total, squares, product)
+
+
+def _widened(x: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.float32]]:
+    """Blocks of ``x`` in contiguous float32; float16 goes through one reused buffer."""
+    widen = _half_widener(x.shape[1]) if x.dtype == np.float16 else np.ascontiguousarray
+    for rows in blocks(x.shape[0], _ROWS):
+        yield widen(x[rows])
+
+
+def _half_widener(d: int) -> Callable[[npt.NDArray[np.float16]], npt.NDArray[np.float32]]:
+    buffer = np.empty((_ROWS, d), dtype=np.int32)
+
+    def widen(block: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
+        bits = buffer[: len(block)]
+        bits[...] = np.asarray(block).view(np.int16)
+        bits <<= 13
+        bits &= _HALF_MASK
+        wide = bits.view(np.float32)
+        wide *= _HALF_SCALE
+        return wide
+
+    return widen
+
+
+def _sum_on_device(x: Array, name: str, second: bool) -> BlockSums:
+    """The same sums by array-API calls, float32 products where the rows are half or single."""
+    xp = namespace(x)
+    check_embeddings(x, name)
+    total = _zero(x.shape[1], second)
+    for rows in blocks(x.shape[0], _DEVICE_ROWS):
+        block = as_working(x[rows])
+        if x.shape[0] * x.shape[1] <= _SMALL:
+            block = _widest(block)
+        total.add(
+            BlockSums(
+                block.shape[0],
+                to_numpy(xp.sum(block, axis=0), np.float64),
+                float(xp.sum(block * block)),
+                to_numpy(xp.matmul(block.T, block), np.float64) if second else None,
+            )
+        )
+    return total
+
+
+def _widest(block: Array) -> Array:
+    """float64 where the device has it (Apple's GPUs have not)."""
+    xp = namespace(block)
+    try:
+        return xp.astype(block, xp.float64)
+    except (TypeError, RuntimeError):
+        return block

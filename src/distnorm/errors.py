@@ -1,0 +1,54 @@
+"""What distnorm raises: one base class, each message in the form got / expected / remedy."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+__all__ = ["DistnormError", "MissingExtraError", "require"]
+
+
+class DistnormError(ValueError):
+    """Input that distnorm cannot use: says what it got, what it expected and what to do.
+
+    Parameters
+    ----------
+    got : str
+        What was found, with shapes, dtypes and the side it belongs to.
+    expected : str
+        What would have been right.
+    remedy : str
+        What the caller can do about it.
+    """
+
+    def __init__(self, got: str, expected: str, remedy: str) -> None:
+        self.got = got
+        self.expected = expected
+        self.remedy = remedy
+        super().__init__(f"got {got}; expected {expected}; {remedy}")
+
+    def __reduce__(self) -> tuple[type[DistnormError], tuple[str, str, str]]:
+        """Pickle by the three parts, so that errors cross process boundaries."""
+        return type(self), (self.got, self.expected, self.remedy)
+
+
+class MissingExtraError(DistnormError, ImportError):
+    """An optional dependency is not installed; the message holds the exact pip line."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import ``module``, or raise with the pip line that brings it.
+
+    Raises
+    ------
+    MissingExtraError
+        If the module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"no module {module.partition('.')[0]!r}",
+            f"the {extra!r} extra",
+            f"run: pip install 'distnorm[{extra}]'",
+        ) from error

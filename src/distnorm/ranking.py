@@ -1,0 +1,56 @@
+"""`Ranking`: how to rank items for queries, as two matrices and one number an item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, as_working, from_numpy, namespace
+
+__all__ = ["Ranking"]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What it takes to rank items for queries, without a full matrix of scores.
+
+    The score of item y for query q is ``q . y - bias[y]``; with a gate, the bias counts only
+    for queries whose item of highest q . y (lowest index on ties) has ``gate`` true.
+
+    Attributes
+    ----------
+    queries : array, shape (n, d)
+    items : array, shape (m, d)
+    bias : array, shape (m,), or None
+    gate : ndarray of bool, shape (m,), or None
+    transductive : bool
+        Whether the statistics were taken from these very queries.
+    """
+
+    queries: Array
+    items: Array
+    bias: Array | None = None
+    gate: npt.NDArray[np.bool_] | None = None
+    transductive: bool = False
+
+    def scores(self) -> Array:
+        """The full (n, m) matrix, for small inputs."""
+        queries, items = as_working(self.queries), as_working(self.items)
+        xp = namespace(queries)
+        raw = xp.matmul(queries, items.T)
+        if self.bias is None:
+            return raw
+        shifted = raw - self.bias[None, :]
+        if self.gate is None:
+            return shifted
+        counts = from_numpy(self.gate, raw)[xp.argmax(raw, axis=1)] > 0
+        return xp.where(counts[:, None], shifted, raw)
+
+    def __repr__(self) -> str:
+        """One line with the sizes."""
+        return (
+            f"Ranking({self.queries.shape[0]} queries, {self.items.shape[0]} items, "
+            f"bias={self.bias is not None}, gate={self.gate is not None})"
+        )

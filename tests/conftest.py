@@ -1,0 +1,105 @@
+"""Fixtures that every test file shares: real features, array libraries, Hypothesis profile."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Deterministic: the same examples on every machine and every run, so that a red test stays red.
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    deadline=None,
+    max_examples=50,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Library:
+    """One array library: how to make its arrays from NumPy's and back."""
+
+    name: str
+    module: Any
+    asarray: Callable[[Any], Any]
+    to_numpy: Callable[[Any], np.ndarray]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def real_data_folder() -> Path | None:
+    """Folder with the real features, or None where the checkout comes without it."""
+    named = os.environ.get("DISTNORM_REAL_DATA")
+    folder = Path(named) if named else PROJECT.parent / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real features; skips where there is none."""
+    folder = real_data_folder()
+    if folder is None:
+        pytest.skip("no real features: set DISTNORM_REAL_DATA or put them in ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """Root of the checkout."""
+    return PROJECT
+
+
+@pytest.fixture(params=["numpy", "torch", "array_api_strict"])
+def library(request: pytest.FixtureRequest) -> Library:
+    """Each supported array library in turn; skips, with the reason, one that is not installed."""
+    name = request.param
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError:
+        pytest.skip(f"{name} is not installed")
+    if name == "torch":
+        # from_numpy, not asarray: keeps the dtype and copies, so tests may write to either side.
+        def asarray(x: Any) -> Any:
+            return module.from_numpy(np.array(x))
+
+        def to_numpy(x: Any) -> np.ndarray:
+            x = x.detach().cpu()
+            return (x.float() if x.dtype == module.bfloat16 else x).numpy()
+    else:
+        asarray = module.asarray
+
+        def to_numpy(x: Any) -> np.ndarray:
+            return np.asarray(x if isinstance(x, np.ndarray) else np.from_dlpack(x))
+
+    return Library(name, module, asarray, to_numpy)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Seeded generator."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def gap_pair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """200 synthetic image-text pairs, 32 dimensions, unit rows, with a modality gap."""
+    shared = rng.standard_normal((200, 32))
+    sides = []
+    for _ in range(2):
+        offset = rng.standard_normal(32) * 0.7
+        rows = shared + 0.6 * rng.standard_normal((200, 32)) + offset
+        sides.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    return sides[0], sides[1]
