@@ -1,0 +1,1 @@
+"""From scores to results, one file a task."""

@@ -1,0 +1,165 @@
+"""Retrieval in both directions: recall@k, median rank, and where asked R-precision and mAP@R.
+
+Names follow CLIP_benchmark: ``text_retrieval`` is image -> text, ``image_retrieval`` is
+text -> image. Ranks of the best positive come from `distnorm.ranks`: lowest index first on
+ties, no full matrix in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, check_embeddings
+from distnorm.errors import DistnormError
+from distnorm.factories import make
+from distnorm.metrics import average_precision_at_r, check_k, r_precision, recall_of_ranks
+from distnorm.normalization import ScoreNormalization
+from distnorm.positives import Positives
+from distnorm.ranks import best_ranks, pair_ranks
+
+__all__ = ["DIRECTIONS", "RetrievalResult", "evaluate_retrieval", "pairing"]
+
+DIRECTIONS = ("text_retrieval", "image_retrieval")
+
+
+@dataclass(frozen=True)
+class RetrievalResult:
+    """Figures of one evaluation.
+
+    Attributes
+    ----------
+    metrics : dict from str to float
+        ``text_retrieval_recall@1`` and so on, in [0, 1]; ``*_median_rank`` from 1 on.
+    n_images, n_texts : int
+    ranks : dict from direction to ndarray of int
+        Rank of each query's best positive.
+    transductive : bool
+        Whether the statistics were the queries themselves in some direction.
+    """
+
+    metrics: dict[str, float]
+    n_images: int
+    n_texts: int
+    ranks: dict[str, npt.NDArray[np.int64]]
+    transductive: bool
+
+    def __repr__(self) -> str:
+        """One line: sizes and recall@1."""
+        first = ", ".join(f"{k}={v:.3f}" for k, v in self.metrics.items() if k.endswith("@1"))
+        return f"RetrievalResult({self.n_images} images, {self.n_texts} texts, {first})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the ranks."""
+        return {
+            "n_images": self.n_images,
+            "n_texts": self.n_texts,
+            "transductive": self.transductive,
+            "metrics": dict(self.metrics),
+        }
+
+
+def pairing(image_of_text: Any, n_images: int, n_texts: int) -> Positives:
+    """Positives of the texts, from the image row of each text; None pairs row with row.
+
+    Raises
+    ------
+    DistnormError
+        If the rows do not fit, or a row of images has no text.
+    """
+    if image_of_text is None:
+        if n_images != n_texts:
+            raise DistnormError(
+                f"{n_images} images and {n_texts} texts",
+                "equal numbers, or the image row of each text",
+                "pass image_of_text (--image-of-text)",
+            )
+        image_of_text = np.arange(n_texts)
+    return Positives.of(np.asarray(image_of_text), n_texts, n_images)
+
+
+def evaluate_retrieval(
+    norm: ScoreNormalization | None,
+    images: Array,
+    texts: Array,
+    image_of_text: Any = None,
+    *,
+    positives: Any = None,
+    k: int | Sequence[int] = (1, 5, 10),
+    directions: Sequence[str] = DIRECTIONS,
+    with_r_precision: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> RetrievalResult:
+    """Retrieval of texts by images and of images by texts.
+
+    Parameters
+    ----------
+    norm : ScoreNormalization or None
+        Fitted; None is the dot product.
+    images, texts : array, shape (n_images, d) and (n_texts, d)
+    image_of_text : int array, shape (n_texts,), optional
+        Row of the image that each text belongs to; several texts an image are usual.
+    positives : per text the relevant images, optional
+        Instead of ``image_of_text``, for ground truths with several images a text: any form
+        that `Positives.of` reads.
+    k : int or sequence of int
+    directions : sequence of str
+    with_r_precision : bool
+        Also R-precision and mAP@R.
+    progress : callable, optional
+        Called with (queries done, queries in all).
+
+    Raises
+    ------
+    DistnormError
+        For unusable rows or a ground truth that does not fit them.
+    """
+    norm = make("dot") if norm is None else norm
+    one, two = norm.sides
+    images = check_embeddings(images, f"{one}s")
+    texts = check_embeddings(texts, f"{two}s", dimension=images.shape[1])
+    ks = check_k(k)
+    n_images, n_texts = images.shape[0], texts.shape[0]
+    if positives is not None and image_of_text is not None:
+        raise DistnormError(
+            "both positives and image_of_text", "one ground truth", "leave one of them out"
+        )
+    by_text = (
+        pairing(image_of_text, n_images, n_texts)
+        if positives is None
+        else Positives.of(positives, n_texts, n_images)
+    )
+    total = sum(n_images if name == "text_retrieval" else n_texts for name in directions)
+    metrics: dict[str, float] = {}
+    ranks: dict[str, npt.NDArray[np.int64]] = {}
+    transductive = False
+    done = 0
+    for name in directions:
+        if name not in DIRECTIONS:
+            raise DistnormError(f"direction {name!r}", f"one of {DIRECTIONS}", "rename it")
+        from_image = name == "text_retrieval"
+        ranking = norm.ranking(images, texts, one) if from_image else norm.ranking(texts, images, two)
+        truth = by_text.transposed() if from_image else by_text
+        transductive |= ranking.transductive
+
+        def report(now: int, _: int, before: int = done) -> None:
+            if progress is not None:
+                progress(before + now, total)
+
+        if with_r_precision:
+            every = pair_ranks(ranking, truth, progress=report)
+            best = np.minimum.reduceat(every, truth.indptr[:-1])
+            metrics[f"{name}_r_precision"] = float(np.mean(r_precision(every, truth)))
+            metrics[f"{name}_map@r"] = float(np.mean(average_precision_at_r(every, truth)))
+        else:
+            best = best_ranks(ranking, truth, progress=report)
+        for value, recall in recall_of_ranks(best, ks).items():
+            metrics[f"{name}_recall@{value}"] = recall
+        metrics[f"{name}_median_rank"] = float(np.median(best))
+        ranks[name] = best
+        done += truth.n_queries
+    return RetrievalResult(metrics, n_images, n_texts, ranks, transductive)
