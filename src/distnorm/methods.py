@@ -11,7 +11,14 @@ from typing import Any
 
 from distnorm.errors import DistnormError
 
-__all__ = ["METHODS", "MethodSpec", "check_params", "find_method", "resolve_strength"]
+__all__ = [
+    "METHODS",
+    "MethodSpec",
+    "check_params",
+    "find_method",
+    "parse_method",
+    "resolve_strength",
+]
 
 
 @dataclass(frozen=True)
@@ -223,3 +230,30 @@ def check_params(spec: MethodSpec, params: Mapping[str, Any]) -> dict[str, Any]:
             f"shrinkage = {weight!r}", "a number in [0, 1]", "leave it out for auto"
         )
     return values
+
+
+def parse_method(text: str) -> tuple[str, float | None, dict[str, Any]]:
+    """Read ``name[@strength][:key=value,...]``: "dn@0.3", "nnn@0.25:k=16", "is:beta=50".
+
+    Raises
+    ------
+    DistnormError
+        For an unknown method or a malformed number.
+    """
+    head, _, tail = text.strip().partition(":")
+    name, _, number = head.partition("@")
+    spec = find_method(name)
+    params: dict[str, Any] = {}
+    for part in filter(None, tail.split(",")):
+        key, _, value = part.partition("=")
+        params[key] = _number(value, text)
+    return spec.name, float(_number(number, text)) if number else None, params
+
+
+def _number(value: str, text: str) -> int | float:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    raise DistnormError(f"{value!r} in {text!r}", "a number", "write e.g. nnn@0.25:k=16")

@@ -100,7 +100,7 @@ def check_k(k: int | Iterable[int]) -> tuple[int, ...]:
     DistnormError
         For none, or one that is not a positive integer.
     """
-    values = (k,) if isinstance(k, numbers.Number) else tuple(k)  # type: ignore[arg-type]
+    values: tuple[Any, ...] = tuple(k) if isinstance(k, Iterable) else (k,)
     for value in values:
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         if not whole or int(value) < 1:

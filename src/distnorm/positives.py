@@ -68,7 +68,9 @@ class Positives:
         return cls._from_pairs(rows, columns, n_queries, n_items)
 
     @classmethod
-    def _from_pairs(cls, rows: Indices, columns: Indices, n_queries: int, n_items: int) -> Positives:
+    def _from_pairs(
+        cls, rows: Indices, columns: Indices, n_queries: int, n_items: int
+    ) -> Positives:
         keys = np.unique(rows.astype(np.int64) * n_items + columns)
         counts = np.bincount(keys // n_items, minlength=n_queries)
         if (counts == 0).any():
@@ -107,7 +109,9 @@ class Positives:
 
     def __repr__(self) -> str:
         """One line with the sizes."""
-        return f"Positives({self.n_queries} queries, {self.n_items} items, {len(self.indices)} pairs)"
+        return (
+            f"Positives({self.n_queries} queries, {self.n_items} items, {len(self.indices)} pairs)"
+        )
 
 
 def _pairs(positives: Any, n_queries: int, n_items: int) -> tuple[Indices, Indices]:

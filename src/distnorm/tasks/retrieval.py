@@ -142,7 +142,9 @@ def evaluate_retrieval(
         if name not in DIRECTIONS:
             raise DistnormError(f"direction {name!r}", f"one of {DIRECTIONS}", "rename it")
         from_image = name == "text_retrieval"
-        ranking = norm.ranking(images, texts, one) if from_image else norm.ranking(texts, images, two)
+        ranking = (
+            norm.ranking(images, texts, one) if from_image else norm.ranking(texts, images, two)
+        )
         truth = by_text.transposed() if from_image else by_text
         transductive |= ranking.transductive
 

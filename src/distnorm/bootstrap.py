@@ -1,0 +1,63 @@
+"""Paired bootstrap intervals over images, for hits that several overlapping splits measured.
+
+Each query's difference to the dot product is averaged over the splits that evaluated it;
+images are drawn with replacement, each with all its queries, and the interval holds the
+middle 95 % of the means.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import blocks, rows_per_block
+
+__all__ = ["RESAMPLES", "paired_intervals"]
+
+RESAMPLES = 2000
+
+Float64 = npt.NDArray[np.float64]
+
+
+def paired_intervals(
+    table: list[dict[str, list[Float64]]], owner: Any, n_images: int, rng: np.random.Generator
+) -> list[dict[str, tuple[float, float]]]:
+    """Bootstrap intervals of all differences to the first entry, from the same resamples."""
+    found: list[dict[str, tuple[float, float]]] = [dict.fromkeys(table[0], (0.0, 0.0))]
+    found += [{} for _ in table[1:]]
+    columns = [(index, name) for index in range(1, len(table)) for name in table[0]]
+    if not columns:
+        return found
+    sums = np.empty((n_images, len(columns)))
+    sizes = np.empty_like(sums)
+    for column, (index, name) in enumerate(columns):
+        sums[:, column], sizes[:, column] = _by_image(
+            table[index][name], table[0][name], name, owner, n_images
+        )
+    even = np.full(n_images, 1 / n_images)
+    means = []
+    for draws in blocks(RESAMPLES, rows_per_block(n_images, itemsize=8)):
+        weights = rng.multinomial(n_images, even, size=draws.stop - draws.start).astype(np.float64)
+        means.append((weights @ sums) / np.maximum(weights @ sizes, 1e-12))
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5], axis=0)
+    for column, (index, name) in enumerate(columns):
+        found[index][name] = (float(low[column]), float(high[column]))
+    return found
+
+
+def _by_image(
+    values: list[Float64], base: list[Float64], name: str, owner: Any, n_images: int
+) -> tuple[Float64, Float64]:
+    """Each image's summed difference and its number of queries, averaged over splits first."""
+    difference = np.stack(values) - np.stack(base)
+    seen = ~np.isnan(difference)
+    counts = seen.sum(axis=0)
+    average = np.where(seen, difference, 0.0).sum(axis=0) / np.maximum(counts, 1)
+    present = (counts > 0).astype(np.float64)
+    if name.startswith("text_retrieval"):
+        return average, present
+    total: Float64 = np.bincount(owner, weights=average, minlength=n_images).astype(np.float64)
+    size: Float64 = np.bincount(owner, weights=present, minlength=n_images).astype(np.float64)
+    return total, size
