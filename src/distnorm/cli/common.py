@@ -1,0 +1,97 @@
+"""What all commands share: consoles, options, JSON output, errors as one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from distnorm.atomic import atomic_write
+from distnorm.errors import DistnormError
+
+__all__ = ["console", "json_option", "parse_ks", "parse_strength", "progress_bar", "write_json"]
+
+
+def console() -> Console:
+    """Console for people: standard error, so that standard output is free for JSON."""
+    return Console(stderr=True)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--json PATH`` to a command."""
+    return click.option(
+        "--json", "json_path", metavar="PATH", help="Write the result as JSON; - for stdout."
+    )(command)
+
+
+def write_json(result: dict[str, Any], path: str | None) -> None:
+    """Write ``result`` to a file, whole or not at all, or to standard output."""
+    if path is None:
+        return
+    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Progress on standard error, as a callable of (done, in all)."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield show
+
+
+def parse_strength(text: str | None) -> float | dict[str, float] | None:
+    """Read ``0.5`` or ``image=0.25,text=0.5``.
+
+    Raises
+    ------
+    DistnormError
+        For anything else.
+    """
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = [part.split("=") for part in text.split(",")]
+        return {side.strip(): float(value) for side, value in pairs}
+    except ValueError as error:
+        raise DistnormError(
+            f"--strength {text}", "a number, or image=0.25,text=0.5", "write it so"
+        ) from error
+
+
+def parse_ks(text: str) -> tuple[int, ...]:
+    """Read ``1,5,10``.
+
+    Raises
+    ------
+    DistnormError
+        For anything but whole numbers.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise DistnormError(f"--k {text}", "whole numbers, e.g. 1,5,10", "write it so") from error

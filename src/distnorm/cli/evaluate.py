@@ -1,0 +1,101 @@
+"""``distnorm evaluate retrieval``: one method, statistics given or fitted."""
+
+from __future__ import annotations
+
+import click
+
+from distnorm.cli.common import (
+    console,
+    json_option,
+    parse_ks,
+    parse_strength,
+    progress_bar,
+    write_json,
+)
+from distnorm.errors import DistnormError
+
+__all__ = ["evaluate"]
+
+
+@click.group()
+def evaluate() -> None:
+    """Evaluate one method."""
+
+
+@evaluate.command()
+@click.option("--images", required=True, type=click.Path(), help="Image embeddings.")
+@click.option("--texts", required=True, type=click.Path(), help="Text embeddings.")
+@click.option("--image-of-text", type=click.Path(), help="Image row of each text (.npy, .txt).")
+@click.option("--normalization", type=click.Path(), help="A file of `distnorm fit`.")
+@click.option("--method", default="dot", show_default=True, help="Method to fit if none is given.")
+@click.option("--strength", help="A number, or image=0.25,text=0.5.")
+@click.option("--fit-images", type=click.Path(), help="Images that give the statistics.")
+@click.option("--fit-texts", type=click.Path(), help="Texts that give the statistics.")
+@click.option("--input", "requirement", type=click.Choice(["unit", "raw", "any"]))
+@click.option("--k", default="1,5,10", show_default=True)
+@click.option("--r-precision", is_flag=True, help="Also R-precision and mAP@R.")
+@json_option
+def retrieval(
+    images: str,
+    texts: str,
+    image_of_text: str | None,
+    normalization: str | None,
+    method: str,
+    strength: str | None,
+    fit_images: str | None,
+    fit_texts: str | None,
+    requirement: str | None,
+    k: str,
+    r_precision: bool,
+    json_path: str | None,
+) -> None:
+    """Retrieval in both directions with given statistics."""
+    from distnorm.embedding_store import read_embeddings, read_rows
+    from distnorm.factories import make
+    from distnorm.methods import parse_method
+    from distnorm.report.tables import retrieval_table
+    from distnorm.storage import load
+    from distnorm.tasks.retrieval import evaluate_retrieval
+
+    left = read_embeddings(images, "image")
+    right = read_embeddings(texts, "text")
+    owner = None if image_of_text is None else read_rows(image_of_text)
+    if normalization is not None:
+        if method != "dot" or fit_images or fit_texts:
+            raise click.UsageError("--normalization excludes --method, --fit-images, --fit-texts")
+        norm = load(normalization)
+    else:
+        name, own, params = parse_method(method)
+        norm = make(
+            name,
+            strength=parse_strength(strength) if own is None else own,
+            input=requirement,
+            **params,
+        )
+        reference = {
+            "images": fit_images and read_embeddings(fit_images, "image"),
+            "texts": fit_texts and read_embeddings(fit_texts, "text"),
+        }
+        given = {side: x for side, x in reference.items() if x is not None}
+        if given:
+            norm.fit(**given)
+        elif name != "dot":
+            raise DistnormError(
+                f"method {name!r} without statistics",
+                "--fit-images and --fit-texts, or --normalization",
+                "or run `distnorm compare retrieval`, which holds out a part of the data",
+            )
+    with progress_bar("ranking", "queries") as show:
+        result = evaluate_retrieval(
+            norm, left, right, owner, k=parse_ks(k), with_r_precision=r_precision, progress=show
+        )
+    console().print(retrieval_table(norm, result))
+    write_json(
+        {
+            "schema": 1,
+            "task": "retrieval",
+            "normalization": norm.to_dict(),
+            **result.to_dict(),
+        },
+        json_path,
+    )

@@ -1,0 +1,39 @@
+"""``distnorm inspect``: what is in a saved normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from distnorm.cli.common import console, json_option, write_json
+
+__all__ = ["inspect"]
+
+
+@click.command()
+@click.argument("path", type=click.Path())
+@json_option
+def inspect(path: str, json_path: str | None) -> None:
+    """Show method, strength, counts, and how sure the means are."""
+    from distnorm.metrics import modality_gap
+    from distnorm.report.tables import normalization_table
+    from distnorm.storage import load, read
+
+    settings, _, checksum = read(path)
+    norm = load(path)
+    moments = {side: norm.moments(side) for side in norm.sides}
+    first, second = moments.values()
+    result: dict[str, Any] = {
+        "schema": 1,
+        "format_version": settings["format_version"],
+        "checksum": checksum,
+        **norm.to_dict(),
+        "modality_gap": modality_gap(first, second) if first and second else None,
+        "mean_uncertainty": {
+            side: found.uncertainty().to_dict() if found else None
+            for side, found in moments.items()
+        },
+    }
+    console().print(normalization_table(norm))
+    write_json(result, json_path)

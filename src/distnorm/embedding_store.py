@@ -1,0 +1,210 @@
+"""Embeddings from files: .npy, .npz, .safetensors, .parquet and clip-retrieval folders.
+
+.npy and .safetensors are memory-mapped, so a file larger than memory can be fitted. A folder
+in the clip-retrieval layout holds ``img_emb/img_emb_0.npy``, ``text_emb/text_emb_0.npy`` and so
+on, with rows in the order of the files' numbers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError, require
+
+__all__ = ["read_embeddings", "read_rows"]
+
+_FOLDERS = {"image": "img_emb", "text": "text_emb"}
+_SAFETENSORS_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
+_PARQUET_COLUMNS = ("embedding", "emb", "vector", "embeddings")
+
+
+def read_embeddings(
+    path: str | os.PathLike[str], side: str = "image", *, key: str | None = None
+) -> npt.NDArray[Any]:
+    """Read one side's embeddings, memory-mapped where the format allows.
+
+    Parameters
+    ----------
+    path : path
+        .npy, .npz, .safetensors, .parquet, or a clip-retrieval folder.
+    side : str
+        Which side's shards of a folder, and which array of a file that holds several.
+    key : str, optional
+        Name of the array or column; else the only one, or the one named after the side.
+
+    Returns
+    -------
+    ndarray, shape (n, d)
+
+    Raises
+    ------
+    DistnormError
+        For a missing, unreadable or ambiguous file.
+    """
+    target = Path(path)
+    if target.is_dir():
+        return _read_folder(target, side)
+    if not target.exists():
+        raise _missing(target)
+    readers = {
+        ".npy": _read_npy,
+        ".npz": _read_npz,
+        ".safetensors": _read_safetensors,
+        ".parquet": _read_parquet,
+    }
+    reader = readers.get(target.suffix.lower())
+    if reader is None:
+        raise DistnormError(
+            f"{target} of type {target.suffix or 'unknown'}",
+            ".npy, .npz, .safetensors, .parquet or a clip-retrieval folder",
+            "save the matrix with numpy.save",
+        )
+    try:
+        return reader(target, side, key)
+    except DistnormError:
+        raise
+    except (ValueError, OSError, EOFError, KeyError, struct.error, zipfile.BadZipFile) as error:
+        raise DistnormError(
+            f"{target}, which cannot be read ({str(error).splitlines()[0] if str(error) else 'empty'})",
+            f"a whole {target.suffix} file of numbers",
+            "write it again: it is truncated, damaged or holds objects",
+        ) from error
+
+
+def read_rows(path: str | os.PathLike[str]) -> npt.NDArray[np.intp]:
+    """Read one whole number a line (.txt, .csv) or an integer .npy.
+
+    Raises
+    ------
+    DistnormError
+        For a missing file or anything but whole numbers.
+    """
+    target = Path(path)
+    if not target.exists():
+        raise _missing(target)
+    try:
+        rows = (
+            np.load(target, allow_pickle=False)
+            if target.suffix == ".npy"
+            else np.loadtxt(target, dtype=np.int64, ndmin=1)
+        )
+    except (ValueError, OSError, EOFError) as error:
+        raise DistnormError(
+            f"{target}, unreadable", "whole numbers", "one a line, or .npy"
+        ) from error
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise DistnormError(
+            f"{target} of shape {rows.shape} and dtype {rows.dtype}",
+            "a vector of whole numbers",
+            "give the image row of each text",
+        )
+    return rows.astype(np.intp)
+
+
+def _read_npy(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
+    del side, key
+    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def _read_npz(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
+    with np.load(path, allow_pickle=False) as file:
+        return np.asarray(file[_choose(list(file.files), path, side, key)])
+
+
+def _read_safetensors(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > size - 8:
+            raise ValueError("its header is longer than the file")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    entry = header[_choose(list(header), path, side, key)]
+    shape, (start, stop) = tuple(entry["shape"]), entry["data_offsets"]
+    kind = np.uint16 if entry["dtype"] == "BF16" else _SAFETENSORS_DTYPES.get(entry["dtype"])
+    if kind is None:
+        raise DistnormError(
+            f"{path} of dtype {entry['dtype']}", "F16, BF16, F32 or F64", "convert it first"
+        )
+    if 8 + length + stop > size or not all(shape) or stop - start != np.prod(shape) * kind().nbytes:
+        raise ValueError("it ends before its data")
+    raw: npt.NDArray[Any] = np.memmap(path, kind, "r", offset=8 + length + start, shape=shape)
+    if entry["dtype"] == "BF16":
+        return (np.asarray(raw).astype(np.uint32) << 16).view(np.float32)
+    return raw
+
+
+def _read_parquet(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
+    parquet = require("pyarrow.parquet", "parquet")
+    arrow = require("pyarrow", "parquet")
+    file = parquet.ParquetFile(path)
+    names = [
+        field.name
+        for field in file.schema_arrow
+        if arrow.types.is_list(field.type)
+        or arrow.types.is_large_list(field.type)
+        or arrow.types.is_fixed_size_list(field.type)
+    ]
+    column = file.read([_choose(names, path, side, key)]).column(0).combine_chunks()
+    if column.null_count:
+        raise DistnormError(f"{path} with empty rows", "an embedding in every row", "drop them")
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    if len(flat) % max(1, len(column)):
+        raise DistnormError(f"{path} with rows of different lengths", "one length", "mend it")
+    return np.asarray(flat.reshape(len(column), -1))
+
+
+def _read_folder(path: Path, side: str) -> npt.NDArray[Any]:
+    name = _FOLDERS.get(side, f"{side}_emb")
+    shards = sorted((path / name).glob("*.npy"), key=_number)
+    if not shards:
+        raise DistnormError(
+            f"the directory {path} without {name}/*.npy",
+            "a clip-retrieval folder, or a file",
+            f"name the {side} embeddings' file",
+        )
+    parts = [read_embeddings(shard, side) for shard in shards]
+    if len({(part.shape[1:], part.dtype) for part in parts}) > 1:
+        raise DistnormError(
+            f"{path / name} with shards of different dimensions or dtypes", "one kind", "split it"
+        )
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _number(path: Path) -> tuple[int, str]:
+    digits = re.findall(r"\d+", path.stem)
+    return (int(digits[-1]) if digits else -1, path.stem)
+
+
+def _choose(names: list[str], path: Path, side: str, key: str | None) -> str:
+    wanted = [key] if key is not None else [side, f"{side}s", *_PARQUET_COLUMNS]
+    for name in wanted:
+        if name in names:
+            return name
+    if key is None and len(names) == 1:
+        return names[0]
+    raise DistnormError(
+        f"{path} with {', '.join(map(repr, names)) or 'no matrices'}",
+        f"one called {wanted[0]!r}, or a single one",
+        "rename it, or save the matrix alone with numpy.save",
+    )
+
+
+def _missing(path: Path) -> DistnormError:
+    folder = path.parent if path.parent.is_dir() else Path()
+    near = difflib.get_close_matches(path.name, os.listdir(folder), n=1)
+    return DistnormError(
+        f"no file {path}",
+        "an existing file",
+        f"did you mean {folder / near[0]}?" if near else "check the path",
+    )

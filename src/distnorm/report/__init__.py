@@ -1,0 +1,1 @@
+"""Results as people read them; no numbers of its own."""
