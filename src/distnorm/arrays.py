@@ -80,13 +80,17 @@ def to_numpy(x: Array, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
             x = x.detach().cpu()
             x = x.float().numpy() if "bfloat16" in str(x.dtype) else x.numpy()
         else:
-            x = np.from_dlpack(compat.to_device(x, "cpu")) if hasattr(x, "__dlpack__") else x
+            try:
+                x = np.from_dlpack(x)
+            except (BufferError, RuntimeError):
+                # On another device: bring it to the host first.
+                x = np.from_dlpack(compat.to_device(x, "cpu"))
     return np.asarray(x, dtype=dtype)
 
 
 def from_numpy(values: npt.NDArray[Any], like: Array) -> Array:
     """``values`` in the library, dtype and on the device of ``like`` (half becomes float32)."""
-    like = like[:0]
+    like = like[:0, ...] if like.ndim > 1 else like[:0]
     working = as_working(like)
     if isinstance(working, np.ndarray):
         return values.astype(working.dtype, copy=False)
@@ -162,7 +166,7 @@ def check_embeddings(x: Array, name: str, *, dimension: int | None = None) -> Ar
     """
     x = check_form(x, name, dimension)
     for rows in blocks(x.shape[0], rows_per_block(x.shape[1])):
-        _check_rows(x[rows], name, rows.start)
+        _check_rows(x[rows, ...], name, rows.start)
     return x
 
 
@@ -227,7 +231,7 @@ def _check_rows(block: Array, name: str, start: int) -> None:
         squares = xp.sum(working * working, axis=1)
     suspicious = to_numpy(~(xp.isfinite(squares) & (squares > 0)))
     for row in np.flatnonzero(suspicious):
-        values = to_numpy(working[int(row)], np.float64)
+        values = to_numpy(working[int(row), ...], np.float64)
         if np.isnan(values).any() or np.isinf(values).any():
             kind = "NaN" if np.isnan(values).any() else "infinity"
             raise DistnormError(
@@ -265,9 +269,10 @@ def is_unit_length(x: Array) -> bool:
     Up to 4,096 rows all are looked at, beyond that as many evenly spaced ones.
     """
     step = -(-x.shape[0] // _EXACT_ROWS)
-    sample = as_working(x[::step])
+    sample = as_working(x[::step, ...])
     xp = namespace(sample)
-    lengths = xp.sqrt(xp.sum(sample * sample, axis=1))
+    with np.errstate(over="ignore"):
+        lengths = xp.sqrt(xp.sum(sample * sample, axis=1))
     return bool(xp.max(xp.abs(lengths - 1)) <= UNIT_TOLERANCE)
 
 

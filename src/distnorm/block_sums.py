@@ -95,7 +95,7 @@ def _on_host_without_copy(x: Array) -> Array:
 def _sum_exactly(x: npt.NDArray[np.floating], second: bool) -> BlockSums:
     total = _zero(x.shape[1], second)
     for rows in blocks(x.shape[0], _ROWS * 8):
-        wide = np.asarray(x[rows], dtype=np.float64)
+        wide = np.asarray(x[rows, ...], dtype=np.float64)
         squares = float(np.einsum("ij,ij->", wide, wide))
         product = wide.T @ wide if second else None
         total.add(BlockSums(len(wide), wide.sum(axis=0), squares, product))
@@ -109,7 +109,9 @@ def _sum_in_parallel(x: npt.NDArray[np.floating], second: bool) -> BlockSums | N
     stretch = -(-x.shape[0] // workers // _ROWS) * _ROWS
     total = _zero(x.shape[1], second)
     with ThreadPoolExecutor(workers) as pool:
-        for part in pool.map(lambda rows: _sum_stretch(x[rows], second), blocks(len(x), stretch)):
+        for part in pool.map(
+            lambda rows: _sum_stretch(x[rows, ...], second), blocks(len(x), stretch)
+        ):
             if part is None:
                 return None
             total.add(part)
@@ -144,7 +146,7 @@ def _widened(x: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.float32]]:
     """Blocks of ``x`` in contiguous float32; float16 goes through one reused buffer."""
     widen = _half_widener(x.shape[1]) if x.dtype == np.float16 else np.ascontiguousarray
     for rows in blocks(x.shape[0], _ROWS):
-        yield widen(x[rows])
+        yield widen(x[rows, ...])
 
 
 def _half_widener(d: int) -> Callable[[npt.NDArray[np.float16]], npt.NDArray[np.float32]]:
@@ -168,7 +170,7 @@ def _sum_on_device(x: Array, name: str, second: bool) -> BlockSums:
     check_embeddings(x, name)
     total = _zero(x.shape[1], second)
     for rows in blocks(x.shape[0], _DEVICE_ROWS):
-        block = as_working(x[rows])
+        block = as_working(x[rows, ...])
         if x.shape[0] * x.shape[1] <= _SMALL:
             block = _widest(block)
         total.add(

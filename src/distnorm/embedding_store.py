@@ -74,8 +74,9 @@ def read_embeddings(
     except DistnormError:
         raise
     except (ValueError, OSError, EOFError, KeyError, struct.error, zipfile.BadZipFile) as error:
+        why = str(error).splitlines()[0] if str(error) else "empty"
         raise DistnormError(
-            f"{target}, which cannot be read ({str(error).splitlines()[0] if str(error) else 'empty'})",
+            f"{target}, which cannot be read ({why})",
             f"a whole {target.suffix} file of numbers",
             "write it again: it is truncated, damaged or holds objects",
         ) from error

@@ -182,7 +182,7 @@ class Moments:
         part.unit_length = is_unit_length(x)
         if self.rank is not None:
             for rows in blocks(x.shape[0], max(512, 4 * self.rank)):
-                part._compress(to_numpy(as_working(x[rows]), np.float64))
+                part._compress(to_numpy(as_working(x[rows, ...]), np.float64))
         self._accept(part)
         self._add(part, 1)
         return self

@@ -45,7 +45,8 @@ class Ranking:
         shifted = raw - self.bias[None, :]
         if self.gate is None:
             return shifted
-        counts = from_numpy(self.gate, raw)[xp.argmax(raw, axis=1)] > 0
+        gate = from_numpy(self.gate.astype(np.float64), raw)
+        counts = xp.take(gate, xp.argmax(raw, axis=1), axis=0) > 0
         return xp.where(counts[:, None], shifted, raw)
 
     def __repr__(self) -> str:

@@ -43,8 +43,8 @@ class _Scorer:
             self.bias = to_numpy(ranking.bias, np.float64)
             self._working_bias = self.bias.astype(self.items.dtype)
         d = self.items.shape[1]
-        lengths = [float(np.sqrt(np.vecdot(x, x).max())) for x in (self.queries, self.items)]
-        size = lengths[0] * lengths[1]
+        squares = [np.einsum("ij,ij->i", x, x).max() for x in (self.queries, self.items)]
+        size = float(np.sqrt(squares[0] * squares[1]))
         if self.bias is not None:
             size += float(np.abs(self.bias).max())
         unit = np.finfo(self.items.dtype).eps / 2

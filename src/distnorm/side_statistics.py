@@ -119,7 +119,7 @@ def popular_items(items: Array, bank: Array) -> npt.NDArray[np.bool_]:
     chosen = np.zeros(items.shape[0], dtype=bool)
     working = as_working(items)
     for rows in blocks(bank.shape[0], rows_per_block(items.shape[0])):
-        queries = like_array(as_working(bank[rows]), working)
+        queries = like_array(as_working(bank[rows, ...]), working)
         scores = namespace(working).matmul(queries, working.T)
         chosen[to_numpy(namespace(working).argmax(scores, axis=1))] = True
     return chosen

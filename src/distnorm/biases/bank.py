@@ -63,7 +63,7 @@ def inverted_softmax_bias(items: Array, bank: Array, beta: float) -> Array:
     parts: list[Any] = []
     radius = _radius(bank, mean)
     for rows in blocks(items.shape[0], _ITEM_ROWS):
-        block = as_working(items[rows])
+        block = as_working(items[rows, ...])
         lengths = to_numpy(xp.sum(block * block, axis=1), np.float64) ** 0.5
         safe = beta * radius * float(lengths.max()) < _SAFE_EXPONENT
         log_mean = (_log_mean_exp if safe else _log_mean_exp_shifted)(block * beta, bank, mean)
@@ -75,7 +75,7 @@ def inverted_softmax_bias(items: Array, bank: Array, beta: float) -> Array:
 def _radius(bank: Array, mean: Any) -> float:
     largest = 0.0
     for rows in blocks(bank.shape[0], _BANK_ROWS):
-        block = as_working(bank[rows])
+        block = as_working(bank[rows, ...])
         centered = block - from_numpy(mean, block)
         squares = namespace(block).sum(centered * centered, axis=1)
         largest = max(largest, float(namespace(block).max(squares)))
@@ -86,7 +86,7 @@ def _log_mean_exp(scaled: Array, bank: Array, mean: Any) -> Any:
     xp = namespace(scaled)
     total = np.zeros(scaled.shape[0])
     for rows in blocks(bank.shape[0], _BANK_ROWS):
-        exponents = _centered_scores(scaled, bank[rows], mean)
+        exponents = _centered_scores(scaled, bank[rows, ...], mean)
         total += to_numpy(xp.sum(_exp(exponents), axis=1), np.float64)
     return np.log(total / bank.shape[0])
 
@@ -96,7 +96,7 @@ def _log_mean_exp_shifted(scaled: Array, bank: Array, mean: Any) -> Any:
     total = np.zeros(scaled.shape[0])
     peak = np.full(scaled.shape[0], -np.inf)
     for rows in blocks(bank.shape[0], _BANK_ROWS):
-        exponents = _centered_scores(scaled, bank[rows], mean)
+        exponents = _centered_scores(scaled, bank[rows, ...], mean)
         new_peak = np.maximum(peak, to_numpy(xp.max(exponents, axis=1), np.float64))
         shifted = exponents - from_numpy(new_peak, exponents)[:, None]
         total = total * np.exp(peak - new_peak)
@@ -144,11 +144,11 @@ def nearest_neighbor_bias(items: Array, bank: Array, k: int) -> Array:
     parts: list[Any] = []
     bank_rows = max(_BANK_ROWS, 2 * k)
     for rows in blocks(items.shape[0], max(1, _ITEM_ROWS * _BANK_ROWS // bank_rows // 2)):
-        block = as_working(items[rows])
+        block = as_working(items[rows, ...])
         best = None
         held = []
         for stretch in blocks(bank.shape[0], bank_rows):
-            queries = like_array(as_working(bank[stretch]), block)
+            queries = like_array(as_working(bank[stretch, ...]), block)
             scores = xp.matmul(block, queries.T)
             if best is None and scores.shape[1] < k:
                 held.append(scores)

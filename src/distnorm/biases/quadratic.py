@@ -144,7 +144,7 @@ def query_spread(covariance: Covariance, items: Moments | Array) -> float:
         return math.sqrt(covariance.average_along(items))
     total = 0.0
     for rows in blocks(items.shape[0], rows_per_block(items.shape[1])):
-        total += float(np.sum(to_numpy(covariance.along(items[rows]), np.float64)))
+        total += float(np.sum(to_numpy(covariance.along(items[rows, ...]), np.float64)))
     return math.sqrt(total / items.shape[0])
 
 
@@ -201,7 +201,7 @@ class QuadraticBias:
         beta = self.inverse_temperature(items)
         parts: list[Any] = []
         for rows in blocks(items.shape[0], rows_per_block(items.shape[1])):
-            block = as_working(items[rows])
+            block = as_working(items[rows, ...])
             linear = namespace(block).matmul(block, from_numpy(self._mean, block))
             parts.append(linear + beta / 2 * self._covariance.along(block))
         return namespace(parts[0]).concat(parts)

@@ -57,11 +57,11 @@ def _potential(rows: Array, others: Array, potential: Float64, beta: float) -> F
     xp = namespace(rows)
     parts: list[Float64] = []
     for chunk in blocks(rows.shape[0], 1024):
-        block = as_working(rows[chunk])
+        block = as_working(rows[chunk, ...])
         total = np.zeros(block.shape[0])
         peak = np.full(block.shape[0], -np.inf)
         for stretch in blocks(others.shape[0], rows_per_block(block.shape[0])):
-            other = like_array(as_working(others[stretch]), block)
+            other = like_array(as_working(others[stretch, ...]), block)
             exponents: Any = xp.matmul(block, other.T)
             exponents = (exponents - from_numpy(potential[stretch], block)[None, :]) * beta
             new_peak = np.maximum(peak, to_numpy(xp.max(exponents, axis=1), np.float64))
