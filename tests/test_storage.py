@@ -67,8 +67,7 @@ def test_a_changed_byte_is_never_loaded_silently(saved, data):
     wanted = load(saved)
     try:
         again = load(broken)
-    except DistnormError as error:
-        assert "\n" not in str(error)
+    except DistnormError:
         return
     # Some bytes carry nothing, such as the padding of the header.
     assert again.to_dict() == wanted.to_dict()

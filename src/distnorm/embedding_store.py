@@ -118,7 +118,8 @@ def _read_npy(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
 
 
 def _read_npz(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here: NumPy leaves a file open that turns out not to be an archive.
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         return np.asarray(file[_choose(list(file.files), path, side, key)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any
@@ -30,10 +31,20 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             click.echo("distnorm: interrupted; nothing was written", err=True)
             ctx.exit(130)
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                click.echo("distnorm: got a full disk; expected room; free some space", err=True)
+                _silence_stdout()
+                ctx.exit(1)
+            if not isinstance(error, BrokenPipeError):
+                raise
             # Whoever read standard output has gone; closing it would only fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _silence_stdout()
             ctx.exit(1)
+
+
+def _silence_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
