@@ -17,6 +17,7 @@ the splits that evaluated it, and images (with all their texts) are drawn with r
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -207,7 +208,10 @@ def compare_retrieval(
     described = _describe(protocol, fit_fraction, repeats, seed, samples)
     reference = _reference(fit_images, fit_texts, protocol, images.shape[1])
     runs = _runs(images, texts, owner, described, reference)
-    table: list[dict[str, list[Float64]]] = [{} for _ in norms]
+    # Sums over splits, not the splits themselves: memory does not grow with repeats, and as all
+    # methods see the same splits, differences of averages are averages of differences.
+    hits: list[dict[str, Float64]] = [{} for _ in norms]
+    seen = {"text_retrieval": np.zeros(images.shape[0]), "image_retrieval": np.zeros(len(owner))}
     plain: list[dict[str, list[float]]] = [{} for _ in norms]
     counts: list[dict[str, int]] = [{} for _ in norms]
     found: dict[str, Any] | None = None
@@ -216,6 +220,9 @@ def compare_retrieval(
     for number, (split, fit_rows) in enumerate(runs):
         left, right = _rows(images, split.images), _rows(texts, split.texts)
         fitted = [norm.clone().fit(**fit_rows) for norm in norms]
+        placed = {"text_retrieval": split.images, "image_retrieval": split.texts}
+        for direction in DIRECTIONS:
+            seen[direction][placed[direction]] += 1
         for index, norm in enumerate(fitted):
             result = evaluate_retrieval(norm, left, right, split.image_of_text, k=ks)
             flagged[index] |= result.transductive or protocol == "transductive"
@@ -224,15 +231,22 @@ def compare_retrieval(
                 plain[index].setdefault(name, []).append(value)
             for direction in DIRECTIONS:
                 for value in ks:
-                    hits = (result.ranks[direction] <= value).astype(np.float64)
                     key = f"{direction}_recall@{value}"
-                    placed = _spread(hits, direction, split, images, texts)
-                    table[index].setdefault(key, []).append(placed)
+                    total_hits = hits[index].setdefault(key, np.zeros(len(seen[direction])))
+                    total_hits[placed[direction]] += result.ranks[direction] <= value
             if progress is not None:
                 progress(number * len(norms) + index + 1, total)
         if number == 0 and diagnostics:
-            found = diagnose(fitted, left, right, fit_rows)
-    child = np.random.SeedSequence(seed).spawn(int(described["repeats"]) + 1)[-1]
+            found = diagnose(
+                fitted,
+                left,
+                right,
+                fit_rows,
+                image_of_text=split.image_of_text,
+                rows=(split.images, split.texts),
+            )
+    child = np.random.SeedSequence(described["seed"]).spawn(int(described["repeats"]) + 1)[-1]
+    table = [{name: [_average(name, total, seen)] for name, total in each.items()} for each in hits]
     intervals = paired_intervals(table, owner, images.shape[0], np.random.default_rng(child))
     results = []
     for index, norm in enumerate(norms):
@@ -285,12 +299,16 @@ def _norms(
     parsed = [parse_method(text) for text in methods]
     if ("dot", None, {}) in parsed:
         parsed.remove(("dot", None, {}))
-    for index, entry in enumerate(parsed):
-        if entry in parsed[:index] or entry[0] == "dot":
-            raise DistnormError(f"method {entry[0]!r} twice", "each once", "drop one")
     fixed = [make("dot", input=input)]
     for name, own, params in parsed:
-        fixed.append(make(name, strength=strength if own is None else own, input=input, **params))
+        if name == "dot" and own is not None:
+            raise DistnormError("a strength for 'dot'", "none", "write 'dot', or 'dn' with it")
+        norm = make(name, strength=strength if own is None else own, input=input, **params)
+        # Compared as settled, so that dn and dn@0.5 count as the same.
+        settings = [(n.method, n.strength, n.params) for n in fixed]
+        if name == "dot" or (norm.method, norm.strength, norm.params) in settings:
+            raise DistnormError(f"method {name!r} twice", "each once", "drop one")
+        fixed.append(norm)
     return fixed
 
 
@@ -299,23 +317,24 @@ def _describe(
 ) -> dict[str, Any]:
     if protocol not in PROTOCOLS:
         raise DistnormError(f"protocol {protocol!r}", f"one of {', '.join(PROTOCOLS)}", "rename it")
-    if not 0 < fit_fraction < 1:
+    if not isinstance(fit_fraction, numbers.Real) or not 0 < fit_fraction < 1:
         raise DistnormError(f"fit_fraction {fit_fraction!r}", "a number between 0 and 1", "try 0.5")
-    for name, value in (("repeats", repeats), ("samples", samples)):
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int) or value < 1
-        ):
-            raise DistnormError(f"{name} = {value!r}", "a positive integer", f"give {name} >= 1")
+    for name, value, least in (("repeats", repeats, 1), ("samples", samples, 1), ("seed", seed, 0)):
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not (whole and value >= least) and not (name == "repeats" and value is None):
+            raise DistnormError(
+                f"{name} = {value!r}", f"an integer from {least} on", f"give {name} >= {least}"
+            )
     fixed = protocol in ("reference", "transductive")
     described: dict[str, Any] = {
         "statistics": protocol,
-        "repeats": 1 if fixed else repeats or PROTOCOLS[protocol],
-        "seed": seed,
+        "repeats": 1 if fixed else int(repeats or PROTOCOLS[protocol]),
+        "seed": int(seed),
     }
     if protocol == "held-out":
-        described["fit_fraction"] = fit_fraction
+        described["fit_fraction"] = float(fit_fraction)
     if protocol == "paper":
-        described["samples"] = samples
+        described["samples"] = int(samples)
     return described
 
 
@@ -328,7 +347,7 @@ def _reference(
         for side, x in given.items()
         if x is not None
     }
-    if protocol == "reference" and len(rows) < 2:
+    if len(rows) == 1 or (protocol == "reference" and not rows):
         raise DistnormError(
             f"reference data of {len(rows)} sides", "fit_images and fit_texts", "give both"
         )
@@ -384,9 +403,8 @@ def _rows(x: Array, rows: npt.NDArray[np.intp]) -> Array:
     return x[rows.tolist()]
 
 
-def _spread(hits: Float64, direction: str, split: Split, images: Array, texts: Array) -> Float64:
-    """Hits of one split at their rows in the whole data; NaN where not evaluated."""
-    from_image = direction == "text_retrieval"
-    whole = np.full(images.shape[0] if from_image else texts.shape[0], np.nan)
-    whole[split.images if from_image else split.texts] = hits
-    return whole
+def _average(name: str, total: Float64, seen: Mapping[str, Float64]) -> Float64:
+    """Each query's share of hits over the splits that evaluated it; NaN where none did."""
+    count = seen[name.partition("_recall@")[0]]
+    share: Float64 = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    return share

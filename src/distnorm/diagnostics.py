@@ -11,7 +11,10 @@ figure is the share of the variance of b over held-out items y that it explains,
 
 which is 0 for order 0, negative where an order makes things worse, and 1 if exact up to a
 constant. Queries are the rows the statistics come from, items the evaluated rows of the other
-side, so that no item's own partner is among the queries.
+side, so that no item's own partner is among the queries (at most 5,000 rows of each). The
+approximations take mean and covariance from the same queries as the exact bias, plainly: no
+shrinkage, no fitted scale, only the additive constant is free. The correlation beside it
+forgives a wrong scale too, which is what ranking by q.y - b(y) does not.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, to_numpy
+from distnorm.arrays import Array, as_working, blocks, rows_per_block, to_numpy
 from distnorm.biases.bank import inverted_softmax_bias
 from distnorm.biases.linear import linear_bias
 from distnorm.biases.quadratic import QuadraticBias
@@ -31,7 +34,9 @@ from distnorm.moments import Moments
 from distnorm.normalization import ScoreNormalization
 from distnorm.ranks import top_items
 
-__all__ = ["diagnose", "hubness", "ladder"]
+__all__ = ["diagnose", "hubness", "ladder", "pair_similarity"]
+
+Indices = npt.NDArray[np.intp]
 
 _HUB_K = 10
 _HUBS_SHOWN = 5
@@ -39,7 +44,15 @@ _INVERSE_TEMPERATURES = (20.0, 50.0, 100.0)
 _LADDER_ROWS = 5000
 
 
-def hubness(norm: ScoreNormalization, queries: Array, items: Array, side: str) -> dict[str, Any]:
+def hubness(
+    norm: ScoreNormalization,
+    queries: Array,
+    items: Array,
+    side: str,
+    *,
+    rows: Indices | None = None,
+    before: ScoreNormalization | None = None,
+) -> dict[str, Any]:
     """k-occurrence skewness (k = 10), top-1 occupancy and the most frequent hubs.
 
     Parameters
@@ -48,15 +61,72 @@ def hubness(norm: ScoreNormalization, queries: Array, items: Array, side: str) -
     queries, items : array, shape (n, d), (m, d)
     side : str
         The queries' side.
+    rows : int array, shape (m,), optional
+        What hubs are called: the items' rows in the data that they were taken from.
+    before : ScoreNormalization, optional
+        Usually the dot product: hubs then also carry ``count_before``, and ``hubs_before``
+        are its own hubs with what has become of them. ``norm`` itself if left out.
+
+    Returns
+    -------
+    dict
+        ``k``, ``k_occurrence_skewness``, ``occupancy``, ``hubs``, ``hubs_before``. Ties
+        between hubs go to the lowest index.
     """
     top = top_items(norm.ranking(queries, items, side), _HUB_K)
-    counts = k_occurrence(top, items.shape[0])
-    hubs = np.lexsort((np.arange(len(counts)), -counts))[:_HUBS_SHOWN]
+    counts = earlier = k_occurrence(top, items.shape[0])
+    if before is not None and before is not norm:
+        earlier = k_occurrence(
+            top_items(before.ranking(queries, items, side), _HUB_K), items.shape[0]
+        )
+    names = np.arange(items.shape[0]) if rows is None else rows
+
+    def most_frequent(by: npt.NDArray[np.int64]) -> list[dict[str, int]]:
+        return [
+            {"item": int(names[i]), "count": int(counts[i]), "count_before": int(earlier[i])}
+            for i in np.argsort(-by, kind="stable")[:_HUBS_SHOWN]
+        ]
+
     return {
         "k": int(top.shape[1]),
         "k_occurrence_skewness": skewness(counts),
         "occupancy": occupancy(top[:, 0], items.shape[0]),
-        "hubs": [{"item": int(i), "count": int(counts[i])} for i in hubs],
+        "hubs": most_frequent(counts),
+        "hubs_before": most_frequent(earlier),
+    }
+
+
+def pair_similarity(images: Array, texts: Array, image_of_text: Indices) -> dict[str, Any]:
+    """Mean and standard deviation (sigma) of x.y over true pairs and over all other pairs.
+
+    All pairs are summed without their matrix, in float64:
+
+        sum x.y = (sum x).(sum y)        sum (x.y)^2 = trace(X'X Y'Y)
+
+    Parameters
+    ----------
+    images, texts : array, shape (n, d), (m, d)
+    image_of_text : int array, shape (m,)
+
+    Returns
+    -------
+    dict
+        ``pairs`` and ``non_pairs``: each count, mean, std; None where there is none.
+    """
+    first, second = _second_moments(images), _second_moments(texts)
+    paired = []
+    for part in blocks(texts.shape[0], rows_per_block(texts.shape[1], itemsize=8)):
+        own, _ = np.unique(image_of_text[part], return_inverse=True)
+        left = _wide(images, own)[np.searchsorted(own, image_of_text[part])]
+        paired.append(np.einsum("ij,ij->i", left, _wide(texts, part)))
+    true = np.concatenate(paired)
+    count = images.shape[0] * texts.shape[0]
+    total, squares = float(first[0] @ second[0]), float(np.sum(first[1] * second[1]))
+    return {
+        "pairs": _spread(len(true), float(true.sum()), float((true**2).sum())),
+        "non_pairs": _spread(
+            count - len(true), total - float(true.sum()), squares - float((true**2).sum())
+        ),
     }
 
 
@@ -93,14 +163,28 @@ def diagnose(
     images: Array,
     texts: Array,
     fit_rows: Mapping[str, Array],
+    *,
+    image_of_text: Indices | None = None,
+    rows: tuple[Indices, Indices] | None = None,
 ) -> dict[str, Any]:
     """Diagnostics of fitted methods, the first of them the dot product, on evaluated rows.
 
-    ``fit_rows`` are the rows behind the statistics, by keyword ("images", "texts").
+    Parameters
+    ----------
+    norms : sequence of ScoreNormalization, fitted
+    images, texts : array, shape (n, d), (m, d)
+        What is evaluated.
+    fit_rows : mapping
+        The rows behind the statistics, by keyword ("images", "texts").
+    image_of_text : int array, shape (m,), optional
+        Which pairs are true; without it, similarities of pairs are left out.
+    rows : pair of int arrays, optional
+        Rows of ``images`` and ``texts`` in the whole data: hubs are called by them.
     """
     one, two = norms[0].sides
     means = {side: norms[0].moments(side) for side in (one, two)}
     first, second = means[one], means[two]
+    image_rows, text_rows = rows if rows is not None else (None, None)
     pairs = {f"{one}_bias": ("texts", images), f"{two}_bias": ("images", texts)}
     return {
         "modality_gap": modality_gap(first, second) if first and second else None,
@@ -110,12 +194,19 @@ def diagnose(
         "mean_uncertainty": {
             side: m.uncertainty().to_dict() if m else None for side, m in means.items()
         },
+        "similarity": None
+        if image_of_text is None
+        else pair_similarity(images, texts, image_of_text),
         "hubness": [
             {
                 "method": norm.method,
                 "strength": dict(norm.strength),
-                "text_retrieval": hubness(norm, images, texts, one),
-                "image_retrieval": hubness(norm, texts, images, two),
+                "text_retrieval": hubness(
+                    norm, images, texts, one, rows=text_rows, before=norms[0]
+                ),
+                "image_retrieval": hubness(
+                    norm, texts, images, two, rows=image_rows, before=norms[0]
+                ),
             }
             for norm in norms
         ],
@@ -129,6 +220,30 @@ def diagnose(
             if side in fit_rows
         },
     }
+
+
+def _wide(x: Array, rows: Indices | slice) -> npt.NDArray[np.float64]:
+    if isinstance(rows, slice) or isinstance(x, np.ndarray):
+        return to_numpy(as_working(x[rows]), np.float64)
+    return to_numpy(as_working(x[rows.tolist()]), np.float64)
+
+
+def _second_moments(x: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Sum of rows and X'X."""
+    d = x.shape[1]
+    total, gram = np.zeros(d), np.zeros((d, d))
+    for part in blocks(x.shape[0], rows_per_block(d, itemsize=8)):
+        wide = _wide(x, part)
+        total += wide.sum(axis=0)
+        gram += wide.T @ wide
+    return total, gram
+
+
+def _spread(count: int, total: float, squares: float) -> dict[str, float] | None:
+    if not count:
+        return None
+    mean = total / count
+    return {"count": count, "mean": mean, "std": max(squares / count - mean**2, 0.0) ** 0.5}
 
 
 def _explained(exact: npt.NDArray[np.float64], rung: npt.NDArray[np.float64]) -> float:

@@ -46,7 +46,7 @@ def recall_at_k(
 
     Parameters
     ----------
-    scores : array, shape (n_queries, n_items)
+    scores : array or nested sequence, shape (n_queries, n_items)
         Any finite numbers, negative ones included.
     positives : sequence of int sequences, int array (n_queries,) or bool matrix
         Relevant items of each query, at least one.
@@ -68,7 +68,7 @@ def recall_at_k(
     >>> recall_at_k([[0.9, 0.1], [0.8, -0.2]], [0, 1], k=(1, 2))
     {1: 0.5, 2: 1.0}
     """
-    matrix = to_numpy(scores)
+    matrix = np.asarray(scores) if isinstance(scores, (list, tuple)) else to_numpy(scores)
     if matrix.ndim != 2 or matrix.dtype.kind != "f":
         raise DistnormError(
             f"scores of shape {matrix.shape} and dtype {matrix.dtype}",
