@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distnorm import DistnormError, Ranking, recall_at_k
+from distnorm import DistnormError, Ranking, ranks, recall_at_k
 from distnorm.metrics import average_precision_at_r, k_occurrence, occupancy, r_precision, skewness
 from distnorm.positives import Positives
-from distnorm.ranks import best_ranks, pair_ranks, top_items
+from distnorm.ranks import best_ranks, best_ranks_both_ways, pair_ranks, top_items
 
 
 def brute_ranks(scores: np.ndarray, truth: Positives) -> np.ndarray:
@@ -43,6 +43,35 @@ def test_ranks_are_those_of_a_stable_sort_whatever_the_block(problem, block_byte
         best_ranks(ranking, truth, block_bytes=block_bytes),
         np.minimum.reduceat(wanted, truth.indptr[:-1]),
     )
+
+
+@given(problems(), st.sampled_from([(1, 1), (3, 8), (510, 2040)]), st.booleans())
+def test_both_directions_at_once_rank_like_one_after_the_other(problem, tile, shared):
+    forth, truth = problem
+    queries, items = forth.queries, forth.items
+    back = Ranking(items, queries if shared else queries.copy(), queries[:, 0])
+    back_truth = Positives.of(np.arange(len(items)) % len(queries), len(items), len(queries))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranks, "_TILE_ROWS", tile[0])
+        patch.setattr(ranks, "_TILE_COLUMNS", tile[1])
+        found = best_ranks_both_ways(forth, back, (truth, back_truth))
+    for ranking, positives, got in ((forth, truth, found[0]), (back, back_truth, found[1])):
+        every = brute_ranks(ranking.scores(), positives)
+        np.testing.assert_array_equal(got, np.minimum.reduceat(every, positives.indptr[:-1]))
+
+
+def test_large_tiles_count_what_a_sort_counts(rng):
+    queries, items = (rng.normal(0, 1, (k, 6)).astype(np.float32) for k in (1100, 4500))
+    truth = Positives.of(rng.integers(0, 4500, 1100), 1100, 4500)
+    back_truth = Positives.of(rng.integers(0, 1100, 4500), 4500, 1100)
+    forth = Ranking(queries, items, items[:, 0])
+    back = Ranking(items, queries, queries[:, 1])
+    found = best_ranks_both_ways(forth, back, (truth, back_truth))
+    for ranking, positives, got in ((forth, truth, found[0]), (back, back_truth, found[1])):
+        scores = ranking.queries.astype(np.float64) @ ranking.items.T.astype(np.float64)
+        scores -= ranking.bias.astype(np.float64)
+        own = scores[np.arange(len(scores)), positives.indices]
+        np.testing.assert_array_equal(got, 1 + (scores > own[:, None]).sum(axis=1))
 
 
 @given(problems())

@@ -346,9 +346,10 @@ class ScoreNormalization:
                 self._shifted(second, self._names.other(side), renormalize=True),
                 transductive=transductive,
             )
-        if self.spec.is_query_shift:
-            shifted = self._shifted(first, side) if self.strength[side] else first
-            return Ranking(shifted, second, transductive=transductive)
+        if not self.strength[side]:
+            return Ranking(first, second, transductive=transductive)
+        # A linear method is a shift of the query and just as well a bias of the item; as a bias
+        # both directions rank the same product.
         bias = self._bias(second, side)
         gate = None
         if self.method == "qbnorm":

@@ -8,11 +8,12 @@ so ties go to the lowest index first. Scores are those of a `distnorm.ranking.Ra
 are counted with float32 products; those whose score is closer to the positive's than rounding
 can tell (8 sqrt(d) 2^-24 times the lengths) are compared again in float64, from the input
 itself. Ranks therefore do not depend on block sizes, on the order of rows or on the BLAS.
+Where two rankings are the two directions of one product, it is computed once for both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,13 @@ from distnorm.arrays import as_working, blocks, rows_per_block, to_numpy
 from distnorm.positives import Positives
 from distnorm.ranking import Ranking
 
-__all__ = ["best_ranks", "pair_ranks", "top_items"]
+__all__ = ["best_ranks", "best_ranks_both_ways", "pair_ranks", "top_items"]
 
 Ranks = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
+
+# Tiles of about 4 MB; eight bytes of a mask are added at a time, so at most 8 x 255 columns.
+_TILE_ROWS, _TILE_COLUMNS = 510, 2040
 
 
 class _Scorer:
@@ -61,6 +65,11 @@ class _Scorer:
         counts = self.gate[scores.argmax(axis=1)]
         scores[counts] -= self._working_bias
         return scores, counts
+
+    def bias_of(self, items: slice, axis: int) -> npt.NDArray[Any]:
+        """Working bias of some items, to subtract where they lie along ``axis``."""
+        bias = self._working_bias[items]
+        return bias if axis == 1 else bias[:, None]
 
     def exact(
         self, rows: Any, columns: npt.NDArray[np.intp], counts: npt.NDArray[np.bool_] | None
@@ -104,38 +113,161 @@ def best_ranks(
     block_bytes: int = 1 << 25,
 ) -> Ranks:
     """Rank of each query's best positive, shape (n_queries,); 1 is the top."""
+    if ranking.gate is not None:
+        every = pair_ranks(ranking, positives, progress=progress, block_bytes=block_bytes)
+        best: Ranks = np.minimum.reduceat(every, positives.indptr[:-1])
+        return best
     scorer = _Scorer(ranking)
-    n = positives.n_queries
-    ranks = np.empty(n, dtype=np.int64)
-    for rows in blocks(n, rows_per_block(positives.n_items, budget=block_bytes)):
+    counter = _Counter(scorer, positives, axis=1)
+    for rows, columns, raw in _tiles(scorer.queries, scorer.items, block_bytes):
+        counter.see(raw, rows, columns)
+        if progress is not None and columns.stop == positives.n_items:
+            progress(rows.stop, positives.n_queries)
+    return counter.ranks
+
+
+def best_ranks_both_ways(
+    forth: Ranking,
+    back: Ranking,
+    positives: tuple[Positives, Positives],
+    *,
+    progress: Progress | None = None,
+    block_bytes: int = 1 << 25,
+) -> tuple[Ranks, Ranks]:
+    """`best_ranks` of two rankings; one product serves both where it is the same.
+
+    Parameters
+    ----------
+    forth, back : Ranking
+        Of items for queries, and of the same queries for the same items.
+    positives : tuple of Positives
+        Of either ranking.
+    progress : callable, optional
+        Called with (queries done, queries of both rankings).
+    block_bytes : int
+    """
+    total = positives[0].n_queries + positives[1].n_queries
+    if not _one_product(forth, back):
+        found, done = [], 0
+        for ranking, truth in zip((forth, back), positives, strict=True):
+
+            def report(now: int, _: int, before: int = done) -> None:
+                if progress is not None:
+                    progress(before + now, total)
+
+            found.append(best_ranks(ranking, truth, progress=report, block_bytes=block_bytes))
+            done += truth.n_queries
+        return found[0], found[1]
+    scorer = _Scorer(forth)
+    counters = (
+        _Counter(scorer, positives[0], axis=1),
+        _Counter(_Scorer(back), positives[1], axis=0),
+    )
+    for rows, columns, raw in _tiles(scorer.queries, scorer.items, block_bytes):
+        counters[0].see(raw, rows, columns)
+        counters[1].see(raw, columns, rows)
+        if progress is not None and columns.stop == positives[0].n_items:
+            progress(total * rows.stop // positives[0].n_queries, total)
+    return counters[0].ranks, counters[1].ranks
+
+
+def _one_product(forth: Ranking, back: Ranking) -> bool:
+    return (
+        forth.gate is None
+        and back.gate is None
+        and forth.queries is back.items
+        and forth.items is back.queries
+    )
+
+
+def _tiles(
+    queries: npt.NDArray[Any], items: npt.NDArray[Any], budget: int
+) -> Iterator[tuple[slice, slice, npt.NDArray[Any]]]:
+    """Tiles of ``queries @ items.T`` that stay in the processor's cache; each is overwritten."""
+    width = min(_TILE_COLUMNS, len(items))
+    height = min(_TILE_ROWS, rows_per_block(width, budget=budget))
+    room = np.empty(height * width, dtype=queries.dtype)
+    for rows in blocks(len(queries), height):
+        left = queries[rows]
+        for columns in blocks(len(items), width):
+            right = items[columns]
+            tile = room[: len(left) * len(right)].reshape(len(left), len(right))
+            yield rows, columns, np.matmul(left, right.T, out=tile)
+
+
+class _Counter:
+    """Counts, tile after tile, the items above each query's best positive.
+
+    ``axis`` is the one along which the items of a tile lie.
+    """
+
+    def __init__(self, scorer: _Scorer, positives: Positives, axis: int) -> None:
+        self._scorer, self._axis = scorer, axis
+        self._own, self._columns = _best_positives(scorer, positives)
+        dtype = scorer.items.dtype
+        self._lower = (self._own - scorer.tolerance).astype(dtype)
+        self._upper = (self._own + scorer.tolerance).astype(dtype)
+        self.ranks: Ranks = np.ones(positives.n_queries, dtype=np.int64)
+
+    def see(self, raw: npt.NDArray[Any], queries: slice, items: slice) -> None:
+        """Count in one tile of raw products."""
+        axis = self._axis
+        scores = raw if self._scorer.bias is None else raw - self._scorer.bias_of(items, axis)
+        above = _count(scores > self._along_queries(self._upper[queries]), axis)
+        reach = _count(scores >= self._along_queries(self._lower[queries]), axis)
+        self.ranks[queries] += above
+        columns = self._columns[queries]
+        own = (columns >= items.start) & (columns < items.stop)
+        for at in np.flatnonzero(reach - above > own):
+            line = scores[at] if axis == 1 else scores[:, at]
+            query = queries.start + int(at)
+            near = (line >= self._lower[query]) & (line <= self._upper[query])
+            close = np.flatnonzero(near) + items.start
+            self.ranks[query] += _ahead(
+                self._scorer, query, int(columns[at]), self._own[query], close, None
+            )
+
+    def _along_queries(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return values[:, None] if self._axis == 1 else values
+
+
+def _best_positives(
+    scorer: _Scorer, positives: Positives
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """Score and column of each query's best positive; the lowest column of equal ones."""
+    own = np.empty(positives.n_queries)
+    best = np.empty(positives.n_queries, dtype=np.intp)
+    all_owners = positives.rows
+    for rows in blocks(positives.n_queries, 1024):
         pairs = slice(positives.indptr[rows.start], positives.indptr[rows.stop])
-        columns = positives.indices[pairs]
-        starts = positives.indptr[rows] - positives.indptr[rows.start]
-        if (positives.counts[rows] > 1).any():
-            # Among a query's positives only the best can decide a hit; the lowest index of
-            # equal ones, since argmax over ascending indices keeps the first.
-            owners = positives.rows[pairs]
-            unbiased = scorer.gate is not None
-            scores = scorer.exact(owners, columns, None)
-            if unbiased:
-                local = owners - rows.start
-                all_ranks = _ranks_in_block(scorer, rows, local, columns)
-                ranks[rows] = np.minimum.reduceat(all_ranks, starts)
-                continue
-            order = np.lexsort((columns, -scores, owners))
-            columns = columns[order][starts]
-        ranks[rows] = _ranks_in_block(scorer, rows, np.arange(rows.stop - rows.start), columns)
-        if progress is not None:
-            progress(rows.stop, n)
-    return ranks
+        owners, columns = all_owners[pairs], positives.indices[pairs]
+        scores = scorer.exact(owners, columns, None)
+        order = np.lexsort((columns, -scores, owners))
+        first = order[positives.indptr[rows] - positives.indptr[rows.start]]
+        own[rows], best[rows] = scores[first], columns[first]
+    return own, best
+
+
+def _count(mask: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.int64]:
+    """How many are true along an axis: bytes added eight at a time, or row on row."""
+    if axis == 0:
+        parts = (
+            np.add.reduce(mask[rows].view(np.uint8), axis=0, dtype=np.uint8)
+            for rows in blocks(len(mask), 255)
+        )
+        return sum(parts, np.zeros(mask.shape[1], dtype=np.int64))
+    if mask.shape[1] % 8 or mask.shape[1] > 8 * 255:
+        return np.asarray(np.count_nonzero(mask, axis=1), dtype=np.int64)
+    lanes = mask.view(np.uint64).sum(axis=1)
+    counts: npt.NDArray[np.int64] = lanes.view(np.uint8).reshape(-1, 8).sum(axis=1, dtype=np.int64)
+    return counts
 
 
 def _ranks_in_block(
     scorer: _Scorer, rows: slice, local: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
 ) -> Ranks:
     scores, counts = scorer.block(rows)
-    pair_counts = None if counts is None else counts[local]
-    own = scorer.exact(local + rows.start, columns, pair_counts)
+    own = scorer.exact(local + rows.start, columns, None if counts is None else counts[local])
     lower = (own - scorer.tolerance).astype(scores.dtype)
     upper = (own + scorer.tolerance).astype(scores.dtype)
     ranks = np.empty(len(columns), dtype=np.int64)
@@ -145,13 +277,29 @@ def _ranks_in_block(
         ranks[pair] = 1 + above
         if np.count_nonzero(line >= lower[pair]) - above > 1:
             near = np.flatnonzero((line >= lower[pair]) & (line <= upper[pair]))
-            near = near[near != column]
-            query = np.full(len(near), row + rows.start)
-            gated = None if counts is None else np.full(len(near), counts[row])
-            values = scorer.exact(query, near, gated)
-            ties = (values == own[pair]) & (near < column)
-            ranks[pair] += int(np.count_nonzero((values > own[pair]) | ties))
+            gated = None if counts is None else bool(counts[row])
+            query = int(row) + rows.start
+            ranks[pair] += _ahead(scorer, query, int(column), own[pair], near, gated)
     return ranks
+
+
+def _ahead(
+    scorer: _Scorer,
+    query: int,
+    column: int,
+    own: np.float64,
+    near: npt.NDArray[np.intp],
+    gated: bool | None,
+) -> int:
+    """How many of the items too near to tell come before the positive, in float64."""
+    near = near[near != column]
+    ahead = 0
+    for part in blocks(len(near), 4096):
+        some = near[part]
+        counts = None if gated is None else np.full(len(some), gated)
+        values = scorer.exact(np.full(len(some), query), some, counts)
+        ahead += int(np.count_nonzero((values > own) | ((values == own) & (some < column))))
+    return ahead
 
 
 def top_items(ranking: Ranking, k: int, *, block_bytes: int = 1 << 25) -> npt.NDArray[np.intp]:

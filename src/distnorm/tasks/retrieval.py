@@ -20,7 +20,8 @@ from distnorm.factories import make
 from distnorm.metrics import average_precision_at_r, check_k, r_precision, recall_of_ranks
 from distnorm.normalization import ScoreNormalization
 from distnorm.positives import Positives
-from distnorm.ranks import best_ranks, pair_ranks
+from distnorm.ranking import Ranking
+from distnorm.ranks import Progress, Ranks, best_ranks, best_ranks_both_ways, pair_ranks
 
 __all__ = ["DIRECTIONS", "RetrievalResult", "evaluate_retrieval", "pairing"]
 
@@ -133,35 +134,62 @@ def evaluate_retrieval(
         if positives is None
         else Positives.of(positives, n_texts, n_images)
     )
-    total = sum(n_images if name == "text_retrieval" else n_texts for name in directions)
-    metrics: dict[str, float] = {}
-    ranks: dict[str, npt.NDArray[np.int64]] = {}
-    transductive = False
-    done = 0
     for name in directions:
         if name not in DIRECTIONS:
             raise DistnormError(f"direction {name!r}", f"one of {DIRECTIONS}", "rename it")
+    rankings, truths = {}, {}
+    for name in directions:
         from_image = name == "text_retrieval"
-        ranking = (
+        rankings[name] = (
             norm.ranking(images, texts, one) if from_image else norm.ranking(texts, images, two)
         )
-        truth = by_text.transposed() if from_image else by_text
-        transductive |= ranking.transductive
+        truths[name] = by_text.transposed() if from_image else by_text
+    every = _pair_ranks(rankings, truths, progress) if with_r_precision else {}
+    ranks = (
+        {name: np.minimum.reduceat(every[name], truths[name].indptr[:-1]) for name in directions}
+        if with_r_precision
+        else _best_ranks(rankings, truths, progress)
+    )
+    metrics: dict[str, float] = {}
+    for name in directions:
+        if with_r_precision:
+            truth = truths[name]
+            metrics[f"{name}_r_precision"] = float(np.mean(r_precision(every[name], truth)))
+            metrics[f"{name}_map@r"] = float(np.mean(average_precision_at_r(every[name], truth)))
+        for value, recall in recall_of_ranks(ranks[name], ks).items():
+            metrics[f"{name}_recall@{value}"] = recall
+        metrics[f"{name}_median_rank"] = float(np.median(ranks[name]))
+    transductive = any(ranking.transductive for ranking in rankings.values())
+    return RetrievalResult(metrics, n_images, n_texts, ranks, transductive)
+
+
+def _best_ranks(
+    rankings: dict[str, Ranking], truths: dict[str, Positives], progress: Progress | None
+) -> dict[str, Ranks]:
+    if len(rankings) < 2:
+        return {
+            name: best_ranks(ranking, truths[name], progress=progress)
+            for name, ranking in rankings.items()
+        }
+    forth, back = (rankings[name] for name in DIRECTIONS)
+    both = (truths[DIRECTIONS[0]], truths[DIRECTIONS[1]])
+    return dict(
+        zip(DIRECTIONS, best_ranks_both_ways(forth, back, both, progress=progress), strict=True)
+    )
+
+
+def _pair_ranks(
+    rankings: dict[str, Ranking], truths: dict[str, Positives], progress: Progress | None
+) -> dict[str, Ranks]:
+    total = sum(truth.n_queries for truth in truths.values())
+    ranks: dict[str, Ranks] = {}
+    done = 0
+    for name, ranking in rankings.items():
 
         def report(now: int, _: int, before: int = done) -> None:
             if progress is not None:
                 progress(before + now, total)
 
-        if with_r_precision:
-            every = pair_ranks(ranking, truth, progress=report)
-            best = np.minimum.reduceat(every, truth.indptr[:-1])
-            metrics[f"{name}_r_precision"] = float(np.mean(r_precision(every, truth)))
-            metrics[f"{name}_map@r"] = float(np.mean(average_precision_at_r(every, truth)))
-        else:
-            best = best_ranks(ranking, truth, progress=report)
-        for value, recall in recall_of_ranks(best, ks).items():
-            metrics[f"{name}_recall@{value}"] = recall
-        metrics[f"{name}_median_rank"] = float(np.median(best))
-        ranks[name] = best
-        done += truth.n_queries
-    return RetrievalResult(metrics, n_images, n_texts, ranks, transductive)
+        ranks[name] = pair_ranks(ranking, truths[name], progress=report)
+        done += truths[name].n_queries
+    return ranks
