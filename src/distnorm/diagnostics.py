@@ -34,7 +34,14 @@ from distnorm.moments import Moments
 from distnorm.normalization import ScoreNormalization
 from distnorm.ranks import top_items
 
-__all__ = ["diagnose", "hubness", "ladder", "pair_similarity"]
+__all__ = [
+    "diagnose",
+    "hubness",
+    "ladder",
+    "occurrence_counts",
+    "pair_similarity",
+    "similarity_histograms",
+]
 
 Indices = npt.NDArray[np.intp]
 
@@ -76,9 +83,7 @@ def hubness(
     top = top_items(norm.ranking(queries, items, side), _HUB_K)
     counts = earlier = k_occurrence(top, items.shape[0])
     if before is not None and before is not norm:
-        earlier = k_occurrence(
-            top_items(before.ranking(queries, items, side), _HUB_K), items.shape[0]
-        )
+        earlier = occurrence_counts(before, queries, items, side)
     names = np.arange(items.shape[0]) if rows is None else rows
 
     def most_frequent(by: npt.NDArray[np.int64]) -> list[dict[str, int]]:
@@ -93,6 +98,65 @@ def hubness(
         "occupancy": occupancy(top[:, 0], items.shape[0]),
         "hubs": most_frequent(counts),
         "hubs_before": most_frequent(earlier),
+    }
+
+
+def occurrence_counts(
+    norm: ScoreNormalization, queries: Array, items: Array, side: str
+) -> npt.NDArray[np.int64]:
+    """How many queries find each item among their first 10, shape (m,)."""
+    return k_occurrence(top_items(norm.ranking(queries, items, side), _HUB_K), items.shape[0])
+
+
+def similarity_histograms(
+    norms: Mapping[str, ScoreNormalization],
+    images: Array,
+    texts: Array,
+    image_of_text: Indices,
+    *,
+    bins: int = 60,
+) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Densities of similarities within and across the two sides, for linear methods.
+
+    Parameters
+    ----------
+    norms : mapping from a panel's name to a fitted ScoreNormalization
+        Linear methods (dot, dn): both sides are shifted by them.
+    images, texts : array, shape (n, d), (m, d)
+        At most 1,000 rows of each are used, evenly spaced.
+    image_of_text : int array, shape (m,)
+    bins : int
+
+    Returns
+    -------
+    dict
+        Panel -> series -> ``edges`` (bins + 1) and ``density`` (bins); one range for all.
+    """
+    one, two = next(iter(norms.values())).sides
+    rows = np.linspace(0, len(image_of_text) - 1, min(len(image_of_text), 1000)).astype(np.intp)
+    own, place = np.unique(image_of_text[rows], return_inverse=True)
+    found: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
+    for panel, norm in norms.items():
+        left, right = _wide(images, own), _wide(texts, rows)
+        if norm.method != "dot":
+            left = norm.shift_queries(left, modality=one)
+            right = norm.shift_queries(right, modality=two)
+        across = left @ right.T
+        true = np.zeros(across.shape, dtype=bool)
+        true[place, np.arange(len(rows))] = True
+        found[panel] = {
+            f"{one} and its {two}": across[true],
+            f"{one} and other {two}": across[~true],
+            f"two {one}s": (left @ left.T)[np.triu_indices(len(own), 1)],
+            f"two {two}s": (right @ right.T)[np.triu_indices(len(rows), 1)],
+        }
+    every = [v for series in found.values() for v in series.values() if len(v)]
+    span = (min(float(v.min()) for v in every), max(float(v.max()) for v in every))
+    return {
+        panel: {
+            name: _histogram(values, span, bins) for name, values in series.items() if len(values)
+        }
+        for panel, series in found.items()
     }
 
 
@@ -220,6 +284,13 @@ def diagnose(
             if side in fit_rows
         },
     }
+
+
+def _histogram(
+    values: npt.NDArray[np.float64], span: tuple[float, float], bins: int
+) -> dict[str, list[float]]:
+    density, edges = np.histogram(values, bins=bins, range=span, density=True)
+    return {"edges": edges.tolist(), "density": density.tolist()}
 
 
 def _wide(x: Array, rows: Indices | slice) -> npt.NDArray[np.float64]:
