@@ -83,6 +83,8 @@ def measure(
         for name, function in functions.items():
             if before_each is not None:
                 before_each()
+            # BLAS threads spin on for some milliseconds after a product; nobody pays for another.
+            time.sleep(0.2)
             start = time.perf_counter()
             function()
             if round_:

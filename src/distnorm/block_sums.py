@@ -122,19 +122,17 @@ def _sum_stretch(x: npt.NDArray[np.floating], second: bool) -> BlockSums | None:
     d = x.shape[1]
     total = np.zeros(d)
     product = np.zeros((d, d)) if second else None
-    ones = np.ones(_ROWS, dtype=np.float32)
     squares = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         for block in _widened(x):
-            # This product first: it streams the block into the cache faster than the others.
-            total += ones[: len(block)] @ block
-            flat = block.reshape(-1)
-            block_squares = float(flat @ flat)
+            # Row upon row and not ones @ block, row by row and not one long dot product: threads
+            # that ask BLAS for products large enough to share wait for each other.
+            total += np.add.reduce(block, axis=0)
+            lengths = np.matmul(block[:, None, :], block[:, :, None]).ravel()
+            block_squares = float(lengths.sum(dtype=np.float64))
             # NaN and infinity show in the sum of squares; so do float16 ones after widening,
-            # as numbers that no finite float16 reaches. Zero rows show in the first column.
-            if not block_squares < _LARGEST_SQUARES:
-                return None
-            if not block[:, 0].all() and not block.any(axis=1).all():
+            # as numbers that no finite float16 reaches.
+            if not block_squares < _LARGEST_SQUARES or not lengths.all():
                 return None
             squares += block_squares
             if product is not None:
