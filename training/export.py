@@ -79,12 +79,11 @@ def scores() -> dict[str, Any]:
             test = generate(PICTURES, world=world, seed=seed)
             other = generate(2 * SAMPLES, world=world, seed=1000 + seed)
             rows = [encoder.encode_images([s.image() for s in part]) for part in (test, other)]
-            texts = encoder.encode_texts([c for s in test for c in s.captions()])
+            texts = encoder.encode_texts([s.captions(1)[0] for s in test])
             unlabelled = encoder.encode_texts([s.captions(1)[0] for s in other[SAMPLES:]])
             comparison = compare_retrieval(
                 rows[0],
                 texts,
-                np.repeat(np.arange(PICTURES), 5),
                 methods=METHODS,
                 fit_images=rows[1][:SAMPLES],
                 fit_texts=unlabelled,
@@ -128,7 +127,7 @@ def markdown(card: dict[str, Any]) -> str:
         f"  {training['settings']['steps']:,} steps of {training['settings']['batch']}. Scenes for",
         "  tests have keys that training cannot reach.",
         f"- Symmetric InfoNCE, AdamW, learned temperature, in the end {card['temperature']:.4f}.",
-        f"- {training['minutes']:.0f} minutes on {training['settings']['threads']} processor cores.",
+        f"- {training['minutes']:.0f} minutes on {training['settings']['threads']} cores.",
         "",
         "## Loss",
         "",
@@ -141,9 +140,9 @@ def markdown(card: dict[str, Any]) -> str:
         "",
         "## Recall@1",
         "",
-        f"Percent, among {PICTURES:,} pictures and 5 captions each, mean ± standard deviation over",
-        f"{len(SEEDS)} test seeds; statistics from {SAMPLES} other pictures and {SAMPLES} captions of",
-        "still other ones. No prefix.",
+        f"Percent, among {PICTURES:,} pictures and one caption each, mean ± standard deviation",
+        f"over {len(SEEDS)} test seeds; statistics from {SAMPLES} other pictures and {SAMPLES}",
+        "captions of still other ones. No prefix.",
         "",
     ]
     for direction, title in (
@@ -157,15 +156,15 @@ def markdown(card: dict[str, Any]) -> str:
             "|---" * (len(METHODS) + 1) + "|",
         ]
         for world, methods in card["scores"].items():
-            cells = [
-                f"{100 * methods[m][direction]['mean']:.1f} ± {100 * methods[m][direction]['std']:.1f}"
-                for m in METHODS
-            ]
+            found = [methods[method][direction] for method in METHODS]
+            cells = [f"{100 * v['mean']:.1f} ± {100 * v['std']:.1f}" for v in found]
             lines.append(f"| {world}: {WORLDS[world].description} | " + " | ".join(cells) + " |")
         lines.append("")
     lines += [
-        "Worlds were chosen before any was measured. Made by `training/`; checksums stand in",
-        "`card.json`.",
+        "Worlds were chosen before any method was measured on them; how strongly *faded* and *dim*",
+        "change a picture was set by the dot product alone (recall@1 between 35 and 80 %). Where the",
+        "model fits the pictures, corrections cost; where the pictures look unlike its training",
+        "data, they pay. Made by `training/`; checksums stand in `card.json`.",
         "",
     ]
     return "\n".join(lines)

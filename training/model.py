@@ -73,7 +73,7 @@ class _Layer(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Word numbers, int64 of shape (n, length <= MAX_TOKENS) with 0 as padding, to (n, DIMENSION)."""
+    """Word numbers, int64 of shape (n, length <= MAX_TOKENS), 0 as padding, to (n, DIMENSION)."""
 
     def __init__(self, words: int, width: int = 128, heads: int = 4, layers: int = 2) -> None:
         super().__init__()

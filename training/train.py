@@ -20,8 +20,8 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from distnorm.encoders.words import Words
-from distnorm.scenes.sampling import TRAINING, WORLDS, draw_scene
 from distnorm.scenes import vocabulary
+from distnorm.scenes.sampling import TRAINING, WORLDS, draw_scene
 from training.model import MAX_TOKENS, ImageTower, TextTower
 
 WARM_UP = 200
@@ -73,9 +73,7 @@ class Run:
         self.words = Words(vocabulary(), MAX_TOKENS)
         self.image = ImageTower().to(options.device, memory_format=torch.channels_last)
         self.text = TextTower(len(self.words.words) + 2).to(options.device)
-        self.log_scale = torch.nn.Parameter(
-            torch.tensor(math.log(1 / 0.07), device=options.device)
-        )
+        self.log_scale = torch.nn.Parameter(torch.tensor(math.log(1 / 0.07), device=options.device))
         decayed = [p for m in (self.image, self.text) for p in m.parameters() if p.ndim > 1]
         others = [p for m in (self.image, self.text) for p in m.parameters() if p.ndim < 2]
         self.optimizer = torch.optim.AdamW(

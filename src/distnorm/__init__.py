@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distnorm.arrays import normalize
-    from distnorm.comparison import compare_retrieval
+    from distnorm.comparison import (
+        compare_captions,
+        compare_classification,
+        compare_retrieval,
+    )
+    from distnorm.correlations import kendall_tau
+    from distnorm.encoders import load_encoder
     from distnorm.errors import DistnormError, MissingExtraError
     from distnorm.factories import DistributionNormalization, make
     from distnorm.methods import METHODS
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
     from distnorm.normalization import ScoreNormalization
     from distnorm.ranking import Ranking
     from distnorm.storage import load
+    from distnorm.tasks.captioning import evaluate_captions, score_captions
+    from distnorm.tasks.classification import evaluate_classification
     from distnorm.tasks.retrieval import evaluate_retrieval
 
 __version__ = "0.1.0"
@@ -33,12 +41,19 @@ __all__ = [
     "Ranking",
     "ScoreNormalization",
     "__version__",
+    "compare_captions",
+    "compare_classification",
     "compare_retrieval",
+    "evaluate_captions",
+    "evaluate_classification",
     "evaluate_retrieval",
+    "kendall_tau",
     "load",
+    "load_encoder",
     "make",
     "normalize",
     "recall_at_k",
+    "score_captions",
 ]
 
 _HOMES = {
@@ -49,7 +64,14 @@ _HOMES = {
     "Moments": "moments",
     "Ranking": "ranking",
     "ScoreNormalization": "normalization",
+    "compare_captions": "comparison",
+    "compare_classification": "comparison",
     "compare_retrieval": "comparison",
+    "evaluate_captions": "tasks.captioning",
+    "evaluate_classification": "tasks.classification",
+    "kendall_tau": "correlations",
+    "load_encoder": "encoders",
+    "score_captions": "tasks.captioning",
     "evaluate_retrieval": "tasks.retrieval",
     "load": "storage",
     "make": "factories",

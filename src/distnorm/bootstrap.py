@@ -7,7 +7,7 @@ middle 95 % of the means.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,22 @@ Float64 = npt.NDArray[np.float64]
 
 
 def paired_intervals(
-    table: list[dict[str, list[Float64]]], owner: Any, n_images: int, rng: np.random.Generator
+    table: Sequence[Mapping[str, Float64]],
+    owners: Mapping[str, npt.NDArray[np.intp] | None],
+    n_images: int,
+    rng: np.random.Generator,
 ) -> list[dict[str, tuple[float, float]]]:
-    """Bootstrap intervals of all differences to the first entry, from the same resamples."""
+    """Bootstrap intervals of all differences to the first entry, from the same resamples.
+
+    Parameters
+    ----------
+    table : sequence of mappings
+        For each method, metric -> a value a row, NaN where the row was never evaluated.
+    owners : mapping
+        Metric -> the image of each row, or None where rows are images.
+    n_images : int
+    rng : Generator
+    """
     found: list[dict[str, tuple[float, float]]] = [dict.fromkeys(table[0], (0.0, 0.0))]
     found += [{} for _ in table[1:]]
     columns = [(index, name) for index in range(1, len(table)) for name in table[0]]
@@ -34,7 +47,7 @@ def paired_intervals(
     sizes = np.empty_like(sums)
     for column, (index, name) in enumerate(columns):
         sums[:, column], sizes[:, column] = _by_image(
-            table[index][name], table[0][name], name, owner, n_images
+            table[index][name], table[0][name], owners[name], n_images
         )
     even = np.full(n_images, 1 / n_images)
     means = []
@@ -48,16 +61,14 @@ def paired_intervals(
 
 
 def _by_image(
-    values: list[Float64], base: list[Float64], name: str, owner: Any, n_images: int
+    values: Float64, base: Float64, owner: npt.NDArray[np.intp] | None, n_images: int
 ) -> tuple[Float64, Float64]:
-    """Each image's summed difference and its number of queries, averaged over splits first."""
-    difference = np.stack(values) - np.stack(base)
-    seen = ~np.isnan(difference)
-    counts = seen.sum(axis=0)
-    average = np.where(seen, difference, 0.0).sum(axis=0) / np.maximum(counts, 1)
-    present = (counts > 0).astype(np.float64)
-    if name.startswith("text_retrieval"):
-        return average, present
-    total: Float64 = np.bincount(owner, weights=average, minlength=n_images).astype(np.float64)
-    size: Float64 = np.bincount(owner, weights=present, minlength=n_images).astype(np.float64)
+    """Each image's summed difference and its number of evaluated rows."""
+    difference = values - base
+    present = ~np.isnan(difference)
+    difference = np.where(present, difference, 0.0)
+    if owner is None:
+        return difference, present.astype(np.float64)
+    total = np.bincount(owner, weights=difference, minlength=n_images).astype(np.float64)
+    size = np.bincount(owner, weights=present, minlength=n_images).astype(np.float64)
     return total, size

@@ -261,6 +261,11 @@ def diagnose(
         "similarity": None
         if image_of_text is None
         else pair_similarity(images, texts, image_of_text),
+        "histograms": None
+        if image_of_text is None
+        else similarity_histograms(
+            {n.method: n for n in norms if n.method in ("dot", "dn")}, images, texts, image_of_text
+        ),
         "hubness": [
             {
                 "method": norm.method,

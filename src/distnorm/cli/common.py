@@ -43,9 +43,25 @@ def write_json(result: dict[str, Any], path: str | None) -> None:
         file.write(text.encode())
 
 
+class Bar:
+    """Progress on standard error: called with (done, in all), or `step` with a name too."""
+
+    def __init__(self, progress: Progress, what: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(what, total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """So much is done."""
+        self._progress.update(self._task, completed=done, total=total)
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """So much is done, and this is next."""
+        self._progress.update(self._task, completed=done, total=total, description=what)
+
+
 @contextmanager
-def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress on standard error, as a callable of (done, in all)."""
+def progress_bar(what: str, unit: str) -> Iterator[Bar]:
+    """Progress on standard error."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -55,12 +71,7 @@ def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     )
     out = console()
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield show
+        yield Bar(bar, what)
 
 
 def parse_strength(text: str | None) -> float | dict[str, float] | None:

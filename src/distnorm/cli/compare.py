@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from distnorm.cli.common import (
@@ -45,6 +47,7 @@ def compare() -> None:
 @click.option("--input", "requirement", type=click.Choice(["unit", "raw", "any"]))
 @click.option("--k", default="1,5,10", show_default=True)
 @click.option("--no-diagnostics", is_flag=True, help="Leave out hubness and the ladder.")
+@click.option("--report", type=click.Path(), help="Write an HTML page to this file.")
 @json_option
 def retrieval(
     images: str,
@@ -64,6 +67,7 @@ def retrieval(
     requirement: str | None,
     k: str,
     no_diagnostics: bool,
+    report: str | None,
     json_path: str | None,
 ) -> None:
     """Retrieval in both directions, every method against the dot product."""
@@ -100,6 +104,13 @@ def retrieval(
     comparison.protocol["prompt"] = prompt
     for table in comparison_tables(comparison):
         console().print(table)
+    if report is not None:
+        from distnorm.report.page import write_page
+        from distnorm.report.sections import comparison_page
+
+        title = f"{images} and {texts}"
+        write_page(Path(report), comparison_page(comparison.to_dict(), title))
+        console().print(f"report: {report}", soft_wrap=True, highlight=False)
     write_json(comparison.to_dict(), json_path)
 
 

@@ -11,6 +11,7 @@ import click
 
 import distnorm
 from distnorm.cli.compare import compare
+from distnorm.cli.demo import demo
 from distnorm.cli.evaluate import evaluate
 from distnorm.cli.fit import fit
 from distnorm.cli.inspect import inspect
@@ -53,6 +54,7 @@ def cli() -> None:
     """Better scores from a frozen image-text model: no training, no labels, no re-indexing."""
 
 
+cli.add_command(demo)
 cli.add_command(fit)
 cli.add_command(inspect)
 cli.add_command(evaluate)

@@ -56,7 +56,12 @@ def load(model: str = "", *, threads: int | None = None, device: str = "cpu") ->
 @cache
 def card() -> dict[str, Any]:
     """What the model is: checksums, words, training, scores."""
-    text = resources.files("distnorm.encoders").joinpath("weights", "card.json").read_text("utf-8")
+    text = (
+        resources.files("distnorm.encoders")
+        .joinpath("weights")
+        .joinpath("card.json")
+        .read_text("utf-8")
+    )
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -88,9 +93,7 @@ class BuiltinEncoder(Encoder):
         if threads is not None:
             options.intra_op_num_threads = threads
         self._image, self._text = (
-            runtime.InferenceSession(
-                _weights(name), options, providers=["CPUExecutionProvider"]
-            )
+            runtime.InferenceSession(_weights(name), options, providers=["CPUExecutionProvider"])
             for name in ("image.onnx", "text.onnx")
         )
 
@@ -116,7 +119,7 @@ class BuiltinEncoder(Encoder):
 
 def _weights(name: str) -> bytes:
     """A weights file, if it is the card's."""
-    content = resources.files("distnorm.encoders").joinpath("weights", name).read_bytes()
+    content = _packed(name)
     found = hashlib.sha256(content).hexdigest()
     expected = card()["sha256"][name]
     if found != expected:
@@ -124,3 +127,7 @@ def _weights(name: str) -> bytes:
             f"{name} with checksum {found[:12]}", expected[:12], "install distnorm again"
         )
     return content
+
+
+def _packed(name: str) -> bytes:
+    return resources.files("distnorm.encoders").joinpath("weights").joinpath(name).read_bytes()

@@ -34,8 +34,10 @@ class Words:
         return [self._numbers.get(word, 1) for word in _WORD.findall(text.lower())]
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Numbers, int64 of shape (n, longest), cut at ``max_tokens``; a text without any word
-        is one unknown word."""
+        """Numbers, int64 of shape (n, longest), cut at ``max_tokens``.
+
+        A text without any word is one unknown word.
+        """
         rows = [self.split(text)[: self.max_tokens] or [1] for text in texts]
         numbers = np.zeros((len(rows), max(len(row) for row in rows)), dtype=np.int64)
         for place, row in enumerate(rows):

@@ -30,7 +30,7 @@ def curves(
     logarithmic: bool = False,
 ) -> str:
     """Lines with a band of one standard deviation: name -> (mean, std)."""
-    figure, axes = _axes(2.7)
+    figure, (axes,) = _axes(2.7)
     for color, (name, (mean, std)) in zip(_SERIES, lines.items(), strict=False):
         low = [m - s for m, s in zip(mean, std, strict=True)]
         high = [m + s for m, s in zip(mean, std, strict=True)]
@@ -75,7 +75,7 @@ def bars(
     label: str,
 ) -> str:
     """Groups of bars side by side, on a logarithmic axis of counts."""
-    figure, axes = _axes(2.4)
+    figure, (axes,) = _axes(2.4)
     width = 0.8 / len(groups)
     for index, (color, (name, values)) in enumerate(zip(_SERIES, groups.items(), strict=False)):
         places = [at + (index - (len(groups) - 1) / 2) * width for at in range(len(x))]
@@ -124,7 +124,7 @@ def _axes(height: float, *, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
         for text in (axes.xaxis.label, axes.yaxis.label):
             text.set_color(_INK)
             text.set_fontsize(8)
-    return figure, (grid if rows * columns > 1 else grid[0])
+    return figure, grid
 
 
 def _svg(figure: Any, label: str) -> str:

@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distnorm.report.figures import bars, densities, intervals
-from distnorm.report.page import Cell, Figure, Section, Table
+from distnorm.report.page import Cell, Figure, Section, Table, render
 
 __all__ = [
+    "change_cell",
+    "comparison_page",
     "comparison_section",
     "hubness_section",
     "ladder_section",
@@ -56,6 +58,27 @@ def protocol_line(result: Mapping[str, Any]) -> str:
         f"prefix: {protocol.get('prompt') or 'not stated'}. ± is the standard deviation over "
         "draws, brackets hold the 95 % interval of a paired bootstrap."
     )
+
+
+def comparison_page(result: Mapping[str, Any], source: str) -> str:
+    """A whole page out of a comparison's JSON.
+
+    Parameters
+    ----------
+    result : mapping
+    source : str
+        What was compared, for the heading.
+    """
+    sections = [comparison_section(result["task"].capitalize(), result)]
+    diagnostics = result.get("diagnostics")
+    if diagnostics is not None:
+        if diagnostics.get("histograms") is not None:
+            sections.append(
+                similarity_section(diagnostics["histograms"], diagnostics["modality_gap"])
+            )
+        sections += [hubness_section(diagnostics), ladder_section(diagnostics)]
+    lead = "Every method against the dot product. Grey changes are within noise."
+    return render(f"distnorm: {source}", lead, sections, [protocol_line(result)])
 
 
 def comparison_section(
@@ -202,13 +225,14 @@ def _table(
             unit = 1 if name.endswith("rank") else 100
             cells.append(f"{unit * summary['mean']:.1f} ± {unit * summary['std']:.1f}")
             if name in main:
-                cells.append(_change(entry, summary))
+                cells.append(change_cell(entry["method"], summary))
         rows.append(cells)
     return Table(columns, rows, _DIRECTIONS[direction] if direction else "")
 
 
-def _change(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Cell:
-    if entry["method"] == "dot" or summary["delta_ci95"] is None:
+def change_cell(method: str, summary: Mapping[str, Any]) -> Cell:
+    """The change against the dot product with its interval, in points."""
+    if method == "dot" or summary["delta_ci95"] is None:
         return Cell("")
     middle, low, high = (100 * value for value in (summary["delta"], *summary["delta_ci95"]))
     text = f"{middle:+.1f} [{low:+.1f}, {high:+.1f}]"

@@ -110,8 +110,9 @@ def _change(result: MethodResult, summary: MetricSummary) -> Text:
 def _footer(comparison: Comparison) -> str:
     protocol = comparison.protocol
     fitted = ", ".join(f"{n} {side}" for side, n in comparison.results[0].n_fit.items())
+    sizes = ", ".join(f"{n} {what.removeprefix('n_')}" for what, n in comparison.sizes.items())
     return (
-        f"{comparison.n_images} images, {comparison.n_texts} texts; statistics: "
+        f"{sizes}; statistics: "
         f"{protocol['statistics']}, {fitted} rows; {protocol['repeats']} splits, seed "
         f"{protocol['seed']}; prefix: {protocol.get('prompt') or 'not stated'}; "
         "± is the standard deviation over splits, the interval a paired bootstrap over images"

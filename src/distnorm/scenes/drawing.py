@@ -11,7 +11,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.scenes.sampling import Dice, Scene, Thing
+from distnorm.scenes.sampling import WORLDS, Dice, Scene, Thing
 from distnorm.scenes.vocabulary import BACKGROUNDS, RGB, SIZES
 
 __all__ = ["SIDE", "render"]
@@ -54,8 +54,16 @@ def render(scene: Scene) -> npt.NDArray[np.uint8]:
     canvas = _background(scene, dice)
     for thing in scene.things:
         _draw(canvas, thing)
+    # As strong as leaves the built-in model's dot product a recall@1 between 35 and 80 %, and
+    # chosen by that alone.
+    look = WORLDS[scene.world].look
+    if look == "faded":
+        canvas = canvas * 208 // 256 + np.array((44, 34, 18), dtype=np.int32)
+    elif look == "dim":
+        canvas = canvas * 208 // 256
     grain = dice.bytes(SIDE * SIDE * 3).reshape(canvas.shape).astype(np.int32) - 128
-    canvas += (grain * scene.noise) // 256 + scene.light
+    strength = scene.noise * 2 if look == "dim" else scene.noise
+    canvas += (grain * strength) // 256 + scene.light
     return np.clip(canvas, 0, 255).astype(np.uint8)
 
 

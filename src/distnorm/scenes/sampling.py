@@ -72,6 +72,8 @@ class World:
     number : int
         Part of every scene's seed; never reused.
     counts, backgrounds, colours, shapes : mapping from what to weight
+    look : {"clear", "faded", "dim"}
+        How the pictures were taken; training pictures are clear.
     """
 
     name: str
@@ -81,6 +83,7 @@ class World:
     backgrounds: Mapping[str, int]
     colours: Mapping[str, int]
     shapes: Mapping[str, int]
+    look: str = "clear"
 
 
 @dataclass(frozen=True)
@@ -171,14 +174,16 @@ def _mostly(names: Any, favourite: str, percent: int) -> dict[str, int]:
 _COUNTS = {"1": 2, "2": 3, "3": 3, "4": 2}
 
 
-def _world(name: str, number: int, description: str, **changed: Mapping[str, int]) -> World:
+def _world(
+    name: str, number: int, description: str, look: str = "clear", **changed: Mapping[str, int]
+) -> World:
     parts: dict[str, Mapping[str, int]] = {
         "counts": _COUNTS,
         "backgrounds": _even(BACKGROUNDS),
         "colours": _even(COLOURS),
         "shapes": _even(SHAPES),
     }
-    return World(name, description, number, **{**parts, **changed})
+    return World(name, description, number, look=look, **{**parts, **changed})
 
 
 WORLDS: dict[str, World] = {
@@ -200,6 +205,8 @@ WORLDS: dict[str, World] = {
             backgrounds=_mostly(BACKGROUNDS, "studio", 70),
             counts=_mostly(_COUNTS, "1", 80),
         ),
+        _world("faded", 5, "old prints: less contrast and a warm cast", "faded"),
+        _world("dim", 6, "too little light: darker and grainy", "dim"),
     )
 }
 

@@ -1,0 +1,19 @@
+"""Methods x held-out splits x paired intervals, for each task."""
+
+from distnorm.comparison.captions import compare_captions
+from distnorm.comparison.classification import compare_classification
+from distnorm.comparison.protocols import DEFAULT_METHODS, PROTOCOLS
+from distnorm.comparison.results import Comparison, MethodResult, MetricSummary
+from distnorm.comparison.retrieval import compare_retrieval, deduplicate_images
+
+__all__ = [
+    "DEFAULT_METHODS",
+    "PROTOCOLS",
+    "Comparison",
+    "MethodResult",
+    "MetricSummary",
+    "compare_captions",
+    "compare_classification",
+    "compare_retrieval",
+    "deduplicate_images",
+]

@@ -1,0 +1,110 @@
+"""What a comparison gives: one summary a metric, one result a method, all of them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Comparison", "MethodResult", "MetricSummary"]
+
+
+@dataclass(frozen=True)
+class MetricSummary:
+    """One metric of one method over the splits.
+
+    ``std`` is over splits (0 for one); ``delta`` is the mean difference to the dot product and
+    ``delta_ci95`` its bootstrap interval, None where a metric has none (median ranks).
+    """
+
+    mean: float
+    std: float
+    delta: float
+    delta_ci95: tuple[float, float] | None
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval of the difference leaves out 0."""
+        return self.delta_ci95 is not None and (self.delta_ci95[0] > 0 or self.delta_ci95[1] < 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        interval = None if self.delta_ci95 is None else list(self.delta_ci95)
+        return {
+            "mean": self.mean,
+            "std": self.std,
+            "delta": self.delta,
+            "delta_ci95": interval,
+            "significant": self.significant,
+        }
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One method's metrics and everything that affects its ranking."""
+
+    method: str
+    strength: dict[str, float]
+    params: dict[str, Any]
+    n_fit: dict[str, int]
+    transductive: bool
+    metrics: dict[str, MetricSummary]
+
+    def __repr__(self) -> str:
+        """One line with its first metrics."""
+        first = ", ".join(f"{k}={v.mean:.3f}" for k, v in [*self.metrics.items()][:4])
+        return f"MethodResult({self.method!r}, {first})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "method": self.method,
+            "strength": dict(self.strength),
+            "params": dict(self.params),
+            "n_fit": dict(self.n_fit),
+            "transductive": self.transductive,
+            "metrics": {name: summary.to_dict() for name, summary in self.metrics.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All methods on one data set; `to_dict` is the JSON of ``distnorm compare``.
+
+    Attributes
+    ----------
+    task : {"retrieval", "classification", "captions"}
+    sizes : dict from str to int
+        ``n_images`` and what else there is so many of.
+    protocol : dict
+        Where statistics came from.
+    results : tuple of MethodResult
+        The dot product first.
+    diagnostics : dict or None
+    """
+
+    task: str
+    sizes: dict[str, int]
+    protocol: dict[str, Any]
+    results: tuple[MethodResult, ...]
+    diagnostics: dict[str, Any] | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        """One line: data, protocol, methods."""
+        names = ", ".join(result.method for result in self.results)
+        sizes = ", ".join(f"{n} {what.removeprefix('n_')}" for what, n in self.sizes.items())
+        return f"Comparison({sizes}, {self.protocol['statistics']}, methods: {names})"
+
+    def __getitem__(self, method: str) -> MethodResult:
+        """The first result of a method's name."""
+        return next(result for result in self.results if result.method == method)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, schema 1."""
+        return {
+            "schema": 1,
+            "task": self.task,
+            **self.sizes,
+            "protocol": dict(self.protocol),
+            "results": [result.to_dict() for result in self.results],
+            "diagnostics": self.diagnostics,
+        }

@@ -1,0 +1,120 @@
+"""Sums over splits, and what becomes of them: means, spreads, paired intervals.
+
+Each metric has one value a row whose mean over the evaluated rows is the metric: a hit of a query,
+or a row's share in a rank correlation. All methods see the same splits, so differences of averages
+are averages of differences, and only sums are kept: memory does not grow with repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.bootstrap import paired_intervals
+from distnorm.comparison.results import MethodResult, MetricSummary
+from distnorm.normalization import ScoreNormalization
+
+__all__ = ["Tally"]
+
+Float64 = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass
+class Tally:
+    """What the methods of one comparison have scored so far.
+
+    Parameters
+    ----------
+    norms : sequence of ScoreNormalization
+        The dot product first.
+    owners : mapping from a kind of row to the image of each row
+        ``None`` where rows are images.
+    n_images : int
+        What is drawn with replacement.
+    """
+
+    norms: Sequence[ScoreNormalization]
+    owners: Mapping[str, Rows | None]
+    n_images: int
+    _sums: list[dict[str, Float64]] = field(init=False)
+    _plain: list[dict[str, list[float]]] = field(init=False)
+    _seen: dict[str, Float64] = field(init=False)
+    _kinds: dict[str, str] = field(init=False, default_factory=dict)
+    _counts: list[dict[str, int]] = field(init=False)
+    _flags: list[bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin at nothing."""
+        self._sums = [{} for _ in self.norms]
+        self._plain = [{} for _ in self.norms]
+        self._counts = [{} for _ in self.norms]
+        self._flags = [False] * len(self.norms)
+        self._seen = {
+            kind: np.zeros(self.n_images if owner is None else len(owner))
+            for kind, owner in self.owners.items()
+        }
+
+    def saw(self, kind: str, rows: Rows) -> None:
+        """These rows are evaluated in the present split."""
+        self._seen[kind][rows] += 1
+
+    def note(
+        self,
+        index: int,
+        norm: ScoreNormalization,
+        metrics: Mapping[str, float],
+        *,
+        transductive: bool,
+    ) -> None:
+        """The metrics of a method in the present split."""
+        self._counts[index] = norm.counts
+        self._flags[index] |= transductive
+        for name, value in metrics.items():
+            self._plain[index].setdefault(name, []).append(value)
+
+    def add(self, index: int, name: str, kind: str, rows: Rows, values: Any) -> None:
+        """A metric's value for each of some rows of a kind."""
+        self._kinds[name] = kind
+        total = self._sums[index].setdefault(name, np.zeros(len(self._seen[kind])))
+        total[rows] += values
+
+    def results(self, protocol: Mapping[str, Any]) -> tuple[MethodResult, ...]:
+        """Every method's summaries."""
+        repeats = int(protocol["repeats"])
+        child = np.random.SeedSequence(protocol["seed"]).spawn(repeats + 1)[-1]
+        table = [{name: self._average(name, s) for name, s in each.items()} for each in self._sums]
+        owners = {name: self.owners[kind] for name, kind in self._kinds.items()}
+        intervals = paired_intervals(table, owners, self.n_images, np.random.default_rng(child))
+        found = []
+        for index, norm in enumerate(self.norms):
+            summaries = {}
+            for name, values in self._plain[index].items():
+                array, base = np.array(values), np.array(self._plain[0][name])
+                summaries[name] = MetricSummary(
+                    float(array.mean()),
+                    float(array.std(ddof=1)) if len(array) > 1 else 0.0,
+                    float((array - base).mean()),
+                    intervals[index].get(name),
+                )
+            found.append(
+                MethodResult(
+                    norm.method,
+                    norm.strength,
+                    norm.params,
+                    self._counts[index],
+                    self._flags[index],
+                    summaries,
+                )
+            )
+        return tuple(found)
+
+    def _average(self, name: str, total: Float64) -> Float64:
+        """Each row's mean over the splits that evaluated it; NaN where none did."""
+        count = self._seen[self._kinds[name]]
+        mean: Float64 = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+        return mean

@@ -1,0 +1,361 @@
+"""The demo's numbers: scenes of one world, scored by every method in the paper's three tasks.
+
+Statistics always come from 100 unlabelled pictures and 100 texts of other scenes, drawn anew for
+each of five repeats. Texts have no prefix.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.augmentation.views import augmented_rows, count_views
+from distnorm.comparison import (
+    Comparison,
+    compare_captions,
+    compare_classification,
+    compare_retrieval,
+)
+from distnorm.diagnostics import occurrence_counts, similarity_histograms
+from distnorm.encoders import load_encoder
+from distnorm.errors import DistnormError
+from distnorm.factories import make
+from distnorm.normalization import ScoreNormalization
+from distnorm.ranks import top_items
+from distnorm.scenes import CLASS_NAMES, LEVELS, WORLDS, Scene, generate
+from distnorm.tasks.classification import class_rows
+from distnorm.tasks.retrieval import evaluate_retrieval
+
+__all__ = ["METHODS", "REPEATS", "SAMPLES", "VIEWS", "Demo", "cost", "run_demo"]
+
+METHODS = ("dot", "dn*", "dn", "dn2", "is", "nnn")
+SAMPLES, REPEATS = 100, 5
+VIEWS = ("identity", "flip", "five-crop")
+
+_POOL = 500
+_OTHER_WORLDS = 500
+_SAMPLE_COUNTS = (3, 10, 30, 100, 300)
+_CURVES = ("dn", "dn2", "nnn")
+_DAMAGED = 200
+
+Rows = npt.NDArray[np.float32]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Everything the page shows; `to_dict` is the JSON of ``distnorm demo``."""
+
+    world: str
+    size: int
+    seed: int
+    model: str
+    retrieval: Comparison
+    retrieval_tta: Comparison
+    classification: Comparison
+    classification_tta: Comparison
+    captions: Comparison
+    worlds: dict[str, Comparison]
+    curves: dict[str, Any]
+    histograms: dict[str, Any] = field(repr=False)
+    occurrences: dict[str, dict[str, list[int]]] = field(repr=False)
+    examples: list[dict[str, Any]] = field(repr=False)
+    scenes: list[Scene] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without pictures and histograms."""
+        return {
+            "schema": 1,
+            "task": "demo",
+            "world": self.world,
+            "size": self.size,
+            "seed": self.seed,
+            "model": self.model,
+            "views": list(VIEWS),
+            "retrieval": self.retrieval.to_dict(),
+            "retrieval_tta": self.retrieval_tta.to_dict(),
+            "classification": self.classification.to_dict(),
+            "classification_tta": self.classification_tta.to_dict(),
+            "captions": self.captions.to_dict(),
+            "worlds": {name: found.to_dict() for name, found in self.worlds.items()},
+            "samples": self.curves,
+        }
+
+
+def run_demo(
+    world: str = "faded", size: int = 1000, seed: int = 0, *, progress: Progress | None = None
+) -> Demo:
+    """Draw, embed and score.
+
+    Parameters
+    ----------
+    world : str
+        A key of `distnorm.scenes.WORLDS`.
+    size : int
+        Pictures of the retrieval and classification tasks, at least 20.
+    seed : int
+    progress : callable, optional
+        Called with (what is done now, steps done, steps in all).
+
+    Raises
+    ------
+    DistnormError
+        For an unknown world or numbers out of range.
+    MissingExtraError
+        Without the ``demo`` extra.
+    """
+    if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 20:
+        raise DistnormError(f"size = {size!r}", "an integer from 20 on", "try 1000")
+    steps = ["drawing", "embedding", "retrieval", "augmentation", "classification", "captions"]
+    steps += ["other worlds", "how many samples", "examples"]
+
+    def now(step: str) -> None:
+        if progress is not None:
+            progress(step, steps.index(step), len(steps))
+
+    now("drawing")
+    scenes = generate(int(size), world=world, seed=seed)
+    pool = generate(2 * _POOL, world=world, seed=_pool_seed(seed))
+    now("embedding")
+    encoder = load_encoder("builtin")
+    images, texts = _embed(encoder, scenes, scenes)
+    fit_images, fit_texts = _embed(encoder, pool[:_POOL], pool[_POOL:])
+    now("retrieval")
+    retrieval = _retrieval(images, texts, fit_images, fit_texts, seed, diagnostics=True)
+    now("augmentation")
+    tta_images, tta_fit = (
+        augmented_rows(encoder, [scene.image() for scene in part], VIEWS)
+        for part in (scenes, pool[:_POOL])
+    )
+    retrieval_tta = _retrieval(tta_images, texts, tta_fit, fit_texts, seed)
+    now("classification")
+    classification, classification_tta = _classification(encoder, world, int(size), seed)
+    now("captions")
+    captions = _captions(encoder, scenes[:_DAMAGED], pool, seed)
+    now("other worlds")
+    worlds = {world: retrieval}
+    for other in WORLDS:
+        if other != world:
+            worlds[other] = _other_world(encoder, other, min(int(size), _OTHER_WORLDS), seed)
+    now("how many samples")
+    curves = _sample_curves(images, texts, fit_images, fit_texts, seed)
+    now("examples")
+    norms = {
+        name: make(name).fit(images=fit_images[:SAMPLES], texts=fit_texts[:SAMPLES])
+        for name in ("dot", "dn", "nnn")
+    }
+    found = Demo(
+        world=world,
+        size=int(size),
+        seed=int(seed),
+        model=encoder.model_id,
+        retrieval=retrieval,
+        retrieval_tta=retrieval_tta,
+        classification=classification,
+        classification_tta=classification_tta,
+        captions=captions,
+        worlds=worlds,
+        curves=curves,
+        histograms=similarity_histograms(
+            {"dot product": norms["dot"], "after DN": norms["dn"]},
+            images,
+            texts,
+            np.arange(len(texts)),
+        ),
+        occurrences=_occurrences(norms, images, texts),
+        examples=_examples(norms["dn"], images, texts, scenes),
+        scenes=scenes,
+    )
+    if progress is not None:
+        progress("done", len(steps), len(steps))
+    return found
+
+
+def cost() -> int:
+    """Encodings that TTA takes for a picture."""
+    return count_views(VIEWS)
+
+
+def _pool_seed(seed: int) -> int:
+    return 1_000_003 + seed
+
+
+def _embed(encoder: Any, pictures: list[Scene], captioned: list[Scene]) -> tuple[Rows, Rows]:
+    images = encoder.encode_images([scene.image() for scene in pictures])
+    return images, encoder.encode_texts([scene.captions(1)[0] for scene in captioned])
+
+
+def _retrieval(
+    images: Rows,
+    texts: Rows,
+    fit_images: Rows,
+    fit_texts: Rows,
+    seed: int,
+    *,
+    diagnostics: bool = False,
+) -> Comparison:
+    return compare_retrieval(
+        images,
+        texts,
+        methods=METHODS,
+        protocol="paper",
+        samples=SAMPLES,
+        repeats=REPEATS,
+        seed=seed,
+        fit_images=fit_images,
+        fit_texts=fit_texts,
+        diagnostics=diagnostics,
+    )
+
+
+def _classification(
+    encoder: Any, world: str, size: int, seed: int
+) -> tuple[Comparison, Comparison]:
+    """Single objects; the class is colour and shape. Without and with TTA."""
+    scenes = generate(size, world=world, seed=seed, objects=1)
+    pool = generate(_POOL, world=world, seed=_pool_seed(seed), objects=1)
+    labels = np.array([CLASS_NAMES.index(scene.label) for scene in scenes])
+    classes = class_rows(encoder, CLASS_NAMES, encoder.prompts)
+    pictures = [[scene.image() for scene in part] for part in (scenes, pool)]
+    plain = [encoder.encode_images(part) for part in pictures]
+    augmented = [augmented_rows(encoder, part, VIEWS) for part in pictures]
+    first, second = (
+        compare_classification(
+            images,
+            classes,
+            labels,
+            methods=METHODS,
+            protocol="paper",
+            samples=SAMPLES,
+            repeats=REPEATS,
+            seed=seed,
+            fit_images=fit_images,
+        )
+        for images, fit_images in (plain, augmented)
+    )
+    return first, second
+
+
+def _captions(encoder: Any, scenes: list[Scene], pool: list[Scene], seed: int) -> Comparison:
+    """Five captions a scene with 0 to 4 false details; the judgement is minus their number."""
+    levels = np.tile(np.arange(LEVELS), len(scenes))
+    owner = np.repeat(np.arange(len(scenes)), LEVELS)
+    images = encoder.encode_images([scene.image() for scene in scenes])
+    texts = encoder.encode_texts(
+        [scene.damaged_caption(level) for scene in scenes for level in range(LEVELS)]
+    )
+    unlabelled = encoder.encode_texts(
+        [scene.damaged_caption(number % LEVELS) for number, scene in enumerate(pool[_POOL:])]
+    )
+    return compare_captions(
+        images,
+        texts,
+        -levels,
+        owner,
+        methods=METHODS,
+        protocol="paper",
+        samples=SAMPLES,
+        repeats=REPEATS,
+        seed=seed,
+        fit_images=encoder.encode_images([scene.image() for scene in pool[:_POOL]]),
+        fit_texts=unlabelled,
+    )
+
+
+def _other_world(encoder: Any, world: str, size: int, seed: int) -> Comparison:
+    scenes = generate(size, world=world, seed=seed)
+    pool = generate(2 * _POOL, world=world, seed=_pool_seed(seed))
+    rows = _embed(encoder, scenes, scenes)
+    return _retrieval(*rows, *_embed(encoder, pool[:_POOL], pool[_POOL:]), seed)
+
+
+def _sample_curves(
+    images: Rows, texts: Rows, fit_images: Rows, fit_texts: Rows, seed: int
+) -> dict[str, Any]:
+    """Recall@1 of a few methods against the number of samples, with spread over draws."""
+    base = evaluate_retrieval(None, images, texts, k=1).metrics
+    directions = [name for name in base if name.endswith("recall@1")]
+    found: dict[str, Any] = {
+        "counts": list(_SAMPLE_COUNTS),
+        "draws": REPEATS,
+        "dot": {name: base[name] for name in directions},
+    }
+    for method in _CURVES:
+        values: dict[str, list[list[float]]] = {name: [] for name in directions}
+        for count in _SAMPLE_COUNTS:
+            children = np.random.SeedSequence([seed, count]).spawn(REPEATS)
+            drawn = [
+                _one_draw(method, count, np.random.default_rng(child), fit_images, fit_texts)
+                for child in children
+            ]
+            results = [evaluate_retrieval(norm, images, texts, k=1).metrics for norm in drawn]
+            for name in directions:
+                values[name].append([metrics[name] for metrics in results])
+        found[method] = {
+            name: {
+                "mean": np.mean(rows, axis=1).tolist(),
+                "std": np.std(rows, axis=1, ddof=1).tolist(),
+            }
+            for name, rows in values.items()
+        }
+    return found
+
+
+def _one_draw(
+    method: str, count: int, rng: np.random.Generator, fit_images: Rows, fit_texts: Rows
+) -> ScoreNormalization:
+    params: dict[str, Any] = {"k": min(16, count)} if method == "nnn" else {}
+    chosen = [rows[rng.choice(len(rows), count, replace=False)] for rows in (fit_images, fit_texts)]
+    return make(method, **params).fit(images=chosen[0], texts=chosen[1])
+
+
+def _occurrences(
+    norms: dict[str, ScoreNormalization], images: Rows, texts: Rows
+) -> dict[str, dict[str, list[int]]]:
+    return {
+        "text_retrieval": {
+            name: occurrence_counts(norm, images, texts, "image").tolist()
+            for name, norm in norms.items()
+        },
+        "image_retrieval": {
+            name: occurrence_counts(norm, texts, images, "text").tolist()
+            for name, norm in norms.items()
+        },
+    }
+
+
+def _examples(
+    norm: ScoreNormalization, images: Rows, texts: Rows, scenes: list[Scene]
+) -> list[dict[str, Any]]:
+    """Captions with their first five pictures by dot and by DN: helped, hurt, and neither.
+
+    The first two queries of each kind in the order of the data, whichever kind is more frequent.
+    """
+    dot = make("dot")
+    tops = {
+        "dot": top_items(dot.ranking(texts, images, "text"), 5),
+        "dn": top_items(norm.ranking(texts, images, "text"), 5),
+    }
+    places = {
+        name: np.where(hits.any(axis=1), hits.argmax(axis=1), 5)
+        for name, hits in ((n, top == np.arange(len(texts))[:, None]) for n, top in tops.items())
+    }
+    change = places["dot"] - places["dn"]
+    moved = (tops["dot"] != tops["dn"]).any(axis=1)
+    kinds = {"helped": change > 0, "hurt": change < 0, "neither": (change == 0) & moved}
+    return [
+        {
+            "kind": kind,
+            "share": float(mask.mean()),
+            "query": scenes[row].captions(1)[0],
+            "own": int(row),
+            **{name: top[row].tolist() for name, top in tops.items()},
+        }
+        for kind, mask in kinds.items()
+        for row in np.flatnonzero(mask)[:2]
+    ]

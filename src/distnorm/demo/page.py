@@ -1,0 +1,275 @@
+"""The demo as a page and as a summary for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table as RichTable
+
+from distnorm import __version__
+from distnorm.comparison import Comparison
+from distnorm.demo.experiment import METHODS, REPEATS, SAMPLES, Demo, cost
+from distnorm.report.figures import curves
+from distnorm.report.page import Cell, Example, Figure, Picture, Section, Table, render
+from distnorm.report.sections import (
+    change_cell,
+    comparison_section,
+    hubness_section,
+    ladder_section,
+    metric_title,
+    similarity_section,
+)
+from distnorm.scenes import WORLDS, Scene
+
+__all__ = ["demo_page", "summary_table", "verdict"]
+
+_FIRST = ("text_retrieval_recall@1", "image_retrieval_recall@1")
+_KINDS = {
+    "helped": "DN ranks the picture higher",
+    "hurt": "DN ranks the picture lower",
+    "neither": "other pictures move, this one does not",
+}
+
+
+def demo_page(demo: Demo) -> str:
+    """The whole page, HTML."""
+    diagnostics = demo.retrieval.diagnostics
+    assert diagnostics is not None
+    world = WORLDS[demo.world]
+    sections = [
+        comparison_section(
+            "Retrieval",
+            demo.retrieval.to_dict(),
+            text=f"{demo.size} pictures, one caption each. The {demo.world} world: "
+            f"{world.description}.",
+        ),
+        _worlds(demo),
+        comparison_section(
+            "Zero-shot classification",
+            demo.classification.to_dict(),
+            text="Pictures of one object; the class is its colour and shape, a row from four "
+            "prompts. Statistics of unlabelled pictures are all that ranking classes needs.",
+            main=["acc1"],
+        ),
+        comparison_section(
+            "Caption scoring",
+            demo.captions.to_dict(),
+            text="Captions with 0 to 4 details replaced by false ones: how well does a score "
+            "order them? Kendall's τ against the known damage, times 100.",
+            main=["kendall_tau_b", "kendall_tau_c"],
+        ),
+        _augmentation(demo),
+        similarity_section(demo.histograms, diagnostics["modality_gap"]),
+        hubness_section(diagnostics, demo.occurrences),
+        Section("Pictures that were hubs", examples=[_hubs(demo, diagnostics)]),
+        _examples(demo),
+        _samples(demo),
+        ladder_section(diagnostics),
+    ]
+    lead = (
+        "A frozen image-text model is scored by the dot product, and by the dot product minus what "
+        f"{SAMPLES} unlabelled pictures and {SAMPLES} unlabelled captions say every query finds "
+        f"anyway. Green intervals lie above 0, red ones below; grey ones are noise. {verdict(demo)}"
+    )
+    facts = [
+        f"distnorm {__version__}, model {demo.model} (drawn scenes only, not photographs)",
+        f"world {demo.world}, {demo.size} pictures, seed {demo.seed}",
+        f"statistics from {SAMPLES} pictures and {SAMPLES} captions of other scenes, drawn "
+        f"{REPEATS} times; nothing evaluated is among them",
+        "texts have no prefix; rows have unit length before the shift and are not normalized again",
+    ]
+    return render("What distribution normalization does", lead, sections, facts)
+
+
+def summary_table(demo: Demo) -> RichTable:
+    """All three tasks on one screen: the dot product, and what each method changes."""
+    columns = _columns(demo)
+    table = RichTable(
+        title=f"{demo.world} world, {demo.size} pictures, seed {demo.seed}", title_justify="left"
+    )
+    table.add_column("method")
+    for _, _, title in columns:
+        table.add_column(title, justify="right")
+    for method in METHODS:
+        table.add_row(method, *[_words(found, method, name) for found, name, _ in columns])
+    for label, method in (("TTA", "dot"), ("TTA + dn", "dn")):
+        cells = [f"{100 * demo.retrieval_tta[method].metrics[name].mean:.1f}" for name in _FIRST]
+        cells.append(f"{100 * demo.classification_tta[method].metrics['acc1'].mean:.1f}")
+        table.add_row(label, *cells, "")
+    table.caption = (
+        "in %; change against dot in points, ± half its 95 % interval, ~ within noise. Statistics: "
+        f"{SAMPLES} + {SAMPLES} unlabelled samples that are not evaluated, {REPEATS} draws; "
+        f"no prefix; TTA takes {cost()} encodings a picture"
+    )
+    return table
+
+
+def _words(found: Comparison, method: str, name: str) -> str:
+    summary = found[method].metrics[name]
+    if method == "dot" or summary.delta_ci95 is None:
+        return f"{100 * summary.mean:.1f}"
+    low, high = summary.delta_ci95
+    noise = low <= 0 <= high
+    color = "dim" if noise else "green" if low > 0 else "red"
+    half = 100 * (high - low) / 2
+    return f"[{color}]{'~' if noise else ''}{100 * summary.delta:+.1f} ± {half:.1f}[/]"
+
+
+def verdict(demo: Demo) -> str:
+    """How many of the methods' changes are certain, and which way, in one sentence."""
+    certain = [
+        summary.delta > 0
+        for found, name, _ in _columns(demo)
+        for result in found.results[1:]
+        for summary in [result.metrics[name]]
+        if summary.significant
+    ]
+    total = len(_columns(demo)) * (len(METHODS) - 1)
+    better = sum(certain)
+    return (
+        f"Of {total} changes (methods times tasks), {better} help and {len(certain) - better} hurt "
+        f"beyond noise in the {demo.world} world."
+    )
+
+
+def _columns(demo: Demo) -> list[tuple[Comparison, str, str]]:
+    return [
+        (demo.retrieval, _FIRST[0], "image → text R@1"),
+        (demo.retrieval, _FIRST[1], "text → image R@1"),
+        (demo.classification, "acc1", "zero-shot top-1"),
+        (demo.captions, "kendall_tau_c", "captions τ-c"),
+    ]
+
+
+def _worlds(demo: Demo) -> Section:
+    """Recall@1 of every world, the shifted ones and the one like the training data."""
+    tables = []
+    for name in _FIRST:
+        rows: list[list[Cell | str]] = []
+        for world, found in demo.worlds.items():
+            dot = found["dot"].metrics[name]
+            rows.append(
+                [
+                    world,
+                    f"{100 * dot.mean:.1f}",
+                    *[
+                        change_cell(method, found[method].metrics[name].to_dict())
+                        for method in METHODS[1:]
+                    ],
+                ]
+            )
+        tables.append(Table(["world", *METHODS], rows, metric_title(name)))
+    described = "; ".join(f"{world.name}: {world.description}" for world in WORLDS.values())
+    sizes = {world: found.sizes["n_images"] for world, found in demo.worlds.items()}
+    said = ", ".join(f"{world} {size}" for world, size in sizes.items())
+    return Section(
+        "Every world",
+        "A model that is perfect for its pictures needs no correction: its dot product ranks best, "
+        "and subtracting adds noise. Corrections pay where a model is used on what it was not "
+        f"trained on. {described}. Pictures: {said}. Dot in %, changes in points with 95 % "
+        "intervals.",
+        tables,
+    )
+
+
+def _augmentation(demo: Demo) -> Section:
+    tables = []
+    for title, plain, found, names in (
+        ("Retrieval", demo.retrieval, demo.retrieval_tta, _FIRST),
+        ("Zero-shot classification", demo.classification, demo.classification_tta, ("acc1",)),
+    ):
+        rows: list[list[Cell | str]] = []
+        for method in METHODS:
+            label = "TTA alone" if method == "dot" else f"TTA + {method}"
+            cells: list[Cell | str] = [label]
+            for name in names:
+                summary = found[method].metrics[name]
+                cells += [
+                    f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f}",
+                    change_cell(method, summary.to_dict()),
+                ]
+            rows.append(cells)
+        columns = ["method"]
+        for name in names:
+            columns += [metric_title(name), "against TTA alone"]
+        dots = ", ".join(
+            f"{metric_title(name)} {100 * plain['dot'].metrics[name].mean:.1f}" for name in names
+        )
+        tables.append(Table(columns, rows, title, f"Dot product without TTA: {dots}."))
+    return Section(
+        "Test-time augmentation, and normalization on top",
+        f"Each picture, its mirror image and five crops, averaged: {cost()} encodings instead of "
+        "one. Mirroring turns left into right, which these captions mention.",
+        tables,
+    )
+
+
+def _hubs(demo: Demo, diagnostics: dict[str, Any]) -> Example:
+    entries = {entry["method"]: entry["image_retrieval"] for entry in diagnostics["hubness"]}
+    return Example(
+        "The pictures that most captions found among their first ten, by the dot product",
+        [
+            (
+                "before → after DN",
+                [
+                    _picture(demo.scenes[hub["item"]], f"{hub['count_before']} → {hub['count']}")
+                    for hub in entries["dn"]["hubs_before"]
+                ],
+            )
+        ],
+    )
+
+
+def _examples(demo: Demo) -> Section:
+    shown = []
+    for entry in demo.examples:
+        rows = [
+            (
+                name,
+                [
+                    _picture(demo.scenes[row], f"{place}.", hit=row == entry["own"])
+                    for place, row in enumerate(entry[key], start=1)
+                ],
+            )
+            for key, name in (("dot", "dot product"), ("dn", "DN"))
+        ]
+        title = f"“{entry['query']}”: {_KINDS[entry['kind']]}"
+        shown.append(Example(title, rows, _picture(demo.scenes[entry["own"]], "")))
+    shares = {entry["kind"]: entry["share"] for entry in demo.examples}
+    said = ", ".join(f"{100 * share:.0f} % {kind}" for kind, share in shares.items())
+    return Section(
+        "Queries",
+        f"The first two captions of each kind. Of all captions: {said}. The small picture is the "
+        "caption's own.",
+        examples=shown,
+    )
+
+
+def _samples(demo: Demo) -> Section:
+    counts = demo.curves["counts"]
+    figures = []
+    for name in _FIRST:
+        base = 100 * demo.curves["dot"][name]
+        lines = {"dot": ([base] * len(counts), [0.0] * len(counts))}
+        for method in ("dn", "dn2", "nnn"):
+            found = demo.curves[method][name]
+            lines[method] = (
+                [100 * value for value in found["mean"]],
+                [100 * value for value in found["std"]],
+            )
+        svg = curves(
+            counts,
+            lines,
+            x_label="unlabelled samples of the queries' side",
+            y_label=f"{metric_title(name)}, %",
+            label=f"samples, {name}",
+            logarithmic=True,
+        )
+        figures.append(
+            Figure(svg, f"Mean and standard deviation over {demo.curves['draws']} draws.")
+        )
+    return Section("How many samples does the mean need?", figures=figures)
+
+
+def _picture(scene: Scene, caption: str, *, hit: bool = False) -> Picture:
+    return Picture.of(scene.image(), caption, hit=hit)

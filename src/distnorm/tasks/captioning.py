@@ -1,0 +1,261 @@
+"""Scores of captions, and how well they agree with people.
+
+With c image.caption cosine, r the best cosine of the caption with a reference of its image:
+
+    clipscore       2.5 max(c, 0)                                    Hessel et al. 2021
+    refclipscore    harmonic mean of clipscore and max(r, 0)         Hessel et al. 2021
+    dot, dn, ...    the normalization's two-sided score, unclipped   Zhou et al. 2023
+    additive        that score + 0.25 r                              their code, with references
+    harmonic        harmonic mean of max(that score, 0) and max(r, 0)
+
+Reference-free scores read no reference; statistics come from the rows the normalization was
+fitted on, which must not be references either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, as_working, blocks, check_embeddings, rows_per_block, to_numpy
+from distnorm.correlations import kendall_tau, spearman_rho
+from distnorm.errors import DistnormError
+from distnorm.normalization import ScoreNormalization
+
+__all__ = [
+    "RULES",
+    "CaptionResult",
+    "best_reference",
+    "check_owner",
+    "evaluate_captions",
+    "pair_accuracy",
+    "score_captions",
+]
+
+RULES = ("plain", "clipscore", "refclipscore", "additive", "harmonic")
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CaptionResult:
+    """Agreement of scores with judgements.
+
+    Attributes
+    ----------
+    metrics : dict from str to float
+        ``kendall_tau_b``, ``kendall_tau_c``, ``spearman``, in [-1, 1].
+    scores : ndarray, shape (n_captions,)
+    """
+
+    metrics: dict[str, float]
+    scores: Float64
+
+    def __repr__(self) -> str:
+        """One line."""
+        values = ", ".join(f"{name}={value:.3f}" for name, value in self.metrics.items())
+        return f"CaptionResult({len(self.scores)} captions, {values})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the scores."""
+        return {"n_captions": len(self.scores), "metrics": dict(self.metrics)}
+
+
+def score_captions(
+    norm: ScoreNormalization | None,
+    images: Array,
+    captions: Array,
+    image_of_caption: Any = None,
+    *,
+    references: Array | None = None,
+    image_of_reference: Any = None,
+    rule: str | None = None,
+) -> Float64:
+    """One score a caption; higher is better.
+
+    Parameters
+    ----------
+    norm : ScoreNormalization or None
+        Fitted on both sides; None is the dot product.
+    images : array, shape (n, d)
+    captions : array, shape (m, d)
+    image_of_caption : int array, shape (m,), optional
+        Row of each caption's image; row by row if left out.
+    references : array, shape (r, d), optional
+    image_of_reference : int array, shape (r,), optional
+    rule : str, optional
+        One of `RULES`; "plain" without references, "additive" with them.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+
+    Raises
+    ------
+    DistnormError
+        For unusable rows, an unknown rule, or references that a rule needs and lacks.
+    """
+    images = check_embeddings(images, "images")
+    captions = check_embeddings(captions, "captions", dimension=images.shape[1])
+    owner = check_owner(image_of_caption, captions.shape[0], images.shape[0], "captions")
+    rule = rule or ("plain" if references is None else "additive")
+    if rule not in RULES:
+        raise DistnormError(f"rule {rule!r}", f"one of {', '.join(RULES)}", "pick one")
+    if rule in ("clipscore", "refclipscore") and norm is not None and norm.method != "dot":
+        raise DistnormError(
+            f"rule {rule!r} with method {norm.method!r}",
+            "the dot product",
+            "use 'plain', 'additive' or 'harmonic'",
+        )
+    scores = _pair_scores(norm, images, captions, owner)
+    if rule == "plain":
+        return scores
+    if rule == "clipscore":
+        return 2.5 * np.maximum(scores, 0)
+    if references is None:
+        raise DistnormError(f"rule {rule!r} without references", "references=", "give them")
+    references = check_embeddings(references, "references", dimension=images.shape[1])
+    belongs = check_owner(image_of_reference, references.shape[0], images.shape[0], "references")
+    best = best_reference(captions, owner, references, belongs)
+    if rule == "additive":
+        return scores + 0.25 * best
+    first = 2.5 * np.maximum(scores, 0) if rule == "refclipscore" else np.maximum(scores, 0)
+    second = np.maximum(best, 0)
+    total = first + second
+    product = 2 * first * second
+    return np.divide(product, total, out=np.zeros_like(total), where=total > 0)
+
+
+def evaluate_captions(
+    norm: ScoreNormalization | None,
+    images: Array,
+    captions: Array,
+    human: Any,
+    image_of_caption: Any = None,
+    **options: Any,
+) -> CaptionResult:
+    """Kendall's tau b and c and Spearman's rho of scores with judgements.
+
+    Parameters
+    ----------
+    norm, images, captions, image_of_caption
+        As `score_captions`.
+    human : array of numbers, shape (m,)
+        Higher is better.
+    **options
+        ``references``, ``image_of_reference``, ``rule``, as `score_captions`.
+    """
+    scores = score_captions(norm, images, captions, image_of_caption, **options)
+    judged = np.asarray(human, dtype=np.float64)
+    return CaptionResult(
+        {
+            "kendall_tau_b": kendall_tau(scores, judged, "b"),
+            "kendall_tau_c": kendall_tau(scores, judged, "c"),
+            "spearman": spearman_rho(scores, judged),
+        },
+        scores,
+    )
+
+
+def pair_accuracy(
+    first: Any, second: Any, prefers_first: Any, categories: Sequence[str] | None = None
+) -> dict[str, float]:
+    """How often the preferred caption of a pair scores higher (Pascal-50S); a tie counts half.
+
+    Parameters
+    ----------
+    first, second : array, shape (n,)
+        Scores of the pair's captions.
+    prefers_first : bool array, shape (n,)
+    categories : sequence of str, optional
+        HC, HI, HM, MM: accuracy of each, beside ``mean``, their mean.
+    """
+    one, two = (np.asarray(x, dtype=np.float64) for x in (first, second))
+    preferred = np.asarray(prefers_first, dtype=bool)
+    right = np.where(one == two, 0.5, (one > two) == preferred)
+    if categories is None:
+        return {"mean": float(right.mean())}
+    names = np.asarray(categories)
+    found = {str(name): float(right[names == name].mean()) for name in np.unique(names)}
+    return {**found, "mean": float(np.mean(list(found.values())))}
+
+
+def best_reference(
+    captions: Array,
+    image_of_caption: npt.NDArray[np.intp],
+    references: Array,
+    image_of_reference: npt.NDArray[np.intp],
+) -> Float64:
+    """Highest cosine of each caption with a reference of its image, shape (m,).
+
+    Raises
+    ------
+    DistnormError
+        If a caption's image has no reference.
+    """
+    order = np.argsort(image_of_reference, kind="stable")
+    sorted_owner = image_of_reference[order]
+    starts = np.searchsorted(sorted_owner, image_of_caption, side="left")
+    stops = np.searchsorted(sorted_owner, image_of_caption, side="right")
+    if (starts == stops).any():
+        at = int(np.flatnonzero(starts == stops)[0])
+        raise DistnormError(
+            f"caption {at} of image {int(image_of_caption[at])} without a reference",
+            "one at least",
+            "leave such captions out",
+        )
+    left = to_numpy(as_working(captions), np.float64)
+    right = to_numpy(as_working(references), np.float64)[order]
+    best = np.full(len(left), -np.inf)
+    for number in range(int((stops - starts).max())):
+        rows = np.flatnonzero(starts + number < stops)
+        cosine = np.einsum("ij,ij->i", left[rows], right[starts[rows] + number])
+        best[rows] = np.maximum(best[rows], cosine)
+    return best
+
+
+def check_owner(owner: Any, n_rows: int, n_images: int, what: str) -> npt.NDArray[np.intp]:
+    """Image row of each caption or reference.
+
+    Raises
+    ------
+    DistnormError
+        If the rows do not fit.
+    """
+    found = np.arange(n_rows) if owner is None else np.asarray(owner)
+    if owner is None and n_rows != n_images:
+        raise DistnormError(
+            f"{n_rows} {what} and {n_images} images",
+            "equal numbers, or the image row of each",
+            "say which image each belongs to",
+        )
+    if found.shape != (n_rows,) or found.dtype.kind not in "iu":
+        raise DistnormError(
+            f"image rows of shape {found.shape} and dtype {found.dtype}",
+            f"({n_rows},) whole numbers",
+            f"give the image row of each of the {what}",
+        )
+    if n_rows and (found.min() < 0 or found.max() >= n_images):
+        raise DistnormError(
+            f"image rows {found.min()} to {found.max()}", f"0 to {n_images - 1}", "renumber them"
+        )
+    return found.astype(np.intp)
+
+
+def _pair_scores(
+    norm: ScoreNormalization | None, images: Array, captions: Array, owner: npt.NDArray[np.intp]
+) -> Float64:
+    """Two-sided scores pair by pair, in blocks."""
+    left, right = to_numpy(as_working(images)), to_numpy(as_working(captions))
+    scores = np.empty(len(owner))
+    for rows in blocks(len(owner), rows_per_block(right.shape[1], itemsize=8)):
+        first, second = left[owner[rows]], right[rows]
+        if norm is None:
+            scores[rows] = np.einsum("ij,ij->i", first, second, dtype=np.float64)
+        else:
+            scores[rows] = norm.paired_similarity(first, second)
+    return scores

@@ -1,0 +1,199 @@
+"""Zero-shot classification: images are queries, class texts the items.
+
+    class row = unit(mean over templates of unit(text("template with the class")))
+    prediction = argmax over classes c of image . c - bias(c)
+
+(Radford et al. 2021 for the prompt ensemble.) Ranking classes for an image needs the image
+statistics only. A linear bias is a shift of the image row, so DN costs one subtraction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, check_embeddings
+from distnorm.errors import DistnormError
+from distnorm.factories import make
+from distnorm.normalization import ScoreNormalization
+from distnorm.positives import Positives
+from distnorm.ranks import best_ranks
+
+__all__ = [
+    "ClassificationResult",
+    "check_labels",
+    "class_rows",
+    "class_weights",
+    "evaluate_classification",
+    "repeated_names",
+]
+
+
+@dataclass(frozen=True)
+class ClassificationResult:
+    """Figures of one evaluation.
+
+    Attributes
+    ----------
+    metrics : dict from str to float
+        ``acc1``, ``acc5``, ``mean_per_class_recall``, in [0, 1].
+    n_images, n_classes : int
+    ranks : ndarray of int, shape (n_images,)
+        Rank of each image's class; 1 is a correct prediction.
+    transductive : bool
+    """
+
+    metrics: dict[str, float]
+    n_images: int
+    n_classes: int
+    ranks: npt.NDArray[np.int64]
+    transductive: bool
+
+    def __repr__(self) -> str:
+        """One line: sizes and accuracies."""
+        values = ", ".join(f"{name}={value:.3f}" for name, value in self.metrics.items())
+        return f"ClassificationResult({self.n_images} images, {self.n_classes} classes, {values})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the ranks."""
+        return {
+            "n_images": self.n_images,
+            "n_classes": self.n_classes,
+            "transductive": self.transductive,
+            "metrics": dict(self.metrics),
+        }
+
+
+def evaluate_classification(
+    norm: ScoreNormalization | None,
+    images: Array,
+    classes: Array,
+    labels: Any,
+    *,
+    k: int = 5,
+    progress: Callable[[int, int], None] | None = None,
+) -> ClassificationResult:
+    """Top-1, top-k and mean per class accuracy.
+
+    Parameters
+    ----------
+    norm : ScoreNormalization or None
+        Fitted on images; None is the dot product.
+    images : array, shape (n, d)
+    classes : array, shape (c, d)
+        One row a class, e.g. of `class_rows`.
+    labels : int array, shape (n,)
+        Row of ``classes`` that each image belongs to.
+    k : int
+        Of ``acc5``; the metric is called ``acc{k}``.
+    progress : callable, optional
+        Called with (images done, images in all).
+
+    Raises
+    ------
+    DistnormError
+        For unusable rows or labels that do not fit them.
+    """
+    norm = make("dot") if norm is None else norm
+    one = norm.sides[0]
+    images = check_embeddings(images, f"{one}s")
+    classes = check_embeddings(classes, "classes", dimension=images.shape[1])
+    own = check_labels(labels, images.shape[0], classes.shape[0])
+    ranking = norm.ranking(images, classes, one)
+    truth = Positives.of(own, len(own), classes.shape[0])
+    ranks = best_ranks(ranking, truth, progress=progress)
+    hits = ranks <= 1
+    metrics = {
+        "acc1": float(hits.mean()),
+        f"acc{k}": float((ranks <= k).mean()),
+        "mean_per_class_recall": float((hits * class_weights(own)).mean()),
+    }
+    return ClassificationResult(
+        metrics, images.shape[0], classes.shape[0], ranks, ranking.transductive
+    )
+
+
+def class_weights(labels: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Weights that make a mean over images the mean over the classes that have any."""
+    counts = np.bincount(labels)
+    weights: npt.NDArray[np.float64] = len(labels) / ((counts > 0).sum() * counts[labels])
+    return weights
+
+
+def class_rows(
+    encoder: Any,
+    classes: Sequence[str] | Mapping[str, Sequence[str]],
+    templates: Sequence[str] = ("{c}",),
+) -> npt.NDArray[np.float32]:
+    """One unit row a class from its prompts.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Anything with ``encode_texts``.
+    classes : sequence of str, or mapping from class to its prompts
+        Names are put into the templates; a mapping's prompts are used as they are.
+    templates : sequence of str
+        With ``{c}`` for the class, as CLIP_benchmark writes them.
+
+    Returns
+    -------
+    ndarray of float32, shape (c, d)
+
+    Raises
+    ------
+    DistnormError
+        For no class, a class without prompts, or a template without ``{c}``.
+    """
+    if isinstance(classes, str) or not len(classes):
+        raise DistnormError(f"classes {classes!r}", "a list of names", "give at least one")
+    if isinstance(classes, Mapping):
+        prompts = [list(texts) for texts in classes.values()]
+    else:
+        wrong = next((t for t in templates if "{c}" not in t), None)
+        if wrong is not None or not len(templates):
+            raise DistnormError(f"template {wrong!r}", "'{c}' in it", "write 'a photo of a {c}'")
+        prompts = [[template.replace("{c}", name) for template in templates] for name in classes]
+    for name, texts in zip(classes, prompts, strict=True):
+        if not texts:
+            raise DistnormError(f"class {name!r} without a prompt", "one at least", "add one")
+    rows = encoder.encode_texts([text for texts in prompts for text in texts])
+    starts = np.cumsum([0, *(len(texts) for texts in prompts[:-1])])
+    sums = np.add.reduceat(np.asarray(rows, dtype=np.float64), starts, axis=0)
+    unit = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.asarray(unit, dtype=np.float32)
+
+
+def check_labels(labels: Any, n_images: int, n_classes: int) -> npt.NDArray[np.intp]:
+    """Labels as class rows.
+
+    Raises
+    ------
+    DistnormError
+        For another length, dtype or range.
+    """
+    own = np.asarray(labels)
+    if own.shape != (n_images,) or own.dtype.kind not in "iu":
+        raise DistnormError(
+            f"labels of shape {own.shape} and dtype {own.dtype}",
+            f"({n_images},) whole numbers",
+            "give the class row of each image",
+        )
+    outside = np.flatnonzero((own < 0) | (own >= n_classes))
+    if outside.size:
+        at = int(outside[0])
+        raise DistnormError(
+            f"label {int(own[at])} of image {at}", f"0 to {n_classes - 1}", "number the classes"
+        )
+    return own.astype(np.intp)
+
+
+def repeated_names(names: Sequence[Any]) -> list[Any]:
+    """Names that several classes share: their images cannot be told apart."""
+    values, counts = np.unique(np.asarray(names), return_counts=True)
+    repeated: list[Any] = values[counts > 1].tolist()
+    return repeated
