@@ -161,10 +161,10 @@ def markdown(card: dict[str, Any]) -> str:
             lines.append(f"| {world}: {WORLDS[world].description} | " + " | ".join(cells) + " |")
         lines.append("")
     lines += [
-        "Worlds were chosen before any method was measured on them; how strongly *faded* and *dim*",
-        "change a picture was set by the dot product alone (recall@1 between 35 and 80 %). Where the",
-        "model fits the pictures, corrections cost; where the pictures look unlike its training",
-        "data, they pay. Made by `training/`; checksums stand in `card.json`.",
+        "Worlds were chosen before any method was measured on them; how strongly *faded* and",
+        "*dim* change a picture was set by the dot product alone (recall@1 between 35 and 80 %).",
+        "Where the model fits the pictures, corrections cost; where the pictures look unlike its",
+        "training data, they pay. Made by `training/`; checksums stand in `card.json`.",
         "",
     ]
     return "\n".join(lines)

@@ -1,0 +1,124 @@
+"""Zero-shot classification against brute force, and on real features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from distnorm import (
+    DistnormError,
+    compare_classification,
+    evaluate_classification,
+    make,
+    normalize,
+)
+from distnorm.tasks.classification import class_rows, class_weights, repeated_names
+
+
+class Spelled:
+    """An encoder whose rows are made of letters."""
+
+    def encode_texts(self, texts):
+        rows = np.array([[t.count(c) + 0.1 for c in "abcdefgh"] for t in texts], dtype=np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def problem(rng):
+    classes = normalize(rng.normal(0.3, 1, (7, 16)).astype(np.float32))
+    labels = rng.integers(0, 7, 200)
+    images = normalize((classes[labels] + rng.normal(0, 0.5, (200, 16)) + 0.4).astype(np.float32))
+    return images, classes, labels
+
+
+@pytest.mark.parametrize("method", ["dot", "dn", "dn2", "is", "nnn", "centered"])
+def test_metrics_are_those_of_the_full_matrix(problem, method):
+    images, classes, labels = problem
+    norm = make(method).fit(images=images[:100], texts=classes)
+    result = evaluate_classification(norm, images[100:], classes, labels[100:])
+    scores = np.asarray(norm.ranking(images[100:], classes, "image").scores())
+    order = np.argsort(-scores, axis=1, kind="stable")
+    right = order[:, 0] == labels[100:]
+    per_class = [right[labels[100:] == c].mean() for c in np.unique(labels[100:])]
+    assert result.metrics["acc1"] == pytest.approx(right.mean())
+    assert result.metrics["acc5"] == pytest.approx(
+        (order[:, :5] == labels[100:, None]).any(axis=1).mean()
+    )
+    assert result.metrics["mean_per_class_recall"] == pytest.approx(np.mean(per_class))
+
+
+def test_class_weights_make_a_mean_over_classes():
+    labels = np.array([0, 0, 0, 2])
+    assert (class_weights(labels) * np.array([1, 0, 0, 1])).mean() == pytest.approx((1 / 3 + 1) / 2)
+
+
+def test_prompts_are_averaged_and_made_unit():
+    encoder = Spelled()
+    rows = class_rows(encoder, ["bad", "cab"], ["a {c}", "{c} egg"])
+    each = encoder.encode_texts(["a bad", "bad egg"])
+    mean = each.mean(axis=0)
+    np.testing.assert_allclose(rows[0], mean / np.linalg.norm(mean), atol=1e-6)
+    by_name = class_rows(encoder, {"x": ["a bad", "bad egg"], "y": ["a cab"]})
+    np.testing.assert_allclose(by_name[0], rows[0], atol=1e-6)
+    assert repeated_names(["crane", "tank", "crane"]) == ["crane"]
+
+
+def test_comparison_is_paired_held_out_and_labelled(problem):
+    images, classes, labels = problem
+    found = compare_classification(images, classes, labels, repeats=4)
+    again = compare_classification(images, classes, labels, repeats=4)
+    assert found.to_dict() == again.to_dict()
+    assert found.sizes == {"n_images": 200, "n_classes": 7}
+    assert found["dn"].n_fit["image"] == 100
+    assert found["dot"].metrics["acc1"].delta == 0
+    low, high = found["dn"].metrics["acc1"].delta_ci95
+    assert low <= found["dn"].metrics["acc1"].delta <= high
+    within = compare_classification(images, classes, labels, protocol="transductive")
+    assert within["dn"].transductive
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"labels": np.zeros(3, int)}, "labels of shape"),
+        ({"labels": np.full(200, 7)}, "label 7 of image 0"),
+        ({"labels": np.zeros(200)}, "float64"),
+        ({"protocol": "reference"}, "no reference images"),
+        ({"protocol": "paper", "samples": 199}, "would give statistics"),
+        ({"classes": np.ones((2, 3), np.float32)}, "dimension"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(problem, change, part):
+    images, classes, labels = problem
+    arguments = {"classes": classes, "labels": labels, **change}
+    with pytest.raises(DistnormError, match=part):
+        compare_classification(images, arguments.pop("classes"), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("classes", "templates", "part"),
+    [([], ["{c}"], "classes"), (["a"], ["photo"], "'{c}' in it"), ({"a": []}, ["{c}"], "prompt")],
+)
+def test_what_makes_no_class_rows_is_said(classes, templates, part):
+    with pytest.raises(DistnormError, match=part):
+        class_rows(Spelled(), classes, templates)
+
+
+def test_imagenet_agrees_with_what_was_measured(real_data):
+    folder = real_data / "imagenet4shot-clip-vit-b32"
+    images, classes = (
+        normalize(np.load(folder / name).astype(np.float32))
+        for name in ("image.npy", "class_text_raw.npy")
+    )
+    found = compare_classification(
+        images,
+        classes,
+        np.load(folder / "label.npy"),
+        methods=["dot", "dn@0.25", "is:beta=50", "nnn"],
+        repeats=3,
+    )
+    acc = [result.metrics["acc1"].mean for result in found.results]
+    assert acc[0] == pytest.approx(0.60, abs=0.02)
+    assert acc[1] - acc[0] == pytest.approx(0.003, abs=0.006)
+    assert acc[2] - acc[0] == pytest.approx(0.016, abs=0.008)
+    assert found["nnn"].metrics["acc1"].significant
