@@ -45,7 +45,7 @@ def run(*command: str, cwd) -> None:
 
 def test_python_blocks_run_one_after_the_other(project, tmp_path):
     run(sys.executable, str(project / "examples" / "make_vectors.py"), cwd=tmp_path)
-    codes = [code for mark, code in blocks(project, "python") if not mark.startswith("not run")]
+    codes = [code for mark, code in blocks(project, "python") if not mark]
     assert len(codes) == 3
     checks = (
         "full = norm.similarity(X, Y[500:]).T\n"
@@ -61,8 +61,15 @@ def test_python_blocks_run_one_after_the_other(project, tmp_path):
     run(sys.executable, str(script), cwd=tmp_path)
 
 
+def test_the_block_that_needs_the_demo_runs(project, tmp_path):
+    pytest.importorskip("onnxruntime", reason="the block needs the extra 'demo'")
+    (code,) = [c for mark, c in blocks(project, "python") if mark.startswith("needs the extra")]
+    (tmp_path / "readme.py").write_text(code, encoding="utf-8")
+    run(sys.executable, str(tmp_path / "readme.py"), cwd=tmp_path)
+
+
 def test_a_block_that_does_not_run_says_why(project):
-    skipped = [mark for mark, _ in blocks(project, "python") if mark]
+    skipped = [mark for mark, _ in blocks(project, "python") if mark.startswith("not run")]
     assert skipped == ["not run: downloads a model"]
 
 
