@@ -76,7 +76,7 @@ def test_a_block_that_does_not_run_says_why(project):
 def test_ci_runs_the_shell_commands_of_the_readme(project):
     script = (project / ".ci" / "run").read_text(encoding="utf-8")
     marks = [mark for mark, _ in blocks(project, "bash")]
-    assert marks == ["run: first", "run: tests", "run: vectors"]
+    assert marks == ["run: first", "run: tests", "run: vectors", "run: store"]
     for mark in marks:
         assert f"readme '{mark}'" in script
 

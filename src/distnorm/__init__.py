@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from distnorm import search
     from distnorm.arrays import normalize
     from distnorm.comparison import (
         compare_captions,
@@ -54,6 +55,7 @@ __all__ = [
     "normalize",
     "recall_at_k",
     "score_captions",
+    "search",
 ]
 
 _HOMES = {
@@ -82,6 +84,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its room when it is first used."""
+    if name == "search":
+        return importlib.import_module("distnorm.search")
     if name not in _HOMES:
         raise AttributeError(f"module 'distnorm' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"distnorm.{_HOMES[name]}"), name)

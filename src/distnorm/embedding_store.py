@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 
-__all__ = ["read_embeddings", "read_rows"]
+__all__ = ["read_embeddings", "read_model", "read_names", "read_rows"]
 
 _FOLDERS = {"image": "img_emb", "text": "text_emb"}
 _SAFETENSORS_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
@@ -80,6 +80,56 @@ def read_embeddings(
             f"a whole {target.suffix} file of numbers",
             "write it again: it is truncated, damaged or holds objects",
         ) from error
+
+
+def read_model(path: str | os.PathLike[str]) -> str | None:
+    """The model id that a store's ``store.json`` names, None where nothing does."""
+    marker = Path(path) / "store.json"
+    if not marker.is_file():
+        return None
+    try:
+        found = json.loads(marker.read_text("utf-8")).get("model_id")
+    except (ValueError, AttributeError) as error:
+        raise DistnormError(f"{marker}, which is damaged", "whole JSON", "embed again") from error
+    return None if found is None else str(found)
+
+
+def read_names(path: str | os.PathLike[str], side: str = "image") -> list[str]:
+    """What each row is called: its path or its caption, else its number.
+
+    Parameters
+    ----------
+    path : path
+        As `read_embeddings`; only a store's ``metadata`` folder holds names.
+    side : str
+        Images go by their path, texts by their caption.
+
+    Raises
+    ------
+    DistnormError
+        If there are names for another number of rows.
+    """
+    rows = len(read_embeddings(path, side))
+    files = sorted((Path(path) / "metadata").glob("*.parquet"), key=_number)
+    if not files:
+        return [f"#{row}" for row in range(rows)]
+    parquet = require("pyarrow.parquet", "parquet")
+    wanted = ("path", "image_path", "url") if side == "image" else ("caption", "text")
+    names: list[str] = []
+    for file in files:
+        table = parquet.read_table(file)
+        column = next((name for name in wanted if name in table.column_names), None)
+        found = [None] * table.num_rows if column is None else table.column(column).to_pylist()
+        names += [
+            f"#{len(names) + i}" if name is None else str(name) for i, name in enumerate(found)
+        ]
+    if len(names) != rows:
+        raise DistnormError(
+            f"{path} with {rows} {side} rows and metadata of {len(names)}",
+            "one line a row",
+            "embed again",
+        )
+    return names
 
 
 def read_rows(path: str | os.PathLike[str]) -> npt.NDArray[np.intp]:

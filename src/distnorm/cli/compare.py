@@ -80,6 +80,9 @@ def retrieval(
     if repeated_images and image_of_text is not None:
         raise click.UsageError("--repeated-images excludes --image-of-text")
     owner = None if image_of_text is None else read_rows(image_of_text)
+    if owner is None and images == texts and Path(images, "store.json").is_file():
+        # A store repeats a picture's row for each of its captions.
+        repeated_images = True
     if repeated_images:
         left, owner = deduplicate_images(left)
     with progress_bar("comparing", "evaluations") as show:

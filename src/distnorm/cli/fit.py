@@ -62,6 +62,7 @@ def fit(
             f"an existing file {out}", "a new one", "pass --overwrite to replace it"
         )
     names = Sides.of(tuple(sides.split(",")))
+    model = model or _stored_model(images, texts)
     name, own, params = parse_method(method)
     norm = make(
         name,
@@ -98,3 +99,16 @@ def fit(
     write_json(
         {"schema": 1, "out": out, "samples": samples, "seed": seed, **norm.to_dict()}, json_path
     )
+
+
+def _stored_model(*stores: str | None) -> str | None:
+    """The model id that the stores name; different ones are an error."""
+    from distnorm.embedding_store import read_model
+
+    found = {
+        model for store in stores if store is not None for model in [read_model(store)] if model
+    }
+    if len(found) > 1:
+        first, second = sorted(map(str, found))
+        raise DistnormError(f"stores of {first!r} and {second!r}", "one model", "embed both alike")
+    return found.pop() if found else None

@@ -12,9 +12,11 @@ import click
 import distnorm
 from distnorm.cli.compare import compare
 from distnorm.cli.demo import demo
+from distnorm.cli.embed import embed
 from distnorm.cli.evaluate import evaluate
 from distnorm.cli.fit import fit
 from distnorm.cli.inspect import inspect
+from distnorm.cli.search import search
 from distnorm.errors import DistnormError
 
 __all__ = ["cli", "main"]
@@ -55,10 +57,12 @@ def cli() -> None:
 
 
 cli.add_command(demo)
+cli.add_command(embed)
 cli.add_command(fit)
 cli.add_command(inspect)
 cli.add_command(evaluate)
 cli.add_command(compare)
+cli.add_command(search)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from distnorm.comparison import Comparison, MethodResult, MetricSummary
 from distnorm.normalization import ScoreNormalization
 from distnorm.tasks.retrieval import DIRECTIONS, RetrievalResult
 
-__all__ = ["comparison_tables", "normalization_table", "retrieval_table"]
+__all__ = ["comparison_tables", "normalization_table", "retrieval_table", "search_table"]
 
 _TITLES = {"text_retrieval": "image -> text", "image_retrieval": "text -> image"}
 
@@ -65,6 +65,28 @@ def comparison_tables(comparison: Comparison) -> list[RenderableType]:
     if comparison.diagnostics is not None:
         tables += [_hubness(comparison.diagnostics), _ladder(comparison.diagnostics)]
     return tables
+
+
+def search_table(found: dict[str, Any]) -> Table:
+    """The first items with their scores, and their places by the dot product."""
+    normalized = found["method"] != "dot"
+    title = f"{found['query']!r} in {found['n_items']} items"
+    table = Table(title=title, title_justify="left")
+    columns = ["rank", "item", "score"] + (["rank by dot", "change"] if normalized else [])
+    columns += ["dot product's list"] if "dot" in found else []
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("item", columns[-1]) else "right")
+    for place, entry in enumerate(found["results"]):
+        cells = [str(entry["rank"]), entry["name"], f"{entry['value']:.4f}"]
+        if normalized:
+            change = entry["rank_by_dot"] - entry["rank"]
+            cells += [str(entry["rank_by_dot"]), f"{change:+d}" if change else "="]
+        if "dot" in found:
+            cells.append(found["dot"][place]["name"])
+        table.add_row(*cells)
+    method = f"{found['method']}, strength {found['strength']:g}" if normalized else "dot product"
+    table.caption = f"{method}; score: {found['score']}; model {found['model']}"
+    return table
 
 
 def _recall(comparison: Comparison, direction: str) -> Table:
