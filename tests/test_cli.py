@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -37,7 +38,7 @@ def test_compare_prints_json_alone_on_stdout_and_tables_on_stderr(run):
     found = json.loads(done.stdout)
     assert found["task"] == "retrieval"
     assert set(found["diagnostics"]) >= {"modality_gap", "hubness", "ladder"}
-    for words in ("image -> text", "text -> image", "seed 0", "prefix: not stated", "hubs"):
+    for words in ("image → text", "text → image", "seed 0", "prefix: not stated", "hubs"):
         assert words in " ".join(done.stderr.split())
 
 
@@ -148,3 +149,48 @@ def test_version_and_help(run):
     assert distnorm.__version__ in run("--version").stdout
     for words in (["-h"], ["compare", "retrieval", "-h"], ["fit", "-h"]):
         assert run(*words).exit_code == 0
+
+
+@pytest.fixture
+def labelled(tmp_path, rng):
+    classes = distnorm.normalize(rng.normal(0.3, 1, (6, 12)).astype(np.float32))
+    labels = rng.integers(0, 6, 90)
+    images = classes[labels] + rng.normal(0, 0.4, (90, 12))
+    np.save(tmp_path / "x.npy", distnorm.normalize(images.astype(np.float32)))
+    np.save(tmp_path / "c.npy", classes)
+    np.save(tmp_path / "l.npy", labels)
+    (tmp_path / "human.csv").write_text(
+        "caption,score\n" + "".join(f"{i},{i % 4}\n" for i in range(90))
+    )
+    np.save(tmp_path / "t.npy", distnorm.normalize(images[::-1].astype(np.float32)))
+    return tmp_path
+
+
+def test_compare_and_evaluate_classification(run, labelled):
+    given = ["--images", labelled / "x.npy", "--classes", labelled / "c.npy"]
+    given += ["--labels", labelled / "l.npy", "--json", "-"]
+    page = labelled / "page.html"
+    extra = ["--report", page] if importlib.util.find_spec("matplotlib") else []
+    compared = run("compare", "classification", *given, "--repeats", 2, *extra)
+    found = json.loads(compared.stdout)
+    assert (found["task"], found["n_images"], found["n_classes"]) == ("classification", 90, 6)
+    assert set(found["results"][0]["metrics"]) == {"acc1", "acc5", "mean_per_class_recall"}
+    assert "top-1 accuracy" in compared.stderr
+    assert page.exists() == bool(extra)
+    fitted = ["--method", "dn", "--fit-images", labelled / "x.npy"]
+    one = json.loads(run("evaluate", "classification", *given, *fitted).stdout)
+    assert one["normalization"]["counts"]["image"] == 90
+    assert one["transductive"]
+
+
+def test_compare_and_evaluate_captions(run, labelled):
+    given = ["--images", labelled / "x.npy", "--captions", labelled / "t.npy"]
+    given += ["--human", labelled / "human.csv", "--json", "-"]
+    found = json.loads(run("compare", "captions", *given, "--repeats", 2).stdout)
+    assert (found["task"], found["n_captions"]) == ("captions", 90)
+    assert set(found["results"][0]["metrics"]) == {"kendall_tau_b", "kendall_tau_c", "spearman"}
+    one = json.loads(run("evaluate", "captions", *given, "--rule", "clipscore").stdout)
+    assert -1 <= one["metrics"]["kendall_tau_b"] <= 1
+    result = run("evaluate", "captions", *given, "--rule", "x")
+    assert result.exit_code == 1
+    assert "one of plain" in result.stderr

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 
-__all__ = ["read_embeddings", "read_model", "read_names", "read_rows"]
+__all__ = ["read_embeddings", "read_model", "read_names", "read_numbers", "read_rows"]
 
 _FOLDERS = {"image": "img_emb", "text": "text_emb"}
 _SAFETENSORS_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
@@ -130,6 +130,37 @@ def read_names(path: str | os.PathLike[str], side: str = "image") -> list[str]:
             "embed again",
         )
     return names
+
+
+def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
+    """Read one number a line (.txt, .csv, .tsv: the last column, a head is skipped) or .npy.
+
+    Raises
+    ------
+    DistnormError
+        For a missing file or anything but numbers.
+    """
+    target = Path(path)
+    if not target.exists():
+        raise _missing(target)
+    try:
+        if target.suffix == ".npy":
+            found = np.asarray(np.load(target, allow_pickle=False), dtype=np.float64)
+        elif target.suffix == ".parquet":
+            table = require("pyarrow.parquet", "parquet").read_table(target)
+            found = np.asarray(table.column(table.num_columns - 1).to_numpy(), dtype=np.float64)
+        else:
+            lines = target.read_text("utf-8").splitlines()
+            cells = [re.split(r"[,\t]", line)[-1].strip() for line in lines if line.strip()]
+            head = cells and not re.match(r"[-+.\d]|nan|inf", cells[0], re.IGNORECASE)
+            found = np.array([float(cell) for cell in cells[1 if head else 0 :]])
+    except (ValueError, OSError, EOFError) as error:
+        raise DistnormError(f"{target}, unreadable", "numbers", "one a line, or .npy") from error
+    if found.ndim != 1 or not len(found) or not np.isfinite(found).all():
+        raise DistnormError(
+            f"{target} of shape {found.shape}", "a vector of finite numbers", "one a row"
+        )
+    return found
 
 
 def read_rows(path: str | os.PathLike[str]) -> npt.NDArray[np.intp]:

@@ -15,7 +15,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from distnorm.atomic import atomic_write
 from distnorm.errors import DistnormError
 
-__all__ = ["console", "json_option", "parse_ks", "parse_strength", "progress_bar", "write_json"]
+__all__ = [
+    "Bar",
+    "console",
+    "json_option",
+    "parse_ks",
+    "parse_strength",
+    "progress_bar",
+    "split_methods",
+    "write_json",
+]
 
 
 def console() -> Console:
@@ -107,3 +116,14 @@ def parse_ks(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise DistnormError(f"--k {text}", "whole numbers, e.g. 1,5,10", "write it so") from error
+
+
+def split_methods(text: str) -> list[str]:
+    """Names between commas; a comma inside parameters joins what has an "=" and no name."""
+    parts: list[str] = []
+    for part in text.split(","):
+        if parts and "=" in part and ":" not in part:
+            parts[-1] += f",{part}"
+        else:
+            parts.append(part)
+    return parts

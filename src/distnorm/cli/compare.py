@@ -12,6 +12,7 @@ from distnorm.cli.common import (
     parse_ks,
     parse_strength,
     progress_bar,
+    split_methods,
     write_json,
 )
 
@@ -90,7 +91,7 @@ def retrieval(
             left,
             right,
             owner,
-            methods=_split_methods(methods),
+            methods=split_methods(methods),
             protocol=protocol,
             fit_fraction=fit_fraction,
             repeats=repeats,
@@ -115,14 +116,3 @@ def retrieval(
         write_page(Path(report), comparison_page(comparison.to_dict(), title))
         console().print(f"report: {report}", soft_wrap=True, highlight=False)
     write_json(comparison.to_dict(), json_path)
-
-
-def _split_methods(text: str) -> list[str]:
-    """Names between commas; a comma inside parameters joins what has an "=" and no name."""
-    parts: list[str] = []
-    for part in text.split(","):
-        if parts and "=" in part and ":" not in part:
-            parts[-1] += f",{part}"
-        else:
-            parts.append(part)
-    return parts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from distnorm.cli.common import (
@@ -14,7 +16,10 @@ from distnorm.cli.common import (
 )
 from distnorm.errors import DistnormError
 
-__all__ = ["evaluate"]
+if TYPE_CHECKING:
+    from distnorm.normalization import ScoreNormalization
+
+__all__ = ["evaluate", "given_normalization"]
 
 
 @click.group()
@@ -51,40 +56,13 @@ def retrieval(
 ) -> None:
     """Retrieval in both directions with given statistics."""
     from distnorm.embedding_store import read_embeddings, read_rows
-    from distnorm.factories import make
-    from distnorm.methods import parse_method
     from distnorm.report.tables import retrieval_table
-    from distnorm.storage import load
     from distnorm.tasks.retrieval import evaluate_retrieval
 
     left = read_embeddings(images, "image")
     right = read_embeddings(texts, "text")
     owner = None if image_of_text is None else read_rows(image_of_text)
-    if normalization is not None:
-        if method != "dot" or fit_images or fit_texts:
-            raise click.UsageError("--normalization excludes --method, --fit-images, --fit-texts")
-        norm = load(normalization)
-    else:
-        name, own, params = parse_method(method)
-        norm = make(
-            name,
-            strength=parse_strength(strength) if own is None else own,
-            input=requirement,
-            **params,
-        )
-        reference = {
-            "images": fit_images and read_embeddings(fit_images, "image"),
-            "texts": fit_texts and read_embeddings(fit_texts, "text"),
-        }
-        given = {side: x for side, x in reference.items() if x is not None}
-        if given:
-            norm.fit(**given)
-        elif name != "dot":
-            raise DistnormError(
-                f"method {name!r} without statistics",
-                "--fit-images and --fit-texts, or --normalization",
-                "or run `distnorm compare retrieval`, which holds out a part of the data",
-            )
+    norm = given_normalization(normalization, method, strength, fit_images, fit_texts, requirement)
     with progress_bar("ranking", "queries") as show:
         result = evaluate_retrieval(
             norm, left, right, owner, k=parse_ks(k), with_r_precision=r_precision, progress=show
@@ -99,3 +77,44 @@ def retrieval(
         },
         json_path,
     )
+
+
+def given_normalization(
+    normalization: str | None,
+    method: str,
+    strength: str | None,
+    fit_images: str | None,
+    fit_texts: str | None,
+    input: str | None,
+) -> ScoreNormalization:
+    """The normalization of a file, or one fitted on the given rows."""
+    from distnorm.embedding_store import read_embeddings
+    from distnorm.factories import make
+    from distnorm.methods import parse_method
+    from distnorm.storage import load
+
+    if normalization is not None:
+        if method != "dot" or fit_images or fit_texts:
+            raise click.UsageError("--normalization excludes --method, --fit-images, --fit-texts")
+        return load(normalization)
+    name, own, params = parse_method(method)
+    norm = make(
+        name,
+        strength=parse_strength(strength) if own is None else own,
+        input=input,
+        **params,
+    )
+    reference = {
+        "images": fit_images and read_embeddings(fit_images, "image"),
+        "texts": fit_texts and read_embeddings(fit_texts, "text"),
+    }
+    given = {side: x for side, x in reference.items() if x is not None}
+    if given:
+        norm.fit(**given)
+    elif name != "dot":
+        raise DistnormError(
+            f"method {name!r} without statistics",
+            "--fit-images and --fit-texts, or --normalization",
+            "or run `distnorm compare retrieval`, which holds out a part of the data",
+        )
+    return norm

@@ -17,6 +17,7 @@ from distnorm.cli.evaluate import evaluate
 from distnorm.cli.fit import fit
 from distnorm.cli.inspect import inspect
 from distnorm.cli.search import search
+from distnorm.cli.tasks import captions, classification
 from distnorm.errors import DistnormError
 
 __all__ = ["cli", "main"]
@@ -63,6 +64,8 @@ cli.add_command(inspect)
 cli.add_command(evaluate)
 cli.add_command(compare)
 cli.add_command(search)
+# Commands of the groups above; importing them put them there.
+_TASKS = (classification, captions)
 
 
 def main() -> None:

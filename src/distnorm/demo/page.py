@@ -16,9 +16,9 @@ from distnorm.report.sections import (
     comparison_section,
     hubness_section,
     ladder_section,
-    metric_title,
     similarity_section,
 )
+from distnorm.report.titles import metric_title
 from distnorm.scenes import WORLDS, Scene
 
 __all__ = ["demo_page", "summary_table", "verdict"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from distnorm.report.figures import bars, densities, intervals
 from distnorm.report.page import Cell, Figure, Section, Table, render
+from distnorm.report.titles import DIRECTION_TITLES, metric_title
 
 __all__ = [
     "change_cell",
@@ -18,29 +19,9 @@ __all__ = [
     "comparison_section",
     "hubness_section",
     "ladder_section",
-    "metric_title",
     "protocol_line",
     "similarity_section",
 ]
-
-_DIRECTIONS = {"text_retrieval": "image → text", "image_retrieval": "text → image"}
-_TITLES = {
-    "acc1": "top-1 accuracy",
-    "acc5": "top-5 accuracy",
-    "mean_per_class_recall": "mean per class",
-    "kendall_tau_b": "Kendall τ-b",
-    "kendall_tau_c": "Kendall τ-c",
-    "spearman": "Spearman ρ",
-}
-
-
-def metric_title(name: str) -> str:
-    """A metric's name for people: ``image_retrieval_recall@1`` is ``text → image R@1``."""
-    for key, title in _DIRECTIONS.items():
-        if name.startswith(key):
-            rest = name.removeprefix(key + "_")
-            return f"{title} {rest.replace('recall@', 'R@').replace('_', ' ')}"
-    return _TITLES.get(name, name.replace("_", " "))
 
 
 def protocol_line(result: Mapping[str, Any]) -> str:
@@ -151,7 +132,7 @@ def hubness_section(
     rows = []
     for entry in diagnostics["hubness"]:
         cells: list[Cell | str] = [_method(entry)]
-        for direction in _DIRECTIONS:
+        for direction in DIRECTION_TITLES:
             found = entry[direction]
             hub = found["hubs"][0]
             cells += [
@@ -161,12 +142,13 @@ def hubness_section(
             ]
         rows.append(cells)
     columns = ["method"]
-    for title in _DIRECTIONS.values():
+    for title in DIRECTION_TITLES.values():
         columns += [f"{title} skewness", "ever found first", "largest hub"]
     figures = [
         Figure(
-            _occurrence_plot(counts, _DIRECTIONS[direction]),
-            f"{_DIRECTIONS[direction]}: how many items are among the first 10 of how many queries.",
+            _occurrence_plot(counts, DIRECTION_TITLES[direction]),
+            f"{DIRECTION_TITLES[direction]}: how many items are among the first 10 of how many "
+            "queries.",
         )
         for direction, counts in (occurrences or {}).items()
     ]
@@ -203,18 +185,22 @@ def _groups(names: Sequence[str]) -> list[list[str]]:
     """Metrics of one direction go into one table; all others into one."""
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(next((d for d in _DIRECTIONS if name.startswith(d)), ""), []).append(name)
+        found.setdefault(next((d for d in DIRECTION_TITLES if name.startswith(d)), ""), []).append(
+            name
+        )
     return list(found.values())
 
 
 def _table(
     entries: Sequence[Mapping[str, Any]], names: Sequence[str], main: Sequence[str]
 ) -> Table:
-    direction = next((d for d in _DIRECTIONS if names[0].startswith(d)), None)
+    direction = next((d for d in DIRECTION_TITLES if names[0].startswith(d)), None)
     columns = ["method", "strength"]
     for name in names:
         title = metric_title(name)
-        columns.append(title.removeprefix(_DIRECTIONS[direction]).strip() if direction else title)
+        columns.append(
+            title.removeprefix(DIRECTION_TITLES[direction]).strip() if direction else title
+        )
         if name in main:
             columns.append("against dot")
     rows: list[list[Cell | str]] = []
@@ -227,7 +213,7 @@ def _table(
             if name in main:
                 cells.append(change_cell(entry["method"], summary))
         rows.append(cells)
-    return Table(columns, rows, _DIRECTIONS[direction] if direction else "")
+    return Table(columns, rows, DIRECTION_TITLES[direction] if direction else "")
 
 
 def change_cell(method: str, summary: Mapping[str, Any]) -> Cell:

@@ -10,11 +10,16 @@ from rich.text import Text
 
 from distnorm.comparison import Comparison, MethodResult, MetricSummary
 from distnorm.normalization import ScoreNormalization
+from distnorm.report.titles import DIRECTION_TITLES, metric_title
 from distnorm.tasks.retrieval import DIRECTIONS, RetrievalResult
 
-__all__ = ["comparison_tables", "normalization_table", "retrieval_table", "search_table"]
-
-_TITLES = {"text_retrieval": "image -> text", "image_retrieval": "text -> image"}
+__all__ = [
+    "comparison_tables",
+    "metrics_table",
+    "normalization_table",
+    "retrieval_table",
+    "search_table",
+]
 
 
 def normalization_table(norm: ScoreNormalization) -> Table:
@@ -48,7 +53,7 @@ def retrieval_table(norm: ScoreNormalization, result: RetrievalResult) -> Table:
     for direction in DIRECTIONS:
         values = [(name, result.metrics[f"{direction}_{name}"]) for name in names]
         table.add_row(
-            _TITLES[direction],
+            DIRECTION_TITLES[direction],
             *[f"{v:.1f}" if name == "median_rank" else f"{100 * v:.1f}" for name, v in values],
         )
     fitted = ", ".join(f"{n} {side}" for side, n in norm.counts.items())
@@ -58,9 +63,25 @@ def retrieval_table(norm: ScoreNormalization, result: RetrievalResult) -> Table:
     return table
 
 
+def metrics_table(norm: ScoreNormalization, metrics: dict[str, float]) -> Table:
+    """One method's figures, a column each."""
+    table = Table(title=f"{norm.method} ({_strength(norm.strength)})", title_justify="left")
+    for name in metrics:
+        table.add_column(metric_title(name), justify="right")
+    table.add_row(*[f"{100 * value:.1f}" for value in metrics.values()])
+    fitted = ", ".join(f"{n} {side}" for side, n in norm.counts.items())
+    prefix = norm.prompt or "not stated"
+    table.caption = f"times 100; statistics from {fitted} rows; prefix: {prefix}"
+    return table
+
+
 def comparison_tables(comparison: Comparison) -> list[RenderableType]:
-    """Recall of every method in both directions, then hubness and the ladder if there."""
-    tables: list[RenderableType] = [_recall(comparison, direction) for direction in DIRECTIONS]
+    """Every method's metrics, for retrieval a table a direction, then hubness and the ladder."""
+    tables: list[RenderableType]
+    if comparison.task == "retrieval":
+        tables = [_recall(comparison, direction) for direction in DIRECTIONS]
+    else:
+        tables = [_metrics(comparison)]
     tables.append(Text(_footer(comparison), style="dim"))
     if comparison.diagnostics is not None:
         tables += [_hubness(comparison.diagnostics), _ladder(comparison.diagnostics)]
@@ -89,9 +110,30 @@ def search_table(found: dict[str, Any]) -> Table:
     return table
 
 
+def _metrics(comparison: Comparison) -> Table:
+    word = ", transductive" if comparison.protocol["statistics"] == "transductive" else ""
+    table = Table(title=f"{comparison.task}, times 100{word}", title_justify="left")
+    table.add_column("method")
+    table.add_column("strength", justify="right")
+    names = list(comparison.results[0].metrics)
+    for name in names:
+        table.add_column(metric_title(name), justify="right")
+        if comparison.results[0].metrics[name].delta_ci95 is not None:
+            table.add_column("against dot [95 %]", justify="right")
+    for result in comparison.results:
+        cells: list[str | Text] = [_name(result), _strength(result.strength)]
+        for name in names:
+            summary = result.metrics[name]
+            cells.append(f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f}")
+            if comparison.results[0].metrics[name].delta_ci95 is not None:
+                cells.append(_change(result, summary))
+        table.add_row(*cells)
+    return table
+
+
 def _recall(comparison: Comparison, direction: str) -> Table:
     word = ", transductive" if comparison.protocol["statistics"] == "transductive" else ""
-    table = Table(title=f"{_TITLES[direction]}, recall in %{word}", title_justify="left")
+    table = Table(title=f"{DIRECTION_TITLES[direction]}, recall in %{word}", title_justify="left")
     table.add_column("method")
     table.add_column("strength", justify="right")
     dot = comparison.results[0]
@@ -146,7 +188,7 @@ def _hubness(diagnostics: dict[str, Any]) -> Table:
     table.add_column("method")
     for direction in DIRECTIONS:
         for what in ("skewness", "occupancy %", "top hub"):
-            table.add_column(f"{_TITLES[direction]} {what}", justify="right")
+            table.add_column(f"{DIRECTION_TITLES[direction]} {what}", justify="right")
     for entry in diagnostics["hubness"]:
         cells = []
         for direction in DIRECTIONS:

@@ -1,0 +1,217 @@
+"""``classification`` and ``captions`` under ``distnorm compare`` and ``distnorm evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distnorm.cli.common import (
+    console,
+    json_option,
+    parse_strength,
+    progress_bar,
+    split_methods,
+    write_json,
+)
+from distnorm.cli.compare import compare
+from distnorm.cli.evaluate import evaluate, given_normalization
+
+__all__ = ["classification", "captions"]  # noqa: RUF022 - in the order of the paper
+
+_CLASSES = (
+    click.option("--images", required=True, type=click.Path(), help="Image embeddings."),
+    click.option("--classes", required=True, type=click.Path(), help="One text row a class."),
+    click.option(
+        "--labels", required=True, type=click.Path(), help="Class row of each image, from 0."
+    ),
+)
+_CAPTIONS = (
+    click.option("--images", required=True, type=click.Path(), help="Image embeddings."),
+    click.option("--captions", required=True, type=click.Path(), help="Caption embeddings."),
+    click.option("--human", required=True, type=click.Path(), help="Judgement of each caption."),
+    click.option("--image-of-caption", type=click.Path(), help="Image row of each caption."),
+    click.option("--references", type=click.Path(), help="Embeddings of reference captions."),
+    click.option("--image-of-reference", type=click.Path(), help="Image row of each reference."),
+    click.option("--rule", help="plain, clipscore, refclipscore, additive or harmonic."),
+)
+_PROTOCOL = (
+    click.option("--methods", default="dot,dn,dn*,dn2,is,nnn", show_default=True),
+    click.option("--strength", help="For every method: a number, or image=0.25,text=0.5."),
+    click.option(
+        "--protocol",
+        type=click.Choice(["held-out", "paper", "reference", "transductive"]),
+        default="held-out",
+        show_default=True,
+        help="Where statistics come from.",
+    ),
+    click.option("--fit-fraction", default=0.5, show_default=True),
+    click.option("--samples", default=100, show_default=True, help="Rows a side (paper)."),
+    click.option("--fit-images", type=click.Path(), help="Images that give the statistics."),
+    click.option("--fit-texts", type=click.Path(), help="Texts that give the statistics."),
+    click.option("--repeats", type=int, help="Splits: 20 held-out, 5 paper if left out."),
+    click.option("--seed", default=0, show_default=True),
+    click.option("--prompt", help="Prefix or template of the texts, printed with the results."),
+    click.option("--input", type=click.Choice(["unit", "raw", "any"])),
+    click.option("--report", type=click.Path(), help="Write an HTML page to this file."),
+    json_option,
+)
+_ONE_METHOD = (
+    click.option("--normalization", type=click.Path(), help="A file of `distnorm fit`."),
+    click.option("--method", default="dot", show_default=True, help="To fit if none is given."),
+    click.option("--strength", help="A number, or image=0.25,text=0.5."),
+    click.option("--fit-images", type=click.Path(), help="Images that give the statistics."),
+    click.option("--fit-texts", type=click.Path(), help="Texts that give the statistics."),
+    click.option("--input", type=click.Choice(["unit", "raw", "any"])),
+    json_option,
+)
+
+
+def _with(*groups: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
+    """Several groups of options, in their order."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return add
+
+
+@compare.command()
+@_with(_CLASSES, _PROTOCOL)
+def classification(
+    images: str, classes: str, labels: str, prompt: str | None, report: str | None, **options: Any
+) -> None:
+    """Zero-shot classification, every method against the dot product."""
+    from distnorm.comparison import compare_classification
+    from distnorm.embedding_store import read_embeddings, read_rows
+
+    given = read_embeddings(images, "image"), read_embeddings(classes, "text"), read_rows(labels)
+    _compare(compare_classification, given, prompt, report, images, options)
+
+
+@compare.command()
+@_with(_CAPTIONS, _PROTOCOL)
+def captions(
+    images: str,
+    captions: str,
+    human: str,
+    image_of_caption: str | None,
+    references: str | None,
+    image_of_reference: str | None,
+    rule: str | None,
+    prompt: str | None,
+    report: str | None,
+    **options: Any,
+) -> None:
+    """Agreement of caption scores with judgements, every method against the dot product."""
+    from distnorm.comparison import compare_captions
+    from distnorm.embedding_store import read_embeddings, read_numbers, read_rows
+
+    given = (
+        read_embeddings(images, "image"),
+        read_embeddings(captions, "text"),
+        read_numbers(human),
+        None if image_of_caption is None else read_rows(image_of_caption),
+    )
+    options |= _reference_options(references, image_of_reference, rule)
+    _compare(compare_captions, given, prompt, report, images, options)
+
+
+@evaluate.command("classification")
+@_with(_CLASSES, _ONE_METHOD)
+def evaluate_classes(
+    images: str, classes: str, labels: str, json_path: str | None, **options: Any
+) -> None:
+    """Zero-shot classification with given statistics."""
+    from distnorm.embedding_store import read_embeddings, read_rows
+    from distnorm.tasks.classification import evaluate_classification
+
+    norm = given_normalization(**options)
+    rows = read_embeddings(images, "image"), read_embeddings(classes, "text"), read_rows(labels)
+    with progress_bar("ranking", "images") as show:
+        result = evaluate_classification(norm, *rows, progress=show)
+    _show("classification", norm, result, json_path)
+
+
+@evaluate.command("captions")
+@_with(_CAPTIONS, _ONE_METHOD)
+def evaluate_caption_scores(
+    images: str,
+    captions: str,
+    human: str,
+    image_of_caption: str | None,
+    references: str | None,
+    image_of_reference: str | None,
+    rule: str | None,
+    json_path: str | None,
+    **options: Any,
+) -> None:
+    """Agreement of caption scores with judgements, with given statistics."""
+    from distnorm.embedding_store import read_embeddings, read_numbers, read_rows
+    from distnorm.tasks.captioning import evaluate_captions
+
+    norm = given_normalization(**options)
+    result = evaluate_captions(
+        norm,
+        read_embeddings(images, "image"),
+        read_embeddings(captions, "text"),
+        read_numbers(human),
+        None if image_of_caption is None else read_rows(image_of_caption),
+        **_reference_options(references, image_of_reference, rule),
+    )
+    _show("captions", norm, result, json_path)
+
+
+def _reference_options(
+    references: str | None, image_of_reference: str | None, rule: str | None
+) -> dict[str, Any]:
+    from distnorm.embedding_store import read_embeddings, read_rows
+
+    return {
+        "references": None if references is None else read_embeddings(references, "text"),
+        "image_of_reference": None if image_of_reference is None else read_rows(image_of_reference),
+        "rule": rule,
+    }
+
+
+def _compare(
+    function: Callable[..., Any],
+    given: tuple[Any, ...],
+    prompt: str | None,
+    report: str | None,
+    source: str,
+    options: dict[str, Any],
+) -> None:
+    from distnorm.embedding_store import read_embeddings
+    from distnorm.report.tables import comparison_tables
+
+    json_path = options.pop("json_path")
+    options["methods"] = split_methods(options["methods"])
+    options["strength"] = parse_strength(options["strength"])
+    for name, side in (("fit_images", "image"), ("fit_texts", "text")):
+        if options[name] is not None:
+            options[name] = read_embeddings(options[name], side)
+    with progress_bar("comparing", "evaluations") as show:
+        comparison = function(*given, **options, progress=show)
+    comparison.protocol["prompt"] = prompt
+    for table in comparison_tables(comparison):
+        console().print(table)
+    if report is not None:
+        from distnorm.report.page import write_page
+        from distnorm.report.sections import comparison_page
+
+        write_page(Path(report), comparison_page(comparison.to_dict(), source))
+        console().print(f"report: {report}", soft_wrap=True, highlight=False)
+    write_json(comparison.to_dict(), json_path)
+
+
+def _show(task: str, norm: Any, result: Any, json_path: str | None) -> None:
+    from distnorm.report.tables import metrics_table
+
+    console().print(metrics_table(norm, result.metrics))
+    found = {"schema": 1, "task": task, "normalization": norm.to_dict(), **result.to_dict()}
+    write_json(found, json_path)

@@ -1,0 +1,24 @@
+"""Metrics by the names that people read."""
+
+from __future__ import annotations
+
+__all__ = ["DIRECTION_TITLES", "metric_title"]
+
+DIRECTION_TITLES = {"text_retrieval": "image → text", "image_retrieval": "text → image"}
+_TITLES = {
+    "acc1": "top-1 accuracy",
+    "acc5": "top-5 accuracy",
+    "mean_per_class_recall": "mean per class",
+    "kendall_tau_b": "Kendall τ-b",
+    "kendall_tau_c": "Kendall τ-c",
+    "spearman": "Spearman ρ",
+}
+
+
+def metric_title(name: str) -> str:
+    """A metric's name for people: ``image_retrieval_recall@1`` is ``text → image R@1``."""
+    for key, title in DIRECTION_TITLES.items():
+        if name.startswith(key):
+            rest = name.removeprefix(key + "_")
+            return f"{title} {rest.replace('recall@', 'R@').replace('_', ' ')}"
+    return _TITLES.get(name, name.replace("_", " "))
