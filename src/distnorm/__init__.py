@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from distnorm.tasks.captioning import evaluate_captions, score_captions
     from distnorm.tasks.classification import evaluate_classification
     from distnorm.tasks.retrieval import evaluate_retrieval
+    from distnorm.tasks.zero_shot import ZeroShotClassifier
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ __all__ = [
     "Moments",
     "Ranking",
     "ScoreNormalization",
+    "ZeroShotClassifier",
     "__version__",
     "compare_captions",
     "compare_classification",
@@ -66,6 +68,7 @@ _HOMES = {
     "Moments": "moments",
     "Ranking": "ranking",
     "ScoreNormalization": "normalization",
+    "ZeroShotClassifier": "tasks.zero_shot",
     "compare_captions": "comparison",
     "compare_classification": "comparison",
     "compare_retrieval": "comparison",

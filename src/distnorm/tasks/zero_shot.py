@@ -1,0 +1,200 @@
+"""`ZeroShotClassifier`: class texts in, classes of images out, in scikit-learn's manners.
+
+    decision(x, c) = x . c - bias(c)        predict: its argmax        probability: softmax(./tau)
+
+The bias rests on unlabelled images: those a fitted normalization brings, or those given to
+`partial_fit`. scikit-learn is not needed; its `clone` and its scorers take the object.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, blocks, check_embeddings, rows_per_block, to_numpy
+from distnorm.errors import DistnormError
+from distnorm.factories import make
+from distnorm.normalization import ScoreNormalization
+from distnorm.tasks.classification import class_rows, repeated_names
+
+__all__ = ["ZeroShotClassifier"]
+
+
+class ZeroShotClassifier:
+    """Zero-shot classification with a normalization of scores.
+
+    Parameters
+    ----------
+    norm : ScoreNormalization or str
+        Fitted on unlabelled images, or a method's name (then call `partial_fit`).
+    encoder : Encoder, optional
+        For classes given as texts.
+    templates : sequence of str
+        Prompts with ``{c}``; averaged.
+    temperature : float
+        tau of `predict_proba`; CLIP's is 0.01.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (c,)
+        Names, or 0 to c - 1.
+    class_rows_ : ndarray, shape (c, d)
+    norm_ : ScoreNormalization
+    repeated_ : list
+        Names that several classes share.
+
+    Examples
+    --------
+    >>> import numpy as np, distnorm
+    >>> rng = np.random.default_rng(0)
+    >>> C = distnorm.normalize(rng.normal(size=(3, 8)))
+    >>> X = distnorm.normalize(C[[0, 1, 2, 1]] + 0.1 * rng.normal(size=(4, 8)))
+    >>> classifier = distnorm.ZeroShotClassifier("dn").fit(C, ["cat", "dog", "owl"])
+    >>> classifier.partial_fit(X).predict(X).tolist()
+    ['cat', 'dog', 'owl', 'dog']
+    """
+
+    _estimator_type = "classifier"
+
+    def __init__(
+        self,
+        norm: ScoreNormalization | str = "dn",
+        *,
+        encoder: Any = None,
+        templates: Sequence[str] = ("{c}",),
+        temperature: float = 0.01,
+    ) -> None:
+        self.norm = norm
+        self.encoder = encoder
+        self.templates = templates
+        self.temperature = temperature
+
+    def fit(self, classes: Any, y: Any = None) -> ZeroShotClassifier:
+        """Take the classes.
+
+        Parameters
+        ----------
+        classes : array of shape (c, d), sequence of str, or mapping from class to its prompts
+            Embeddings, or texts for the encoder.
+        y : sequence, optional
+            Names of the classes, where ``classes`` are embeddings.
+
+        Raises
+        ------
+        DistnormError
+            For texts without an encoder, or names of another number.
+        """
+        names: Sequence[Any]
+        if isinstance(classes, Mapping) or _are_texts(classes):
+            if self.encoder is None:
+                raise DistnormError(
+                    "classes as texts without an encoder",
+                    "embeddings, or encoder=",
+                    "pass encoder=distnorm.load_encoder(...)",
+                )
+            names = list(classes)
+            rows: Any = class_rows(self.encoder, classes, self.templates)
+        else:
+            rows = check_embeddings(classes, "classes")
+            names = range(rows.shape[0])
+        names = list(names if y is None else y)
+        if len(names) != rows.shape[0]:
+            raise DistnormError(
+                f"{len(names)} names of {rows.shape[0]} classes", "one each", "mend the list"
+            )
+        self.classes_ = np.asarray(names)
+        self.class_rows_ = rows
+        self.repeated_ = repeated_names(names)
+        if self.repeated_:
+            shown = ", ".join(map(repr, self.repeated_[:3]))
+            warnings.warn(
+                f"several classes are called {shown}: predictions cannot tell them apart",
+                stacklevel=2,
+            )
+        self.norm_ = make(self.norm) if isinstance(self.norm, str) else copy.copy(self.norm)
+        self.norm_._statistics = dict(self.norm_._statistics)
+        return self
+
+    def partial_fit(self, images: Array, y: Any = None) -> ZeroShotClassifier:
+        """Add unlabelled images to the statistics; ``y`` is ignored."""
+        self._fitted()
+        self.norm_.partial_fit(**{self.norm_.sides[0]: images})
+        return self
+
+    def decision_function(self, images: Array) -> npt.NDArray[Any]:
+        """Scores, shape (n, c).
+
+        Raises
+        ------
+        DistnormError
+            Before `fit`, or without any image in the statistics of a method that needs them.
+        """
+        self._fitted()
+        images = check_embeddings(images, "images", dimension=self.class_rows_.shape[1])
+        found = np.empty((images.shape[0], len(self.classes_)), dtype=np.float64)
+        for rows in blocks(images.shape[0], rows_per_block(len(self.classes_), itemsize=8)):
+            ranking = self.norm_.ranking(images[rows, ...], self.class_rows_, self.norm_.sides[0])
+            found[rows] = to_numpy(ranking.scores(), np.float64)
+        return found
+
+    def predict(self, images: Array) -> npt.NDArray[Any]:
+        """Class of each image, shape (n,); the first of equal scores."""
+        best = self.decision_function(images).argmax(axis=1)
+        found: npt.NDArray[Any] = self.classes_[best]
+        return found
+
+    def predict_proba(self, images: Array) -> npt.NDArray[np.float64]:
+        """Softmax of the scores over ``temperature``, shape (n, c)."""
+        if not self.temperature > 0:
+            raise DistnormError(f"temperature {self.temperature!r}", "above 0", "CLIP's is 0.01")
+        logits = self.decision_function(images) / self.temperature
+        logits -= logits.max(axis=1, keepdims=True)
+        weights = np.exp(logits)
+        found: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+        return found
+
+    def score(self, images: Array, y: Any) -> float:
+        """Share of images whose class is predicted."""
+        return float(np.mean(self.predict(images) == np.asarray(y)))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Constructor arguments, as scikit-learn asks for them."""
+        del deep
+        return {name: getattr(self, name) for name in _parameters(type(self))}
+
+    def set_params(self, **params: Any) -> ZeroShotClassifier:
+        """Change constructor arguments."""
+        for name, value in params.items():
+            if name not in _parameters(type(self)):
+                known = ", ".join(_parameters(type(self)))
+                raise DistnormError(f"parameter {name!r}", f"one of {known}", "rename it")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        """Method and number of classes."""
+        name = self.norm if isinstance(self.norm, str) else self.norm.method
+        classes = len(self.classes_) if hasattr(self, "classes_") else "no"
+        return f"ZeroShotClassifier({name!r}, {classes} classes)"
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "class_rows_"):
+            raise DistnormError("no classes", "a fit with class texts", "call fit(classes) first")
+
+
+def _are_texts(classes: Any) -> bool:
+    if isinstance(classes, str):
+        raise DistnormError(f"the class {classes!r}", "a list of classes", "wrap it in a list")
+    return (isinstance(classes, Sequence) and len(classes) > 0 and isinstance(classes[0], str)) or (
+        isinstance(classes, np.ndarray) and classes.dtype.kind == "U"
+    )
+
+
+def _parameters(kind: type) -> list[str]:
+    return [name for name in inspect.signature(kind.__init__).parameters if name != "self"]  # type: ignore[misc]

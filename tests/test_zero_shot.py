@@ -1,0 +1,106 @@
+"""The classifier in scikit-learn's manners."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import distnorm
+from distnorm import DistnormError, ZeroShotClassifier, make
+
+
+class Letters:
+    """An encoder whose rows count letters."""
+
+    def encode_texts(self, texts):
+        rows = np.array([[t.count(c) + 0.05 for c in "abcdefg"] for t in texts], np.float32)
+        return distnorm.normalize(rows)
+
+
+@pytest.fixture
+def problem(rng):
+    classes = distnorm.normalize(rng.normal(0.2, 1, (5, 9)).astype(np.float32))
+    labels = rng.integers(0, 5, 80)
+    images = classes[labels] + rng.normal(0, 0.4, (80, 9))
+    return distnorm.normalize(images.astype(np.float32)), classes, labels
+
+
+@pytest.mark.parametrize("method", ["dot", "dn", "is", "nnn", "centered"])
+def test_predictions_are_the_best_of_the_ranking(problem, method):
+    images, classes, labels = problem
+    norm = make(method).fit(images=images, texts=classes)
+    classifier = ZeroShotClassifier(norm).fit(classes)
+    scores = np.asarray(norm.ranking(images, classes, "image").scores(), dtype=float)
+    np.testing.assert_allclose(classifier.decision_function(images), scores, atol=1e-6)
+    np.testing.assert_array_equal(classifier.predict(images), scores.argmax(axis=1))
+    result = distnorm.evaluate_classification(norm, images, classes, labels)
+    assert classifier.score(images, labels) == pytest.approx(result.metrics["acc1"])
+
+
+def test_probabilities_follow_the_temperature(problem):
+    images, classes, _ = problem
+    classifier = ZeroShotClassifier("dot", temperature=0.1).fit(classes)
+    found = classifier.predict_proba(images)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    logits = classifier.decision_function(images) / 0.1
+    np.testing.assert_allclose(
+        found, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), rtol=1e-6
+    )
+    with pytest.raises(DistnormError, match="above 0"):
+        classifier.set_params(temperature=0).predict_proba(images)
+
+
+def test_partial_fit_is_one_fit_and_leaves_the_given_norm_alone(problem):
+    images, classes, _ = problem
+    given = make("dn").fit(images=images[:10])
+    classifier = ZeroShotClassifier(given).fit(classes)
+    classifier.partial_fit(images[10:40]).partial_fit(images[40:])
+    assert given.counts["image"] == 10
+    assert classifier.norm_.counts["image"] == 80
+    whole = ZeroShotClassifier(make("dn").fit(images=images)).fit(classes)
+    np.testing.assert_allclose(
+        classifier.decision_function(images), whole.decision_function(images), atol=1e-6
+    )
+
+
+def test_texts_and_prompts_need_an_encoder():
+    named = ZeroShotClassifier("dot", encoder=Letters(), templates=["a {c}", "{c} e"])
+    named.fit(["bad", "fed"])
+    assert named.predict(Letters().encode_texts(["bad bad", "fed fed"])).tolist() == ["bad", "fed"]
+    by_prompt = ZeroShotClassifier("dot", encoder=Letters()).fit({"x": ["bad"], "y": ["fed"]})
+    assert by_prompt.classes_.tolist() == ["x", "y"]
+    with pytest.raises(DistnormError, match="without an encoder"):
+        ZeroShotClassifier().fit(["bad"])
+    with pytest.raises(DistnormError, match="wrap it in a list"):
+        ZeroShotClassifier(encoder=Letters()).fit("bad")
+
+
+def test_what_it_says_when_something_is_missing(problem):
+    images, classes, _ = problem
+    with pytest.raises(DistnormError, match="call fit"):
+        ZeroShotClassifier().predict(images)
+    with pytest.raises(DistnormError, match="no statistics of the image side"):
+        ZeroShotClassifier("dn").fit(classes).predict(images)
+    with pytest.raises(DistnormError, match="4 names of 5 classes"):
+        ZeroShotClassifier().fit(classes, ["a"] * 4)
+    with pytest.raises(DistnormError, match="'colour'"):
+        ZeroShotClassifier().set_params(colour=1)
+    with pytest.warns(UserWarning, match="'crane'"):
+        found = ZeroShotClassifier().fit(classes, ["crane", "a", "b", "crane", "c"])
+    assert found.repeated_ == ["crane"]
+
+
+def test_parameters_are_the_constructor_s():
+    classifier = ZeroShotClassifier("is", temperature=0.02)
+    again = ZeroShotClassifier(**classifier.get_params())
+    assert again.get_params() == classifier.get_params()
+
+
+def test_scikit_learn_clones_it(problem):
+    base = pytest.importorskip("sklearn.base", reason="clones with scikit-learn")
+    images, classes, labels = problem
+    classifier = ZeroShotClassifier("dn", temperature=0.5)
+    copied = base.clone(classifier)
+    assert copied is not classifier
+    assert copied.temperature == 0.5
+    assert copied.fit(classes).partial_fit(images).score(images, labels) > 0.5
