@@ -1,0 +1,141 @@
+"""Flickr8k: captions, splits, and the judgements of experts and of the crowd (Hodosh et al. 2013).
+
+Files under the root: ``Flickr8k.token.txt``, ``Flickr_8k.{train,dev,test}Images.txt``,
+``ExpertAnnotations.txt``, ``CrowdFlowerAnnotations.txt`` (or ``CrowdFlowerAnnotations.clean.txt``
+without its malformed rows). The protocol for judgements is that of CLIPScore (Hessel et al. 2021):
+a caption that is one of the image's own references is left out, each expert's score counts on its
+own, and the crowd's score is the share of yes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from distnorm.datasets.base import (
+    CaptionJudgements,
+    RetrievalSet,
+    check_counts,
+    read_lines,
+    wanted_file,
+)
+from distnorm.errors import DistnormError
+
+__all__ = ["flickr8k", "flickr8k_crowdflower", "flickr8k_expert"]
+
+_SPLITS = {"train": 6000, "dev": 1000, "test": 1000}
+
+
+def flickr8k(root: str | Path, split: str = "test", *, check: bool = True) -> RetrievalSet:
+    """Images of a split with their five captions each.
+
+    Parameters
+    ----------
+    root : path
+    split : {"train", "dev", "test"}
+    check : bool
+        Compare counts with the published ones.
+
+    Raises
+    ------
+    DistnormError
+        For a missing or damaged file, or other counts.
+    """
+    if split not in _SPLITS:
+        raise DistnormError(f"split {split!r}", f"one of {', '.join(_SPLITS)}", "rename it")
+    path = wanted_file(root, f"Flickr_8k.{split}Images.txt", what="the split")
+    images = tuple(read_lines(path, str.strip))
+    captions = _captions(root)
+    texts = [text for image in images for text in captions.get(image, ())]
+    owner = [row for row, image in enumerate(images) for _ in captions.get(image, ())]
+    if check:
+        found = {"images": len(images), "captions": len(texts)}
+        check_counts(
+            f"Flickr8k {split}",
+            found,
+            {"images": [_SPLITS[split]], "captions": [5 * _SPLITS[split]]},
+        )
+    return RetrievalSet(f"flickr8k-{split}", images, tuple(texts), np.array(owner, dtype=np.intp))
+
+
+def flickr8k_expert(root: str | Path, *, check: bool = True) -> CaptionJudgements:
+    """5,664 pairs of image and caption with three experts' scores of 1 to 4 each: 16,992.
+
+    Raises
+    ------
+    DistnormError
+        As `flickr8k`.
+    """
+    path = wanted_file(root, "ExpertAnnotations.txt", what="the experts' judgements")
+
+    def parse(line: str) -> tuple[str, str, tuple[float, ...]]:
+        image, caption, *scores = line.split("\t")
+        if len(scores) != 3:
+            raise ValueError(line)
+        return image, caption, tuple(float(score) for score in scores)
+
+    rows = [row for row in read_lines(path, parse) if not row[1].startswith(row[0])]
+    if check:
+        check_counts("Flickr8k-Expert", {"pairs": len(rows)}, {"pairs": [5664]})
+    return _judged("flickr8k-expert", root, rows)
+
+
+def flickr8k_crowdflower(root: str | Path, *, check: bool = True) -> CaptionJudgements:
+    """Pairs of image and caption with the share of at least three people who said yes.
+
+    Raises
+    ------
+    DistnormError
+        As `flickr8k`.
+    """
+    names = ("CrowdFlowerAnnotations.txt", "CrowdFlowerAnnotations.clean.txt")
+    path = wanted_file(root, *names, what="the crowd's judgements")
+
+    def parse(line: str) -> tuple[str, str, tuple[float, ...]]:
+        image, caption, _, yes, no = line.split("\t")
+        return image, caption, (int(yes) / (int(yes) + int(no)),)
+
+    rows = [row for row in read_lines(path, parse) if not row[1].startswith(row[0])]
+    if check:
+        # The published 47,830, and what is left without the rows that are malformed.
+        check_counts("Flickr8k-CF", {"pairs": len(rows)}, {"pairs": [47830, 46575]})
+    return _judged("flickr8k-cf", root, rows)
+
+
+def _judged(
+    name: str, root: str | Path, rows: list[tuple[str, str, tuple[float, ...]]]
+) -> CaptionJudgements:
+    by_image = _captions(root)
+    images = tuple(dict.fromkeys(image for image, _, _ in rows))
+    place = {image: row for row, image in enumerate(images)}
+    texts, owner, human = [], [], []
+    for image, caption, scores in rows:
+        source, _, number = caption.partition("#")
+        for score in scores:
+            texts.append(by_image[source][int(number)])
+            owner.append(place[image])
+            human.append(score)
+    return CaptionJudgements(
+        name,
+        images,
+        tuple(texts),
+        np.array(owner, dtype=np.intp),
+        np.array(human, dtype=np.float64),
+        tuple(by_image[image] for image in images),
+    )
+
+
+def _captions(root: str | Path) -> dict[str, tuple[str, ...]]:
+    """Captions of each image, in the order of their numbers."""
+    path = wanted_file(root, "Flickr8k.token.txt", what="the captions")
+
+    def parse(line: str) -> tuple[str, int, str]:
+        key, text = line.split("\t", 1)
+        image, _, number = key.partition("#")
+        return image, int(number), text.strip()
+
+    found: dict[str, dict[int, str]] = {}
+    for image, number, text in read_lines(path, parse):
+        found.setdefault(image, {})[number] = text
+    return {image: tuple(texts[n] for n in sorted(texts)) for image, texts in found.items()}

@@ -1,0 +1,60 @@
+"""THumB 1.0: precision and recall of COCO captions as people judge them (Kasai et al. 2022).
+
+Files under the root: ``mscoco_THumB-1.0.jsonl`` and ``mscoco_references.json``, which holds JSON
+lines despite its name. 500 images, five captions each: four systems' and a person's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from distnorm.datasets.base import CaptionJudgements, check_counts, json_lines, wanted_file
+from distnorm.errors import DistnormError
+
+__all__ = ["thumb"]
+
+
+def thumb(root: str | Path, *, with_human: bool = True, check: bool = True) -> CaptionJudgements:
+    """Captions with their total score.
+
+    Parameters
+    ----------
+    root : path
+    with_human : bool
+        Also the captions that people wrote.
+    check : bool
+        Compare counts with the published ones.
+
+    Raises
+    ------
+    DistnormError
+        For a missing or damaged file, or other counts.
+    """
+    rows = json_lines(wanted_file(root, "mscoco_THumB-1.0.jsonl", what="the judgements"))
+    references = json_lines(wanted_file(root, "mscoco_references.json", what="the references"))
+    if check:
+        systems = {row["SYS"] for row in rows}
+        check_counts(
+            "THumB",
+            {"captions": len(rows), "images": len(references), "systems": len(systems)},
+            {"captions": [2500], "images": [500], "systems": [5]},
+        )
+    by_image = {str(row["seg_id"]): tuple(row["refs"]) for row in references}
+    rows = [row for row in rows if with_human or row["SYS"] != "Human"]
+    keys = list(dict.fromkeys(str(row["seg_id"]) for row in rows))
+    missing = next((key for key in keys if key not in by_image), None)
+    if missing is not None:
+        raise DistnormError(f"image {missing} without references", "one line each", "get the file")
+    place = {key: row for row, key in enumerate(keys)}
+    files = {str(row["seg_id"]): str(row["image"]) for row in rows}
+    return CaptionJudgements(
+        "thumb",
+        tuple(files[key] for key in keys),
+        tuple(str(row["hyp"]) for row in rows),
+        np.array([place[str(row["seg_id"])] for row in rows], dtype=np.intp),
+        np.array([row["human_score"] for row in rows], dtype=np.float64),
+        tuple(by_image[key] for key in keys),
+        tuple(str(row["SYS"]) for row in rows),
+    )
