@@ -34,6 +34,17 @@ def test_scores_survive_the_file(method, tmp_path):
     assert again.counts == {"image": 60, "text": 40}
 
 
+def test_notes_are_kept_until_the_statistics_change(tmp_path):
+    norm = make("dn").fit(images=rows(30), texts=rows(40, 1))
+    norm.notes["source"] = {"sentence": "30 photos", "seeds": [1, 2]}
+    norm.save(tmp_path / "n.safetensors")
+    again = load(tmp_path / "n.safetensors")
+    assert again.notes == norm.notes
+    assert again.merge(norm).notes == {}
+    again.partial_fit(images=rows(3, 2))
+    assert again.notes == {}
+
+
 def test_one_sided_and_low_rank_files(tmp_path):
     X, Y = rows(30), rows(40, 1)
     norm = make("dn2", rank=3).fit(texts=Y)

@@ -49,6 +49,9 @@ class Fitted:
         self.input = input or spec.input
         self.model = model
         self.prompt = prompt
+        # What is known about these statistics beside themselves (a choice and its reasons, a
+        # calibration), by name, in values that JSON holds; new statistics make it void.
+        self.notes: dict[str, Any] = {}
         self._statistics = self._empty()
 
     def _empty(self) -> dict[str, SideStatistics]:
@@ -108,6 +111,7 @@ class Fitted:
             updated[side] = self._statistics[side].with_rows(rows, self._names.plural(side))
             check_lengths(rows, self._names.plural(side), self.method, self.input)
         self._statistics.update(updated)
+        self.notes = {}
         return self
 
     def merge(self: Self, other: Self) -> Self:
@@ -142,7 +146,7 @@ class Fitted:
     def clone(self: Self) -> Self:
         """The same settings without statistics."""
         result = copy.copy(self)
-        result.strength, result.params = dict(self.strength), dict(self.params)
+        result.strength, result.params, result.notes = dict(self.strength), dict(self.params), {}
         result._statistics = self._empty()
         return result
 

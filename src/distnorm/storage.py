@@ -2,8 +2,9 @@
 
 Tensors: ``<side>.sum``, ``<side>.totals`` and, by method, ``<side>.second``, ``<side>.factor``,
 ``<side>.bank``. Metadata: ``distnorm``, a JSON object with format version, method, strengths,
-parameters, sides, model id, prompt style, counts and whether rows had unit length; and
-``checksum``, the SHA-256 over that JSON and every tensor's name, dtype, shape and bytes.
+parameters, sides, model id, prompt style, counts, whether rows had unit length and, from 1.1 on,
+``notes`` (see `Fitted`); and ``checksum``, the SHA-256 over that JSON and every tensor's name,
+dtype, shape and bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from distnorm.side_statistics import SideStatistics
 
 __all__ = ["FORMAT_VERSION", "load", "save"]
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 
 # Older names of settings and what they are called now, so that old files keep loading.
 _RENAMED: dict[str, str] = {}
@@ -56,7 +57,13 @@ def save(norm: ScoreNormalization, path: str | os.PathLike[str]) -> None:
         if statistics.bank:
             tensors[f"{side}.bank"] = np.ascontiguousarray(to_numpy(statistics.bank_rows()))
     settings = json.dumps(
-        {"format_version": FORMAT_VERSION, **norm.to_dict(), "statistics": sides}, sort_keys=True
+        {
+            "format_version": FORMAT_VERSION,
+            **norm.to_dict(),
+            "notes": norm.notes,
+            "statistics": sides,
+        },
+        sort_keys=True,
     )
     metadata = {"distnorm": settings, "checksum": _checksum(settings, tensors)}
     with atomic_write(path) as file:
@@ -121,6 +128,7 @@ def load(
         norm._statistics[side] = SideStatistics(
             moments, None if norm._statistics[side].bank is None else (bank,)
         )
+    norm.notes = dict(settings.get("notes", {}))
     return norm
 
 
