@@ -71,7 +71,9 @@ class Positives:
     def _from_pairs(
         cls, rows: Indices, columns: Indices, n_queries: int, n_items: int
     ) -> Positives:
-        keys = np.unique(rows.astype(np.int64) * n_items + columns)
+        keys = rows.astype(np.int64) * n_items + columns
+        if (np.diff(keys) <= 0).any():
+            keys = np.unique(keys)
         counts = np.bincount(keys // n_items, minlength=n_queries)
         if (counts == 0).any():
             raise DistnormError(
@@ -123,6 +125,8 @@ def _pairs(positives: Any, n_queries: int, n_items: int) -> tuple[Indices, Indic
     if not isinstance(positives, (np.ndarray, Sequence)) or len(positives) != n_queries:
         size = len(positives) if hasattr(positives, "__len__") else type(positives).__name__
         raise _wrong_size(f"positives of {size}", n_queries, n_items)
+    if isinstance(positives, np.ndarray) and positives.ndim == 1 and positives.dtype.kind in "iu":
+        return np.arange(n_queries), positives.astype(np.intp)
     flat = [np.atleast_1d(np.asarray(p)) for p in positives]
     for query, items in enumerate(flat):
         if items.size and items.dtype.kind not in "iu":

@@ -14,6 +14,7 @@ Where two rankings are the two directions of one product, it is computed once fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -72,13 +73,18 @@ class _Scorer:
         return bias if axis == 1 else bias[:, None]
 
     def exact(
-        self, rows: Any, columns: npt.NDArray[np.intp], counts: npt.NDArray[np.bool_] | None
+        self,
+        rows: npt.NDArray[np.intp],
+        columns: npt.NDArray[np.intp],
+        counts: npt.NDArray[np.bool_] | None,
     ) -> npt.NDArray[np.float64]:
         """Float64 scores of pairs; ``counts`` says for each pair whether the bias does."""
-        queries = self.queries[rows].astype(np.float64)
-        scores: npt.NDArray[np.float64] = np.einsum(
-            "ij,ij->i", queries, self.items[columns].astype(np.float64)
-        )
+        scores = np.empty(len(columns))
+        # Few rows at a time: their float64 copies stay in the processor's cache.
+        for part in blocks(len(columns), 128):
+            left = self.queries[rows[part]].astype(np.float64)
+            right = self.items[columns[part]].astype(np.float64)
+            np.einsum("ij,ij->i", left, right, out=scores[part])
         if self.bias is None:
             return scores
         bias = self.bias[columns]
@@ -183,16 +189,35 @@ def _one_product(forth: Ranking, back: Ranking) -> bool:
 def _tiles(
     queries: npt.NDArray[Any], items: npt.NDArray[Any], budget: int
 ) -> Iterator[tuple[slice, slice, npt.NDArray[Any]]]:
-    """Tiles of ``queries @ items.T`` that stay in the processor's cache; each is overwritten."""
+    """Tiles of ``queries @ items.T`` that stay in the processor's cache; each is overwritten.
+
+    A second thread multiplies the next tile while the caller works on this one.
+    """
     width = min(_TILE_COLUMNS, len(items))
     height = min(_TILE_ROWS, rows_per_block(width, budget=budget))
-    room = np.empty(height * width, dtype=queries.dtype)
-    for rows in blocks(len(queries), height):
-        left = queries[rows]
-        for columns in blocks(len(items), width):
-            right = items[columns]
-            tile = room[: len(left) * len(right)].reshape(len(left), len(right))
-            yield rows, columns, np.matmul(left, right.T, out=tile)
+    rooms = np.empty((2, height * width), dtype=queries.dtype)
+
+    def multiply(number: int, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        left, right = queries[rows], items[columns]
+        tile = rooms[number % 2][: len(left) * len(right)].reshape(len(left), len(right))
+        np.matmul(left, right.T, out=tile)
+        return tile
+
+    places = (
+        (rows, columns)
+        for rows in blocks(len(queries), height)
+        for columns in blocks(len(items), width)
+    )
+    with ThreadPoolExecutor(1, "distnorm-tiles") as pool:
+        ready: tuple[slice, slice, Future[npt.NDArray[Any]]] | None = None
+        for number, (rows, columns) in enumerate(places):
+            before, tile = ready, None if ready is None else ready[2].result()
+            # Not before that tile is done: it and this one share no room.
+            ready = rows, columns, pool.submit(multiply, number, rows, columns)
+            if before is not None and tile is not None:
+                yield before[0], before[1], tile
+        if ready is not None:
+            yield ready[0], ready[1], ready[2].result()
 
 
 class _Counter:
@@ -218,14 +243,25 @@ class _Counter:
         self.ranks[queries] += above
         columns = self._columns[queries]
         own = (columns >= items.start) & (columns < items.stop)
-        for at in np.flatnonzero(reach - above > own):
-            line = scores[at] if axis == 1 else scores[:, at]
-            query = queries.start + int(at)
-            near = (line >= self._lower[query]) & (line <= self._upper[query])
-            close = np.flatnonzero(near) + items.start
-            self.ranks[query] += _ahead(
-                self._scorer, query, int(columns[at]), self._own[query], close, None
+        # In parts: where very many items score alike, their pairs would not fit into memory.
+        unclear = np.flatnonzero(reach - above > own)
+        for part in blocks(len(unclear), 64):
+            at = unclear[part]
+            lines = scores[at] if axis == 1 else scores[:, at].T
+            near = (lines >= self._lower[queries][at, None]) & (
+                lines <= self._upper[queries][at, None]
             )
+            which, close = np.nonzero(near)
+            self._decide(queries.start + at[which], close + items.start)
+
+    def _decide(self, queries: npt.NDArray[np.intp], items: npt.NDArray[np.intp]) -> None:
+        """Add the pairs' items that come before their query's positive, by float64 scores."""
+        for part in blocks(len(queries), 4096):
+            query, item = queries[part], items[part]
+            values = self._scorer.exact(query, item, None)
+            own, column = self._own[query], self._columns[query]
+            ahead = (values > own) | ((values == own) & (item < column))
+            np.add.at(self.ranks, query[ahead & (item != column)], 1)
 
     def _along_queries(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return values[:, None] if self._axis == 1 else values
