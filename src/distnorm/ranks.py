@@ -199,7 +199,9 @@ def _tiles(
 
     def multiply(number: int, rows: slice, columns: slice) -> npt.NDArray[Any]:
         left, right = queries[rows], items[columns]
-        tile = rooms[number % 2][: len(left) * len(right)].reshape(len(left), len(right))
+        tile: npt.NDArray[Any] = rooms[number % 2, : len(left) * len(right)].reshape(
+            len(left), len(right)
+        )
         np.matmul(left, right.T, out=tile)
         return tile
 
