@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,15 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+# No test fetches a model: huggingface_hub reads this when it is imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+sys.path.append(str(PROJECT / "tests"))  # for helpers that several test files share
+
+import torchvision_shim
+
+torchvision_shim.install()
 
 
 @dataclass(frozen=True)

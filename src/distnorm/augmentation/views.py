@@ -3,10 +3,14 @@
     row = unit(mean over views v of unit(encode(v(image))))
 
 Flips and crops, as Zhou et al. 2023 average them before DN. A view costs one encoding each.
+`random_crops` are the views of test-time prompt tuning (Shu et al. 2022): a part of random size
+and shape, squeezed to a square, mirrored half of the time.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,10 +20,13 @@ import numpy.typing as npt
 from distnorm.encoders.base import unit_rows
 from distnorm.errors import DistnormError
 
-__all__ = ["VIEWS", "augmented_rows", "count_views", "views_of"]
+__all__ = ["VIEWS", "augmented_rows", "count_views", "random_crops", "views_of"]
 
-VIEWS = {"identity": 1, "flip": 1, "five-crop": 5, "scales": 2}
-"""Kinds of views and how many pictures each gives."""
+VIEWS = {"identity": 1, "flip": 1, "five-crop": 5, "scales": 2, "random": 8}
+"""Kinds of views and how many pictures each gives; ``scales:N`` and ``random:N`` give N."""
+
+_COUNTED = ("scales", "random")
+_BILINEAR, _MIRROR = 2, 0  # of PIL, which is imported by whoever made the picture
 
 
 def count_views(kinds: Sequence[str]) -> int:
@@ -28,17 +35,12 @@ def count_views(kinds: Sequence[str]) -> int:
     Raises
     ------
     DistnormError
-        For an unknown kind, or none.
+        For an unknown kind, or none, or a number of views that is no whole number above 0.
     """
-    unknown = next((kind for kind in kinds if kind not in VIEWS), None)
-    if unknown is not None or not kinds or isinstance(kinds, str):
-        raise DistnormError(
-            f"views {unknown or kinds!r}", f"a list out of {', '.join(VIEWS)}", "pick some"
-        )
-    return sum(VIEWS[kind] for kind in kinds)
+    return sum(count for _, count in _parsed(kinds))
 
 
-def views_of(image: Any, kinds: Sequence[str], *, crop: float = 0.875) -> list[Any]:
+def views_of(image: Any, kinds: Sequence[str], *, crop: float = 0.875, seed: int = 0) -> list[Any]:
     """Views of one PIL image.
 
     Parameters
@@ -46,16 +48,19 @@ def views_of(image: Any, kinds: Sequence[str], *, crop: float = 0.875) -> list[A
     image : PIL.Image.Image
     kinds : sequence of str
         ``identity``; ``flip``, mirrored left to right; ``five-crop``, four corners and the middle
-        of size ``crop``; ``scales``, the middle at ``crop`` and at ``crop`` squared.
+        of size ``crop``; ``scales:N``, the middle at ``crop``, ``crop`` squared and so on;
+        ``random:N``, see `random_crops`.
     crop : float in (0, 1)
         Side of a crop as a share of the picture's.
+    seed : int
+        Of random views.
 
     Returns
     -------
     list of PIL.Image.Image
         As many as `count_views` says, in the order of ``kinds``.
     """
-    count_views(kinds)
+    parsed = _parsed(kinds)
     if not 0 < crop < 1:
         raise DistnormError(f"crop = {crop!r}", "a share between 0 and 1", "try 0.875")
     width, height = image.size
@@ -66,13 +71,58 @@ def views_of(image: Any, kinds: Sequence[str], *, crop: float = 0.875) -> list[A
         return image.crop((left, top, left + wide, top + high))
 
     corners = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5))
-    makers: dict[str, Callable[[], list[Any]]] = {
-        "identity": lambda: [image],
-        "flip": lambda: [image.transpose(0)],
-        "five-crop": lambda: [part(crop, x, y) for x, y in corners],
-        "scales": lambda: [part(crop, 0.5, 0.5), part(crop**2, 0.5, 0.5)],
+    makers: dict[str, Callable[[int], list[Any]]] = {
+        "identity": lambda _: [image],
+        "flip": lambda _: [image.transpose(_MIRROR)],
+        "five-crop": lambda _: [part(crop, x, y) for x, y in corners],
+        "scales": lambda count: [part(crop**power, 0.5, 0.5) for power in range(1, count + 1)],
+        "random": lambda count: random_crops(image, count, seed=seed),
     }
-    return [view for kind in kinds for view in makers[kind]()]
+    return [view for kind, count in parsed for view in makers[kind](count)]
+
+
+def random_crops(
+    image: Any,
+    count: int,
+    *,
+    size: int | None = None,
+    seed: int = 0,
+    share: tuple[float, float] = (0.08, 1.0),
+    shape: tuple[float, float] = (3 / 4, 4 / 3),
+) -> list[Any]:
+    """Random resized crops, each mirrored with probability 1/2.
+
+    The area is uniform in ``share`` of the picture's, the logarithm of width over height uniform
+    in that of ``shape``, the place uniform; ten tries, then the middle. These are torchvision's
+    ``RandomResizedCrop`` and ``RandomHorizontalFlip`` at their defaults, which TPT uses.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    count : int
+    size : int, optional
+        Side of the squares; the picture's shorter side if left out.
+    seed : int
+        With the picture's own pixels it decides the views, so that they are the same wherever in
+        a data set, and in whatever portions, the picture comes.
+    share, shape : pair of float
+        Least and largest.
+
+    Returns
+    -------
+    list of PIL.Image.Image, ``size`` x ``size``
+    """
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    side = min(image.size) if size is None else size
+    digest = hashlib.blake2b(image.tobytes(), digest_size=8).digest()
+    rng = np.random.default_rng([seed, *image.size, int.from_bytes(digest, "little")])
+    views = []
+    for _ in range(count):
+        box = _random_box(image.size, rng, share, shape)
+        view = image.crop(box).resize((side, side), resample=_BILINEAR)
+        views.append(view.transpose(_MIRROR) if rng.random() < 0.5 else view)
+    return views
 
 
 def augmented_rows(
@@ -81,6 +131,7 @@ def augmented_rows(
     kinds: Sequence[str] = ("identity", "flip", "five-crop"),
     *,
     crop: float = 0.875,
+    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> npt.NDArray[np.float32]:
     """One averaged unit row a picture.
@@ -89,7 +140,7 @@ def augmented_rows(
     ----------
     encoder : Encoder
     images : sequence of PIL.Image.Image
-    kinds, crop
+    kinds, crop, seed
         As `views_of`.
     progress : callable, optional
         Called with (pictures done, pictures in all).
@@ -102,11 +153,51 @@ def augmented_rows(
     sums = []
     step = max(1, 256 // each)
     for start in range(0, len(images), step):
-        some = images[start : start + step]
+        some = [images[at] for at in range(start, min(start + step, len(images)))]
         rows = encoder.encode_images(
-            [v for image in some for v in views_of(image, kinds, crop=crop)]
+            [v for image in some for v in views_of(image, kinds, crop=crop, seed=seed)]
         )
         sums.append(rows.reshape(len(some), each, -1).mean(axis=1))
         if progress is not None:
             progress(start + len(some), len(images))
+    if not sums:
+        raise DistnormError("no picture", "at least one", "give some")
     return unit_rows(np.concatenate(sums))
+
+
+def _parsed(kinds: Sequence[str]) -> list[tuple[str, int]]:
+    """Kind and number of views of each."""
+    if isinstance(kinds, str) or not kinds:
+        raise DistnormError(f"views {kinds!r}", f"a list out of {', '.join(VIEWS)}", "pick some")
+    found = []
+    for kind in kinds:
+        name, colon, count = kind.partition(":")
+        if name not in VIEWS or (colon and name not in _COUNTED):
+            raise DistnormError(
+                f"views {kind!r}", f"a list out of {', '.join(VIEWS)}", "see distnorm.augmentation"
+            )
+        if colon and not (count.isdecimal() and int(count) > 0):
+            raise DistnormError(f"views {kind!r}", f"'{name}:N' with N above 0", f"{name}:3")
+        found.append((name, int(count) if colon else VIEWS[name]))
+    return found
+
+
+def _random_box(
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    share: tuple[float, float],
+    shape: tuple[float, float],
+) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom."""
+    width, height = size
+    for _ in range(10):
+        area = width * height * rng.uniform(*share)
+        ratio = math.exp(rng.uniform(math.log(shape[0]), math.log(shape[1])))
+        wide, high = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < wide <= width and 0 < high <= height:
+            left, top = int(rng.integers(width - wide + 1)), int(rng.integers(height - high + 1))
+            return left, top, left + wide, top + high
+    # A picture much wider or higher than any shape wanted: as much of its middle as fits.
+    wide, high = min(width, round(height * shape[1])), min(height, round(width / shape[0]))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high

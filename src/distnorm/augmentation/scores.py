@@ -1,0 +1,381 @@
+"""Scores of pictures for classes under an augmentation, plain and with any normalization on top.
+
+One run of the augmentation gives the scores of every normalization. Each must have been fitted on
+rows of the same augmentation; `augmented_image_rows` makes them of unlabelled pictures.
+
+| name  | image row (what a normalization sees)   | class rows                                 |
+|-------|-----------------------------------------|--------------------------------------------|
+| none  | the picture's                           | mean of the templates' (a prompt ensemble) |
+| tta   | mean of several views' (`views`)        | mean of the templates'                     |
+| tpt   | the picture's                           | tuned for each picture (`tpt`)             |
+| calip | unit(v + beta_3 v_a) (`calip`)          | mean of the templates'; patches are added  |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.augmentation.views import augmented_rows, count_views, random_crops
+from distnorm.encoders.base import unit_rows
+from distnorm.errors import DistnormError
+from distnorm.factories import make
+from distnorm.normalization import ScoreNormalization
+from distnorm.tasks.classification import class_rows
+
+__all__ = [
+    "AUGMENTATIONS",
+    "ClassScores",
+    "augmentation_cost",
+    "augmented_image_rows",
+    "class_scores",
+]
+
+TEMPLATES = ("a photo of a {c}.",)
+
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "tta": {"kinds": ("identity", "flip", "five-crop"), "crop": 0.875},
+    "tpt": {
+        "views": 64,
+        "confident": 0.1,
+        "steps": 1,
+        "learning_rate": 5e-3,
+        "weight_decay": 0.01,
+        "chunk": 64,
+    },
+    "calip": {"beta_2": 1.12, "beta_3": 0.02, "alpha_t": 0.5, "alpha_s": 0.5, "batch_size": 32},
+}
+"""Names, and options with their defaults."""
+
+Rows = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of n pictures for C classes.
+
+    Attributes
+    ----------
+    name : str
+        Of `AUGMENTATIONS`.
+    scores : dict from str to ndarray of float32, shape (n, C)
+        For each normalization; cosines less biases, so CLIP's logits are 100 times them.
+    image_rows : ndarray of float32, shape (n, d)
+        What normalizations saw; see the module.
+    class_rows : ndarray of float32, shape (C, d)
+        Before any tuning.
+    cost : dict from str to int
+        See `augmentation_cost`.
+    settings : dict
+        Templates, seed and options: all that affects the scores beside the normalizations.
+    """
+
+    name: str
+    scores: dict[str, Rows]
+    image_rows: Rows
+    class_rows: Rows
+    cost: dict[str, int]
+    settings: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the arrays."""
+        return {
+            "augmentation": self.name,
+            "n_images": len(self.image_rows),
+            "n_classes": len(self.class_rows),
+            "cost": dict(self.cost),
+            "settings": {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in self.settings.items()
+            },
+        }
+
+    def __repr__(self) -> str:
+        """One line: sizes, normalizations, cost."""
+        return (
+            f"ClassScores({self.name!r}, {len(self.image_rows)} images, "
+            f"{len(self.class_rows)} classes, {', '.join(self.scores)}; "
+            f"{self.cost['encodings_per_image']} encodings an image, "
+            f"{self.cost['encodings_per_class']} a class, "
+            f"{self.cost['encodings_per_class_and_image']} a class and image, "
+            f"{self.cost['gradient_steps_per_image']} gradient steps an image)"
+        )
+
+
+def augmentation_cost(
+    name: str, *, templates: Sequence[str] = TEMPLATES, **options: Any
+) -> dict[str, int]:
+    """What a run costs, before it begins.
+
+    Returns
+    -------
+    dict from str to int
+        ``encodings_per_image``, ``encodings_per_class`` (once a run),
+        ``encodings_per_class_and_image`` (the text tower again for every picture; one pass of a
+        gradient step keeps its graph and goes back through it) and ``gradient_steps_per_image``.
+
+    Raises
+    ------
+    DistnormError
+        For an unknown augmentation or option.
+
+    Examples
+    --------
+    >>> augmentation_cost("tta", kinds=("identity", "flip"))["encodings_per_image"]
+    2
+    """
+    settings = _settings(name, options)
+    views = count_views(settings["kinds"]) if name == "tta" else settings.get("views", 1)
+    steps = settings.get("steps", 0)
+    return {
+        "encodings_per_image": views,
+        "encodings_per_class": len(templates),
+        "encodings_per_class_and_image": 2 * steps,
+        "gradient_steps_per_image": steps,
+    }
+
+
+def class_scores(
+    name: str,
+    encoder: Any,
+    images: Sequence[Any],
+    classes: Sequence[str] | Mapping[str, Sequence[str]],
+    *,
+    templates: Sequence[str] = TEMPLATES,
+    norms: Mapping[str, ScoreNormalization | None] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> ClassScores:
+    """Run an augmentation once and score it with every normalization.
+
+    Parameters
+    ----------
+    name : str
+        ``none``, ``tta``, ``tpt`` or ``calip``.
+    encoder : Encoder
+        Any for ``none`` and ``tta``; a CLIP of open_clip or transformers for the others.
+    images : sequence of PIL.Image.Image
+    classes : sequence of str, or mapping from class to its prompts
+        As `class_rows`; ``tpt`` takes names alone.
+    templates : sequence of str
+        Prompts with ``{c}``, averaged; ``tpt`` takes exactly one.
+    norms : mapping from str to ScoreNormalization or None, optional
+        Fitted on rows of `augmented_image_rows`; None is the score without any. Only that, as
+        ``dot``, if left out.
+    seed : int
+        Of random views.
+    progress : callable, optional
+        Called with (images done, images in all).
+    **options
+        Of the augmentation; see `AUGMENTATIONS`.
+
+    Returns
+    -------
+    ClassScores
+
+    Raises
+    ------
+    DistnormError
+        For an unknown name or option, a normalization that was not fitted (before anything is
+        encoded but the classes), or a model that the augmentation cannot open.
+    """
+    settings = _settings(name, options)
+    if not len(images):
+        raise DistnormError("no picture", "at least one", "give some")
+    used = {"dot": None} if norms is None else dict(norms)
+    fitted = {key: make("dot") if norm is None else norm for key, norm in used.items()}
+    if name == "tpt":
+        scores, queries, rows = _tuned(
+            encoder, images, classes, templates, fitted, seed, progress, settings
+        )
+    else:
+        rows = class_rows(encoder, classes, templates)
+        _check(fitted, rows)
+        queries, lengths, added = _queries(name, encoder, images, rows, seed, progress, settings)
+        scores = {key: _scored(norm, queries, rows) for key, norm in fitted.items()}
+        if added is not None:
+            scores = {
+                key: np.asarray(score * lengths + added, dtype=np.float32)
+                for key, score in scores.items()
+            }
+    return ClassScores(
+        name,
+        scores,
+        queries,
+        rows,
+        cost=augmentation_cost(name, templates=templates, **options),
+        settings={"templates": tuple(templates), "seed": seed, **settings},
+    )
+
+
+def augmented_image_rows(
+    name: str,
+    encoder: Any,
+    images: Sequence[Any],
+    classes: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    *,
+    templates: Sequence[str] = TEMPLATES,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Rows:
+    """Unit image rows of an augmentation, to fit normalizations on.
+
+    Parameters
+    ----------
+    name, encoder, images, templates, seed, progress, **options
+        As `class_scores`, and the same as there.
+    classes : sequence of str or mapping, optional
+        ``calip`` needs the classes that will be scored: its rows hold class texts.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, d)
+
+    Raises
+    ------
+    DistnormError
+        As `class_scores`; for ``calip`` without classes.
+    """
+    settings = _settings(name, options)
+    if not len(images):
+        raise DistnormError("no picture", "at least one", "give some")
+    rows = None
+    if name == "calip":
+        if classes is None:
+            raise DistnormError("'calip' without classes", "those to be scored", "give classes")
+        rows = class_rows(encoder, classes, templates)
+    plain = "none" if name == "tpt" else name
+    return _queries(plain, encoder, images, rows, seed, progress, settings)[0]
+
+
+def _queries(
+    name: str,
+    encoder: Any,
+    images: Sequence[Any],
+    classes: Rows | None,
+    seed: int,
+    progress: Progress | None,
+    settings: Mapping[str, Any],
+) -> tuple[Rows, Any, Any]:
+    """Unit rows; for CALIP also their lengths, (n, 1), and what is added to scores, (n, C)."""
+    if name == "tta":
+        return (
+            augmented_rows(encoder, images, **settings, seed=seed, progress=progress),
+            None,
+            None,
+        )
+    if name == "none":
+        return _plain_rows(encoder, images, progress), None, None
+    from distnorm.augmentation.calip import attended
+    from distnorm.augmentation.clip_parts import clip_parts
+
+    assert classes is not None
+    found = attended(clip_parts(encoder), images, classes, **settings, progress=progress)
+    lengths = np.linalg.norm(found.queries, axis=1, keepdims=True)
+    return unit_rows(found.queries / lengths), lengths, found.patches
+
+
+def _plain_rows(encoder: Any, images: Sequence[Any], progress: Progress | None) -> Rows:
+    parts = []
+    for start in range(0, len(images), 256):
+        stop = min(start + 256, len(images))
+        parts.append(encoder.encode_images([images[at] for at in range(start, stop)]))
+        if progress is not None:
+            progress(stop, len(images))
+    return np.concatenate(parts)
+
+
+def _tuned(
+    encoder: Any,
+    images: Sequence[Any],
+    classes: Sequence[str] | Mapping[str, Sequence[str]],
+    templates: Sequence[str],
+    norms: Mapping[str, ScoreNormalization],
+    seed: int,
+    progress: Progress | None,
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, Rows], Rows, Rows]:
+    """Scores, image rows and untuned class rows of prompt tuning."""
+    from distnorm.augmentation.clip_parts import clip_parts, frozen
+    from distnorm.augmentation.tpt import PromptTuner
+
+    if isinstance(classes, (Mapping, str)) or not len(classes):
+        raise DistnormError(
+            f"classes {type(classes).__name__!r} of {len(classes)}",
+            "a list of names: prompt tuning writes the prompts itself",
+            "pass names and one template",
+        )
+    if isinstance(templates, str) or len(templates) != 1 or "{c}" not in templates[0]:
+        raise DistnormError(
+            f"templates {templates!r}", "exactly one, with '{c}'", "write ('a photo of a {c}.',)"
+        )
+    count, parts = settings["views"], clip_parts(encoder)
+    if count < 1:
+        raise DistnormError(f"views = {count!r}", "1 or more", "the paper takes 64")
+    rest = {key: value for key, value in settings.items() if key != "views"}
+    scores = {key: np.empty((len(images), len(classes)), dtype=np.float32) for key in norms}
+    own = []
+    with frozen(parts.model):
+        tuner = PromptTuner(parts, list(classes), templates[0], **rest)
+        untuned = _as_rows(tuner.class_rows)
+        _check(norms, untuned)
+        for at, rows in enumerate(_view_rows(encoder, images, count, seed)):
+            tuned = _as_rows(tuner.tune(rows))
+            own.append(rows[:1])
+            for key, norm in norms.items():
+                scores[key][at] = _scored(norm, rows[:1], tuned)[0]
+            if progress is not None:
+                progress(at + 1, len(images))
+    return scores, np.concatenate(own), untuned
+
+
+def _view_rows(encoder: Any, images: Sequence[Any], count: int, seed: int) -> Iterator[Rows]:
+    """Unit rows of each picture and ``count - 1`` random crops of it."""
+    size = None
+    for at in range(len(images)):
+        image = images[at]
+        if size is None:
+            # Crops are made at the size that the model takes, so that nothing resizes them again.
+            size = max(np.shape(encoder.preprocess(image)))
+        yield encoder.encode_images(
+            [image, *random_crops(image, count - 1, size=size, seed=seed)], batch_size=count
+        )
+
+
+def _scored(norm: ScoreNormalization, queries: Rows, classes: Rows) -> Rows:
+    return np.asarray(norm.ranking(queries, classes, norm.sides[0]).scores(), dtype=np.float32)
+
+
+def _check(norms: Mapping[str, ScoreNormalization], rows: Rows) -> None:
+    """Raise before hours of encoding, not after, if a normalization cannot score."""
+    for norm in norms.values():
+        norm.ranking(rows[:1], rows, norm.sides[0])
+
+
+def _as_rows(tensor: Any) -> Rows:
+    return np.asarray(tensor.cpu().numpy(), dtype=np.float32)
+
+
+def _settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of an augmentation, defaults filled in."""
+    if name not in AUGMENTATIONS:
+        raise DistnormError(
+            f"augmentation {name!r}", f"one of {', '.join(AUGMENTATIONS)}", "pick one"
+        )
+    known = AUGMENTATIONS[name]
+    wrong = next((key for key in options if key not in known), None)
+    if wrong is not None:
+        raise DistnormError(
+            f"option {wrong!r} of {name!r}",
+            f"one of {', '.join(known)}" if known else "none",
+            "leave it out",
+        )
+    return {**known, **options}
