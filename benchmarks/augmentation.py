@@ -2,7 +2,8 @@
 
 Run: python benchmarks/augmentation.py [--quick]
 
-Random weights cost what trained ones cost; the scores mean nothing and are not looked at.
+Random weights cost what trained ones cost; the scores mean nothing and are not looked at. What is
+done once for all pictures (class rows, the untuned prompt) is timed by itself.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from harness import arguments, extra_memory, in_child, measure, publish, spread
+from harness import arguments, extra_memory, in_child, measure, publish, random_rows, spread
 from PIL import Image
 
-from distnorm.augmentation import augmentation_cost, class_scores
+from distnorm.augmentation.calip import attended
+from distnorm.augmentation.clip_parts import clip_parts, frozen
+from distnorm.augmentation.tpt import PromptTuner
+from distnorm.augmentation.views import augmented_rows, random_crops
 from distnorm.encoders import load_encoder
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
@@ -27,7 +31,7 @@ MODEL = "open_clip:ViT-B-32/random"
 
 
 def main() -> None:
-    """Time whole runs on a few pictures, measure memory, publish."""
+    """Time each part on one picture, measure the memory of the largest, publish."""
     options = arguments(__doc__)
     counts = (10,) if options.quick else (10, 100, 1000)
     views = 16 if options.quick else 64
@@ -35,41 +39,42 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that its weights are random
         encoder = load_encoder(MODEL, device="cpu")
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 12, 16, 3), dtype=np.uint8)
-    images = [Image.fromarray(p).resize((640, 480), resample=3) for p in pixels]
-    classes = {count: [f"class number {n}" for n in range(count)] for count in counts}
+    parts = clip_parts(encoder)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels).resize((640, 480), resample=3)
+    texts = random_rows(counts[-1], encoder.dimension)
+    rows = random_rows(views, encoder.dimension, seed=1)
 
-    def run(name: str, count: int, **settings: object) -> object:
-        return class_scores(name, encoder, images, classes[count], **settings)
+    def tuner(count: int) -> PromptTuner:
+        return PromptTuner(parts, [f"class number {n}" for n in range(count)])
 
-    if options.child:
-        memory = extra_memory(lambda: run("tpt", counts[-1], views=views))
-        print(json.dumps(memory))
-        return
-    functions = {
-        "none": lambda: run("none", counts[0]),
-        "tta": lambda: run("tta", counts[0]),
-        "calip": lambda: run("calip", counts[0]),
-    }
-    for count in counts:
-        functions[f"tpt, {count} classes"] = lambda count=count: run("tpt", count, views=views)
-    timings = measure(functions, options.repeats or (1 if options.quick else 3))
+    with frozen(encoder.model):
+        tuners = {count: tuner(count) for count in counts}
+        if options.child:
+            print(json.dumps(extra_memory(lambda: tuners[counts[-1]].tune(rows))))
+            return
+        timings = measure(
+            {
+                "none": lambda: encoder.encode_images([image]),
+                "tta, 7 views": lambda: augmented_rows(encoder, [image]),
+                f"calip, {counts[-1]} classes": lambda: attended(parts, [image], texts),
+                f"tpt, {views} views": lambda: encoder.encode_images(
+                    [image, *random_crops(image, views - 1, size=224)]
+                ),
+                **{
+                    f"tpt, tuning to {count} classes": lambda count=count: tuners[count].tune(rows)
+                    for count in counts
+                },
+                f"tpt, {counts[-1]} class rows, once": lambda: tuner(counts[-1]),
+            },
+            options.repeats or (1 if options.quick else 3),
+        )
     memory = in_child(__file__, "memory", *(["--quick"] if options.quick else []))
-    each = {
-        name: {key: found[key] / len(images) for key in ("median", "min", "max")}
-        for name, found in timings.items()
-    }
-    rows = []
-    for name, found in each.items():
-        kind = name.partition(",")[0]
-        cost = augmentation_cost(kind, **({"views": views} if kind == "tpt" else {}))
-        text = f"{name}: seconds a picture ({cost['encodings_per_image']} encodings)"
-        rows.append((text, spread(found), ""))
-    rows.append(
-        (f"extra memory, tpt, {counts[-1]} classes", f"{memory['extra_mb']:.0f} MB", "")
-    )
-    settings = {"model": MODEL, "images": len(images), "views": views, "classes": list(counts)}
-    publish("augmentation", options, settings, {"timings": timings, "memory": memory}, rows)
+    table = [(f"{name}: seconds", spread(found), "") for name, found in timings.items()]
+    name = f"extra memory, tpt, tuning to {counts[-1]} classes"
+    table.append((name, f"{memory['extra_mb']:.0f} MB", ""))
+    settings = {"model": MODEL, "views": views, "classes": list(counts)}
+    publish("augmentation", options, settings, {"timings": timings, "memory": memory}, table)
 
 
 if __name__ == "__main__":

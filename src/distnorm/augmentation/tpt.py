@@ -108,10 +108,13 @@ class PromptTuner:
                 "leave them out",
             )
         self._parts, self._torch = parts, parts.torch
-        self._confident, self._steps, self._chunk = confident, steps, chunk
+        self._confident, self._steps = confident, steps
         self._rate, self._decay = learning_rate, weight_decay
         self._tokens = parts.tokens([template.replace("{c}", name) for name in classes])
         length = self._context_length(template)
+        # Texts of like length go together, so that few are padded to the length of the longest.
+        self._ends = parts.ends(self._tokens)
+        self._chunks = self._ends.argsort(stable=True).split(chunk)
         with self._torch.no_grad():
             embedded = parts.embed(self._tokens)
             self._start, self._rest = embedded[:, :1], embedded[:, 1 + length :]
@@ -122,7 +125,9 @@ class PromptTuner:
     def rows(self, context: Tensor) -> Tensor:
         """Unit class rows, shape (C, d), of context vectors, without gradient."""
         with self._torch.no_grad():
-            return self._torch.cat([self._rows(context, part) for part in self._parts_of_classes()])
+            parts = [self._rows(context, chunk) for chunk in self._chunks]
+            rows = self._torch.cat(parts)
+            return rows[self._torch.cat(self._chunks).argsort()]
 
     def tune(self, views: npt.NDArray[Any]) -> Tensor:
         """Unit class rows tuned to one picture.
@@ -172,21 +177,20 @@ class PromptTuner:
         (by_rows,) = torch.autograd.grad(loss, rows)
         leaf = context.detach().requires_grad_(True)
         gradient = torch.zeros_like(leaf)
-        for part in self._parts_of_classes():
-            (some,) = torch.autograd.grad(self._rows(leaf, part), leaf, by_rows[part])
+        for chunk in self._chunks:
+            (some,) = torch.autograd.grad(self._rows(leaf, chunk), leaf, by_rows[chunk])
             gradient += some
         return float(loss.detach()), gradient
 
-    def _parts_of_classes(self) -> list[slice]:
-        count = len(self._tokens)
-        return [slice(at, at + self._chunk) for at in range(0, count, self._chunk)]
-
-    def _rows(self, context: Tensor, part: slice) -> Tensor:
-        start = self._start[part]
+    def _rows(self, context: Tensor, chunk: Tensor) -> Tensor:
+        """Unit rows of the classes numbered in ``chunk``."""
+        length = int(self._ends[chunk].max()) + 1
+        start = self._start[chunk]
         shared = context.to(start.dtype).expand(len(start), -1, -1)
-        embedded = self._torch.cat([start, shared, self._rest[part]], dim=1)
-        rows = self._parts.text_rows(embedded, self._tokens[part]).to(self._parts.working)
-        return self._torch.nn.functional.normalize(rows, dim=-1)
+        rest = self._rest[chunk, : length - 1 - len(context)]
+        embedded = self._torch.cat([start, shared, rest], dim=1)
+        rows = self._parts.text_rows(embedded, self._tokens[chunk, :length])
+        return self._torch.nn.functional.normalize(rows.to(self._parts.working), dim=-1)
 
     def _context_length(self, template: str) -> int:
         """How many tokens the words before the class are, in every prompt alike."""
