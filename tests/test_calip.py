@@ -107,6 +107,14 @@ def test_without_attention_it_is_the_dot_product(encoder):
     np.testing.assert_allclose(found.image_rows, plain.image_rows, atol=1e-5)
 
 
+def test_half_precision_attends_too(encoder):
+    images = pictures(3)
+    exact = class_scores("calip", encoder, images, CLASSES).scores["dot"]
+    encoder.model.to(torch.bfloat16)
+    found = class_scores("calip", encoder, images, CLASSES).scores["dot"]
+    np.testing.assert_allclose(found, exact, atol=0.05)
+
+
 def test_defaults_are_imagenets():
     assert BETAS["imagenet1k"] == (1.12, 0.02)
     encoder = tiny_clip("open_clip-vit")

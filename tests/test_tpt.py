@@ -183,8 +183,9 @@ def test_entropy_of_the_mean_holds_where_a_class_has_no_chance():
     assert bool(even.grad.isfinite().all())
 
 
-def test_half_precision_tunes_too():
-    encoder = tiny_clip("open_clip-vit")
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_tunes_too(kind):
+    encoder = tiny_clip(kind)
     encoder.model.to(torch.bfloat16)
     parts = clip_parts(encoder)
     with frozen(encoder.model):
