@@ -9,6 +9,7 @@ from distnorm import DistnormError
 
 Image = pytest.importorskip("PIL.Image", reason="views are of PIL images")
 
+from distnorm.augmentation import augmix
 from distnorm.augmentation.views import VIEWS, augmented_rows, count_views, random_crops, views_of
 
 
@@ -100,3 +101,65 @@ def test_a_picture_of_no_wanted_shape_gives_its_middle():
     views = random_crops(line, 3, size=4)
     middles = [np.asarray(view)[..., 0] for view in views]
     assert all(45 < middle.min() <= middle.max() < 55 for middle in middles)
+
+
+def test_a_mixture_is_the_picture_and_three_chains(picture, monkeypatch):
+    def brighter(image, rng):
+        return Image.fromarray(np.asarray(image) + np.uint8(10))
+
+    monkeypatch.setattr(augmix, "OPERATIONS", (brighter,))
+    found = np.asarray(augmix.augmix(picture, np.random.default_rng(4)))
+    rng = np.random.default_rng(4)
+    weights, own = rng.dirichlet([1, 1, 1]), rng.beta(1, 1)
+    lengths = []
+    for _ in range(3):
+        lengths.append(rng.integers(1, 4))
+        [rng.integers(1) for _ in range(lengths[-1])]
+    # Each link of a chain adds 10, so the mixture is the picture and so much more.
+    more = 10 * (1 - own) * float(np.dot(weights, lengths))
+    np.testing.assert_array_equal(found, np.rint(np.asarray(picture, dtype=float) + more))
+
+
+def test_changes_are_small_ones_of_the_kind_they_are_called():
+    from PIL import ImageOps
+
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+
+    def all_of(name, count=40):
+        operation = getattr(augmix, f"_{name}")
+        assert operation in augmix.OPERATIONS
+        rng = np.random.default_rng(1)
+        return {operation(image, rng).tobytes() for _ in range(count)}
+
+    assert len(augmix.OPERATIONS) == 9
+    assert all_of("autocontrast") == {ImageOps.autocontrast(image).tobytes()}
+    assert all_of("equalize") == {ImageOps.equalize(image).tobytes()}
+    assert all_of("posterize") == {(pixels & 0xF0).tobytes()}
+    solarized = {np.where(pixels < t, pixels, 255 - pixels).tobytes() for t in range(231, 255)}
+    assert all_of("solarize") < solarized
+    assert all_of("rotate") == {image.rotate(d, resample=2).tobytes() for d in (-2, -1, 0, 1, 2)}
+    for axis, name in ((1, "shift_x"), (0, "shift_y")):
+        expected = set()
+        for by in (-2, -1, 0, 1, 2):
+            moved = np.roll(pixels, -by, axis=axis)
+            gone = slice(90 - by, 90) if by > 0 else slice(0, -by)
+            moved[(slice(None), gone) if axis else (gone,)] = 0
+            expected.add(moved.tobytes())
+        assert all_of(name) == expected
+    for axis, name in ((1, "shear_x"), (0, "shear_y")):
+        ends = np.take(pixels, 0, axis=1 - axis)
+        for changed in all_of(name, 10):
+            sheared = np.frombuffer(changed, np.uint8).reshape(pixels.shape)
+            # The first line hardly moves; no line moves by more than 0.03 of the side.
+            kept = np.take(sheared, 0, axis=1 - axis).astype(float) - ends
+            assert np.median(np.abs(kept)) < 3
+            assert sheared.tobytes() != pixels.tobytes()
+
+
+def test_crops_are_mixed_where_that_is_asked_for(picture):
+    plain, mixed = (random_crops(picture, 4, size=32, mix=mix) for mix in (False, True))
+    assert plain[0].tobytes() != mixed[0].tobytes()
+    again = random_crops(picture, 4, size=32, mix=True)
+    assert [view.tobytes() for view in mixed] == [view.tobytes() for view in again]
+    assert {view.size for view in mixed} == {(32, 32)}

@@ -157,6 +157,22 @@ def test_normalizations_see_the_picture_and_its_own_class_rows(encoder):
     np.testing.assert_allclose(found.image_rows, encoder.encode_images(images), atol=1e-6)
 
 
+@pytest.mark.parametrize("mix", [False, True])
+def test_views_are_the_picture_and_its_crops(monkeypatch, mix):
+    encoder, seen = tiny_clip("open_clip-vit"), []
+    encode = encoder.encode_images
+
+    def noted(images, **more):
+        seen.extend(images)
+        return encode(images, **more)
+
+    monkeypatch.setattr(encoder, "encode_images", noted)
+    (picture,) = pictures(1)
+    class_scores("tpt", encoder, [picture], CLASSES, views=12, mix=mix, seed=5)
+    expected = [picture, *random_crops(picture, 11, size=32, seed=5, mix=mix)]
+    assert [view.tobytes() for view in seen] == [view.tobytes() for view in expected]
+
+
 def test_no_step_is_the_dot_product(encoder):
     images = pictures(2)
     plain = class_scores("none", encoder, images, CLASSES)

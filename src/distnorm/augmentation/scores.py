@@ -42,6 +42,7 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "tta": {"kinds": ("identity", "flip", "five-crop"), "crop": 0.875},
     "tpt": {
         "views": 64,
+        "mix": False,
         "confident": 0.1,
         "steps": 1,
         "learning_rate": 5e-3,
@@ -317,17 +318,17 @@ def _tuned(
         raise DistnormError(
             f"templates {templates!r}", "exactly one, with '{c}'", "write ('a photo of a {c}.',)"
         )
-    count, parts = settings["views"], clip_parts(encoder)
+    count, mix, parts = settings["views"], settings["mix"], clip_parts(encoder)
     if count < 1:
         raise DistnormError(f"views = {count!r}", "1 or more", "the paper takes 64")
-    rest = {key: value for key, value in settings.items() if key != "views"}
+    rest = {key: value for key, value in settings.items() if key not in ("views", "mix")}
     scores = {key: np.empty((len(images), len(classes)), dtype=np.float32) for key in norms}
     own = []
     with frozen(parts.model):
         tuner = PromptTuner(parts, list(classes), templates[0], **rest)
         untuned = _as_rows(tuner.class_rows)
         _check(norms, untuned)
-        for at, rows in enumerate(_view_rows(encoder, images, count, seed)):
+        for at, rows in enumerate(_view_rows(encoder, images, count, seed, mix)):
             tuned = _as_rows(tuner.tune(rows))
             own.append(rows[:1])
             for key, norm in norms.items():
@@ -337,7 +338,9 @@ def _tuned(
     return scores, np.concatenate(own), untuned
 
 
-def _view_rows(encoder: Any, images: Sequence[Any], count: int, seed: int) -> Iterator[Rows]:
+def _view_rows(
+    encoder: Any, images: Sequence[Any], count: int, seed: int, mix: bool
+) -> Iterator[Rows]:
     """Unit rows of each picture and ``count - 1`` random crops of it."""
     size = None
     for at in range(len(images)):
@@ -345,9 +348,8 @@ def _view_rows(encoder: Any, images: Sequence[Any], count: int, seed: int) -> It
         if size is None:
             # Crops are made at the size that the model takes, so that nothing resizes them again.
             size = max(np.shape(encoder.preprocess(image)))
-        yield encoder.encode_images(
-            [image, *random_crops(image, count - 1, size=size, seed=seed)], batch_size=count
-        )
+        crops = random_crops(image, count - 1, size=size, seed=seed, mix=mix)
+        yield encoder.encode_images([image, *crops], batch_size=count)
 
 
 def _scored(norm: ScoreNormalization, queries: Rows, classes: Rows) -> Rows:

@@ -8,7 +8,9 @@
     score   = x_0 . t_c(p)                                           x_0: the picture itself
 
 p begins as the token embeddings of the template's words before the class ("a photo of a": m = 4)
-and is reset for every picture. Views are the picture and 63 random crops (`views.random_crops`).
+and is reset for every picture. Views are the picture and 63 random crops (`views.random_crops`);
+on all data sets but ImageNet and its variants the authors mix these with changes of themselves
+(`augmix`). They compute in mixed half precision, this in the model's own, losses in float32.
 The views K are chosen once, with the untuned prompt; AdamW decays weights by 0.01, torch's
 default, which the authors keep (a factor of 1 - 5e-5). With a fresh state AdamW's first step is
 5e-3 times g / (|g| + 1e-8): the sign of the gradient, element by element.

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.augmentation.augmix import augmix
 from distnorm.encoders.base import unit_rows
 from distnorm.errors import DistnormError
 
@@ -87,6 +88,7 @@ def random_crops(
     *,
     size: int | None = None,
     seed: int = 0,
+    mix: bool = False,
     share: tuple[float, float] = (0.08, 1.0),
     shape: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> list[Any]:
@@ -105,6 +107,8 @@ def random_crops(
     seed : int
         With the picture's own pixels it decides the views, so that they are the same wherever in
         a data set, and in whatever portions, the picture comes.
+    mix : bool
+        Mix each with changes of itself; see `augmix`.
     share, shape : pair of float
         Least and largest.
 
@@ -121,7 +125,8 @@ def random_crops(
     for _ in range(count):
         box = _random_box(image.size, rng, share, shape)
         view = image.crop(box).resize((side, side), resample=_BILINEAR)
-        views.append(view.transpose(_MIRROR) if rng.random() < 0.5 else view)
+        view = view.transpose(_MIRROR) if rng.random() < 0.5 else view
+        views.append(augmix(view, rng) if mix else view)
     return views
 
 
