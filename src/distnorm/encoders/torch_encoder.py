@@ -1,0 +1,179 @@
+"""What the families that run on torch share: device, precision, pixels to tensors, rows back."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.encoders.base import Encoder, Rows
+from distnorm.encoders.pixels import Pixels
+from distnorm.errors import DistnormError, require
+
+__all__ = [
+    "RandomWeightsWarning",
+    "TorchEncoder",
+    "choose_device",
+    "choose_precision",
+    "file_digest",
+    "frozen",
+    "one_line",
+    "to_rows",
+]
+
+_PRECISIONS = ("float32", "float16", "bfloat16")
+_BLOCK, _BLOCKS = 1 << 16, 256
+
+
+class RandomWeightsWarning(UserWarning):
+    """A model was asked for without weights: good for measuring speed, and for nothing else."""
+
+
+class TorchEncoder(Encoder):
+    """An encoder around one torch module.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        In evaluation mode, frozen.
+    device : torch.device
+    dtype : torch.dtype
+        Of what goes into the image tower.
+    """
+
+    model: Any
+    device: Any
+    dtype: Any
+
+    def encode_pixels(self, pixels: npt.NDArray[Any]) -> Rows:
+        """Raw image rows, shape (n, d), of a stack of `preprocess` results."""
+        import torch
+
+        with torch.inference_mode():
+            return to_rows(self._image_rows(self.image_tensor(pixels)))
+
+    def image_tensor(self, pixels: npt.NDArray[Any]) -> Any:
+        """What the image tower takes, shape (n, 3, height, width), on the model's device.
+
+        Raises
+        ------
+        DistnormError
+            For pixels of another shape or dtype.
+        """
+        import torch
+
+        recipe = self.preprocess
+        if not isinstance(recipe, Pixels):
+            raise DistnormError(f"pixels for {self.model_id}", "texts", "it takes no pictures")
+        recipe.check(pixels, self.model_id)
+        mean, std = (
+            torch.tensor(values, device=self.device).view(1, -1, 1, 1)
+            for values in (recipe.mean, recipe.std)
+        )
+        tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        tensor = tensor.permute(0, 3, 1, 2).float().div_(255)
+        return tensor.sub_(mean).div_(std).to(self.dtype).contiguous()
+
+    def _encode_texts(self, texts: Sequence[str]) -> Rows:
+        import torch
+
+        with torch.inference_mode():
+            return to_rows(self._text_rows(texts))
+
+    @abstractmethod
+    def _image_rows(self, tensor: Any) -> Any:
+        """Tensor of image rows."""
+
+    @abstractmethod
+    def _text_rows(self, texts: Sequence[str]) -> Any:
+        """Tensor of text rows."""
+
+
+def to_rows(tensor: Any) -> Rows:
+    """A tensor of any device and dtype as float32 rows."""
+    rows: Rows = tensor.detach().float().cpu().numpy()
+    return rows
+
+
+def frozen(model: Any) -> Any:
+    """The module in evaluation mode, without gradients of its own."""
+    return model.eval().requires_grad_(False)
+
+
+def choose_device(device: str, extra: str) -> Any:
+    """The torch device of a name.
+
+    Parameters
+    ----------
+    device : str
+        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
+    extra : str
+        Names the pip line if torch is missing.
+
+    Raises
+    ------
+    DistnormError
+        For an unknown device, or one that is not there.
+    MissingExtraError
+        Without torch.
+    """
+    torch = require("torch", extra)
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        device = next(name for name, found in there.items() if found)
+    kind, _, number = device.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if not there.get(kind, False) or (number and not (number.isdigit() and int(number) < count)):
+        found = ", ".join(["auto", *(name for name, is_there in there.items() if is_there)])
+        raise DistnormError(f"device {device!r}", f"one of: {found}", "choose one that is there")
+    return torch.device(device)
+
+
+def choose_precision(precision: str, device: Any) -> str:
+    """The precision's name: "auto" is float16 on a GPU and float32 elsewhere.
+
+    Raises
+    ------
+    DistnormError
+        For an unknown precision.
+    """
+    if precision == "auto":
+        return "float16" if device.type == "cuda" else "float32"
+    if precision not in _PRECISIONS:
+        raise DistnormError(
+            f"precision {precision!r}", f"one of: auto, {', '.join(_PRECISIONS)}", "choose one"
+        )
+    return precision
+
+
+def file_digest(path: Path) -> str:
+    """Twelve hexadecimal digits that tell one weights file from another.
+
+    Small files are read whole; of large ones the length and 256 blocks spread evenly, as training
+    moves every weight.
+    """
+    length = path.stat().st_size
+    digest = hashlib.sha256(str(length).encode())
+    with path.open("rb") as file:
+        if length <= _BLOCK * _BLOCKS:
+            digest.update(file.read())
+        else:
+            for number in range(_BLOCKS):
+                file.seek((length - _BLOCK) * number // (_BLOCKS - 1))
+                digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:12]
+
+
+def one_line(error: BaseException, limit: int = 240) -> str:
+    """A library's error as one line."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= limit else words[: limit - 3] + "..."
