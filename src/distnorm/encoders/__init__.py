@@ -13,6 +13,7 @@ __all__ = ["FAMILIES", "Encoder", "load_encoder"]
 # Family: the module that holds ``load(name, **options) -> Encoder``, and what it needs.
 FAMILIES = {
     "builtin": ("distnorm.encoders.builtin", "demo"),
+    "hf": ("distnorm.encoders.hf", "hf"),
     "open_clip": ("distnorm.encoders.open_clip", "open_clip"),
 }
 

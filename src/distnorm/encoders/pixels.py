@@ -33,15 +33,14 @@ class Pixels:
     size : (int, int)
         Height and width of the result.
     resize : {"shortest", "squash", "longest"}
-        Shortest side to ``size`` and crop the middle; both sides to ``size``; longest side to
-        ``size`` and pad.
+        Shortest side, both sides, or longest side to ``before``; then the middle of ``size``,
+        padded where there is less.
     mean, std : tuple of float
         Of each channel, for pixels in [0, 1].
     resample : int
         Pillow's number of the filter: 0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic.
-    edge : int, optional
-        Length of the shortest side after resizing, if it is not ``size`` (then the crop is
-        smaller than the picture).
+    before : (int, int), optional
+        Height and width that resizing aims at; ``size`` if left out.
     fill : int
         Grey of the padding.
     centre : {"round", "floor"}
@@ -53,7 +52,7 @@ class Pixels:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     resample: int = 3
-    edge: int | None = None
+    before: Pair | None = None
     fill: int = 0
     centre: str = "round"
 
@@ -90,16 +89,16 @@ class Pixels:
 
     def _resized(self, height: int, width: int) -> Pair:
         """Height and width before the crop."""
+        aim = self.before or self.size
         if self.resize == "squash":
-            return self.size
-        if self.resize == "longest" or self.size[0] != self.size[1]:
-            ratios = height / self.size[0], width / self.size[1]
+            return aim
+        if self.resize == "longest" or aim[0] != aim[1]:
+            ratios = height / aim[0], width / aim[1]
             ratio = max(ratios) if self.resize == "longest" else min(ratios)
             return max(round(height / ratio), 1), max(round(width / ratio), 1)
-        edge = self.edge or self.size[0]
         if height <= width:
-            return edge, int(edge * width / height)
-        return int(edge * height / width), edge
+            return aim[0], int(aim[0] * width / height)
+        return int(aim[0] * height / width), aim[0]
 
     def _middle(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         short = [max(want - have, 0) for want, have in zip(self.size, pixels.shape, strict=False)]

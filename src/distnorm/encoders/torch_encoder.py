@@ -21,12 +21,14 @@ __all__ = [
     "choose_device",
     "choose_precision",
     "file_digest",
+    "folder_digest",
     "frozen",
     "one_line",
     "to_rows",
 ]
 
 _PRECISIONS = ("float32", "float16", "bfloat16")
+_WEIGHTS = ("safetensors", "bin", "pth", "pt", "onnx")
 _BLOCK, _BLOCKS = 1 << 16, 256
 
 
@@ -171,6 +173,15 @@ def file_digest(path: Path) -> str:
                 file.seek((length - _BLOCK) * number // (_BLOCKS - 1))
                 digest.update(file.read(_BLOCK))
     return digest.hexdigest()[:12]
+
+
+def folder_digest(folder: Path) -> str:
+    """As `file_digest`, of all weights files in a folder."""
+    files = [f for end in _WEIGHTS for f in sorted(folder.rglob(f"*.{end}")) if f.is_file()]
+    digests = [file_digest(file) for file in files]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:12]
 
 
 def one_line(error: BaseException, limit: int = 240) -> str:
