@@ -12,9 +12,11 @@ __all__ = ["FAMILIES", "Encoder", "load_encoder"]
 
 # Family: the module that holds ``load(name, **options) -> Encoder``, and what it needs.
 FAMILIES = {
+    "albef": ("distnorm.encoders.albef", "albef"),
     "builtin": ("distnorm.encoders.builtin", "demo"),
     "hf": ("distnorm.encoders.hf", "hf"),
     "open_clip": ("distnorm.encoders.open_clip", "open_clip"),
+    "tcl": ("distnorm.encoders.tcl", "albef"),
 }
 
 
