@@ -133,7 +133,8 @@ def flava(t):
         projection_dim=16,
         hidden_size=32,
     )
-    return t.FlavaModel(config), t.FlavaImageProcessorPil(**CLIP_IMAGES), bert_tokenizer
+    images = t.FlavaImageProcessorPil(**SQUARE, crop_size=SQUARE["size"])
+    return t.FlavaModel(config), images, bert_tokenizer
 
 
 def blip(t):

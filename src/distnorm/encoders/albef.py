@@ -32,7 +32,7 @@ from distnorm.encoders.torch_encoder import (
 )
 from distnorm.errors import DistnormError, require
 
-__all__ = ["AlbefEncoder", "load", "load_file", "prepared"]
+__all__ = ["AlbefEncoder", "load", "prepared"]
 
 _EXTRA = "albef"
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -47,6 +47,7 @@ def load(
     tokenizer: str | None = None,
     image_size: int | None = None,
     weights_only: bool = True,
+    family: str = "albef",
 ) -> AlbefEncoder:
     """An ALBEF checkpoint.
 
@@ -64,6 +65,8 @@ def load(
         Side of the pictures; positions are interpolated. The checkpoint's own if left out.
     weights_only : bool
         False also unpickles code in the file: for files that you trust.
+    family : str
+        What the model's name begins with.
 
     Raises
     ------
@@ -73,22 +76,6 @@ def load(
     MissingExtraError
         Without timm, transformers or torch.
     """
-    return load_file(
-        "albef", model, device, precision, tokenizer, image_size, weights_only=weights_only
-    )
-
-
-def load_file(
-    family: str,
-    model: str,
-    device: str,
-    precision: str,
-    tokenizer: str | None,
-    image_size: int | None,
-    *,
-    weights_only: bool,
-) -> AlbefEncoder:
-    """What `load` does, for any family of this architecture."""
     for module in ("timm", "transformers"):
         require(module, _EXTRA)
     place = choose_device(device, _EXTRA)

@@ -66,6 +66,8 @@ def head_of(model_type: str, queries: str = "mean") -> Head:
     if model_type == "blip-2":
         one = _mean_query if queries == "mean" else _first_query
         return Head("Blip2ForImageTextRetrieval", one, _blip_2_text)
+    if model_type == "chinese_clip":
+        return Head("AutoModel", _image, _chinese_clip_text)
     return Head("AutoModel", _image, _text)
 
 
@@ -99,6 +101,11 @@ def _image(model: Any, **inputs: Any) -> Any:
 
 def _text(model: Any, **inputs: Any) -> Any:
     return pooled(model.get_text_features(**inputs))
+
+
+def _chinese_clip_text(model: Any, **inputs: Any) -> Any:
+    # get_text_features of 4.57 asks for a pooled vector that this BERT has not.
+    return model.text_projection(model.text_model(**inputs)[0][:, 0])
 
 
 def _blip_image(model: Any, pixel_values: Any) -> Any:

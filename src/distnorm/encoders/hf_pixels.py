@@ -104,7 +104,8 @@ class ProcessorPixels:
         """One array of the PIL image."""
         if image.mode != "RGB":
             image = image.convert("RGB")
-        found = self.processor(images=image, return_tensors="np")
+        # Told, not guessed: of a picture with one pixel the channels cannot be guessed.
+        found = self.processor(images=image, return_tensors="np", input_data_format="channels_last")
         values = np.asarray(found["pixel_values"][0], dtype=np.float32)
         if "spatial_shapes" not in found:
             return values

@@ -6,24 +6,13 @@ keys, so that all is as in `distnorm.encoders.albef`. Needs the ``albef`` extra 
 
 from __future__ import annotations
 
-from distnorm.encoders.albef import AlbefEncoder, load_file
+from typing import Any
+
+from distnorm.encoders import albef
 
 __all__ = ["load"]
 
 
-def load(
-    model: str,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    tokenizer: str | None = None,
-    image_size: int | None = None,
-    weights_only: bool = True,
-) -> AlbefEncoder:
-    """A TCL checkpoint, such as ``TCL_4M.pth``.
-
-    Parameters and errors are those of `distnorm.encoders.albef.load`.
-    """
-    return load_file(
-        "tcl", model, device, precision, tokenizer, image_size, weights_only=weights_only
-    )
+def load(model: str, **options: Any) -> albef.AlbefEncoder:
+    """A TCL checkpoint, such as ``TCL_4M.pth``; options and errors are those of `albef.load`."""
+    return albef.load(model, family="tcl", **options)
