@@ -16,6 +16,7 @@ FAMILIES = {
     "builtin": ("distnorm.encoders.builtin", "demo"),
     "hf": ("distnorm.encoders.hf", "hf"),
     "open_clip": ("distnorm.encoders.open_clip", "open_clip"),
+    "st": ("distnorm.encoders.st", "st"),
     "tcl": ("distnorm.encoders.tcl", "albef"),
 }
 

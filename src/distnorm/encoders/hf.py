@@ -9,24 +9,21 @@ that it sees, to a fixed length. Needs the ``hf`` extra.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.encoders.hf_heads import Head, head_of, query_rows
+from distnorm.encoders.hf_hub import explained, quiet, source_and_label
 from distnorm.encoders.hf_pixels import ProcessorPixels, pixels_of_processor
 from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.torch_encoder import (
     TorchEncoder,
     choose_device,
     choose_precision,
-    folder_digest,
     frozen,
-    one_line,
     to_rows,
 )
 from distnorm.errors import DistnormError, require
@@ -36,6 +33,10 @@ __all__ = ["HfEncoder", "load"]
 _EXTRA = "hf"
 # Length of the texts that a model was trained on, where positions or tokenizer allow more.
 _TRAINED = {"align": 64, "blip": 35, "blip-2": 32, "chinese_clip": 52, "flava": 77}
+_FOLDER = (
+    "a folder as save_pretrained writes it: config.json, weights, tokenizer and "
+    "preprocessor_config.json"
+)
 _PADDED = ("siglip", "siglip2")
 _PROMPTS = {
     "siglip": ("This is a photo of {c}.",),
@@ -71,12 +72,8 @@ def load(
     library = require("transformers", _EXTRA)
     place = choose_device(device, _EXTRA)
     precision = choose_precision(precision, place)
-    folder = Path(model).expanduser()
-    if model.startswith(("/", ".", "~")) and not folder.is_dir():
-        raise DistnormError(f"'hf:{model}'", "a folder", "check the path")
-    source = str(folder) if folder.is_dir() else model
-    label = f"{folder.resolve().name}@{folder_digest(folder)}" if folder.is_dir() else model
-    with _quiet(library), _explained(f"hf:{model}"):
+    source, label = source_and_label("hf", model)
+    with quiet(), explained(f"hf:{model}", _FOLDER):
         config = library.AutoConfig.from_pretrained(source)
         head = head_of(config.model_type, queries)
         tokenizer = library.AutoTokenizer.from_pretrained(source)
@@ -242,41 +239,3 @@ def _temperature(model: Any) -> float | None:
         return float(model.temperature.detach().float())
     scale = getattr(model, "logit_scale", None)
     return None if scale is None else float((-scale.detach().float()).exp())
-
-
-@contextlib.contextmanager
-def _quiet(library: Any) -> Iterator[None]:
-    """Hold back loading bars and notes; what matters of them is said in errors here."""
-    log = library.utils.logging
-    level, bar = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(level)
-        if bar:
-            log.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn what transformers and its hub raise into one line."""
-    try:
-        yield
-    except DistnormError:
-        raise
-    except Exception as error:
-        words = one_line(error)
-        if isinstance(error, OSError) and any(w in words for w in ("connect", "offline", "hub")):
-            raise DistnormError(
-                f"{name}, which is no folder and cannot be fetched: {words}",
-                "a hub within reach, the files in its cache, or a folder",
-                "name a local folder: hf:/path/to/folder",
-            ) from error
-        raise DistnormError(
-            f"{name}: {words}",
-            "a folder as save_pretrained writes it: config.json, weights, tokenizer and "
-            "preprocessor_config.json",
-            "check the folder",
-        ) from error

@@ -1,0 +1,160 @@
+"""``st:ORG/REPO`` or ``st:/path/to/folder``: any model of sentence-transformers.
+
+Models of texts alone serve text-to-text retrieval (``sides=("query", "document")``); they have no
+`preprocess` and refuse pictures. Rows are those of ``model.encode``, prompts of the model included
+(``prompt_name="query"`` and the like). Pictures go through the model's own image processor, in
+worker processes where that is all the model does with them, otherwise beside the model. Needs the
+``st`` extra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.encoders.base import Rows
+from distnorm.encoders.hf_hub import explained, quiet, source_and_label
+from distnorm.encoders.hf_pixels import pixels_of_processor
+from distnorm.encoders.pixels import Pixels
+from distnorm.encoders.torch_encoder import (
+    TorchEncoder,
+    choose_device,
+    choose_precision,
+    frozen,
+    to_rows,
+)
+from distnorm.errors import DistnormError, require
+
+__all__ = ["SentenceTransformerEncoder", "load"]
+
+_EXTRA = "st"
+
+
+def load(
+    model: str, *, device: str = "auto", precision: str = "auto", prompt_name: str | None = None
+) -> SentenceTransformerEncoder:
+    """A model of sentence-transformers.
+
+    Parameters
+    ----------
+    model : str
+        Name on the hub, or a folder.
+    device : str
+        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
+    precision : str
+        "auto" (float16 on a GPU, float32 elsewhere), "float32", "float16", "bfloat16".
+    prompt_name : str, optional
+        Which of the model's own prompts goes before each text; its default if left out.
+
+    Raises
+    ------
+    DistnormError
+        For an unknown name, folder or prompt, or a hub out of reach.
+    MissingExtraError
+        Without sentence-transformers or torch.
+    """
+    library = require("sentence_transformers", _EXTRA)
+    place = choose_device(device, _EXTRA)
+    dtype = getattr(require("torch", _EXTRA), choose_precision(precision, place))
+    source, label = source_and_label("st", model)
+    with quiet(), explained(f"st:{model}", "a model of sentence-transformers"):
+        found = library.SentenceTransformer(source, device=str(place))
+    if prompt_name is not None and prompt_name not in found.prompts:
+        raise DistnormError(
+            f"prompt_name {prompt_name!r} for 'st:{model}'",
+            f"one of: {', '.join(found.prompts) or 'none, the model has no prompts'}",
+            "choose another or leave it out",
+        )
+    encoder = SentenceTransformerEncoder(frozen(found.to(dtype)), place, f"st:{label}", prompt_name)
+    encoder.dtype = dtype
+    encoder.dimension = int(encoder.encode_texts(["a"]).shape[1])
+    return encoder
+
+
+class SentenceTransformerEncoder(TorchEncoder):
+    """A model of sentence-transformers; see `load`.
+
+    Attributes
+    ----------
+    model : sentence_transformers.SentenceTransformer
+    tokenizer : tokenizer of its first module
+    """
+
+    def __init__(self, model: Any, device: Any, model_id: str, prompt_name: str | None) -> None:
+        self.model = model
+        self.device = device
+        self.model_id = model_id
+        self.max_tokens = model.max_seq_length
+        self.tokenizer = getattr(model, "tokenizer", None)
+        self._prompt_name = prompt_name
+        inner = getattr(model[0], "auto_model", getattr(model[0], "model", None))
+        scale = getattr(inner, "logit_scale", None)
+        self.temperature = None if scale is None else float((-scale.detach().float()).exp())
+        if _takes_pictures(model):
+            self.prompts = ("a photo of a {c}.",)
+            self.preprocess = _preprocess(model)
+
+    def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Tokens of each text before any cut, shape (n,); words where it has no tokenizer."""
+        if not callable(self.tokenizer):
+            return super().count_tokens(texts)
+        rows = [self.tokenizer(text, truncation=False, verbose=False).input_ids for text in texts]
+        return np.array([len(row) for row in rows], dtype=np.intp)
+
+    def encode_pixels(self, pixels: npt.NDArray[Any]) -> Rows:
+        """Raw image rows, shape (n, d), of a stack of `preprocess` results."""
+        if pixels.dtype != object:
+            return super().encode_pixels(pixels)
+        from PIL import Image
+
+        return to_rows(self._encoded([Image.fromarray(picture) for picture in pixels]))
+
+    def image_tensor(self, pixels: npt.NDArray[Any]) -> Any:
+        """What the model takes, of a stack of `preprocess` results, on the device."""
+        if isinstance(self.preprocess, Pixels):
+            return super().image_tensor(pixels)
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, self.dtype)
+
+    def _encoded(self, inputs: list[Any], **options: Any) -> Any:
+        options.update(show_progress_bar=False, convert_to_tensor=True)
+        return self.model.encode(inputs, batch_size=len(inputs), **options)
+
+    def _image_rows(self, tensor: Any) -> Any:
+        found = self.model({"pixel_values": tensor, "modality": "image"})
+        return found["sentence_embedding"]
+
+    def _text_rows(self, texts: Sequence[str]) -> Any:
+        return self._encoded(list(texts), prompt_name=self._prompt_name)
+
+
+class _RawPicture:
+    """A PIL image as one array in a box, so that pictures of any shapes stack."""
+
+    def __call__(self, image: Any) -> npt.NDArray[Any]:
+        box = np.empty((), dtype=object)
+        box[()] = np.asarray(image.convert("RGB"))
+        return box
+
+
+def _takes_pictures(model: Any) -> bool:
+    """Up to 5.3 only the module named for CLIP took pictures; then models say it themselves."""
+    if hasattr(model, "supports"):
+        return bool(model.supports("image"))
+    return type(model[0]).__name__ == "CLIPModel"
+
+
+def _preprocess(model: Any) -> Any:
+    """The image processor, if pixels are all that the model makes of a picture."""
+    from PIL import Image
+
+    processor = getattr(getattr(model[0], "processor", None), "image_processor", None)
+    if processor is None or not hasattr(model, "preprocess"):
+        return _RawPicture()
+    made = model.preprocess([Image.new("RGB", (64, 48))])
+    pixels_alone = set(made) - {"modality"} == {"pixel_values"}
+    return pixels_of_processor(processor) if pixels_alone else _RawPicture()
