@@ -15,6 +15,7 @@ FAMILIES = {
     "albef": ("distnorm.encoders.albef", "albef"),
     "builtin": ("distnorm.encoders.builtin", "demo"),
     "hf": ("distnorm.encoders.hf", "hf"),
+    "onnx": ("distnorm.encoders.onnx", "onnx"),
     "open_clip": ("distnorm.encoders.open_clip", "open_clip"),
     "st": ("distnorm.encoders.st", "st"),
     "tcl": ("distnorm.encoders.tcl", "albef"),

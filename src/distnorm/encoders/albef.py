@@ -22,14 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.encoders.albef_checkpoint import built, checkpoint_parts, read
+from distnorm.encoders.identity import file_digest
 from distnorm.encoders.pixels import Pixels
-from distnorm.encoders.torch_encoder import (
-    TorchEncoder,
-    choose_device,
-    choose_precision,
-    file_digest,
-    frozen,
-)
+from distnorm.encoders.torch_encoder import TorchEncoder, choose_device, choose_precision, frozen
 from distnorm.errors import DistnormError, require
 
 __all__ = ["AlbefEncoder", "load", "prepared"]

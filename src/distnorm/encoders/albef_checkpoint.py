@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distnorm.encoders.torch_encoder import one_line
+from distnorm.encoders.identity import one_line
 from distnorm.errors import DistnormError
 
 __all__ = ["built", "checkpoint_parts", "read", "resized_positions"]

@@ -93,6 +93,9 @@ class HfEncoder(TorchEncoder):
     tokenizer : transformers tokenizer
     processor : transformers image processor
     device : torch.device
+    head : Head
+        How the model is asked for rows.
+    padding : {"longest", "max_length"}
     """
 
     def __init__(
@@ -111,9 +114,9 @@ class HfEncoder(TorchEncoder):
         self.device = device
         self.dtype = dtype
         self.model_id = model_id
-        self._head = head
+        self.head = head
         kind = model.config.model_type
-        self._padding = "max_length" if kind in _PADDED else "longest"
+        self.padding = "max_length" if kind in _PADDED else "longest"
         self._masked = kind not in _PADDED
         self.prompts = _PROMPTS.get(kind, ("a photo of a {c}.",))
         self.max_tokens = _max_tokens(model.config, tokenizer)
@@ -161,26 +164,28 @@ class HfEncoder(TorchEncoder):
     def _image_rows(self, tensor: Any) -> Any:
         if isinstance(self.preprocess, ProcessorPixels) and tensor.ndim == 3:
             # Patches: see ProcessorPixels.
-            return self._head.image(
+            return self.head.image(
                 self.model,
                 pixel_values=tensor[..., :-3],
                 pixel_attention_mask=tensor[..., -3].long(),
                 spatial_shapes=tensor[:, 0, -2:].long(),
             )
-        return self._head.image(self.model, pixel_values=tensor)
+        return self.head.image(self.model, pixel_values=tensor)
 
-    def _text_rows(self, texts: Sequence[str]) -> Any:
+    def text_tokens(self, texts: Sequence[str]) -> dict[str, Any]:
+        """What the text tower takes of texts, by keyword, cut and padded, on the device."""
         tokens = self.tokenizer(
             list(texts),
-            padding=self._padding,
+            padding=self.padding,
             truncation=True,
             max_length=self.max_tokens,
             return_tensors="pt",
         ).to(self.device)
-        inputs = {"input_ids": tokens["input_ids"]}
-        if self._masked:
-            inputs["attention_mask"] = tokens["attention_mask"]
-        return self._head.text(self.model, **inputs)
+        taken = ("input_ids", "attention_mask") if self._masked else ("input_ids",)
+        return {name: tokens[name] for name in taken}
+
+    def _text_rows(self, texts: Sequence[str]) -> Any:
+        return self.head.text(self.model, **self.text_tokens(texts))
 
 
 def _loaded(library: Any, head: Head, source: str, name: str, kind: str) -> Any:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from distnorm.encoders.torch_encoder import folder_digest, one_line
+from distnorm.encoders.identity import folder_digest, one_line
 from distnorm.errors import DistnormError, require
 
 __all__ = ["explained", "quiet", "source_and_label"]

@@ -26,15 +26,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.encoders.identity import file_digest, one_line
 from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.torch_encoder import (
     RandomWeightsWarning,
     TorchEncoder,
     choose_device,
     choose_precision,
-    file_digest,
     frozen,
-    one_line,
 )
 from distnorm.errors import DistnormError, require
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,16 +18,11 @@ __all__ = [
     "TorchEncoder",
     "choose_device",
     "choose_precision",
-    "file_digest",
-    "folder_digest",
     "frozen",
-    "one_line",
     "to_rows",
 ]
 
 _PRECISIONS = ("float32", "float16", "bfloat16")
-_WEIGHTS = ("safetensors", "bin", "pth", "pt", "onnx")
-_BLOCK, _BLOCKS = 1 << 16, 256
 
 
 class RandomWeightsWarning(UserWarning):
@@ -155,36 +148,3 @@ def choose_precision(precision: str, device: Any) -> str:
             f"precision {precision!r}", f"one of: auto, {', '.join(_PRECISIONS)}", "choose one"
         )
     return precision
-
-
-def file_digest(path: Path) -> str:
-    """Twelve hexadecimal digits that tell one weights file from another.
-
-    Small files are read whole; of large ones the length and 256 blocks spread evenly, as training
-    moves every weight.
-    """
-    length = path.stat().st_size
-    digest = hashlib.sha256(str(length).encode())
-    with path.open("rb") as file:
-        if length <= _BLOCK * _BLOCKS:
-            digest.update(file.read())
-        else:
-            for number in range(_BLOCKS):
-                file.seek((length - _BLOCK) * number // (_BLOCKS - 1))
-                digest.update(file.read(_BLOCK))
-    return digest.hexdigest()[:12]
-
-
-def folder_digest(folder: Path) -> str:
-    """As `file_digest`, of all weights files in a folder."""
-    files = [f for end in _WEIGHTS for f in sorted(folder.rglob(f"*.{end}")) if f.is_file()]
-    digests = [file_digest(file) for file in files]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:12]
-
-
-def one_line(error: BaseException, limit: int = 240) -> str:
-    """A library's error as one line."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return words if len(words) <= limit else words[: limit - 3] + "..."
