@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,6 +182,24 @@ def test_a_model_with_one_tower_is_refused(tmp_path, clip_folder):
     transformers.CLIPTextModel(config).save_pretrained(tmp_path / "one")
     with pytest.raises(DistnormError, match="a dual encoder: clip, siglip"):
         load_encoder(f"hf:{tmp_path}/one", device="cpu")
+
+
+def test_torchvision_is_not_needed(clip_folder, tmp_path):
+    save("siglip", tmp_path)
+    code = (
+        "import sys; sys.modules['torchvision'] = None\n"
+        "sys.path.append(sys.argv[1]); from encoder_laws import pictures\n"
+        "import distnorm, numpy\n"
+        "for place in sys.argv[2:]:\n"
+        "    encoder = distnorm.load_encoder('hf:' + place, device='cpu')\n"
+        "    numpy.save(place + '/rows.npy', encoder.encode_images(pictures()))\n"
+    )
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", code, here, str(clip_folder), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    for place in (clip_folder, tmp_path):
+        rows = load_encoder(f"hf:{place}", device="cpu").encode_images(pictures())
+        np.testing.assert_allclose(np.load(place / "rows.npy"), rows, atol=1e-6)
 
 
 @pytest.mark.parametrize(
