@@ -116,8 +116,11 @@ def test_digests_tell_files_apart_by_content(tmp_path):
         file.seek(20_000_000)
         file.write(b"3" * 1_000_000)
     assert file_digest(tmp_path / "b" / "model.safetensors") != a
-    (tmp_path / "a" / "more.bin").write_bytes(b"4")
-    assert folder_digest(tmp_path / "a") != a
+    for place, same in (("onnx", True), ("checkpoint-500", True), ("2_Dense", False), (".", False)):
+        before = folder_digest(tmp_path / "a")
+        (tmp_path / "a" / place).mkdir(exist_ok=True)
+        (tmp_path / "a" / place / "more.bin").write_bytes(b"4")
+        assert (folder_digest(tmp_path / "a") == before) is same
 
 
 def test_long_errors_become_one_short_line():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["file_digest", "folder_digest", "one_line"]
 
-_WEIGHTS = ("safetensors", "bin", "pth", "pt", "onnx")
+_WEIGHTS = ("safetensors", "bin", "pth", "pt")
 _BLOCK, _BLOCKS = 1 << 16, 256
 
 
@@ -30,8 +30,14 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """As `file_digest`, of all weights files in a folder."""
-    files = [f for end in _WEIGHTS for f in sorted(folder.rglob(f"*.{end}")) if f.is_file()]
+    """As `file_digest`, of a model folder's weights, parts in numbered folders included.
+
+    Exports and training checkpoints that lie deeper within are not the model.
+    """
+    places = [folder, *sorted(folder.glob("[0-9]*_*"))]
+    files = [
+        file for place in places for end in _WEIGHTS for file in sorted(place.glob(f"*.{end}"))
+    ]
     digests = [file_digest(file) for file in files]
     if len(digests) == 1:
         return digests[0]
