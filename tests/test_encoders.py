@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from distnorm import DistnormError, MissingExtraError, load_encoder
-from distnorm.encoders import FAMILIES
+from distnorm.encoders import FAMILIES, hf_hub, torch_encoder
 from distnorm.encoders.hf_pixels import recipe
 from distnorm.encoders.identity import file_digest, folder_digest, one_line
 from distnorm.encoders.pixels import Pixels
@@ -41,6 +41,35 @@ def test_a_missing_package_is_named_with_its_pip_line(family, monkeypatch):
     line = rf"no module '{package}'.*pip install 'distnorm\[{FAMILIES[family][1]}\]'"
     with pytest.raises(MissingExtraError, match=line):
         load_encoder(f"{family}:{name}" if name else family)
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "behind-another-error"])
+def test_a_torchvision_of_another_build_is_explained(monkeypatch, wrapped):
+    def broken(*_):
+        try:
+            raise RuntimeError("operator torchvision::nms does not exist")
+        except RuntimeError as error:
+            if not wrapped:
+                raise
+            raise ModuleNotFoundError("Could not import module 'CLIPImageProcessor'") from error
+
+    monkeypatch.setattr(torch_encoder, "require", broken)
+    with pytest.raises(DistnormError, match="reinstall both from one index"):
+        torch_encoder.require_vision("open_clip", "open_clip")
+    with (
+        pytest.raises(DistnormError, match="both of one build"),
+        hf_hub.explained("hf:x", "a model"),
+    ):
+        broken()
+
+
+def test_an_import_that_fails_otherwise_is_not_put_down_to_torchvision(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(torch_encoder, "require", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        torch_encoder.require_vision("open_clip", "open_clip")
 
 
 def test_every_extra_is_in_the_project_file(project):

@@ -226,17 +226,6 @@ def test_wrong_options_get_one_line(arch, options, part):
         load_encoder(f"open_clip:tiny-8/{arch}/epoch_3.pt", **options)
 
 
-def test_a_torchvision_that_does_not_fit(monkeypatch):
-    from distnorm.encoders import open_clip as family
-
-    def broken(*_):
-        raise RuntimeError("operator torchvision::nms does not exist")
-
-    monkeypatch.setattr(family, "require", broken)
-    with pytest.raises(DistnormError, match="both from one index"):
-        load_encoder("open_clip:ViT-B-32/random")
-
-
 def test_pixels_of_another_shape_are_refused(arch):
     encoder = load_encoder(f"open_clip:tiny-8/{arch}/epoch_3.pt", device="cpu")
     with pytest.raises(DistnormError, match="let preprocess make them"):

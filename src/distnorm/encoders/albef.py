@@ -24,7 +24,13 @@ import numpy.typing as npt
 from distnorm.encoders.albef_checkpoint import built, checkpoint_parts, read
 from distnorm.encoders.identity import file_digest
 from distnorm.encoders.pixels import Pixels
-from distnorm.encoders.torch_encoder import TorchEncoder, choose_device, choose_precision, frozen
+from distnorm.encoders.torch_encoder import (
+    TorchEncoder,
+    choose_device,
+    choose_precision,
+    frozen,
+    require_vision,
+)
 from distnorm.errors import DistnormError, require
 
 __all__ = ["AlbefEncoder", "load", "prepared"]
@@ -72,7 +78,7 @@ def load(
         Without timm, transformers or torch.
     """
     for module in ("timm", "transformers"):
-        require(module, _EXTRA)
+        require_vision(module, _EXTRA)
     place = choose_device(device, _EXTRA)
     precision = choose_precision(precision, place)
     file = Path(model).expanduser()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distnorm.encoders.identity import folder_digest, one_line
+from distnorm.encoders.torch_encoder import torchvision_trouble
 from distnorm.errors import DistnormError, require
 
 __all__ = ["explained", "quiet", "source_and_label"]
@@ -63,6 +64,9 @@ def explained(name: str, expected: str) -> Iterator[None]:
     except DistnormError:
         raise
     except Exception as error:
+        trouble = torchvision_trouble(error)
+        if trouble is not None:
+            raise trouble from error
         words = one_line(error)
         if isinstance(error, OSError) and any(w in words for w in ("connect", "offline", "hub")):
             family = name.partition(":")[0]

@@ -34,6 +34,7 @@ from distnorm.encoders.torch_encoder import (
     choose_device,
     choose_precision,
     frozen,
+    require_vision,
 )
 from distnorm.errors import DistnormError, require
 
@@ -78,7 +79,7 @@ def load(
     MissingExtraError
         Without open_clip or torch.
     """
-    library = _library()
+    library = require_vision("open_clip", _EXTRA)
     place = choose_device(device, _EXTRA)
     precision = choose_precision(precision, place)
     arch, weights, label = _parsed(library, model)
@@ -141,21 +142,6 @@ class OpenClipEncoder(TorchEncoder):
     def _text_rows(self, texts: Sequence[str]) -> Any:
         tokens = self.tokenizer(list(texts)).to(self.device)
         return self.model.encode_text(tokens, normalize=False)
-
-
-def _library() -> Any:
-    """open_clip, or one line that says what is wrong with the installation."""
-    try:
-        return require("open_clip", _EXTRA)
-    except RuntimeError as error:
-        if "torchvision" not in str(error):
-            raise
-        raise DistnormError(
-            f"a torchvision that does not fit torch ({one_line(error)})",
-            "both from one index",
-            "reinstall both, such as: pip install --force-reinstall torch torchvision "
-            "--index-url https://download.pytorch.org/whl/cpu",
-        ) from error
 
 
 def _parsed(library: Any, model: str) -> tuple[str, str, str]:

@@ -24,6 +24,7 @@ from distnorm.encoders.torch_encoder import (
     choose_device,
     choose_precision,
     frozen,
+    require_vision,
     to_rows,
 )
 from distnorm.errors import DistnormError, require
@@ -56,7 +57,7 @@ def load(
     MissingExtraError
         Without sentence-transformers or torch.
     """
-    library = require("sentence_transformers", _EXTRA)
+    library = require_vision("sentence_transformers", _EXTRA)
     place = choose_device(device, _EXTRA)
     dtype = getattr(require("torch", _EXTRA), choose_precision(precision, place))
     source, label = source_and_label("st", model)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.encoders.base import Encoder, Rows
+from distnorm.encoders.identity import one_line
 from distnorm.encoders.pixels import Pixels
 from distnorm.errors import DistnormError, require
 
@@ -19,7 +20,9 @@ __all__ = [
     "choose_device",
     "choose_precision",
     "frozen",
+    "require_vision",
     "to_rows",
+    "torchvision_trouble",
 ]
 
 _PRECISIONS = ("float32", "float16", "bfloat16")
@@ -148,3 +151,36 @@ def choose_precision(precision: str, device: Any) -> str:
             f"precision {precision!r}", f"one of: auto, {', '.join(_PRECISIONS)}", "choose one"
         )
     return precision
+
+
+def require_vision(module: str, extra: str) -> Any:
+    """As `require`, for a library that imports torchvision.
+
+    Raises
+    ------
+    DistnormError
+        If torchvision is of another build than torch and breaks the import.
+    MissingExtraError
+        If the module is not installed.
+    """
+    try:
+        return require(module, extra)
+    except (RuntimeError, ImportError) as error:
+        trouble = torchvision_trouble(error)
+        if trouble is None:
+            raise
+        raise trouble from error
+
+
+def torchvision_trouble(error: BaseException | None) -> DistnormError | None:
+    """What to say if a torchvision that does not fit torch is behind an error, else None."""
+    while error is not None:
+        if isinstance(error, RuntimeError) and "torchvision::" in str(error):
+            return DistnormError(
+                f"a torchvision that does not fit torch ({one_line(error)})",
+                "both of one build",
+                "reinstall both from one index, such as: pip install --force-reinstall torch "
+                "torchvision --index-url https://download.pytorch.org/whl/cpu",
+            )
+        error = error.__cause__ or error.__context__
+    return None
