@@ -37,7 +37,7 @@ def load(model: str = "", *, threads: int | None = None, device: str = "cpu") ->
     threads : int, optional
         Of onnxruntime; its own choice if left out.
     device : str
-        "cpu": the model is small.
+        "cpu" or "auto", which is the same: the model is small.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def load(model: str = "", *, threads: int | None = None, device: str = "cpu") ->
     """
     if model:
         raise DistnormError(f"the model 'builtin:{model}'", "'builtin'", "leave the rest out")
-    if device != "cpu":
+    if device not in ("auto", "cpu"):
         raise DistnormError(f"device {device!r} for 'builtin'", "'cpu'", "leave it out")
     return BuiltinEncoder(threads)
 
