@@ -53,7 +53,7 @@ def test_the_store_is_what_the_encoder_says(store):
     images, texts = (read_embeddings(store, side) for side in ("image", "text"))
     assert len(rows) == len(images) == len(texts) > 50
     assert images.dtype == np.float16
-    assert rows[0]["path"] == "night-000000.png"
+    assert rows[0]["image_path"] == "night-000000.png"
     assert (rows[0]["width"], rows[0]["height"]) == (64, 64)
     encoder = distnorm.load_encoder("builtin")
     scene = generate(1, world="night")[0]
@@ -131,14 +131,14 @@ def test_bad_pictures_are_listed_and_the_rest_goes_on(tmp_path):
     os.symlink(folder / "nowhere.png", folder / "dangling.png")
     result = invoke("embed", folder, "--model", "builtin", "--out", tmp_path / "s", "--json", "-")
     assert result.exit_code == 1
-    assert "4 pictures could not be read" in result.stderr
+    assert "4 could not be read" in result.stderr
     lines = (tmp_path / "s" / "failed.jsonl").read_text().splitlines()
     failed = {entry["path"]: entry["reason"] for entry in map(json.loads, lines)}
     assert set(failed) == {"half.jpg", "empty.png", "text.jpg", "dangling.png"}
     assert "zero bytes" in failed["empty.png"]
     assert len(read_embeddings(tmp_path / "s")) == 7
     sizes = parquet.read_table(tmp_path / "s" / "metadata" / "metadata_0.parquet").to_pylist()
-    assert {row["path"]: row["width"] for row in sizes}["turned.jpg"] == 50
+    assert {row["image_path"]: row["width"] for row in sizes}["turned.jpg"] == 50
 
 
 class Slow:
