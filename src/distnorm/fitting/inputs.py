@@ -155,8 +155,7 @@ class SourceRows:
         from distnorm.embedding.rows import Rows as Encoded
         from distnorm.embedding.sources import Source
 
-        wanted = None if chosen is None else iter([*chosen.tolist(), -1])
-        picked = Source(self.label, lambda _: _at(self._items(), wanted))
+        picked = Source(self.label, lambda _: _at(self._items(), chosen))
         size, workers = self._options.get("batch_size", 64), self._options.get("workers")
         pool = decoders(self._encoder, (self._side,), size, workers, full=False)
         rows = Encoded(self._encoder, (self._side,), size, pool, self._prompt)
@@ -190,10 +189,11 @@ class SourceRows:
                 yield item._replace(text=None)
 
 
-def _at(items: Iterator[Any], wanted: Iterator[int] | None) -> Iterator[Any]:
-    if wanted is None:
+def _at(items: Iterator[Any], chosen: Chosen | None) -> Iterator[Any]:
+    if chosen is None:
         yield from items
         return
+    wanted = iter([*chosen.tolist(), -1])
     next_one = next(wanted)
     for number, item in enumerate(items):
         if number == next_one:
