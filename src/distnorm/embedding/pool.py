@@ -80,6 +80,11 @@ class DecoderPool:
         if self._count:
             method = "forkserver" if sys.platform == "linux" else "spawn"
             self._context: Any = multiprocessing.get_context(method)
+            if method == "forkserver":
+                # Imported once, by the server that workers are forked from.
+                needed = ["__main__", "distnorm.embedding.decoding", "PIL.Image", "PIL.ImageOps"]
+                needed.append(self.recipe.preprocess.__module__)
+                self._context.set_forkserver_preload(needed)
             # In /dev/shm where it has room, else in a temporary file; gone with the processes.
             self._shared = self._context.RawArray(ctypes.c_uint8, size)
             buffer = np.frombuffer(memoryview(self._shared), dtype=np.uint8)
