@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,36 +22,19 @@ from distnorm.embedding_store import read_embeddings, read_names, shard_files, s
 Image = pytest.importorskip("PIL.Image", reason="embedding pictures needs Pillow")
 parquet = pytest.importorskip("pyarrow.parquet", reason="stores need pyarrow")
 
+# Worker processes take the path over, and import the encoder's module from it.
+HERE = str(Path(__file__).parent)
+sys.path.insert(0, HERE)
+
 from distnorm.embedding import Item, embed, find_items, open_source
 from distnorm.embedding.pictures import decode_picture, open_picture
 
-HERE = str(Path(__file__).parent)
-
-
-@pytest.fixture(autouse=True)
-def _here(monkeypatch):
-    # Worker processes take the path over, and import the encoder's module from it.
-    monkeypatch.syspath_prepend(HERE)
+tiny_encoder = importlib.import_module("tiny_encoder")
+photos = tiny_encoder.photos
 
 
 def tiny(**options):
-    import tiny_encoder
-
     return tiny_encoder.Tiny(**options)
-
-
-def tiny_module():
-    import tiny_encoder
-
-    return tiny_encoder
-
-
-def photos(folder, count, start=0):
-    folder.mkdir(parents=True, exist_ok=True)
-    for n in range(start, start + count):
-        pixels = np.random.default_rng(n).integers(0, 255, (8, 9, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{n:03}.png")
-    return folder
 
 
 def table(store):
@@ -192,8 +177,19 @@ def test_a_folder_that_cannot_be_read_prunes_nothing(tmp_path, monkeypatch):
     assert (done.pruned, done.gone, done.failed) == (0, 0, 1)
     assert failed(store) == {"deep/": "Permission denied"}
     monkeypatch.undo()
-    monkeypatch.syspath_prepend(HERE)
     assert len(read_names(store)) == 4
+
+
+def test_a_listed_file_that_is_deleted_fails_and_is_pruned(tmp_path):
+    folder, store = photos(tmp_path / "in", 3), tmp_path / "s"
+    (tmp_path / "list.txt").write_text("".join(f"in/{n:03}.png\n" for n in range(3)))
+    embed(tiny(), open_source(tmp_path / "list.txt"), store, model="t", workers=0)
+    (folder / "001.png").unlink()
+    done = embed(tiny(), open_source(tmp_path / "list.txt"), store, model="t", workers=0)
+    assert (done.known, done.failed, done.gone) == (2, 1, 1)
+    options = {"model": "t", "workers": 0, "prune": True}
+    assert embed(tiny(), open_source(tmp_path / "list.txt"), store, **options).pruned == 1
+    assert read_names(store) == ["in/000.png", "in/002.png"]
 
 
 def test_sentences_twice_and_pairs_twice_are_one_row(tmp_path):
@@ -335,7 +331,7 @@ def test_a_picture_that_kills_its_decoder_costs_that_picture(tmp_path):
         Image.new("RGB", (13, 9), (n, 0, 0)).save(folder / f"{n:03}.png")
     Image.new("RGB", (14, 9)).save(folder / "011.png")
     Image.new("RGB", (9, 9), (77, 77, 77)).save(folder / "012.png")
-    encoder = tiny(preprocess=tiny_module().Deadly())
+    encoder = tiny(preprocess=tiny_encoder.Deadly())
     done = embed(encoder, open_source(folder), tmp_path / "s", model="t", workers=2, batch_size=4)
     assert (done.written, done.failed) == (35, 5)
     killed = "the process that decoded it was ended by SIGKILL"
@@ -349,7 +345,7 @@ def test_a_picture_that_kills_its_decoder_costs_that_picture(tmp_path):
 def test_a_decoder_that_was_killed_for_want_of_memory_is_tried_again(tmp_path):
     folder = photos(tmp_path / "in", 12)
     Image.new("RGB", (13, 9)).save(folder / "005.png")
-    encoder = tiny(preprocess=tiny_module().Deadly(str(tmp_path / "mark")))
+    encoder = tiny(preprocess=tiny_encoder.Deadly(str(tmp_path / "mark")))
     done = embed(encoder, open_source(folder), tmp_path / "s", model="t", workers=1)
     assert (done.written, done.failed) == (12, 0)
 
@@ -357,8 +353,8 @@ def test_a_decoder_that_was_killed_for_want_of_memory_is_tried_again(tmp_path):
 def test_decoders_that_cannot_begin_and_recipes_that_cannot_travel(tmp_path):
     items = find_items(photos(tmp_path / "in", 3))
     with pytest.raises(DistnormError, match=r"ended before they began \(ended with exit code 3"):
-        embed(tiny(preprocess=tiny_module().Stillborn()), items, tmp_path / "a", model="t")
-    local = lambda image: tiny_module().small(image)  # noqa: E731
+        embed(tiny(preprocess=tiny_encoder.Stillborn()), items, tmp_path / "a", model="t")
+    local = lambda image: tiny_encoder.small(image)  # noqa: E731
     with pytest.raises(DistnormError, match="cannot be sent to another process"):
         embed(tiny(preprocess=local), items, tmp_path / "b", model="t")
     assert embed(tiny(preprocess=local), items, tmp_path / "b", model="t", workers=0).written == 3
@@ -486,6 +482,24 @@ def test_a_hundred_and_fifty_nine_photos(real_data, tmp_path):
         *("--methods", "dot,dn", "--no-diagnostics", "--json", "-"),
     )
     assert json.loads(compared.stdout)["n_images"] == 159
+
+
+def test_photos_through_a_clip_of_real_size(real_data, tmp_path):
+    from distnorm.encoders import FAMILIES, load_encoder
+
+    if "open_clip" not in FAMILIES:
+        pytest.skip("no open_clip family")
+    pytest.importorskip("torch", reason="ViT-B/32 needs torch")
+    pytest.importorskip("open_clip", reason="ViT-B/32 needs open_clip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says loudly that its weights are random
+        encoder = load_encoder("open_clip:ViT-B-32/random")
+    paths = sorted((real_data / "coco159-images" / "images").iterdir())[:5]
+    items = [Item(path.name, str(path), f"photo {path.stem}") for path in paths]
+    done = embed(encoder, items, tmp_path / "s", model="vit", workers=1)
+    assert done.written == 5
+    expected = encoder.encode_images([open_picture(path)[0] for path in paths])
+    np.testing.assert_allclose(read_embeddings(tmp_path / "s"), expected, atol=1e-3)
 
 
 def test_what_search_and_embed_refuse(store, scenes, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -23,10 +24,16 @@ from distnorm.embedding_store import read_embeddings, read_names, stored
 Image = pytest.importorskip("PIL.Image", reason="embedding pictures needs Pillow")
 pytest.importorskip("pyarrow", reason="stores need pyarrow")
 
+# Worker processes take the path over, and import the encoder's module from it.
+HERE = str(Path(__file__).parent)
+sys.path.insert(0, HERE)
+
 from distnorm.embedding import Item, embed, open_source, writer
 from distnorm.embedding.lock import StoreLock
 
-HERE = str(Path(__file__).parent)
+tiny_encoder = importlib.import_module("tiny_encoder")
+photos = tiny_encoder.photos
+
 HOME = str(Path(distnorm.__file__).resolve().parent.parent)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([HOME, HERE]), "OMP_NUM_THREADS": "1"}
 SCRIPT = """
@@ -39,23 +46,8 @@ cli(sys.argv[1:])
 """
 
 
-@pytest.fixture(autouse=True)
-def _here(monkeypatch):
-    monkeypatch.syspath_prepend(HERE)
-
-
 def tiny():
-    from tiny_encoder import Tiny
-
-    return Tiny()
-
-
-def photos(folder, count, start=0):
-    folder.mkdir(parents=True, exist_ok=True)
-    for n in range(start, start + count):
-        pixels = np.random.default_rng(n).integers(0, 255, (8, 9, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{n:03}.png")
-    return folder
+    return tiny_encoder.Tiny()
 
 
 def words(count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import sys
@@ -20,17 +21,19 @@ from distnorm.fitting import Inputs, check_models, fit_inputs, prompt_of, update
 Image = pytest.importorskip("PIL.Image", reason="photos need Pillow")
 pytest.importorskip("pyarrow", reason="stores need pyarrow")
 
+# Worker processes take the path over, and import the encoder's module from it.
+HERE = str(Path(__file__).parent)
+sys.path.insert(0, HERE)
+
 from distnorm.embedding import Item, embed, open_source
 
-HERE = str(Path(__file__).parent)
+tiny_encoder = importlib.import_module("tiny_encoder")
+photos = tiny_encoder.photos
 
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     """``--model tiny`` and ``--model other`` are the tests' own models."""
-    monkeypatch.syspath_prepend(HERE)
-    import tiny_encoder
-
     monkeypatch.setattr(
         "distnorm.encoders.load_encoder",
         lambda name, **options: tiny_encoder.Tiny(model_id=f"{name}-1"),
@@ -41,14 +44,6 @@ def tiny(name="tiny"):
     import distnorm.encoders
 
     return distnorm.encoders.load_encoder(name)
-
-
-def photos(folder, count, start=0):
-    folder.mkdir(parents=True, exist_ok=True)
-    for n in range(start, start + count):
-        pixels = np.random.default_rng(n).integers(0, 255, (8, 9, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{n:03}.png")
-    return folder
 
 
 def captions(folder):

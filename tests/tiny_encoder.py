@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from distnorm.encoders.base import Encoder
 
@@ -67,3 +68,12 @@ class Tiny(Encoder):
         self.lengths.append([len(text.split()) for text in texts])
         seeds = [zlib.crc32(text.encode()) for text in texts]
         return np.array([np.random.default_rng(s).standard_normal(8) for s in seeds], np.float32)
+
+
+def photos(folder, count, start=0):
+    """Small pictures of noise, each another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for n in range(start, start + count):
+        pixels = np.random.default_rng(n).integers(0, 255, (8, 9, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{n:03}.png")
+    return folder

@@ -208,6 +208,8 @@ class Feed:
         known, row = self._known, entry.row
         if result is not None and result.reason is not None:
             entry.reason = result.reason
+            if row >= 0 and not os.path.exists(entry.item.path or ""):
+                known.seen[row] = False  # listed still, but deleted
             return "failed"
         if row >= 0 and result is not None:
             if result.digest == known.digest(row):
