@@ -199,6 +199,9 @@ class Feed:
             result = entry.job.result
             if result is None:
                 return False
+            # Rows wait for their shard: not with the whole file in their hands.
+            entry.item = entry.item._replace(content=None)
+            entry.job.task = entry.job.task._replace(content=None)
         entry.verdict = self._verdict(entry, result)
         if entry.verdict != "new" and entry.job is not None:
             self._leave(entry.job, entry)
