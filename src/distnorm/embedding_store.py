@@ -2,7 +2,8 @@
 
 .npy and .safetensors are memory-mapped, so a file larger than memory can be fitted. A folder
 in the clip-retrieval layout holds ``img_emb/img_emb_0.npy``, ``text_emb/text_emb_0.npy`` and so
-on, with rows in the order of the files' numbers.
+on, with rows in the order of the files' numbers. Where a ``store.json`` says which of them count,
+others are left alone: they belong to a run that is under way or was cut off.
 """
 
 from __future__ import annotations
@@ -21,9 +22,19 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 
-__all__ = ["read_embeddings", "read_model", "read_names", "read_numbers", "read_rows"]
+__all__ = [
+    "PARTS",
+    "read_embeddings",
+    "read_model",
+    "read_names",
+    "read_numbers",
+    "read_rows",
+    "shard_files",
+    "shard_path",
+    "stored",
+]
 
-_FOLDERS = {"image": "img_emb", "text": "text_emb"}
+PARTS = {"image": "img_emb", "text": "text_emb"}
 _SAFETENSORS_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 _PARQUET_COLUMNS = ("embedding", "emb", "vector", "embeddings")
 
@@ -62,7 +73,7 @@ def read_embeddings(
         ".safetensors": _read_safetensors,
         ".parquet": _read_parquet,
     }
-    reader = readers.get(target.suffix.lower())
+    reader = readers.get(Path(target.name.removesuffix(".new")).suffix.lower())
     if reader is None:
         raise DistnormError(
             f"{target} of type {target.suffix or 'unknown'}",
@@ -84,14 +95,54 @@ def read_embeddings(
 
 def read_model(path: str | os.PathLike[str]) -> str | None:
     """The model id that a store's ``store.json`` names, None where nothing does."""
+    found = stored(path).get("model_id")
+    return None if found is None else str(found)
+
+
+def stored(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a store's ``store.json`` says; nothing where there is none.
+
+    Raises
+    ------
+    DistnormError
+        If it is damaged.
+    """
     marker = Path(path) / "store.json"
     if not marker.is_file():
-        return None
+        return {}
     try:
-        found = json.loads(marker.read_text("utf-8")).get("model_id")
-    except (ValueError, AttributeError) as error:
+        found = json.loads(marker.read_text("utf-8"))
+    except ValueError as error:
         raise DistnormError(f"{marker}, which is damaged", "whole JSON", "embed again") from error
-    return None if found is None else str(found)
+    if not isinstance(found, dict):
+        raise DistnormError(f"{marker}, which is damaged", "a JSON object", "embed again")
+    return found
+
+
+def shard_path(path: str | os.PathLike[str], part: str, number: int) -> Path:
+    """The file of one shard: ``part`` is "img_emb", "text_emb" or "metadata"."""
+    return Path(path) / part / f"{part}_{number}.{'parquet' if part == 'metadata' else 'npy'}"
+
+
+def shard_files(path: str | os.PathLike[str], part: str) -> list[Path]:
+    """A folder's shards in the order of rows.
+
+    A shard that ``store.json`` calls pending counts in its new version, which a run that was cut
+    off has not given its name yet.
+    """
+    about = stored(path)
+    if "shards" not in about:
+        end = "parquet" if part == "metadata" else "npy"
+        return sorted((Path(path) / part).glob(f"*.{end}"), key=_number)
+    files = []
+    for number in sorted(map(int, about["shards"])):
+        file = shard_path(path, part, number)
+        newer = file.with_name(f"{file.name}.new")
+        if number in about.get("pending", ()) and newer.exists():
+            file = newer
+        if file.exists() or (Path(path) / part).is_dir():
+            files.append(file)
+    return files
 
 
 def read_names(path: str | os.PathLike[str], side: str = "image") -> list[str]:
@@ -110,11 +161,11 @@ def read_names(path: str | os.PathLike[str], side: str = "image") -> list[str]:
         If there are names for another number of rows.
     """
     rows = len(read_embeddings(path, side))
-    files = sorted((Path(path) / "metadata").glob("*.parquet"), key=_number)
+    files = shard_files(path, "metadata")
     if not files:
         return [f"#{row}" for row in range(rows)]
     parquet = require("pyarrow.parquet", "parquet")
-    wanted = ("path", "image_path", "url") if side == "image" else ("caption", "text")
+    wanted = ("image_path", "path", "url") if side == "image" else ("caption", "text")
     names: list[str] = []
     for file in files:
         table = parquet.read_table(file)
@@ -248,8 +299,8 @@ def _read_parquet(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
 
 
 def _read_folder(path: Path, side: str) -> npt.NDArray[Any]:
-    name = _FOLDERS.get(side, f"{side}_emb")
-    shards = sorted((path / name).glob("*.npy"), key=_number)
+    name = PARTS.get(side, f"{side}_emb")
+    shards = shard_files(path, name)
     if not shards:
         raise DistnormError(
             f"the directory {path} without {name}/*.npy",

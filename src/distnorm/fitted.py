@@ -114,6 +114,29 @@ class Fitted:
         self.notes = {}
         return self
 
+    def remove(self: Self, **embeddings: Array | None) -> Self:
+        """Take rows out of the statistics again; what is left is as if they had never been there.
+
+        Parameters
+        ----------
+        **embeddings
+            As `fit`: rows that were fitted.
+
+        Raises
+        ------
+        DistnormError
+            For as many rows as there are, rows that a bank does not hold, or statistics of low
+            rank, which cannot be subtracted from; nothing is taken out then.
+        """
+        given = {self._names.resolve(key): x for key, x in embeddings.items() if x is not None}
+        without = {
+            side: self._fitted(side).without_rows(x, self._names.plural(side))
+            for side, x in given.items()
+        }
+        self._statistics.update(without)
+        self.notes = {}
+        return self
+
     def merge(self: Self, other: Self) -> Self:
         """Statistics of both as a new object; the order does not matter.
 

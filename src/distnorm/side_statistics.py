@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,28 @@ class SideStatistics:
         added = Moments(order=self.moments.order, rank=self.moments.rank).update(rows, name)
         bank = None if self.bank is None else (*self.bank, copied(rows))
         return SideStatistics(self.moments.merge(added), bank)
+
+    def without_rows(self, rows: Array, name: str) -> SideStatistics:
+        """These statistics less ``rows``, shape (n, d), which must be among them."""
+        taken = Moments(order=self.moments.order, rank=self.moments.rank).update(rows, name)
+        moments = copy.deepcopy(self.moments).remove(taken)
+        if self.bank is None:
+            return SideStatistics(moments, None)
+        bank = self.bank_rows()
+        places: dict[bytes, list[int]] = {}
+        for place, row in enumerate(to_numpy(as_working(bank)).astype(np.float32)):
+            places.setdefault(row.tobytes(), []).append(place)
+        keep = np.ones(bank.shape[0], dtype=bool)
+        for number, row in enumerate(to_numpy(as_working(rows)).astype(np.float32)):
+            found = places.get(row.tobytes())
+            if not found:
+                raise DistnormError(
+                    f"{name} with row {number}, which the bank does not hold",
+                    "rows that were fitted",
+                    "fit anew on the rows that stay",
+                )
+            keep[found.pop()] = False
+        return SideStatistics(moments, (bank[keep],))
 
     def merge(self, other: SideStatistics) -> SideStatistics:
         """Both together."""

@@ -74,8 +74,11 @@ def retrieval(
     """Retrieval in both directions, every method against the dot product."""
     from distnorm.comparison import compare_retrieval, deduplicate_images
     from distnorm.embedding_store import read_embeddings, read_rows
+    from distnorm.fitting import check_models, prompt_of
     from distnorm.report.tables import comparison_tables
 
+    check_models(None, images, texts, fit_images, fit_texts)
+    prompt = prompt_of([texts], prompt)
     left = read_embeddings(images, "image")
     right = read_embeddings(texts, "text")
     if repeated_images and image_of_text is not None:

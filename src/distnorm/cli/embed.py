@@ -3,62 +3,86 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.common import console, json_option, progress_bar, write_json
+from distnorm.cli.common import console, json_option, write_json
+from distnorm.cli.progress import long_work
+
+if TYPE_CHECKING:
+    from distnorm.embedding import Embedded
 
 __all__ = ["embed"]
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source")
 @click.option("--model", required=True, help="builtin, or family:model.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The store's folder.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--workers", type=click.IntRange(min=1), help="Decoding threads; default: cores.")
+@click.option("--device", help="cpu, cuda ...; the model's own choice if left out.")
+@click.option("--prompt", help="Words around every text, as in 'a photo of {}.', or before it.")
+@click.option("--path-column", help="The table's column of pictures' paths.")
+@click.option("--text-column", help="The table's column of texts.")
+@click.option("--prune", is_flag=True, help="Drop rows of files that are not there any more.")
+@click.option("--rehash", is_flag=True, help="Read files of unchanged size and time again, too.")
+@click.option("--full-decode", is_flag=True, help="Decode every pixel of large JPEGs.")
+@click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; default: cores.")
+@click.option("--shard-rows", type=click.IntRange(min=1), default=8192, show_default=True)
 @json_option
-@click.pass_context
 def embed(
-    context: click.Context,
-    source: Path,
+    source: str,
     model: str,
     out: Path,
-    batch_size: int,
-    workers: int | None,
+    device: str | None,
+    path_column: str | None,
+    text_column: str | None,
+    full_decode: bool,
     json_path: str | None,
+    **options: Any,
 ) -> None:
-    """Embed a folder of pictures, a table of paths and captions, or lines of text.
+    """Embed photos, sentences, or pairs of both.
 
-    What the store has already is left alone, so a stopped run continues and new pictures are
-    added by running the same command again.
+    SOURCE is a folder, a pattern, a list or table of paths and captions (CSV, TSV, Parquet), a
+    WebDataset tar file, or - for sentences on standard input. What the store has already is left
+    alone: a stopped run continues, and new or changed files are taken in, by the same command.
     """
-    from distnorm.embedding import embed as embed_items
-    from distnorm.embedding import find_items
+    from distnorm.embedding import embed as embed_source
+    from distnorm.embedding import open_source
     from distnorm.encoders import load_encoder
     from distnorm.errors import require
 
     for module in ("PIL", "pyarrow"):
         require(module, "embed")
-    encoder = load_encoder(model)
-    items = find_items(source)
-    with progress_bar("embedding", "rows") as show:
-        done = embed_items(
-            encoder,
-            items,
-            out,
-            model=model,
-            batch_size=batch_size,
-            workers=workers,
-            progress=show,
-        )
+    items = open_source(source, path_column=path_column, text_column=text_column)
+    encoder = load_encoder(model, **({} if device is None else {"device": device}))
+    try:
+        with long_work("embedding", "items") as show:
+            done = embed_source(
+                encoder, items, out, model=model, full=full_decode, progress=show, **options
+            )
+    except KeyboardInterrupt:
+        click.echo(f"distnorm: interrupted; run again to go on: {out} is whole", err=True)
+        click.get_current_context().exit(130)
     if done.over_long:
         limit = encoder.max_tokens
         console().print(f"{done.over_long} texts are longer than {limit} tokens and were cut")
-    words = f"{done.written} rows written to {out}, {done.known} were there"
-    if done.failed:
-        words += f"; {done.failed} pictures could not be read: see {out / 'failed.jsonl'}"
-    console().print(words, soft_wrap=True, highlight=False)
+    console().print(_summary(done), soft_wrap=True, highlight=False)
     write_json(done.to_dict(), json_path)
     if done.failed:
-        context.exit(1)
+        click.get_current_context().exit(1)
+
+
+def _summary(done: Embedded) -> str:
+    words = f"{done.written:,} rows written to {done.store}"
+    if done.changed:
+        words += f", {done.changed:,} old ones replaced"
+    words += f", {done.known:,} were there"
+    if done.pruned:
+        words += f"; {done.pruned:,} rows of files that are gone were dropped"
+    if done.gone:
+        words += f"; {done.gone:,} rows are of files that are gone: --prune drops them"
+    if done.failed:
+        words += f"; {done.failed:,} could not be read: see {Path(done.store) / 'failed.jsonl'}"
+    return words

@@ -56,6 +56,7 @@ def retrieval(
 ) -> None:
     """Retrieval in both directions with given statistics."""
     from distnorm.embedding_store import read_embeddings, read_rows
+    from distnorm.fitting import check_models
     from distnorm.report.tables import retrieval_table
     from distnorm.tasks.retrieval import evaluate_retrieval
 
@@ -63,6 +64,7 @@ def retrieval(
     right = read_embeddings(texts, "text")
     owner = None if image_of_text is None else read_rows(image_of_text)
     norm = given_normalization(normalization, method, strength, fit_images, fit_texts, requirement)
+    check_models(norm, images, texts, fit_images, fit_texts)
     with progress_bar("ranking", "queries") as show:
         result = evaluate_retrieval(
             norm, left, right, owner, k=parse_ks(k), with_r_precision=r_precision, progress=show

@@ -1,4 +1,4 @@
-"""``distnorm fit``: statistics of unlabelled embeddings, in a file."""
+"""``distnorm fit``: statistics of unlabelled embeddings, photos and sentences, in a file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from distnorm.errors import DistnormError
 
 __all__ = ["fit"]
 
-_ROWS = 1 << 16
+_INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 
 
 @click.command()
-@click.option("--images", type=click.Path(), help="Embeddings of the first side.")
-@click.option("--texts", type=click.Path(), help="Embeddings of the second side.")
+@click.option("--images", multiple=True, help=_INPUTS.format("photos"))
+@click.option("--texts", multiple=True, help=_INPUTS.format("sentences"))
 @click.option(
     "--method", default="dn", show_default=True, help="e.g. dn, dn2@0.5, nnn:k=16; see the README."
 )
@@ -25,90 +25,96 @@ _ROWS = 1 << 16
 @click.option("--sides", default="image,text", show_default=True, help="Names of the two sides.")
 @click.option("--samples", type=click.IntRange(min=1), help="Take so many random rows a side.")
 @click.option("--seed", default=0, show_default=True, help="Seed of --samples.")
-@click.option("--model", help="Model id, kept in the file and checked on loading.")
-@click.option("--prompt", help="Prefix or prompt style of the texts, kept in the file.")
+@click.option("--model", help="What embeds photos and sentences; for vectors, their model's id.")
+@click.option("--device", help="cpu, cuda ...; the model's own choice if left out.")
+@click.option("--prompt", help="Words around every sentence, as in 'a photo of {}.', or before it.")
+@click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; default: cores.")
 @click.option("--input", "requirement", type=click.Choice(["unit", "raw", "any"]))
-@click.option("--out", required=True, type=click.Path(), help="The .safetensors file to write.")
+@click.option("--update", "old", type=click.Path(), help="Bring this file up to date instead.")
+@click.option("--out", type=click.Path(), help="The .safetensors file to write.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
 @json_option
 def fit(
-    images: str | None,
-    texts: str | None,
+    images: tuple[str, ...],
+    texts: tuple[str, ...],
     method: str,
     strength: str | None,
     sides: str,
     samples: int | None,
     seed: int,
-    model: str | None,
-    prompt: str | None,
     requirement: str | None,
-    out: str,
+    old: str | None,
+    out: str | None,
     overwrite: bool,
     json_path: str | None,
+    **how: Any,
 ) -> None:
-    """Fit a normalization on unlabelled, unpaired embeddings and save it."""
-    import numpy as np
+    """Fit a normalization on unlabelled, unpaired embeddings and save it.
 
-    from distnorm.embedding_store import read_embeddings
+    With --update, add to a saved one what came into the stores that it was fitted on, and take out
+    what left them; --images and --texts then say where stores have moved to.
+    """
     from distnorm.factories import make
+    from distnorm.fitting import Inputs, fit_inputs
     from distnorm.methods import parse_method
     from distnorm.report.tables import normalization_table
     from distnorm.sides import Sides
 
-    if images is None and texts is None:
+    if old is not None:
+        _update(old, (*images, *texts), out, overwrite, json_path)
+        return
+    if not images and not texts:
         raise click.UsageError("give --images, --texts or both")
-    if Path(out).exists() and not overwrite:
-        raise DistnormError(
-            f"an existing file {out}", "a new one", "pass --overwrite to replace it"
-        )
+    target = _new_file(out, overwrite)
     names = Sides.of(tuple(sides.split(",")))
-    model = model or _stored_model(images, texts)
     name, own, params = parse_method(method)
     norm = make(
         name,
         strength=parse_strength(strength) if own is None else own,
         sides=(names.first, names.second),
-        model=model,
-        prompt=prompt,
         input=requirement,
         **params,
     )
-    given = {names.first: images, names.second: texts}
-    rows = {side: read_embeddings(path, side) for side, path in given.items() if path is not None}
-    if samples is not None:
-        rng = np.random.default_rng(seed)
-        for side, x in rows.items():
-            if samples > len(x):
-                raise DistnormError(
-                    f"{len(x)} {side} rows", f"at least --samples {samples}", "lower --samples"
-                )
-            rows[side] = np.asarray(x[np.sort(rng.choice(len(x), samples, replace=False))])
-    total = sum(len(x) for x in rows.values())
-    done = 0
+    inputs = Inputs({names.first: images, names.second: texts}, **how)
     with progress_bar("fitting", "rows") as show:
-        for side, x in rows.items():
-            step = len(x) if norm.spec.keeps_bank or x.ndim != 2 else _ROWS
-            for start in range(0, max(1, len(x)), max(1, step)):
-                part: dict[str, Any] = {side: x[start : start + step]}
-                norm.partial_fit(**part)
-                done += len(part[side])
-                show(done, total)
-    norm.save(out)
+        done = fit_inputs(norm, inputs, samples=samples, seed=seed, progress=show)
+    norm.save(target)
     console().print(normalization_table(norm))
-    console().print(f"saved to {out}")
-    write_json(
-        {"schema": 1, "out": out, "samples": samples, "seed": seed, **norm.to_dict()}, json_path
-    )
+    for count, what in ((done.failed, "could not be read"), (done.over_long, "were cut: too long")):
+        if count:
+            console().print(f"{count} of the inputs {what}")
+    console().print(f"saved to {target}", soft_wrap=True, highlight=False)
+    about = {"out": target, "samples": samples, "seed": seed, "failed": done.failed}
+    write_json({"schema": 1, **about, **norm.to_dict()}, json_path)
 
 
-def _stored_model(*stores: str | None) -> str | None:
-    """The model id that the stores name; different ones are an error."""
-    from distnorm.embedding_store import read_model
+def _update(
+    old: str, places: tuple[str, ...], out: str | None, overwrite: bool, json_path: str | None
+) -> None:
+    from distnorm.embedding_store import stored
+    from distnorm.fitting import update
+    from distnorm.report.tables import normalization_table
+    from distnorm.storage import load
 
-    found = {
-        model for store in stores if store is not None for model in [read_model(store)] if model
-    }
-    if len(found) > 1:
-        first, second = sorted(map(str, found))
-        raise DistnormError(f"stores of {first!r} and {second!r}", "one model", "embed both alike")
-    return found.pop() if found else None
+    target = old if out is None or Path(out) == Path(old) else _new_file(out, overwrite)
+    norm = load(old)
+    changes = update(norm, {stored(place)["id"]: place for place in places if stored(place)})
+    norm.save(target)
+    console().print(normalization_table(norm))
+    words = [
+        f"{changes.added.get(side, 0)} {side} rows added, {changes.removed.get(side, 0)} taken out"
+        for side in norm.sides
+    ]
+    console().print(f"{'; '.join(words)}; saved to {target}", soft_wrap=True, highlight=False)
+    about = {"out": target, "added": changes.added, "removed": changes.removed}
+    write_json({"schema": 1, **about, **norm.to_dict()}, json_path)
+
+
+def _new_file(out: str | None, overwrite: bool) -> str:
+    if out is None:
+        raise click.UsageError("give --out")
+    if Path(out).exists() and not overwrite:
+        raise DistnormError(
+            f"an existing file {out}", "a new one", "pass --overwrite to replace it"
+        )
+    return out

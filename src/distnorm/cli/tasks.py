@@ -89,6 +89,7 @@ def classification(
     from distnorm.comparison import compare_classification
     from distnorm.embedding_store import read_embeddings, read_rows
 
+    _agree(None, images, classes, options)
     given = read_embeddings(images, "image"), read_embeddings(classes, "text"), read_rows(labels)
     _compare(compare_classification, given, prompt, report, images, options)
 
@@ -111,6 +112,7 @@ def captions(
     from distnorm.comparison import compare_captions
     from distnorm.embedding_store import read_embeddings, read_numbers, read_rows
 
+    _agree(None, images, captions, options)
     given = (
         read_embeddings(images, "image"),
         read_embeddings(captions, "text"),
@@ -131,6 +133,7 @@ def evaluate_classes(
     from distnorm.tasks.classification import evaluate_classification
 
     norm = given_normalization(**options)
+    _agree(norm, images, classes, options)
     rows = read_embeddings(images, "image"), read_embeddings(classes, "text"), read_rows(labels)
     with progress_bar("ranking", "images") as show:
         result = evaluate_classification(norm, *rows, progress=show)
@@ -155,6 +158,7 @@ def evaluate_caption_scores(
     from distnorm.tasks.captioning import evaluate_captions
 
     norm = given_normalization(**options)
+    _agree(norm, images, captions, options)
     result = evaluate_captions(
         norm,
         read_embeddings(images, "image"),
@@ -164,6 +168,13 @@ def evaluate_caption_scores(
         **_reference_options(references, image_of_reference, rule),
     )
     _show("captions", norm, result, json_path)
+
+
+def _agree(norm: Any, images: str, texts: str, options: dict[str, Any]) -> None:
+    """All vectors, and the normalization, are of one model."""
+    from distnorm.fitting import check_models
+
+    check_models(norm, images, texts, options["fit_images"], options["fit_texts"])
 
 
 def _reference_options(

@@ -1,6 +1,6 @@
 """From photos and sentences to a store of embeddings, resumable."""
 
 from distnorm.embedding.pipeline import Embedded, embed
-from distnorm.embedding.sources import Item, find_items
+from distnorm.embedding.sources import Item, Source, find_items, open_source
 
-__all__ = ["Embedded", "Item", "embed", "find_items"]
+__all__ = ["Embedded", "Item", "Source", "embed", "find_items", "open_source"]

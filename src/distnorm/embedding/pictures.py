@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
+import os
+import stat
 import warnings
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from distnorm.errors import DistnormError, require
 
-__all__ = ["open_picture"]
+__all__ = ["Contents", "decode_picture", "open_picture", "read_contents"]
 
 _MOST_PIXELS = 180_000_000
+_MOST_BYTES = 1 << 30
+# Pictures are decoded no smaller than this many times what the model takes: below, the choice of
+# the decoder's own filter would show in the embeddings.
+_SPARE = 2
 
 
-def open_picture(path: Path) -> tuple[Any, str]:
+@dataclass(frozen=True)
+class Contents:
+    """A picture's bytes and what tells whether they changed."""
+
+    data: bytes
+    digest: bytes
+    size: int
+    mtime: int
+
+
+def open_picture(path: str | os.PathLike[str]) -> tuple[Any, str]:
     """A picture in RGB, upright, first frame, on white where transparent; and its content's hash.
 
     Raises
@@ -23,44 +42,117 @@ def open_picture(path: Path) -> tuple[Any, str]:
     DistnormError
         If it cannot be read, with the reason.
     """
-    image = require("PIL.Image", "embed")
-    ops = require("PIL.ImageOps", "embed")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from error
+    contents = read_contents(os.fspath(path))
+    return decode_picture(contents.data, os.fspath(path))[0], contents.digest.hex()
+
+
+def read_contents(
+    path: str, offset: int = 0, length: int | None = None, content: bytes | None = None
+) -> Contents:
+    """The bytes of a picture: of a file, or of a part of one.
+
+    Raises
+    ------
+    DistnormError
+        If there are none, or too many, or they cannot be read.
+    """
+    mtime = 0
+    if content is None:
+        # Without O_NONBLOCK a pipe that is called .jpg would be waited for, for ever.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            with os.fdopen(os.open(path, flags), "rb") as file:
+                about = os.fstat(file.fileno())
+                if not stat.S_ISREG(about.st_mode):
+                    raise _unreadable(path, "not a file")
+                size = about.st_size if length is None else length
+                if size > _MOST_BYTES:
+                    raise _unreadable(path, f"{size:,} bytes are too many")
+                file.seek(offset)
+                content, mtime = file.read(size), about.st_mtime_ns
+        except OSError as error:
+            raise _unreadable(path, error.strerror or str(error)) from error
     if not content:
         raise _unreadable(path, "zero bytes")
-    digest = hashlib.sha256(content).hexdigest()
+    return Contents(content, hashlib.sha256(content).digest(), len(content), mtime)
+
+
+def decode_picture(
+    content: bytes, name: str, wanted: tuple[int, int] | None = None
+) -> tuple[Any, tuple[int, int]]:
+    """A picture in RGB and upright, and the width and height it has in full.
+
+    Parameters
+    ----------
+    content : bytes
+    name : str
+        What messages call it.
+    wanted : (int, int), optional
+        Width and height that will be made of it. A JPEG is then decoded at 1/2, 1/4 or 1/8 if
+        twice as much is left: a large photo in a fraction of the time.
+
+    Raises
+    ------
+    DistnormError
+        If it is no picture, damaged, or has too many pixels.
+    """
+    image = require("PIL.Image", "embed")
+    ops = require("PIL.ImageOps", "embed")
+    _more_formats()
     try:
         with warnings.catch_warnings():
             # Pillow's own limit warns first and raises at twice as much; ours is one limit.
             warnings.simplefilter("ignore")
-            opened = image.open(io.BytesIO(content))
-            if opened.width * opened.height > _MOST_PIXELS:
-                raise _unreadable(path, f"{opened.width} x {opened.height} pixels are too many")
-            opened.load()
-            return _upright(opened, image, ops), digest
+            with image.open(io.BytesIO(content)) as opened:
+                width, height = opened.size
+                if width * height > _MOST_PIXELS:
+                    raise _unreadable(name, f"{width} x {height} pixels are too many")
+                if wanted is not None:
+                    opened.draft(None, (_SPARE * wanted[0], _SPARE * wanted[1]))
+                opened.load()
+                upright = _rgb(ops.exif_transpose(opened), image)
     except DistnormError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever they please.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _unreadable(path, reason.replace(str(path), "the file")) from error
+        if "identify" in reason:
+            reason = "no picture of a known format"
+            if name.lower().endswith((".heic", ".heif")):
+                reason += " (pip install pillow-heif reads HEIC)"
+        raise _unreadable(name, reason.replace(name, "the file")) from error
+    if (width > height) != (upright.width > upright.height):
+        width, height = height, width
+    return upright, (width, height)
 
 
-def _upright(picture: Any, image: Any, ops: Any) -> Any:
-    turned = ops.exif_transpose(picture)
-    if turned.mode in ("I", "I;16", "I;16B", "F"):
-        # Sixteen bits and more, spread over eight.
-        low, high = turned.convert("F").getextrema()
-        scale = 255 / (high - low) if high > low else 0
-        return turned.convert("F").point(lambda v: v * scale - low * scale).convert("RGB")
-    if turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info:
-        layer = turned.convert("RGBA")
+def _rgb(picture: Any, image: Any) -> Any:
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        return _eight_bits(picture).convert("RGB")
+    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
         paper = image.new("RGBA", layer.size, (255, 255, 255, 255))
         return image.alpha_composite(paper, layer).convert("RGB")
-    return turned.convert("RGB")
+    return picture.convert("RGB")
 
 
-def _unreadable(path: Path, reason: str) -> DistnormError:
-    return DistnormError(f"{path}: {reason}", "a picture", "mend or remove it")
+def _eight_bits(picture: Any) -> Any:
+    """Sixteen bits over 256; other numbers spread from the smallest to the largest."""
+    values = picture.convert("F")
+    low, high = values.getextrema()
+    if picture.mode != "F" and low >= 0 and high < 1 << 16:
+        low, high = 0, (1 << 16) - 1
+    scale = 255 / (high - low) if high > low else 0
+    return values.point(lambda v: v * scale - low * scale).convert("L")
+
+
+@cache
+def _more_formats() -> None:
+    """HEIC, where its reader is installed."""
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        return
+
+
+def _unreadable(path: str, reason: str) -> DistnormError:
+    return DistnormError(f"{Path(path)}: {reason}", "a picture", "mend or remove it")

@@ -1,205 +1,284 @@
 """Pictures and texts through an encoder into a store; stopped runs continue.
 
-Pictures are decoded by threads ahead of the model. A picture that several rows share is encoded
-once a shard. Rows that a store already has (same name, same content, same text) are left alone.
+Pictures are read, hashed and decoded by processes ahead of the model (`pool`), looked up in what
+the store has (`feed`, `known`), encoded in full batches (`rows`) and written in shards (`writer`).
+Files are looked at again by size and time, and by their hash where these changed. Rows of changed
+files are replaced: the new ones are added first, the old ones dropped at the end, so that a crash
+between leaves both and the next run drops the older.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from distnorm.atomic import atomic_write
-from distnorm.embedding.pictures import open_picture
-from distnorm.embedding.sources import Item
+from distnorm.embedding.decoding import Recipe
+from distnorm.embedding.failures import Failures
+from distnorm.embedding.feed import Entry, Feed
+from distnorm.embedding.items import Item
+from distnorm.embedding.known import Known
+from distnorm.embedding.pool import DecoderPool
+from distnorm.embedding.rows import Rows
+from distnorm.embedding.sources import Source, listed
 from distnorm.embedding.writer import StoreWriter
 from distnorm.errors import DistnormError
 
-__all__ = ["Embedded", "embed"]
+__all__ = ["Embedded", "cores", "decoders", "embed"]
 
-_SHARD = 4096
+_SHARD = 8192
+_CHECKPOINT = 60.0
+_TELL = 0.1
+
+Progress = Callable[[int, "int | None"], None]
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """What a run did."""
+    """What a run did.
+
+    Attributes
+    ----------
+    written : int
+        Rows added, those of changed files among them.
+    changed : int
+        Rows that newer ones have replaced.
+    known : int
+        Items that were there, or came a second time.
+    failed : int
+        Items in ``failed.jsonl``.
+    gone : int
+        Rows of files that are not there any more, still in the store.
+    pruned : int
+        Such rows that were dropped.
+    over_long : int
+        Texts longer than the model takes, cut by it.
+    store : str
+    """
 
     written: int
+    changed: int
     known: int
     failed: int
+    gone: int
+    pruned: int
     over_long: int
     store: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"schema": 1, "task": "embed", **self.__dict__}
-
-
-@dataclass(frozen=True)
-class _Picture:
-    pixels: Any
-    digest: str
-    size: tuple[int, int]
+        return {"schema": 1, "task": "embed", **asdict(self)}
 
 
 def embed(
     encoder: Any,
-    items: Sequence[Item],
+    source: Source | Iterable[Item],
     folder: Path,
     *,
     model: str,
     batch_size: int = 64,
     shard_rows: int = _SHARD,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    prompt: str | None = None,
+    prune: bool = False,
+    rehash: bool = False,
+    full: bool = False,
+    checkpoint: float = _CHECKPOINT,
+    progress: Progress | None = None,
 ) -> Embedded:
-    """Embed items that a store lacks.
+    """Embed what a store lacks of a source.
 
     Parameters
     ----------
     encoder : Encoder
-    items : sequence of Item
-        All with a picture, or all without; all with a text, or all without.
+    source : Source or iterable of Item
     folder : Path
         The store, new or begun.
     model : str
         Name that `load_encoder` takes, kept in the store.
     batch_size, shard_rows : int
     workers : int, optional
-        Decoding threads; as many as processors if left out.
+        Decoding processes; as many as processors if left out. As with all of Python's
+        processes, a script needs ``if __name__ == "__main__":`` around its own work. 0 decodes
+        in this process, where a picture that crashes the decoder ends it.
+    prompt : str, optional
+        Words around every text, as in ``a photo of {}.``, or before it.
+    prune : bool
+        Drop rows of this source's files that are not there any more.
+    rehash : bool
+        Read every file again, also those of unchanged size and time.
+    full : bool
+        Decode all pixels of JPEGs that are far larger than the model's input.
+    checkpoint : float
+        Seconds after which what is done is written, if no shard is full before.
     progress : callable, optional
-        Called with (items done, items in all).
+        Called with (items done, items in all or None while that is not known).
 
     Returns
     -------
     Embedded
-        Pictures that could not be read are listed with the reason in ``failed.jsonl``.
+        What could not be read is listed with the reason in ``failed.jsonl``.
 
     Raises
     ------
     DistnormError
-        For a store of another model, mixed items, or a full disk (what was written stays).
+        For a store of another model, sides or prompt, pictures for a model of texts, a bad
+        source, or a full disk (what was written stays).
     """
-    for what in ("path", "text"):
-        given = sum(getattr(item, what) is not None for item in items)
-        if given not in (0, len(items)):
-            raise DistnormError(
-                f"{given} of {len(items)} items with a {what}", "all or none", "split the source"
-            )
-    about = {"model": model, "model_id": encoder.model_id, "dimension": encoder.dimension}
-    writer = StoreWriter(folder, about)
-    known = {_key(row) for row in writer.rows()}
-    written = already = done = 0
-    failures: list[dict[str, str]] = []
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for start in range(0, len(items), shard_rows):
-            shard = items[start : start + shard_rows]
-            kept: list[Item] = []
-            metadata: list[dict[str, Any]] = []
-            images: list[Any] = []
-            for part in _batches(shard, batch_size):
-                for item, picture in zip(part, _decoded(part, encoder, pool), strict=True):
-                    if isinstance(picture, DistnormError):
-                        failures.append({"path": item.name, "reason": picture.got})
-                        continue
-                    row = _metadata(item, picture)
-                    if _key(row) in known:
-                        already += 1
-                        continue
-                    known.add(_key(row))
-                    kept.append(item)
-                    metadata.append(row)
-                    images.append(picture)
-                done += len(part)
-                if progress is not None:
-                    progress(done, len(items))
-            if kept:
-                writer.append(_rows(encoder, kept, images, batch_size), metadata)
-                written += len(kept)
-    if failures:
-        lines = "".join(json.dumps(failure) + "\n" for failure in failures)
-        with atomic_write(folder / "failed.jsonl") as file:
-            file.write(lines.encode())
-    else:
-        (folder / "failed.jsonl").unlink(missing_ok=True)
-    texts = [item.text for item in items if item.text is not None]
-    limit = encoder.max_tokens
-    over_long = int((encoder.count_tokens(texts) > limit).sum()) if texts and limit else 0
-    return Embedded(written, already, len(failures), over_long, str(folder))
+    if not isinstance(source, Source):
+        source = listed(source)
+    about = {
+        "model": model,
+        "model_id": encoder.model_id,
+        "dimension": encoder.dimension,
+        "prompt": prompt or None,
+    }
+    with StoreWriter(folder, about, source.sides, shard_rows) as writer:
+        known = Known(writer.tables(), source.label)
+        pool = decoders(encoder, source.sides, batch_size, workers, full=full)
+        rows = Rows(encoder, source.sides, batch_size, pool, prompt)
+        state = _Run(writer, known, rows, source.label)
+        counter = _Counter(source)
+        with (
+            pool or nullcontext(),
+            Failures(folder / "failed.jsonl", source.label) as failures,
+            Feed(source, known, pool, rehash=rehash) as feed,
+        ):
+            done, told = 0, 0.0
+            last = time.monotonic()
+            for entry in feed:
+                done += 1
+                if entry.verdict == "new":
+                    rows.add(entry)
+                elif entry.verdict == "failed":
+                    failures.add(entry.item.name, entry.reason)
+                else:
+                    state.known += 1
+                now = time.monotonic()
+                if len(rows) >= shard_rows or now - last > checkpoint:
+                    state.flush(failures)
+                    last = time.monotonic()
+                if progress is not None and now - told > _TELL:
+                    progress(done, counter.total)
+                    told = now
+            if progress is not None:
+                progress(done, done)
+            rows.finish()
+            state.flush(failures)
+            for name, reason in source.problems:
+                failures.add(name, reason)
+            failures.keep()
+        # A folder that could not be listed says nothing about what was in it.
+        whole = source.complete and not source.problems
+        pruned = state.settle(prune=prune and whole)
+        gone = int(known.gone.sum()) - pruned if whole else 0
+        return Embedded(
+            state.written,
+            state.changed,
+            state.known,
+            failures.count,
+            gone,
+            pruned,
+            rows.over_long,
+            str(folder),
+        )
 
 
-def _rows(
-    encoder: Any, items: Sequence[Item], pictures: Sequence[_Picture | None], batch_size: int
-) -> dict[str, Any]:
-    rows: dict[str, Any] = {}
-    if items[0].path is not None:
-        distinct: dict[str, int] = {}
-        pixels: list[Any] = []
-        place: list[int] = []
-        for picture in pictures:
-            assert picture is not None
-            if picture.digest not in distinct:
-                distinct[picture.digest] = len(pixels)
-                pixels.append(picture.pixels)
-            place.append(distinct[picture.digest])
-        parts = [
-            encoder.encode_pixels(np.stack(pixels[at : at + batch_size]))
-            for at in range(0, len(pixels), batch_size)
-        ]
-        unit = np.concatenate(parts).astype(np.float32)
-        rows["image"] = (unit / np.linalg.norm(unit, axis=1, keepdims=True))[place]
-    if items[0].text is not None:
-        texts = [item.text or "" for item in items]
-        # Texts of one length together: padding costs as much as words.
-        order = np.argsort([len(text.split()) for text in texts], kind="stable")
-        encoded = encoder.encode_texts([texts[at] for at in order], batch_size=4 * batch_size)
-        rows["text"] = np.empty_like(encoded)
-        rows["text"][order] = encoded
-    return rows
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _decoded(items: Sequence[Item], encoder: Any, pool: ThreadPoolExecutor) -> Iterator[Any]:
-    """Each item's picture, None without one, or the error; one reading for equal paths."""
-    jobs: dict[Path, Future[Any]] = {}
-    for item in items:
-        if item.path is not None and item.path not in jobs:
-            jobs[item.path] = pool.submit(_read, item.path, encoder.preprocess)
-    for item in items:
-        yield None if item.path is None else jobs[item.path].result()
+def decoders(
+    encoder: Any, sides: tuple[str, ...], batch_size: int, workers: int | None, *, full: bool
+) -> DecoderPool | None:
+    """The decoders that pictures need; None for texts alone.
+
+    Raises
+    ------
+    DistnormError
+        If the model takes no pictures.
+    """
+    if "image" not in sides:
+        return None
+    if encoder.preprocess is None:
+        raise DistnormError(
+            f"pictures for {encoder.model_id}", "sentences", "choose a model of images and texts"
+        )
+    recipe = Recipe.of(encoder.preprocess, full=full)
+    count = cores() if workers is None else workers
+    return DecoderPool(recipe, max(3 * batch_size, 16 * count, 16), count)
 
 
-def _read(path: Path, preprocess: Callable[[Any], Any]) -> _Picture | DistnormError:
-    try:
-        image, digest = open_picture(path)
-    except DistnormError as error:
-        if isinstance(error, ImportError):
-            raise
-        return error
-    return _Picture(preprocess(image), digest, image.size)
+class _Run:
+    """What one run has written."""
+
+    def __init__(self, writer: StoreWriter, known: Known, rows: Rows, label: str) -> None:
+        self._writer, self._known, self._rows, self._label = writer, known, rows, label
+        self.written = self.changed = self.known = 0
+
+    def flush(self, failures: Failures) -> None:
+        """Write the rows that are encoded."""
+        entries, rows = self._rows.take()
+        good = [entry for entry in entries if entry.verdict == "new"]
+        for entry in entries:
+            if entry.verdict == "failed":
+                failures.add(entry.item.name, entry.reason)
+        if not good:
+            return
+        self._writer.append(rows, self._metadata(good))
+        self.written += len(good)
+        for entry in good:
+            if entry.row >= 0:
+                self._known.stale[entry.row] = True
+
+    def settle(self, *, prune: bool) -> int:
+        """Drop rows that were replaced, and gone ones if asked; note new times of files."""
+        known = self._known
+        gone = known.gone
+        dropped = known.stale | gone if prune else known.stale
+        self.changed = int(known.stale.sum())
+        for number in np.unique(known.shard[known.touched & ~dropped]):
+            at = known.shard == number
+            self._writer.touch(int(number), known.size[at], known.mtime[at])
+        for number in np.unique(known.shard[dropped]):
+            self._writer.drop(int(number), dropped[known.shard == number])
+        return int(gone.sum()) if prune else 0
+
+    def _metadata(self, entries: list[Entry]) -> dict[str, list[Any]]:
+        results = [entry.job.result if entry.job is not None else None for entry in entries]
+        return {
+            "image_path": [entry.item.name for entry in entries],
+            "caption": [entry.item.text for entry in entries],
+            "hash": [entry.digest.hex() for entry in entries],
+            "source": [self._label] * len(entries),
+            **{
+                name: [None if found is None else getattr(found, name) for found in results]
+                for name in ("width", "height", "size", "mtime")
+            },
+        }
 
 
-def _metadata(item: Item, picture: _Picture | None) -> dict[str, Any]:
-    row: dict[str, Any] = {"path": item.name if item.path is not None else None}
-    row["caption"] = item.text
-    if picture is None:
-        digest = hashlib.sha256((item.text or "").encode()).hexdigest()
-        return {**row, "width": None, "height": None, "hash": digest}
-    width, height = picture.size
-    return {**row, "width": width, "height": height, "hash": picture.digest}
+class _Counter:
+    """The number of items, counted beside the work."""
 
+    def __init__(self, source: Source) -> None:
+        self.total = source.counted
+        self._source = source
+        if self.total is None:
+            threading.Thread(target=self._count, name="distnorm-count", daemon=True).start()
 
-def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["path"], row["caption"], row["hash"]
-
-
-def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+    def _count(self) -> None:
+        try:
+            self.total = self._source.count()
+        except Exception:  # the pass that matters says what is wrong
+            self.total = None

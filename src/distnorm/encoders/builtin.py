@@ -90,6 +90,8 @@ class BuiltinEncoder(Encoder):
         self.preprocess = pixels_of
         options = runtime.SessionOptions()
         options.log_severity_level = 3
+        # Threads that spin between two batches take the processor from whoever decodes the next.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads is not None:
             options.intra_op_num_threads = threads
         self._image, self._text = (

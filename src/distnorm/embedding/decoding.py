@@ -1,0 +1,140 @@
+"""One picture's way from a file to pixels, in whatever process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.embedding.items import Item
+from distnorm.embedding.pictures import decode_picture, read_contents
+from distnorm.errors import DistnormError
+
+__all__ = ["Decoded", "Job", "Recipe", "Task", "decode", "serve"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is made of every picture.
+
+    Attributes
+    ----------
+    preprocess : callable
+        The encoder's: PIL image to pixels.
+    shape : tuple of int
+    dtype : str
+    full : bool
+        Decode every pixel of large JPEGs, as libraries do that know nothing of the model.
+    """
+
+    preprocess: Callable[[Any], npt.NDArray[Any]]
+    shape: tuple[int, ...]
+    dtype: str
+    full: bool = False
+
+    @classmethod
+    def of(cls, preprocess: Callable[[Any], npt.NDArray[Any]], *, full: bool = False) -> Recipe:
+        """The recipe of an encoder's ``preprocess``, tried on a blank picture."""
+        from PIL import Image
+
+        pixels = np.asarray(preprocess(Image.new("RGB", (48, 36))))
+        return cls(preprocess, pixels.shape, pixels.dtype.str, full)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one picture's pixels."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+    @property
+    def wanted(self) -> tuple[int, int] | None:
+        """Width and height that a picture ends up with, None to decode in full."""
+        sides = [n for n in self.shape if n > 4]
+        if self.full or len(sides) != 2:
+            return None
+        return max(sides), max(sides)
+
+
+class Task(NamedTuple):
+    """A picture to decode, and the content that it is known to have had."""
+
+    path: str
+    offset: int
+    length: int | None
+    content: bytes | None
+    expected: bytes | None
+
+
+class Decoded(NamedTuple):
+    """What became of it: pixels (elsewhere), the same content as expected, or a reason."""
+
+    digest: bytes = b""
+    width: int = 0
+    height: int = 0
+    size: int = 0
+    mtime: int = 0
+    same: bool = False
+    reason: str | None = None
+
+
+@dataclass(eq=False)
+class Job:
+    """A task on its way: which slot its pixels go to, who waits for it, what became of it."""
+
+    task: Task
+    slot: int | None = None
+    tries: int = 0
+    users: int = 0
+    result: Decoded | None = None
+    taken: bool = False
+    row: npt.NDArray[np.float32] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, item: Item, expected: bytes | None) -> Job:
+        """The job of an item's picture."""
+        path = item.path or ""
+        return cls(Task(path, item.offset, item.length, item.content, expected))
+
+
+def decode(task: Task, recipe: Recipe, out: npt.NDArray[Any]) -> Decoded:
+    """Write a picture's pixels to ``out``, unless the content is as expected."""
+    try:
+        contents = read_contents(task.path, task.offset, task.length, task.content)
+        about = contents.digest, 0, 0, contents.size, contents.mtime
+        if contents.digest == task.expected:
+            return Decoded(*about, same=True)
+        picture, (width, height) = decode_picture(contents.data, task.path, recipe.wanted)
+        pixels = recipe.preprocess(picture)
+        if pixels.shape != recipe.shape:
+            return Decoded(reason=f"pixels of shape {pixels.shape}, not {recipe.shape}")
+        out[...] = pixels
+        return Decoded(contents.digest, width, height, contents.size, contents.mtime)
+    except DistnormError as error:
+        if isinstance(error, ImportError):
+            raise
+        return Decoded(reason=error.got.removeprefix(f"{task.path}: "))
+    except Exception as error:  # the encoder's own preprocess
+        return Decoded(reason=f"{type(error).__name__}: {' '.join(str(error).split())}"[:400])
+
+
+def serve(connection: Any, shared: Any, recipe: Recipe) -> None:
+    """A worker process: tasks in, pixels into shared memory, results out, until the line ends."""
+    # Ctrl-C goes to the whole group; the main process says when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    slots = np.frombuffer(shared, dtype=np.uint8).reshape(-1, recipe.nbytes)
+    try:
+        connection.send(None)
+        while True:
+            slot, task = connection.recv()
+            out = slots[slot].view(recipe.dtype).reshape(recipe.shape)
+            connection.send(decode(task, recipe, out))
+    except (EOFError, OSError):
+        # The main process has gone, in whatever way.
+        os._exit(0)

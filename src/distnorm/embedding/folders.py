@@ -1,0 +1,63 @@
+"""Pictures and tar files below a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from distnorm.embedding.items import PICTURES, TARS, Item, Problem, clean
+from distnorm.embedding.tars import tar_items
+
+__all__ = ["folder_items"]
+
+
+def folder_items(root: str, problems: list[Problem]) -> Iterator[Item]:
+    """Every picture below ``root``: a folder's own in the order of names, then its folders'.
+
+    Hidden files and folders are left out. A link to a folder elsewhere is followed, once; one to
+    a folder inside ``root`` is not, as that folder is reached without it, so links in a circle
+    end. A folder that cannot be read goes into ``problems``.
+    """
+    real = os.path.realpath(root)
+    yield from _walk(root, "", real, {real}, problems)
+
+
+def _walk(
+    folder: str, prefix: str, root: str, visited: set[str], problems: list[Problem]
+) -> Iterator[Item]:
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(
+                (entry.name, _is_folder(entry), entry.is_symlink())
+                for entry in entries
+                if not entry.name.startswith(".")
+            )
+    except OSError as error:
+        problems.append((clean(prefix or folder), error.strerror or str(error)))
+        return
+    for name, is_folder, _ in found:
+        if is_folder:
+            continue
+        low = name.lower()
+        path = os.path.join(folder, name)
+        if low.endswith(PICTURES):
+            yield Item(clean(prefix + name), path, None)
+        elif low.endswith(TARS):
+            yield from tar_items(path, f"{clean(prefix + name)}/", problems)
+    for name, is_folder, is_link in found:
+        if not is_folder:
+            continue
+        path = os.path.join(folder, name)
+        if is_link:
+            real = os.path.realpath(path)
+            if real in visited or os.path.commonpath([real, root]) == root:
+                continue
+            visited.add(real)
+        yield from _walk(path, f"{prefix}{name}/", root, visited, problems)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

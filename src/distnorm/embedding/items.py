@@ -1,0 +1,54 @@
+"""One thing to embed: a picture, a text, or both."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["PICTURES", "TARS", "Item", "Problem", "clean", "kind_of"]
+
+PICTURES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+    ".avif", ".heic", ".heif", ".jp2", ".ppm", ".pgm",
+)  # fmt: skip
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+Problem = tuple[str, str]
+
+
+class Item(NamedTuple):
+    """A picture, a text, or both.
+
+    Attributes
+    ----------
+    name : str
+        What results call it: a path below the source, or the sentence itself.
+    path : str or None
+        The file that holds the picture.
+    text : str or None
+    offset, length : int
+        Where in the file the picture is, if it is a part of it (a tar file's member).
+    content : bytes, optional
+        The picture itself, where it has no place in a file (a compressed tar file's member).
+    """
+
+    name: str
+    path: str | None
+    text: str | None
+    offset: int = 0
+    length: int | None = None
+    content: bytes | None = None
+
+
+def kind_of(item: Item) -> tuple[str, ...]:
+    """The sides that an item has."""
+    found = () if item.path is None else ("image",)
+    return found if item.text is None else (*found, "text")
+
+
+def clean(name: str) -> str:
+    r"""A file's name as text: bytes that are no UTF-8 are written as ``\xff``."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return name

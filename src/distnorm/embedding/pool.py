@@ -1,0 +1,229 @@
+"""Worker processes that decode pictures; one that dies costs its picture, never the work.
+
+Every worker has a line of its own and answers in order, so that when it dies the picture in its
+hands is known: the first that it owes. That one is tried once more, as the system may have killed
+the worker for want of memory, then given up with the reason; all others go to other workers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import pickle
+import signal
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.embedding.decoding import Decoded, Job, Recipe, decode, serve
+from distnorm.errors import DistnormError
+
+__all__ = ["DecoderPool"]
+
+_DEPTH = 8  # tasks that wait at one worker
+_TRIES = 2
+_STILLBORN = 3
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: Any
+    line: Connection
+    jobs: deque[Job] = field(default_factory=deque)
+    ready: bool = False
+
+
+class DecoderPool:
+    """Decode pictures ahead of whoever takes them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    slots : int
+        Decoded pictures that may wait.
+    workers : int
+        Processes; 0 decodes in this one.
+
+    Raises
+    ------
+    DistnormError
+        If the encoder's ``preprocess`` cannot be sent to another process.
+    """
+
+    def __init__(self, recipe: Recipe, slots: int, workers: int) -> None:
+        self.free = deque(range(slots))
+        self.recipe = recipe
+        self._count = workers
+        self._done: list[Job] = []
+        self._stillborn = 0
+        self._workers: list[_Worker] = []
+        self._slots: npt.NDArray[np.uint8] | None = None
+        if workers:
+            _check_pickles(recipe)
+
+    def __enter__(self) -> DecoderPool:
+        """Processes begin with the first job."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End them."""
+        self.close()
+
+    def _begin(self) -> None:
+        size = len(self.free) * self.recipe.nbytes
+        if self._count:
+            method = "forkserver" if sys.platform == "linux" else "spawn"
+            self._context: Any = multiprocessing.get_context(method)
+            if method == "forkserver":
+                # Imported once, by the server that workers are forked from.
+                needed = ["__main__", "distnorm.embedding.decoding", "PIL.Image", "PIL.ImageOps"]
+                needed.append(self.recipe.preprocess.__module__)
+                self._context.set_forkserver_preload(needed)
+            # In /dev/shm where it has room, else in a temporary file; gone with the processes.
+            self._shared = self._context.RawArray(ctypes.c_uint8, size)
+            buffer = np.frombuffer(memoryview(self._shared), dtype=np.uint8)
+        else:
+            buffer = np.zeros(size, dtype=np.uint8)
+        self._slots = buffer.reshape(len(self.free), self.recipe.nbytes)
+        self._workers = [self._start() for _ in range(self._count)]
+
+    def pixels(self, slot: int) -> npt.NDArray[Any]:
+        """The pixels in a slot."""
+        assert self._slots is not None
+        found: npt.NDArray[Any] = self._slots[slot].view(self.recipe.dtype)
+        return found.reshape(self.recipe.shape)
+
+    def has_room(self) -> bool:
+        """Whether one more job can be taken now."""
+        if not self.free:
+            return False
+        return not self._workers or min(len(w.jobs) for w in self._workers) < _DEPTH
+
+    def submit(self, job: Job) -> None:
+        """Take a job; only where there is room."""
+        if self._slots is None:
+            self._begin()
+        job.slot = self.free.popleft()
+        self._assign(job)
+
+    def poll(self, timeout: float) -> list[Job]:
+        """Jobs that ended meanwhile; waits up to ``timeout`` seconds for the first.
+
+        Raises
+        ------
+        DistnormError
+            If workers die before they begin.
+        """
+        lines = {worker.line: worker for worker in self._workers}
+        if not lines and not self._done:
+            time.sleep(timeout)
+        elif not self._done:
+            for line in wait(list(lines), timeout):
+                worker = lines[line]  # type: ignore[index]
+                if not self._answers(worker):
+                    self._bury(worker)
+        done, self._done = self._done, []
+        return done
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.line.close()
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join()
+            worker.process.close()
+        self._workers = []
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=serve, args=(theirs, self._shared, self.recipe), daemon=True
+        )
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _assign(self, job: Job) -> None:
+        if not self._workers:
+            assert job.slot is not None
+            job.result = decode(job.task, self.recipe, self.pixels(job.slot))
+            self._done.append(job)
+            return
+        worker = min(self._workers, key=lambda w: len(w.jobs))
+        worker.jobs.append(job)
+        try:
+            worker.line.send((job.slot, job.task))
+        except OSError:
+            return  # it has died; poll will find out and hand its jobs on
+
+    def _answers(self, worker: _Worker) -> bool:
+        """Take what a worker has sent; False if its line has ended."""
+        try:
+            while worker.line.poll():
+                result = worker.line.recv()
+                if result is None:
+                    worker.ready, self._stillborn = True, 0
+                    continue
+                job = worker.jobs.popleft()
+                job.result = result
+                self._done.append(job)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return False
+        return True
+
+    def _bury(self, worker: _Worker) -> None:
+        """Replace a dead worker and hand its jobs on."""
+        worker.line.close()
+        worker.process.join(5)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        how = _ending(worker.process.exitcode)
+        worker.process.close()
+        self._workers.remove(worker)
+        if not worker.ready:
+            self._stillborn += 1
+            if self._stillborn >= _STILLBORN:
+                raise DistnormError(
+                    f"decoding processes that ended before they began ({how})",
+                    "processes that can start",
+                    "put a script's own work under `if __name__ == '__main__':`, or decode in "
+                    "this process with workers=0 (--workers 0)",
+                )
+        elif worker.jobs:
+            first = worker.jobs[0]
+            first.tries += 1
+            if first.tries >= _TRIES:
+                worker.jobs.popleft()
+                first.result = Decoded(reason=f"the process that decoded it {how}")
+                self._done.append(first)
+        self._workers.append(self._start())
+        for job in worker.jobs:
+            self._assign(job)
+
+
+def _ending(code: int | None) -> str:
+    if code is not None and code < 0:
+        try:
+            return f"was ended by {signal.Signals(-code).name}"
+        except ValueError:
+            pass
+    return f"ended with exit code {code}"
+
+
+def _check_pickles(recipe: Recipe) -> None:
+    try:
+        pickle.dumps(recipe)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise DistnormError(
+            f"a preprocess that cannot be sent to another process ({error})",
+            "a function of a module, or an object that pickles",
+            "or decode in this process with workers=0 (--workers 0)",
+        ) from error
