@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, check_embeddings, to_numpy
+from distnorm.drift import check_sides
 from distnorm.errors import DistnormError
 
 __all__ = ["MAX_ROWS", "NonMatches", "draw_nonmatches"]
@@ -99,6 +100,8 @@ def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: in
                 f"at least {_MIN_ROWS}, better 100",
                 f"pass more {name}; they need no labels and no partners",
             )
+    for side, rows in zip(norm.sides, (first, second), strict=True):
+        check_sides(norm, side, rows)
     owner = _owner(pairs, n, m)
     seen = [
         norm._statistics[side].came_from(rows)
