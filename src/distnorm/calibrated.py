@@ -24,9 +24,10 @@ class Calibrated(Fitted):
 
         Parameters
         ----------
-        pairs : None, "none", "rows" or int array of shape (m,)
+        pairs : None, "none", "rows", "best" or int array of shape (m,)
             Which of the rows match: unknown (matches are looked for and left out), none at
-            all, row i with row i, or the first side's row of each row of the second.
+            all, row i with row i, each image with its best text (classes), or the image's row
+            of each text.
         seed : int
         **embeddings
             Both sides, as in `fit` (``images=``, ``texts=``): at least 5 rows each, 100 for a

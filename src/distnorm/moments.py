@@ -231,18 +231,9 @@ class Moments:
         return self
 
     def decay(self, factor: float) -> Moments:
-        """Let these rows count for less beside those to come, as a new object.
+        """These moments as if of round(factor * count) rows, at least 1; factor in (0, 1].
 
-        Parameters
-        ----------
-        factor : float
-            In (0, 1]: the count becomes round(factor * count), at least 1, and all sums
-            shrink alike, so mean and covariance stay.
-
-        Raises
-        ------
-        DistnormError
-            For any other factor.
+        A new object. All sums shrink alike, so mean and covariance stay until rows are added.
         """
         if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
             raise DistnormError(f"factor {factor!r}", "above 0, at most 1", "1 forgets nothing")

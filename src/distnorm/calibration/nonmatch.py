@@ -49,10 +49,10 @@ def calibrate(
     first, second : array, shape (n, d), (m, d)
         Rows of both sides, at best others than the statistics come from, at least 5 each; of
         more than 2,000 a seeded choice is looked at.
-    pairs : None, "none", "rows" or int array of shape (m,)
+    pairs : None, "none", "rows", "best" or int array of shape (m,)
         Which pairs match: unknown (see `distnorm.calibration.sample` for what is done about
-        it), none at all, row i with row i, or the first side's row of each of the second (-1
-        for none).
+        it), none at all, row i with row i, each row of the first side with its best of the
+        second (classes), or the first side's row of each of the second (-1 for none).
     seed : int
 
     Returns

@@ -6,6 +6,7 @@ one pair in max(n, m): enough to ruin every rate below that. What is done about 
 * known pairs are left out;
 * of as many images as texts, row i may belong to row i: it does if the diagonal's ranks in
   their rows are far above average (z > 5 under uniform ranks), and then it is left out;
+* of images that each show one of the classes, the best class is left out (``best``);
 * hidden matches, in any order, show in how many pairs are each other's best. Their share a_1 is
   compared with the share a_2 among the same scores without these pairs. Unrelated rows have
   a_1 = a_2; with matches a_1 - a_2 is the share of rows whose match is their best, divided by
@@ -51,7 +52,8 @@ class NonMatches:
     scores : ndarray of float32, shape (n, m)
         -inf where a pair is left out.
     pairs : str
-        ``none``, ``given``, ``rows`` (found on the diagonal), ``hidden`` or ``not found``.
+        ``none``, ``given``, ``rows`` (told, or found on the diagonal), ``best``, ``hidden`` or
+        ``not found``.
     hidden : int
         Mutually best pairs that were left out as likely matches.
     candidates : pair of int arrays
@@ -78,7 +80,7 @@ def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: in
     ----------
     norm : ScoreNormalization, fitted
     first, second : array, shape (n, d), (m, d)
-    pairs : None, "none", "rows" or int array of shape (m,)
+    pairs : None, "none", "rows", "best" or int array of shape (m,)
         See `distnorm.calibration.calibrate`.
     seed : int
 
@@ -123,7 +125,7 @@ def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: in
             "rows that differ",
             "pass embeddings of different data: these are copies of one row",
         )
-    word, none = ("none" if isinstance(pairs, str) else "not found"), np.zeros(0, dtype=np.intp)
+    word, none = (pairs if isinstance(pairs, str) else "not found"), np.zeros(0, dtype=np.intp)
     if owner is not None:
         word = "given"
         place = np.full(n, -1)
@@ -135,6 +137,8 @@ def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: in
         # Folds of a cross-fit never meet themselves, so there the diagonal is gone already.
         word = "not found" if cross else "rows"
         np.fill_diagonal(scores, -np.inf)
+    if word == "best":
+        scores[np.arange(len(scores)), scores.argmax(axis=1)] = -np.inf
     hidden, spread = 0, 0.0
     candidates: Cells = (none, none)
     if word == "not found":
@@ -147,12 +151,14 @@ def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: in
 
 def _owner(pairs: Any, n: int, m: int) -> npt.NDArray[np.intp] | None:
     """First-side row of each second-side row, or None where no pair is known."""
-    if pairs is None or (isinstance(pairs, str) and pairs == "none"):
+    if pairs is None or (isinstance(pairs, str) and pairs in ("none", "best")):
         return None
     if isinstance(pairs, str):
         if pairs != "rows":
             raise DistnormError(
-                f"pairs {pairs!r}", "None, 'none', 'rows' or the row of each", "see calibrate"
+                f"pairs {pairs!r}",
+                "None, 'none', 'rows', 'best' or the row of each",
+                "see calibrate",
             )
         if n != m:
             raise DistnormError(f"pairs 'rows' of {n} and {m} rows", "equal numbers", "pass rows")
@@ -185,7 +191,8 @@ def _cross_fitted(
     for i in range(_FOLDS):
         for j in range(i + 1, _FOLDS):
             rest = norm.clone()
-            rest._statistics = dict(norm._statistics)
+            # Notes hold what was chosen for these statistics; folds are no reason to choose anew.
+            rest._statistics, rest.notes = dict(norm._statistics), dict(norm.notes)
             for at, side in enumerate(norm.sides):
                 if seen[at]:
                     outside = np.flatnonzero(((one, two)[at] != i) & ((one, two)[at] != j))
