@@ -147,3 +147,17 @@ def test_a_corrected_score_is_never_called_a_cosine():
     assert score_kind(one_way).label == "dn two-sided score"
     assert score_kind(make("dot", input="any").fit(images=np.eye(3) * 2)).kind == "dot product"
     assert str(score_kind(None)) == "cosine"
+    assert score_kind(make("dot"), rule="clipscore").label == "dot clipscore caption score"
+    assert not score_kind(make("dot"), rule="clipscore").to_dict()["is_cosine"]
+
+
+def test_comparisons_name_their_scores(gap_pair):
+    compared = distnorm.compare_retrieval(*gap_pair, methods=["dot", "dn"], repeats=2)
+    assert [entry["score"] for entry in compared.to_dict()["results"]] == [
+        "cosine",
+        "dn ranking score",
+    ]
+    judged_captions = distnorm.compare_captions(
+        *gap_pair, np.arange(200), methods=["dot", "dn"], repeats=2
+    )
+    assert judged_captions["dn"].score == "dn two-sided score"

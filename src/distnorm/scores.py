@@ -4,6 +4,7 @@
     dot product       x.y of rows of any length
     ranking score     q.y - s b(y): ranks items for one query; not comparable between queries
     two-sided score   x.y - s_Y b_Y(x) - s_X b_X(y): comparable between all pairs, has thresholds
+    caption score     a rule's mixture of the above with references, e.g. 2.5 max(cos, 0)
     false-alarm rate  share of non-matching pairs that score as high, in [0, 1]; small is good
     probability       P(match) at a stated prior, in [0, 1]
 
@@ -24,6 +25,7 @@ KINDS = (
     "dot product",
     "ranking score",
     "two-sided score",
+    "caption score",
     "false-alarm rate",
     "probability",
 )
@@ -68,8 +70,8 @@ class ScoreKind:
         }
 
 
-def score_kind(norm: Any, *, query: str | None = None) -> ScoreKind:
-    """What `similarity`, or `ranking` for queries of one side, gives.
+def score_kind(norm: Any, *, query: str | None = None, rule: str | None = None) -> ScoreKind:
+    """What `similarity`, `ranking` for queries of one side, or a caption rule gives.
 
     Parameters
     ----------
@@ -77,6 +79,8 @@ def score_kind(norm: Any, *, query: str | None = None) -> ScoreKind:
         None is the dot product of unit rows.
     query : str, optional
         Side of the queries of a ranking score; left out, the score is two-sided.
+    rule : str, optional
+        Of `distnorm.score_captions`; "plain" is the two-sided score itself.
 
     Examples
     --------
@@ -86,6 +90,9 @@ def score_kind(norm: Any, *, query: str | None = None) -> ScoreKind:
     >>> score_kind(distnorm.make("is"), query="text").label
     'is ranking score'
     """
+    if rule not in (None, "plain"):
+        found = score_kind(norm)
+        return ScoreKind("caption score", f"{found.method} {rule}", found.strength)
     if norm is None:
         return ScoreKind("cosine", "dot", {})
     strength = dict(norm.strength)

@@ -170,6 +170,7 @@ def evaluate_caption_scores(
 ) -> None:
     """Agreement of caption scores with judgements, with given statistics."""
     from distnorm.embedding_store import read_embeddings, read_numbers, read_rows
+    from distnorm.scores import score_kind
     from distnorm.tasks.captioning import evaluate_captions
 
     norm = given_normalization(**options)
@@ -181,7 +182,9 @@ def evaluate_caption_scores(
         None if image_of_caption is None else read_rows(image_of_caption),
         **_reference_options(references, image_of_reference, rule),
     )
-    _show("captions", norm, result, json_path)
+    named = rule or ("plain" if references is None else "additive")
+    kind = score_kind(norm, rule=named).to_dict()
+    _show("captions", norm, result, json_path, {"score": kind})
 
 
 def _reference_options(
@@ -238,12 +241,11 @@ def _show(
     from distnorm.scores import score_kind
 
     console().print(metrics_table(norm, result.metrics))
-    query = norm.sides[0] if task == "classification" else None
     found = {
         "schema": 1,
         "task": task,
         "normalization": norm.to_dict(),
-        "score": score_kind(norm, query=query).to_dict(),
+        "score": score_kind(norm, query=norm.sides[0]).to_dict(),
         **result.to_dict(),
         **(extra or {}),
     }

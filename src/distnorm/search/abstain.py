@@ -44,7 +44,8 @@ def judged(
     Returns
     -------
     dict
-        ``found`` with ``two_sided`` and, where calibrated, ``false_alarm_rate`` in each result;
+        ``found`` with ``two_sided`` and, where calibrated, ``false_alarm_rate`` and
+        ``probability`` in each result;
         with a threshold also ``threshold``, ``judged_by`` (what kind of score), ``rejected``
         (how many results fell below it) and ``nothing_fits``.
 
@@ -58,16 +59,20 @@ def judged(
     norm = make("dot") if norm is None else norm
     bar = chosen_threshold(norm, threshold, false_alarm_rate)
     calibrated = "calibration" in norm.notes
+    likely = "probability" in norm.notes
     results = found["results"]
-    if norm.method == "qbnorm" or not (calibrated or bar is not None) or not len(results):
+    if norm.method == "qbnorm" or not (calibrated or likely or bar is not None) or not len(results):
         return found
     pair = (query, items) if side == norm.sides[0] else (items, query)
     scores = to_numpy(norm.similarity(*pair)).reshape(-1)
     rates = norm.false_alarm_rate(scores).value if calibrated else None
+    chances = norm.probability(scores) if likely else None
     for at, entry in enumerate(results):
         entry["two_sided"] = float(scores[at])
         if rates is not None:
             entry["false_alarm_rate"] = float(rates[at])
+        if chances is not None:
+            entry["probability"] = float(chances[at])
     if bar is None:
         return found
     kept = [entry for entry in results if entry["two_sided"] > bar]
