@@ -129,6 +129,7 @@ def test_threshold_and_rate_are_inverse_and_monotone():
     scores = norm.similarity(images[:4], texts)
     assert (scores >= norm.threshold(0.1)).shape == scores.shape
     assert norm.false_alarm_rate(scores).value.shape == scores.shape
+    assert norm.false_alarm_rate(scores[0, 0]).value == norm.false_alarm_rate(scores).value[0, 0]
     assert norm.false_alarm_rate(-5.0).value == 1.0
     assert norm.false_alarm_rate(5.0).value == pytest.approx(1e-8)
 

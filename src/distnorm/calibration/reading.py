@@ -154,7 +154,7 @@ def _estimate(value: Float64, low: Float64, high: Float64, reliable: Any) -> Est
 
 def as_scores(scores: Any) -> Float64:
     """Scores of any library, or plain numbers, in float64."""
-    plain = isinstance(scores, (int, float, list, tuple))
+    plain = isinstance(scores, (int, float, list, tuple, np.generic))
     values = np.asarray(scores, np.float64) if plain else to_numpy(scores, np.float64)
     if np.isnan(values).any():
         raise DistnormError("a score that is no number", "finite scores", "mend it")
