@@ -141,8 +141,8 @@ def main() -> None:
     options = arguments(__doc__)
     if not folder().is_dir():
         raise SystemExit(f"no real features in {folder()}: set DISTNORM_REAL_DATA")
-    repeats = options.repeats or (2 if options.quick else 10)
-    streams, length = (10, 1500) if options.quick else (200, 3000)
+    repeats = options.repeats or (2 if options.quick else 5)
+    streams, length = (10, 1500) if options.quick else (12 * repeats, 2000)
     data = folder()
     pools = {
         "coco": np.load(data / "coco500-clip-vit-b16" / "image.npy"),

@@ -103,6 +103,19 @@ def test_the_rows_of_the_statistics_are_cross_fitted(big):
     assert 0.01 / 1.5 < true_rate(norm, big, float(norm.threshold(0.01))) < 0.01 * 1.5
 
 
+def test_rows_that_a_bank_holds_in_part_are_left_out():
+    images, texts = world(200, seed=8)
+    norm = make("nnn").fit(images=images[:120], texts=texts[:120])
+    table = norm.calibrate(images=images, texts=texts).notes["calibration"]
+    assert table["n_rows"] == {"image": 80, "text": 80}
+    assert not table["cross_fitted"]
+    other = make("nnn").fit(images=images[:120], texts=texts[:120])
+    other.calibrate(images=images[120:], texts=texts[120:])
+    assert other.notes["calibration"]["knots"]["score"] == table["knots"]["score"]
+    with pytest.raises(DistnormError, match="3 images that the bank does not hold"):
+        norm.calibrate(images=images[:123], texts=texts[:123])
+
+
 def test_given_pairs_may_be_many_to_one_or_none(big):
     norm = fitted()
     images, texts = world(90, seed=4)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from distnorm.arrays import Array
+from distnorm.arrays import Array, take_rows
 from distnorm.calibration.reading import calibration_of, false_alarm_rate, threshold
 from distnorm.diagnostics import hubness
 from distnorm.errors import DistnormError
@@ -305,7 +305,7 @@ def _spaced(x: Array) -> Array:
     if x.shape[0] <= HUB_ROWS:
         return x
     rows = np.linspace(0, x.shape[0] - 1, HUB_ROWS).astype(np.intp)
-    return x[rows] if isinstance(x, np.ndarray) else x[rows.tolist()]
+    return take_rows(x, rows)
 
 
 def _prompt(prompt: str | None) -> str:

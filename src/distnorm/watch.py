@@ -88,7 +88,7 @@ class Watch:
     >>> watch = Watch(distnorm.make("dn").fit(images=draw(0)))
     >>> watch.update(images=draw(0)).alarm is None
     True
-    >>> watch.update(images=draw(np.arange(8) > 3)).alarm.side
+    >>> watch.update(images=draw(3.0 * (np.arange(8) > 3))).alarm.side
     'image'
     """
 

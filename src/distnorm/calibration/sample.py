@@ -15,6 +15,7 @@ one pair in max(n, m): enough to ruin every rate below that. What is done about 
 
 Rows that the statistics were taken from would score too low with a bank, which holds them. They
 are cut into folds, and scores of fold i with fold j (i != j) come from statistics of the others.
+Of rows that a bank holds only in part, the others are looked at.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, check_embeddings, to_numpy
+from distnorm.arrays import Array, check_embeddings, take_rows, to_numpy
 from distnorm.drift import check_sides
 from distnorm.errors import DistnormError
 
@@ -110,10 +111,9 @@ def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: in
         for side, rows in zip(norm.sides, (first, second), strict=True)
     ]
     rng = np.random.default_rng(seed)
-    keep_first = np.sort(rng.permutation(n)[:MAX_ROWS])
-    keep_second = keep_first if n == m else np.sort(rng.permutation(m)[:MAX_ROWS])
-    left, right = _taken(first, keep_first), _taken(second, keep_second)
     cross = any(seen) and norm.spec.family != "dot"
+    keep_first, keep_second = _kept(norm, (first, second), rng, everything=cross)
+    left, right = take_rows(first, keep_first), take_rows(second, keep_second)
     if cross:
         scores = _cross_fitted(norm, (left, right), seen, rng)
     else:
@@ -149,6 +149,37 @@ def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: in
     return NonMatches(scores, word, hidden, candidates, values, spread, cross)
 
 
+def _kept(
+    norm: Any, sides: tuple[Array, Array], rng: np.random.Generator, *, everything: bool
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows to look at: none that a bank holds; of as many on both sides the same."""
+    paired = sides[0].shape[0] == sides[1].shape[0]
+    drawn = [rng.permutation(sides[0].shape[0])[: 2 * MAX_ROWS]]
+    drawn.append(drawn[0] if paired else rng.permutation(sides[1].shape[0])[: 2 * MAX_ROWS])
+    fresh = [np.ones(len(rows), dtype=bool) for rows in drawn]
+    for at, side in enumerate(norm.sides):
+        statistics = norm._statistics[side]
+        if statistics.bank and not everything:
+            known = {row.tobytes() for row in to_numpy(statistics.bank_rows(), np.float32)}
+            rows = to_numpy(take_rows(sides[at], drawn[at]), np.float32)
+            fresh[at] = np.array([row.tobytes() not in known for row in rows])
+    if paired:
+        fresh[0] = fresh[1] = fresh[0] & fresh[1]
+    for at, side in enumerate(norm.sides):
+        count = int(fresh[at].sum())
+        if count < _MIN_ROWS:
+            name = norm._names.plural(side)
+            raise DistnormError(
+                f"{count} {name} that the bank does not hold",
+                f"at least {_MIN_ROWS}",
+                f"calibrate on other {name}, or on exactly those of the statistics",
+            )
+    first, second = (
+        np.sort(rows[keep][:MAX_ROWS]) for rows, keep in zip(drawn, fresh, strict=True)
+    )
+    return first, second
+
+
 def _owner(pairs: Any, n: int, m: int) -> npt.NDArray[np.intp] | None:
     """First-side row of each second-side row, or None where no pair is known."""
     if pairs is None or (isinstance(pairs, str) and pairs in ("none", "best")):
@@ -173,12 +204,6 @@ def _owner(pairs: Any, n: int, m: int) -> npt.NDArray[np.intp] | None:
     return owner.astype(np.intp)
 
 
-def _taken(x: Array, rows: npt.NDArray[np.intp]) -> Array:
-    if len(rows) == x.shape[0]:
-        return x
-    return x[rows] if isinstance(x, np.ndarray) else x[rows.tolist()]
-
-
 def _cross_fitted(
     norm: Any, sides: tuple[Array, Array], seen: list[bool], rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
@@ -196,11 +221,11 @@ def _cross_fitted(
             for at, side in enumerate(norm.sides):
                 if seen[at]:
                     outside = np.flatnonzero(((one, two)[at] != i) & ((one, two)[at] != j))
-                    fresh = norm.clone().partial_fit(**{side: _taken(sides[at], outside)})
+                    fresh = norm.clone().partial_fit(**{side: take_rows(sides[at], outside)})
                     rest._statistics[side] = fresh._statistics[side]
             for a, b in ((i, j), (j, i)):
                 block = np.flatnonzero(one == a), np.flatnonzero(two == b)
-                found = rest.similarity(_taken(first, block[0]), _taken(second, block[1]))
+                found = rest.similarity(take_rows(first, block[0]), take_rows(second, block[1]))
                 scores[np.ix_(*block)] = to_numpy(found, np.float32)
     return scores
 

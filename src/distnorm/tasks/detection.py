@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, blocks, rows_per_block, to_numpy
+from distnorm.arrays import Array, blocks, rows_per_block, take_rows, to_numpy
 from distnorm.calibration.reading import calibration_of, false_alarm_rate
 from distnorm.errors import DistnormError
 from distnorm.positives import Positives
@@ -183,8 +183,7 @@ def best_scores(
     norm: Any, images: Array, classes: Array, best: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float64]:
     """Two-sided score of each image with its class ``best``, shape (n,)."""
-    own = classes[best] if isinstance(classes, np.ndarray) else classes[best.tolist()]
-    return to_numpy(norm.paired_similarity(images, own), np.float64)
+    return to_numpy(norm.paired_similarity(images, take_rows(classes, best)), np.float64)
 
 
 def _expected(norm: Any, threshold: float) -> dict[str, Any] | None:
