@@ -100,6 +100,15 @@ def test_detection_against_the_full_matrix(method, gap_pair):
     assert "recall=" in repr(found)
 
 
+def test_a_gallery_of_one(gap_pair):
+    images, texts = gap_pair[0][:1], gap_pair[1][:1]
+    norm = make("dn").fit(images=gap_pair[0][100:], texts=gap_pair[1][100:])
+    found = evaluate_detection(norm, images, texts, Positives.of(np.zeros(1, int), 1, 1), -9.0)
+    assert found.metrics["recall"] == 1
+    assert found.metrics["false_alarm_rate"] is None
+    assert "false_alarm_rate=unknown" in repr(found)
+
+
 def test_rejection_against_the_full_matrix(classes_world):
     centers, images, labels = classes_world
     found = evaluate_rejection(make("dot"), images, centers, labels, 0.8)

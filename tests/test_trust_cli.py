@@ -207,3 +207,64 @@ def test_swapped_files_are_told(run):
     done = run("calibrate", FILE, "--images", "d.npy", "--texts", "c.npy")
     assert done.exit_code == 1
     assert "images that look like texts" in done.stderr
+
+
+def test_classification_says_how_many_it_accepts(run):
+    run("calibrate", FILE, *REST)
+    np.save("labels.npy", np.arange(30))
+    np.save("images.npy", np.load("c.npy")[:30])
+    np.save("classes.npy", np.load("d.npy")[:30])
+    words = ("evaluate", "classification", "--images", "images.npy", "--classes", "classes.npy")
+    words += ("--labels", "labels.npy", "--normalization", FILE, "--json", "-")
+    assert "at_threshold" not in json.loads(run(*words).stdout)
+    done = run(*words, "--false-alarm-rate", "0.3")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    at = found["at_threshold"]
+    # One class of 30 gets a thirtieth of the rate.
+    assert at["expected_false_alarm_rate"]["value"] == pytest.approx(0.01)
+    assert at["threshold"] == pytest.approx(float(distnorm.load(FILE).threshold(0.01)))
+    assert 0 < at["accepted"] <= 1
+    assert found["score"]["label"] == "dn ranking score"
+    assert "accepted above dn two-sided score" in done.stderr
+    missing = run(*words[:-4], "--json", "-", "--false-alarm-rate", "0.3")
+    assert missing.exit_code == 1
+    assert "without calibration" in missing.stderr
+
+
+def test_search_leaves_out_what_does_not_fit(run, tmp_path):
+    pytest.importorskip("onnxruntime", reason="searching takes the built-in model")
+    pytest.importorskip("pyarrow", reason="a store's names are parquet")
+    from distnorm.encoders import load_encoder
+    from distnorm.scenes import generate, save_scenes
+
+    scenes = generate(60, world="matched", seed=3)
+    save_scenes(tmp_path / "scenes", 20, world="matched", seed=3)
+    done = run("embed", "scenes", "--model", "builtin", "--out", "store")
+    assert done.exit_code == 0, done.stderr
+    encoder = load_encoder("builtin")
+    images = encoder.encode_images([scene.image() for scene in scenes[20:]])
+    texts = encoder.encode_texts([scene.captions(1)[0] for scene in scenes[20:]])
+    norm = distnorm.make("dn", model=encoder.model_id).fit(images=images[:15], texts=texts[:15])
+    norm.save("plain.safetensors")
+    norm.calibrate(images=images[15:], texts=texts[15:]).save("calibrated.safetensors")
+    query = ("search", "store", scenes[4].captions(1)[0], "--k", "20", "--json", "-")
+    plain = json.loads(run(*query).stdout)
+    assert (plain["score"], len(plain["results"])) == ("cosine", 20)
+    found = json.loads(run(*query, "--normalization", "calibrated.safetensors").stdout)
+    assert found["score"] == "dn ranking score"
+    rates = [entry["false_alarm_rate"] for entry in found["results"]]
+    assert rates == sorted(rates)
+    done = run(*query, "--normalization", "calibrated.safetensors", "--false-alarm-rate", "0.1")
+    kept = json.loads(done.stdout)
+    assert 0 < len(kept["results"]) < 20
+    assert len(kept["results"]) + kept["rejected"] == 20
+    assert all(entry["false_alarm_rate"] < 0.1 for entry in kept["results"])
+    assert f"{kept['rejected']} below dn two-sided score" in " ".join(done.stderr.split())
+    none = run(*query, "--normalization", "calibrated.safetensors", "--threshold", "9")
+    assert json.loads(none.stdout)["nothing_fits"]
+    assert "nothing fits" in " ".join(none.stderr.split())
+    without = run(*query, "--normalization", "plain.safetensors", "--false-alarm-rate", "0.1")
+    assert without.exit_code == 1
+    assert "distnorm calibrate" in without.stderr
+    assert len(json.loads(run(*query, "--threshold", "0.2").stdout)["results"]) < 20

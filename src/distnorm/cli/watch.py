@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from distnorm.cli.common import console, json_option, write_json
+from distnorm.cli.common import console, json_option, progress_bar, write_json
 from distnorm.errors import DistnormError
 
 __all__ = ["watch"]
@@ -78,11 +78,16 @@ def watch(
             window=500 if window is None else window,
         )
     before = found.alarm
-    for side, source in ((one, images), (two, texts)):
-        if source is not None:
-            rows = read_embeddings(source, side)
+    files = {one: images, two: texts}
+    given = {side: read_embeddings(name, side) for side, name in files.items() if name is not None}
+    with progress_bar("watching", "rows") as show:
+        done, total = 0, sum(map(len, given.values()))
+        for side, rows in given.items():
             for start in range(0, max(1, len(rows)), _ROWS):
-                found.update(**{side: rows[start : start + _ROWS]})
+                part = rows[start : start + _ROWS]
+                found.update(**{side: part})
+                done += len(part)
+                show(done, total)
     if stdin_side is not None:
         for batch in _batches(sys.stdin.buffer):
             found.update(**{stdin_side: batch})

@@ -52,9 +52,10 @@ class DetectionResult:
 
     def __repr__(self) -> str:
         """One line: recall and false alarms."""
+        rate = self.metrics["false_alarm_rate"]
+        false = "unknown" if rate is None else f"{rate:.3g}"
         return (
-            f"DetectionResult(recall={self.metrics['recall']:.3f}, "
-            f"false_alarm_rate={self.metrics['false_alarm_rate']:.3g} "
+            f"DetectionResult(recall={self.metrics['recall']:.3f}, false_alarm_rate={false} "
             f"at {self.score['label']} > {self.threshold:.4g})"
         )
 
