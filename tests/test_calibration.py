@@ -269,3 +269,38 @@ def test_real_features(real_data):
     assert 0.005 < (non > float(norm.threshold(0.01))).mean() < 0.015
     assert 0.0003 < (non > float(norm.threshold(0.001))).mean() < 0.003
     assert (np.diagonal(scores) > float(norm.threshold(0.01))).mean() > 0.7
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_several_hidden_captions_an_image(paired, big):
+    norm = fitted()
+    images, texts = world(240, seed=15)
+    rng = np.random.default_rng(1)
+    # Four texts of each of 60 images; unpaired, of 60 others.
+    chosen = np.repeat(np.arange(60) + (0 if paired else 60), 4)
+    captions = distnorm.normalize(texts[chosen] + 0.03 * rng.normal(size=(240, 48)))
+    norm.calibrate(images=images[:60], texts=rng.permutation(captions))
+    found = norm.notes["calibration"]
+    assert (found["hidden_matches"] > 100) == paired
+    assert found["pairs"] == ("hidden" if paired else "not found")
+    assert 0.01 / 2.5 < true_rate(norm, big, float(norm.threshold(0.01))) < 0.01 * 2.5
+
+
+def test_real_captions_five_an_image(real_data):
+    folder = real_data / "flickr8k-100x5-clip-vit-b32"
+    texts = distnorm.normalize(np.load(folder / "text.npy").astype(np.float32))
+    images = distnorm.normalize(np.load(folder / "image_rows.npy")[::5].astype(np.float32))
+    owner = np.repeat(np.arange(100), 5)
+    rates = {"hidden": [], "naive": []}
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(100)
+        fit, sample, judged = order[:20], order[20:60], order[60:]
+        rows = [np.flatnonzero(np.isin(owner, part)) for part in (fit, sample, judged)]
+        norm = make("dn").fit(images=images[fit], texts=texts[rows[0]])
+        scores = norm.similarity(images[judged], texts[rows[2]])
+        non = scores[owner[rows[2]][None, :] != judged[:, None]]
+        for name, pairs in (("hidden", None), ("naive", "none")):
+            norm.calibrate(images=images[sample], texts=texts[rows[1]], pairs=pairs)
+            rates[name].append((non > float(norm.threshold(0.01))).mean())
+    assert 0.004 < np.mean(rates["hidden"]) < 0.015
+    assert np.mean(rates["naive"]) < 0.003

@@ -9,9 +9,10 @@ one pair in max(n, m): enough to ruin every rate below that. What is done about 
 * of images that each show one of the classes, the best class is left out (``best``);
 * hidden matches, in any order, show in how many pairs are each other's best. Their share a_1 is
   compared with the share a_2 among the same scores without these pairs. Unrelated rows have
-  a_1 = a_2; with matches a_1 - a_2 is the share of rows whose match is their best, divided by
+  a_1 = a_2; with matches a_1 - a_2 is the share of rows whose match is their best, times
   1 - a_2. Where it is significant (z > 3), that many of the highest scoring mutually best
-  pairs are left out.
+  pairs are left out. With k times as many texts as images, an image may have k: then the mean
+  of a_1 .. a_k is compared with a_(k+1).
 
 Rows that the statistics were taken from would score too low with a bank, which holds them. They
 are cut into folds, and scores of fold i with fold j (i != j) come from statistics of the others.
@@ -40,6 +41,7 @@ _FOLDS = 5
 _MIN_ROWS = 5
 _DIAGONAL_Z = 5.0
 _HIDDEN_Z = 3.0
+_MOST_PARTNERS = 10
 
 Cells = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
@@ -244,18 +246,26 @@ def _diagonal_matches(scores: npt.NDArray[np.float32]) -> bool:
 def _hidden_matches(scores: npt.NDArray[np.float32]) -> tuple[int, float, Cells]:
     """How many mutually best pairs are likely matches, its standard error, and all of them."""
     size = min(scores.shape)
-    cells = _mutually_best(scores)
-    without = scores.copy()
-    without[cells] = -np.inf
-    first, second = len(cells[0]) / size, len(_mutually_best(without)[0]) / size
-    error = math.sqrt((first * (1 - first) + second * (1 - second)) / size)
-    if first - second <= _HIDDEN_Z * error:
-        none = np.zeros(0, dtype=np.intp)
+    rounds = min(_MOST_PARTNERS, round(max(scores.shape) / size))
+    left = scores.copy()
+    found: list[Cells] = []
+    shares = []
+    for _ in range(rounds + 1):
+        cells = _mutually_best(left)
+        found.append(cells)
+        shares.append(len(cells[0]) / size)
+        left[cells] = -np.inf
+    *before, after = shares
+    mean = sum(before) / rounds
+    error = math.sqrt((mean * (1 - mean) / rounds + after * (1 - after)) / size)
+    none = np.zeros(0, dtype=np.intp)
+    if after >= 1 or mean - after <= _HIDDEN_Z * error:
         return 0, 0.0, (none, none)
-    order = np.argsort(-scores[cells], kind="stable")
-    scale = size / (1 - second)
-    hidden = min(len(order), round((first - second) * scale))
-    return hidden, error * scale, (cells[0][order], cells[1][order])
+    rows, columns = (np.concatenate([cells[axis] for cells in found[:-1]]) for axis in (0, 1))
+    order = np.argsort(-scores[rows, columns], kind="stable")
+    scale = rounds * size / (1 - after)
+    hidden = min(len(order), round((mean - after) * scale))
+    return hidden, error * scale, (rows[order], columns[order])
 
 
 def _mutually_best(scores: npt.NDArray[np.float32]) -> Cells:
