@@ -19,7 +19,12 @@ BLOCK = re.compile(
     r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<kind>python|bash)\n(?P<code>.*?)```", re.DOTALL
 )
 # What a block needs beyond the core, by a word in it.
-NEEDS = {"builtin": "onnxruntime", "demo": "onnxruntime", "embed": "pyarrow"}
+NEEDS = {
+    "builtin": "onnxruntime",
+    "calibrate_probability": "sklearn",
+    "demo": "onnxruntime",
+    "embed": "pyarrow",
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

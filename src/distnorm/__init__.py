@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from distnorm.tasks.classification import evaluate_classification
     from distnorm.tasks.retrieval import evaluate_retrieval
     from distnorm.tasks.zero_shot import ZeroShotClassifier
+    from distnorm.watch import Watch
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "Moments",
     "Ranking",
     "ScoreNormalization",
+    "Watch",
     "ZeroShotClassifier",
     "__version__",
     "compare_captions",
@@ -68,6 +70,7 @@ _HOMES = {
     "Moments": "moments",
     "Ranking": "ranking",
     "ScoreNormalization": "normalization",
+    "Watch": "watch",
     "ZeroShotClassifier": "tasks.zero_shot",
     "compare_captions": "comparison",
     "compare_classification": "comparison",

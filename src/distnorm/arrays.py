@@ -33,6 +33,7 @@ __all__ = [
     "namespace",
     "normalize",
     "rows_per_block",
+    "take_rows",
     "to_numpy",
 ]
 
@@ -106,6 +107,14 @@ def like_array(x: Array, like: Array) -> Array:
     if _kind(x) == _kind(like) and x.dtype == like.dtype:
         return x
     return from_numpy(to_numpy(x), like)
+
+
+def take_rows(x: Array, rows: npt.NDArray[np.intp]) -> Array:
+    """The rows of ``x`` with these numbers, in their order."""
+    if isinstance(x, np.ndarray):
+        return x[rows]
+    xp = namespace(x)
+    return xp.take(x, xp.asarray(rows, device=compat.device(x)), axis=0)
 
 
 def copied(x: Array) -> Array:

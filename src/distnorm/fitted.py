@@ -137,6 +137,21 @@ class Fitted:
         self.notes = {}
         return self
 
+    def forget(self: Self, keep: float) -> Self:
+        """Let what was fitted so far count for a share ``keep``, in (0, 1], of its rows.
+
+        Means and covariances stay until new rows come (`partial_fit`); a bank loses its oldest
+        rows. Called before every batch this is exponential forgetting.
+
+        Raises
+        ------
+        DistnormError
+            For a share outside (0, 1].
+        """
+        self._statistics = {side: s.decay(keep) for side, s in self._statistics.items()}
+        self.notes = {}
+        return self
+
     def merge(self: Self, other: Self) -> Self:
         """Statistics of both as a new object; the order does not matter.
 

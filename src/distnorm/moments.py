@@ -230,6 +230,27 @@ class Moments:
         self._add(shard, -1)
         return self
 
+    def decay(self, factor: float) -> Moments:
+        """These moments as if of round(factor * count) rows, at least 1; factor in (0, 1].
+
+        A new object. All sums shrink alike, so mean and covariance stay until rows are added.
+        """
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
+            raise DistnormError(f"factor {factor!r}", "above 0, at most 1", "1 forgets nothing")
+        result = copy.deepcopy(self)
+        if not self.count:
+            return result
+        result.count = max(1, round(factor * self.count))
+        share = result.count / self.count
+        result.sum = share * result.sum
+        result.squares *= share
+        result.residual *= share
+        if result.second is not None:
+            result.second = share * result.second
+        if result.factor is not None:
+            result.factor = math.sqrt(share) * result.factor
+        return result
+
     def _accept(self, other: Moments) -> None:
         """Raise unless ``other`` can be added; take its dimension if none is known."""
         if (self.order, self.rank) != (other.order, other.rank):

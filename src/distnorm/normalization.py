@@ -18,15 +18,15 @@ from typing import Any
 
 from distnorm.arrays import Array, as_working, from_numpy, namespace
 from distnorm.biases.linear import linear_bias
+from distnorm.calibrated import Calibrated
 from distnorm.errors import DistnormError
-from distnorm.fitted import Fitted
 from distnorm.ranking import Ranking
 from distnorm.side_statistics import item_bias, popular_items, renormalized
 
 __all__ = ["Ranking", "ScoreNormalization"]
 
 
-class ScoreNormalization(Fitted):
+class ScoreNormalization(Calibrated):
     """A method with its statistics: fit on unlabelled, unpaired embeddings, apply to scores.
 
     Parameters

@@ -82,6 +82,17 @@ class SideStatistics:
             return SideStatistics(both, None)
         return SideStatistics(both, (*self.bank, *other.bank))
 
+    def decay(self, factor: float) -> SideStatistics:
+        """Moments that count for less; of a bank only the latest rows stay, as many."""
+        moments = self.moments.decay(factor)
+        if not self.bank:
+            return SideStatistics(moments, self.bank)
+        rows = self.bank_rows()
+        kept = rows[rows.shape[0] - moments.count :, ...]
+        # A bank is its rows: their moments, not shrunken ones of rows that have gone.
+        fresh = Moments(order=moments.order, rank=moments.rank).update(kept)
+        return SideStatistics(fresh, (copied(kept),))
+
     def bank_rows(self) -> Array:
         """The bank as one array."""
         if not self.bank:

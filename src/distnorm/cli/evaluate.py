@@ -39,6 +39,8 @@ def evaluate() -> None:
 @click.option("--input", "requirement", type=click.Choice(["unit", "raw", "any"]))
 @click.option("--k", default="1,5,10", show_default=True)
 @click.option("--r-precision", is_flag=True, help="Also R-precision and mAP@R.")
+@click.option("--threshold", type=float, help="Also recall and false alarms above this.")
+@click.option("--false-alarm-rate", type=float, help="The same at a calibrated rate, e.g. 0.001.")
 @json_option
 def retrieval(
     images: str,
@@ -52,33 +54,44 @@ def retrieval(
     requirement: str | None,
     k: str,
     r_precision: bool,
+    threshold: float | None,
+    false_alarm_rate: float | None,
     json_path: str | None,
 ) -> None:
     """Retrieval in both directions with given statistics."""
     from distnorm.embedding_store import read_embeddings, read_rows
     from distnorm.fitting import check_models
     from distnorm.report.tables import retrieval_table
-    from distnorm.tasks.retrieval import evaluate_retrieval
+    from distnorm.report.trust_tables import detection_table
+    from distnorm.scores import score_kind
+    from distnorm.tasks.detection import chosen_threshold, evaluate_detection
+    from distnorm.tasks.retrieval import evaluate_retrieval, pairing
 
     left = read_embeddings(images, "image")
     right = read_embeddings(texts, "text")
     owner = None if image_of_text is None else read_rows(image_of_text)
     norm = given_normalization(normalization, method, strength, fit_images, fit_texts, requirement)
     check_models(norm, images, texts, fit_images, fit_texts)
+    bar = chosen_threshold(norm, threshold, false_alarm_rate)
     with progress_bar("ranking", "queries") as show:
         result = evaluate_retrieval(
             norm, left, right, owner, k=parse_ks(k), with_r_precision=r_precision, progress=show
         )
     console().print(retrieval_table(norm, result))
-    write_json(
-        {
-            "schema": 1,
-            "task": "retrieval",
-            "normalization": norm.to_dict(),
-            **result.to_dict(),
-        },
-        json_path,
-    )
+    found = {
+        "schema": 1,
+        "task": "retrieval",
+        "normalization": norm.to_dict(),
+        "score": {side: score_kind(norm, query=side).to_dict() for side in norm.sides},
+        **result.to_dict(),
+    }
+    if bar is not None:
+        positives = pairing(owner, len(left), len(right))
+        with progress_bar("scoring", "texts") as show:
+            decided = evaluate_detection(norm, left, right, positives, bar, progress=show)
+        console().print(detection_table(decided))
+        found["at_threshold"] = decided.to_dict()
+    write_json(found, json_path)
 
 
 def given_normalization(

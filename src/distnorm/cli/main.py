@@ -10,14 +10,18 @@ from typing import Any
 import click
 
 import distnorm
+from distnorm.cli.calibrate import calibrate
+from distnorm.cli.card import card
 from distnorm.cli.compare import compare
 from distnorm.cli.demo import demo
+from distnorm.cli.diff import diff
 from distnorm.cli.embed import embed
 from distnorm.cli.evaluate import evaluate
 from distnorm.cli.fit import fit
 from distnorm.cli.inspect import inspect
 from distnorm.cli.search import search
 from distnorm.cli.tasks import captions, classification
+from distnorm.cli.watch import watch
 from distnorm.errors import DistnormError
 
 __all__ = ["cli", "main"]
@@ -64,6 +68,10 @@ cli.add_command(inspect)
 cli.add_command(evaluate)
 cli.add_command(compare)
 cli.add_command(search)
+cli.add_command(calibrate)
+cli.add_command(card)
+cli.add_command(diff)
+cli.add_command(watch)
 # Commands of the groups above; importing them put them there.
 _TASKS = (classification, captions)
 

@@ -19,6 +19,10 @@ __all__ = ["search"]
 @click.option("--side", default="image", type=click.Choice(["image", "text"]), show_default=True)
 @click.option("--model", help="The store's model, where it does not say.")
 @click.option("--both", is_flag=True, help="Also the list of the plain dot product.")
+@click.option("--threshold", type=float, help="Leave out two-sided scores up to this.")
+@click.option(
+    "--false-alarm-rate", type=float, help="Leave out what a non-match reaches as often (0.001)."
+)
 @json_option
 def search(
     store: Path,
@@ -28,6 +32,8 @@ def search(
     side: str,
     model: str | None,
     both: bool,
+    threshold: float | None,
+    false_alarm_rate: float | None,
     json_path: str | None,
 ) -> None:
     """Search a STORE's pictures (or texts) for a sentence, or for the picture of a path."""
@@ -35,7 +41,15 @@ def search(
     from distnorm.search.store import search_store
 
     found = search_store(
-        store, query, normalization=normalization, k=k, side=side, model=model, both=both
+        store,
+        query,
+        normalization=normalization,
+        k=k,
+        side=side,
+        model=model,
+        both=both,
+        threshold=threshold,
+        false_alarm_rate=false_alarm_rate,
     )
     console().print(search_table(found))
     write_json(found, json_path)

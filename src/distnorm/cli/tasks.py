@@ -125,19 +125,37 @@ def captions(
 
 @evaluate.command("classification")
 @_with(_CLASSES, _ONE_METHOD)
+@click.option("--threshold", type=float, help="Accept images whose best class is above this.")
+@click.option("--false-alarm-rate", type=float, help="The same at a calibrated rate an image.")
 def evaluate_classes(
-    images: str, classes: str, labels: str, json_path: str | None, **options: Any
+    images: str,
+    classes: str,
+    labels: str,
+    threshold: float | None,
+    false_alarm_rate: float | None,
+    json_path: str | None,
+    **options: Any,
 ) -> None:
     """Zero-shot classification with given statistics."""
     from distnorm.embedding_store import read_embeddings, read_rows
     from distnorm.tasks.classification import evaluate_classification
+    from distnorm.tasks.detection import chosen_threshold, evaluate_rejection
 
     norm = given_normalization(**options)
     _agree(norm, images, classes, options)
     rows = read_embeddings(images, "image"), read_embeddings(classes, "text"), read_rows(labels)
+    bar = chosen_threshold(norm, threshold, false_alarm_rate, tries=len(rows[1]))
     with progress_bar("ranking", "images") as show:
         result = evaluate_classification(norm, *rows, progress=show)
-    _show("classification", norm, result, json_path)
+    extra = {}
+    if bar is not None:
+        extra["at_threshold"] = decided = evaluate_rejection(norm, *rows, bar)
+        right = decided["accepted_acc1"]
+        console().print(
+            f"{decided['accepted']:.1%} of the images accepted above {decided['score']['label']} "
+            f"{bar:.4f}" + ("" if right is None else f", of them {right:.1%} right")
+        )
+    _show("classification", norm, result, json_path, extra)
 
 
 @evaluate.command("captions")
@@ -155,6 +173,7 @@ def evaluate_caption_scores(
 ) -> None:
     """Agreement of caption scores with judgements, with given statistics."""
     from distnorm.embedding_store import read_embeddings, read_numbers, read_rows
+    from distnorm.scores import score_kind
     from distnorm.tasks.captioning import evaluate_captions
 
     norm = given_normalization(**options)
@@ -167,7 +186,9 @@ def evaluate_caption_scores(
         None if image_of_caption is None else read_rows(image_of_caption),
         **_reference_options(references, image_of_reference, rule),
     )
-    _show("captions", norm, result, json_path)
+    named = rule or ("plain" if references is None else "additive")
+    kind = score_kind(norm, rule=named).to_dict()
+    _show("captions", norm, result, json_path, {"score": kind})
 
 
 def _agree(norm: Any, images: str, texts: str, options: dict[str, Any]) -> None:
@@ -220,9 +241,23 @@ def _compare(
     write_json(comparison.to_dict(), json_path)
 
 
-def _show(task: str, norm: Any, result: Any, json_path: str | None) -> None:
+def _show(
+    task: str,
+    norm: Any,
+    result: Any,
+    json_path: str | None,
+    extra: dict[str, Any] | None = None,
+) -> None:
     from distnorm.report.tables import metrics_table
+    from distnorm.scores import score_kind
 
     console().print(metrics_table(norm, result.metrics))
-    found = {"schema": 1, "task": task, "normalization": norm.to_dict(), **result.to_dict()}
+    found = {
+        "schema": 1,
+        "task": task,
+        "normalization": norm.to_dict(),
+        "score": score_kind(norm, query=norm.sides[0]).to_dict(),
+        **result.to_dict(),
+        **(extra or {}),
+    }
     write_json(found, json_path)

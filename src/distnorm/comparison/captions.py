@@ -86,6 +86,7 @@ def compare_captions(
     reference = reference_rows(fit_images, fit_texts, protocol, images.shape[1])
     tally = Tally(norms, {"caption": owner}, images.shape[0])
     total = len(norms) * int(described["repeats"])
+    named = rule or ("plain" if references is None else "additive")
     options = {"references": references, "image_of_reference": image_of_reference, "rule": rule}
     for number, (split, fit_rows) in enumerate(
         draws(images, captions, owner, described, reference)
@@ -109,4 +110,4 @@ def compare_captions(
             if progress is not None:
                 progress(number * len(norms) + index + 1, total)
     sizes = {"n_images": images.shape[0], "n_captions": captions.shape[0]}
-    return Comparison("captions", sizes, described, tally.results(described))
+    return Comparison("captions", sizes, described, tally.results(described, rule=named))

@@ -40,7 +40,10 @@ class MetricSummary:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """One method's metrics and everything that affects its ranking."""
+    """One method's metrics and everything that affects its ranking.
+
+    ``score`` names what was ranked or measured, in the words of `distnorm.scores`.
+    """
 
     method: str
     strength: dict[str, float]
@@ -48,6 +51,7 @@ class MethodResult:
     n_fit: dict[str, int]
     transductive: bool
     metrics: dict[str, MetricSummary]
+    score: str = ""
 
     def __repr__(self) -> str:
         """One line with its first metrics."""
@@ -58,6 +62,7 @@ class MethodResult:
         """Plain values for JSON."""
         return {
             "method": self.method,
+            "score": self.score,
             "strength": dict(self.strength),
             "params": dict(self.params),
             "n_fit": dict(self.n_fit),

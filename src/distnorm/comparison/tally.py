@@ -17,6 +17,7 @@ import numpy.typing as npt
 from distnorm.bootstrap import paired_intervals
 from distnorm.comparison.results import MethodResult, MetricSummary
 from distnorm.normalization import ScoreNormalization
+from distnorm.scores import score_kind
 
 __all__ = ["Tally"]
 
@@ -83,8 +84,10 @@ class Tally:
         total = self._sums[index].setdefault(name, np.zeros(len(self._seen[kind])))
         total[rows] += values
 
-    def results(self, protocol: Mapping[str, Any]) -> tuple[MethodResult, ...]:
-        """Every method's summaries."""
+    def results(
+        self, protocol: Mapping[str, Any], *, rule: str | None = None
+    ) -> tuple[MethodResult, ...]:
+        """Every method's summaries; scores rank, unless ``rule`` makes caption scores of them."""
         repeats = int(protocol["repeats"])
         child = np.random.SeedSequence(protocol["seed"]).spawn(repeats + 1)[-1]
         table = [{name: self._average(name, s) for name, s in each.items()} for each in self._sums]
@@ -109,6 +112,7 @@ class Tally:
                     self._counts[index],
                     self._flags[index],
                     summaries,
+                    score_kind(norm, query=None if rule else norm.sides[0], rule=rule).label,
                 )
             )
         return tuple(found)

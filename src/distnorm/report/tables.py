@@ -94,6 +94,8 @@ def search_table(found: dict[str, Any]) -> Table:
     title = f"{found['query']!r} in {found['n_items']} items"
     table = Table(title=title, title_justify="left")
     columns = ["rank", "item", "score"] + (["rank by dot", "change"] if normalized else [])
+    calibrated = any("false_alarm_rate" in entry for entry in found["results"])
+    columns += ["false alarms"] if calibrated else []
     columns += ["dot product's list"] if "dot" in found else []
     for column in columns:
         table.add_column(column, justify="left" if column in ("item", columns[-1]) else "right")
@@ -102,11 +104,18 @@ def search_table(found: dict[str, Any]) -> Table:
         if normalized:
             change = entry["rank_by_dot"] - entry["rank"]
             cells += [str(entry["rank_by_dot"]), f"{change:+d}" if change else "="]
+        if calibrated:
+            cells.append(f"{entry['false_alarm_rate']:.1e}")
         if "dot" in found:
             cells.append(found["dot"][place]["name"])
         table.add_row(*cells)
     method = f"{found['method']}, strength {found['strength']:g}" if normalized else "dot product"
     table.caption = f"{method}; score: {found['score']}; model {found['model']}"
+    if "threshold" in found:
+        table.caption += (
+            f"\n{found['rejected']} below {found['judged_by']['label']} {found['threshold']:.4f}"
+            + (": nothing fits" if found["nothing_fits"] else "")
+        )
     return table
 
 

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from distnorm.embedding_store import read_embeddings, read_names
 from distnorm.errors import DistnormError
+from distnorm.scores import score_kind
+from distnorm.search.abstain import judged
 from distnorm.search.exact import topk
 from distnorm.storage import load
 
@@ -30,6 +32,8 @@ def search_store(
     side: str = "image",
     model: str | None = None,
     both: bool = False,
+    threshold: float | None = None,
+    false_alarm_rate: float | None = None,
 ) -> dict[str, Any]:
     """The first k items of a store.
 
@@ -48,6 +52,8 @@ def search_store(
         Name for `load_encoder`; the store's own if it has one.
     both : bool
         Also the plain dot product's list.
+    threshold, false_alarm_rate : float, optional
+        Leave out results whose two-sided score is not above it; see `distnorm.search.abstain`.
 
     Returns
     -------
@@ -106,8 +112,10 @@ def search_store(
         "score": "cosine",
     }
     dot = _listed(plain[0][0, :k], plain[1][0, :k], names)
+    bar = {"threshold": threshold, "false_alarm_rate": false_alarm_rate}
     if norm is None:
-        return {**found, "results": dot}
+        found["results"] = dot
+        return judged(found, None, row, items[plain[1][0, :k]], query_side, **bar)
     if norm.spec.is_query_shift:
         scores, rows = topk_shifted(norm, row, items, k, query_side)
     else:
@@ -117,8 +125,9 @@ def search_store(
     results = _listed(scores[0], rows[0], names)
     for entry, place in zip(results, rows[0], strict=True):
         entry["rank_by_dot"] = int(rank[place])
-    found["score"] = f"q.x minus the {norm.method} bias"
-    return {**found, "results": results, **({"dot": dot} if both else {})}
+    found["score"] = score_kind(norm, query=query_side).label
+    found |= {"results": results, **({"dot": dot} if both else {})}
+    return judged(found, norm, row, items[rows[0]], query_side, **bar)
 
 
 def topk_shifted(

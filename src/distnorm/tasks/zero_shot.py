@@ -22,6 +22,7 @@ from distnorm.errors import DistnormError
 from distnorm.factories import make
 from distnorm.normalization import ScoreNormalization
 from distnorm.tasks.classification import class_rows, repeated_names
+from distnorm.tasks.detection import best_scores, chosen_threshold
 
 __all__ = ["ZeroShotClassifier"]
 
@@ -39,6 +40,15 @@ class ZeroShotClassifier:
         Prompts with ``{c}``; averaged.
     temperature : float
         tau of `predict_proba`; CLIP's is 0.01.
+    threshold : float, optional
+        `predict` says "none of these" unless the best class's two-sided score is above it.
+    false_alarm_rate : float, optional
+        Instead of a threshold: the largest share of images of none of the classes that may
+        get a class all the same. Each of c classes gets a c-th of it (Bonferroni). Needs a
+        calibration: that of ``norm``, or `calibrate`.
+    rejected : optional
+        What "none of these" is called: -1 among numbered classes, ``"none of these"`` among
+        names if left out.
 
     Attributes
     ----------
@@ -69,11 +79,17 @@ class ZeroShotClassifier:
         encoder: Any = None,
         templates: Sequence[str] = ("{c}",),
         temperature: float = 0.01,
+        threshold: float | None = None,
+        false_alarm_rate: float | None = None,
+        rejected: Any = None,
     ) -> None:
         self.norm = norm
         self.encoder = encoder
         self.templates = templates
         self.temperature = temperature
+        self.threshold = threshold
+        self.false_alarm_rate = false_alarm_rate
+        self.rejected = rejected
 
     def fit(self, classes: Any, y: Any = None) -> ZeroShotClassifier:
         """Take the classes.
@@ -127,6 +143,31 @@ class ZeroShotClassifier:
         self.norm_.partial_fit(**{self.norm_.sides[0]: images})
         return self
 
+    def calibrate(self, images: Array) -> ZeroShotClassifier:
+        """Learn from unlabelled images what classes score that an image does not show.
+
+        Every image is taken to show one of the classes, presumably its best, which is left
+        out. Where the method needs statistics of the texts and has none, the classes give
+        them; better are those of other texts, above all for a bank method: in a bank of the
+        classes each image finds its own, which an image of none does not.
+
+        Parameters
+        ----------
+        images : array, shape (n, d)
+            At least 5, better 100; best others than those of the statistics.
+
+        Raises
+        ------
+        DistnormError
+            Before `fit`, with fewer than 5 classes or images, or unusable rows.
+        """
+        self._fitted()
+        one, two = self.norm_.sides
+        if self.norm_.moments(two) is None and self.norm_.spec.family != "dot":
+            self.norm_.partial_fit(**{two: self.class_rows_})
+        self.norm_.calibrate(pairs="best", **{one: images, two: self.class_rows_})
+        return self
+
     def decision_function(self, images: Array) -> npt.NDArray[Any]:
         """Scores, shape (n, c).
 
@@ -144,10 +185,25 @@ class ZeroShotClassifier:
         return found
 
     def predict(self, images: Array) -> npt.NDArray[Any]:
-        """Class of each image, shape (n,); the first of equal scores."""
+        """Class of each image, shape (n,); the first of equal scores.
+
+        With ``threshold`` or ``false_alarm_rate``, ``rejected`` where no class is above it.
+
+        Raises
+        ------
+        DistnormError
+            As `decision_function`; for both a threshold and a rate, or a rate without a
+            calibration.
+        """
         best = self.decision_function(images).argmax(axis=1)
         found: npt.NDArray[Any] = self.classes_[best]
-        return found
+        bar = chosen_threshold(
+            self.norm_, self.threshold, self.false_alarm_rate, tries=len(self.classes_)
+        )
+        if bar is None:
+            return found
+        below = best_scores(self.norm_, images, self.class_rows_, best) <= bar
+        return _with_rejected(found, below, self.rejected)
 
     def predict_proba(self, images: Array) -> npt.NDArray[np.float64]:
         """Softmax of the scores over ``temperature``, shape (n, c)."""
@@ -186,6 +242,22 @@ class ZeroShotClassifier:
     def _fitted(self) -> None:
         if not hasattr(self, "class_rows_"):
             raise DistnormError("no classes", "a fit with class texts", "call fit(classes) first")
+
+
+def _with_rejected(
+    found: npt.NDArray[Any], below: npt.NDArray[np.bool_], rejected: Any
+) -> npt.NDArray[Any]:
+    """``found`` with ``rejected`` where ``below``, in a dtype that holds both."""
+    if rejected is None:
+        rejected = -1 if found.dtype.kind in "iu" else "none of these"
+    word = np.asarray(rejected)
+    alike = word.dtype.kind == found.dtype.kind or (
+        word.dtype.kind in "iu" and found.dtype.kind in "iu"
+    )
+    kind = np.result_type(found, word) if alike else np.dtype(object)
+    result = found.astype(kind)
+    result[below] = rejected
+    return result
 
 
 def _are_texts(classes: Any) -> bool:

@@ -1,0 +1,68 @@
+"""``distnorm card``: what a saved normalization is, for people and machines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from distnorm.cli.common import console, json_option, progress_bar, write_json
+
+__all__ = ["card"]
+
+
+@click.command()
+@click.argument("path", metavar="NORMALIZATION", type=click.Path())
+@click.option("--images", type=click.Path(), help="Rows to count hubs on, before and after.")
+@click.option("--texts", type=click.Path(), help="The other side's rows.")
+@click.option("--describe", metavar="SENTENCE", help="What data the statistics come from.")
+@click.option("--keep", is_flag=True, help="Keep sentence and hubs in NORMALIZATION.")
+@click.option("--out", type=click.Path(), help="Write the Markdown here, not to stdout.")
+@click.option(
+    "--beside", is_flag=True, help="Write NORMALIZATION.card.md and .card.json beside the file."
+)
+@json_option
+def card(
+    path: str,
+    images: str | None,
+    texts: str | None,
+    describe: str | None,
+    keep: bool,
+    out: str | None,
+    beside: bool,
+    json_path: str | None,
+) -> None:
+    """Print a card: model, data, counts, uncertainty, hubs, choice, thresholds."""
+    from distnorm.atomic import atomic_write
+    from distnorm.cards import build_card, card_markdown, hubs_before_and_after
+    from distnorm.embedding_store import read_embeddings
+    from distnorm.storage import load, read
+
+    if (images is None) != (texts is None):
+        raise click.UsageError("hubs take both --images and --texts")
+    norm = load(path)
+    hubs = None
+    if images is not None and texts is not None:
+        one, two = norm.sides
+        rows = read_embeddings(images, one), read_embeddings(texts, two)
+        with progress_bar("counting hubs", "steps"):
+            hubs = hubs_before_and_after(norm, *rows)
+    if keep:
+        fresh = {"data": describe, "hubs": hubs}
+        norm.notes |= {key: value for key, value in fresh.items() if value is not None}
+        norm.save(path)
+    _, _, checksum = read(path)
+    found = build_card(norm, name=Path(path).name, checksum=checksum, data=describe, hubs=hubs)
+    text = card_markdown(found)
+    if beside:
+        out = f"{path}.card.md"
+        with atomic_write(f"{path}.card.json") as file:
+            file.write((json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
+    if out is not None:
+        with atomic_write(out) as file:
+            file.write(text.encode())
+        console().print(f"card: {out}", soft_wrap=True, highlight=False)
+    elif json_path != "-":
+        click.echo(text, nl=False)
+    write_json(found, json_path)

@@ -1,0 +1,61 @@
+"""``distnorm diff``: whether two normalizations are interchangeable, by exit code like diff(1)."""
+
+from __future__ import annotations
+
+import click
+
+from distnorm.cli.common import console, json_option, write_json
+from distnorm.errors import DistnormError
+
+__all__ = ["diff"]
+
+
+@click.command()
+@click.argument("first", type=click.Path())
+@click.argument("second", type=click.Path())
+@click.option("--images", type=click.Path(), help="A probe: rows of the first side to rank.")
+@click.option("--texts", type=click.Path(), help="A probe: rows of the second side.")
+@click.option("--level", default=0.01, show_default=True, help="p-value that says different.")
+@click.option(
+    "--tolerance",
+    default=0.01,
+    show_default=True,
+    help="Share of the probe's queries that may get another best item.",
+)
+@json_option
+@click.pass_context
+def diff(
+    ctx: click.Context,
+    first: str,
+    second: str,
+    images: str | None,
+    texts: str | None,
+    level: float,
+    tolerance: float,
+    json_path: str | None,
+) -> None:
+    """Compare two saved normalizations.
+
+    Exit code 0: interchangeable; 1: different; 2: trouble.
+    """
+    from distnorm.drift import difference
+    from distnorm.embedding_store import read_embeddings
+    from distnorm.report.trust_tables import difference_table
+    from distnorm.storage import load
+
+    if (images is None) != (texts is None):
+        raise click.UsageError("a probe takes both --images and --texts")
+    try:
+        norms = load(first), load(second)
+        probe = None
+        if images is not None and texts is not None:
+            one, two = norms[0].sides
+            probe = {one: read_embeddings(images, one), two: read_embeddings(texts, two)}
+        found = difference(*norms, probe, level=level, tolerance=tolerance)
+    except DistnormError as error:
+        click.echo("distnorm: " + " ".join(str(error).split()), err=True)
+        ctx.exit(2)
+    console().print(difference_table(found))
+    write_json({"schema": 1, "first": first, "second": second, **found.to_dict()}, json_path)
+    if not found.interchangeable:
+        ctx.exit(1)

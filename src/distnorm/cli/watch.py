@@ -1,0 +1,146 @@
+"""``distnorm watch``: new embeddings in, told when the statistics no longer fit."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from distnorm.cli.common import console, json_option, progress_bar, write_json
+from distnorm.errors import DistnormError
+
+__all__ = ["watch"]
+
+_ROWS = 1 << 12
+
+
+@click.command()
+@click.argument("path", metavar="NORMALIZATION", type=click.Path())
+@click.option("--images", type=click.Path(), help="New embeddings of the first side.")
+@click.option("--texts", type=click.Path(), help="New embeddings of the second side.")
+@click.option(
+    "--stdin", "stdin_side", metavar="SIDE", help="Read .npy batches of this side from stdin."
+)
+@click.option("--state", type=click.Path(), help="Go on from this file, and write it.")
+@click.option(
+    "--false-alarm-rate",
+    type=float,
+    help="Chance of ever alarming without a change. [default: 0.01]",
+)
+@click.option("--window", type=int, help="Latest rows that are tested. [default: 500]")
+@click.option("--refresh", type=click.Path(), help="On alarm write refreshed statistics here.")
+@click.option("--forget", default=0.5, show_default=True, help="Share of its rows forgotten then.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing --refresh.")
+@click.option("--exit-code", is_flag=True, help="Exit with 3 on alarm.")
+@json_option
+@click.pass_context
+def watch(
+    ctx: click.Context,
+    path: str,
+    images: str | None,
+    texts: str | None,
+    stdin_side: str | None,
+    state: str | None,
+    false_alarm_rate: float | None,
+    window: int | None,
+    refresh: str | None,
+    forget: float,
+    overwrite: bool,
+    exit_code: bool,
+    json_path: str | None,
+) -> None:
+    """Test whether new embeddings still fit NORMALIZATION's statistics."""
+    from distnorm.embedding_store import read_embeddings
+    from distnorm.storage import load
+    from distnorm.watch import Watch
+
+    if images is None and texts is None and stdin_side is None:
+        raise click.UsageError("give --images, --texts or --stdin SIDE")
+    norm = load(path)
+    one, two = norm.sides
+    if not 0 <= forget < 1:
+        raise DistnormError(f"--forget {forget:g}", "from 0 to below 1", "0.5 forgets half")
+    if refresh is not None and Path(refresh).exists() and not overwrite:
+        raise DistnormError(
+            f"an existing file {refresh}", "a new one", "pass --overwrite to replace it"
+        )
+    if state is not None and Path(state).exists():
+        if (false_alarm_rate, window) != (None, None):
+            raise click.UsageError("--state goes on with its own --false-alarm-rate and --window")
+        found = Watch.load(state, norm)
+    else:
+        found = Watch(
+            norm,
+            false_alarm_rate=0.01 if false_alarm_rate is None else false_alarm_rate,
+            window=500 if window is None else window,
+        )
+    before = found.alarm
+    files = {one: images, two: texts}
+    given = {side: read_embeddings(name, side) for side, name in files.items() if name is not None}
+    with progress_bar("watching", "rows") as show:
+        done, total = 0, sum(map(len, given.values()))
+        for side, rows in given.items():
+            for start in range(0, max(1, len(rows)), _ROWS):
+                part = rows[start : start + _ROWS]
+                found.update(**{side: part})
+                done += len(part)
+                show(done, total)
+    if stdin_side is not None:
+        for batch in _batches(sys.stdin.buffer):
+            found.update(**{stdin_side: batch})
+    if state is not None:
+        found.save(state)
+    result = {"schema": 1, "normalization": path, **found.to_dict(), "refreshed": None}
+    seen = ", ".join(f"{n} {side}" for side, n in found.seen.items())
+    out = console()
+    if found.alarm is None:
+        out.print(f"statistics still fit: {seen} rows, no alarm", soft_wrap=True, highlight=False)
+    else:
+        alarm = found.alarm
+        out.print(
+            f"statistics no longer fit: at {alarm.side} row {alarm.rows} the mean of the latest "
+            f"{alarm.test.counts[1]} lay {alarm.test.distance:.4f} away, {alarm.test.expected:.4f} "
+            f"expected, p = {alarm.test.p_value:.1e} < {alarm.level:.1e}"
+            + ("" if before is None else " (known before)"),
+            soft_wrap=True,
+            highlight=False,
+        )
+        if refresh is not None:
+            found.refreshed(keep=1 - forget).save(refresh)
+            result["refreshed"] = refresh
+            out.print(f"refreshed: {refresh}", soft_wrap=True, highlight=False)
+    write_json(result, json_path)
+    if exit_code and found.alarm is not None:
+        ctx.exit(3)
+
+
+class _Pipe:
+    """What is left of a stream, after bytes that were read ahead; it cannot seek."""
+
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        self._head, self._stream = head, stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        # numpy asks for exact sizes only.
+        head, self._head = self._head[:size], self._head[size:]
+        return head + self._stream.read(size - len(head))
+
+
+def _batches(stream: BinaryIO) -> Iterator[Any]:
+    """Arrays of one .npy after the other."""
+    from numpy.lib import format as npy
+
+    number = 0
+    while head := stream.read(1):
+        try:
+            yield npy.read_array(_Pipe(head, stream), allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise DistnormError(
+                f"batch {number} on standard input, which cannot be read",
+                "arrays as numpy.save writes them, one after the other",
+                "write whole .npy files",
+            ) from error
+        number += 1
