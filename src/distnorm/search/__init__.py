@@ -1,5 +1,6 @@
 """Exact search over vectors at hand."""
 
 from distnorm.search.exact import topk
+from distnorm.search.gallery import Gallery
 
-__all__ = ["topk"]
+__all__ = ["Gallery", "topk"]
