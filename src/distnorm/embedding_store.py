@@ -20,8 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
+from distnorm.sharded import ShardedRows
 
-__all__ = ["read_embeddings", "read_model", "read_names", "read_numbers", "read_rows"]
+__all__ = [
+    "open_embeddings",
+    "read_embeddings",
+    "read_model",
+    "read_names",
+    "read_numbers",
+    "read_rows",
+]
 
 _FOLDERS = {"image": "img_emb", "text": "text_emb"}
 _SAFETENSORS_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
@@ -82,6 +90,17 @@ def read_embeddings(
         ) from error
 
 
+def open_embeddings(
+    path: str | os.PathLike[str], side: str = "image", *, key: str | None = None
+) -> npt.NDArray[Any] | ShardedRows:
+    """As `read_embeddings`, but several shards of a folder stay in their files."""
+    target = Path(path)
+    if not target.is_dir():
+        return read_embeddings(target, side, key=key)
+    parts = _shards(target, side)
+    return parts[0] if len(parts) == 1 else ShardedRows(parts)
+
+
 def read_model(path: str | os.PathLike[str]) -> str | None:
     """The model id that a store's ``store.json`` names, None where nothing does."""
     marker = Path(path) / "store.json"
@@ -109,7 +128,7 @@ def read_names(path: str | os.PathLike[str], side: str = "image") -> list[str]:
     DistnormError
         If there are names for another number of rows.
     """
-    rows = len(read_embeddings(path, side))
+    rows = len(open_embeddings(path, side))
     files = sorted((Path(path) / "metadata").glob("*.parquet"), key=_number)
     if not files:
         return [f"#{row}" for row in range(rows)]
@@ -248,6 +267,11 @@ def _read_parquet(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
 
 
 def _read_folder(path: Path, side: str) -> npt.NDArray[Any]:
+    parts = _shards(path, side)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _shards(path: Path, side: str) -> list[npt.NDArray[Any]]:
     name = _FOLDERS.get(side, f"{side}_emb")
     shards = sorted((path / name).glob("*.npy"), key=_number)
     if not shards:
@@ -261,7 +285,7 @@ def _read_folder(path: Path, side: str) -> npt.NDArray[Any]:
         raise DistnormError(
             f"{path / name} with shards of different dimensions or dtypes", "one kind", "split it"
         )
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return parts
 
 
 def _number(path: Path) -> tuple[int, str]:

@@ -96,6 +96,10 @@ class Gallery:
         """Some items in float64: a slice, or row numbers."""
         return self._read(rows).astype(np.float64, copy=False)
 
+    def whole(self) -> Array:
+        """All items as one array, for what cannot be computed in blocks."""
+        return self._items[:] if isinstance(self._items, ShardedRows) else self._items
+
     def _read(self, rows: Any) -> npt.NDArray[Any]:
         if isinstance(self._items, (np.ndarray, ShardedRows)):
             found = self._items[rows]

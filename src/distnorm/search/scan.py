@@ -77,8 +77,9 @@ class Candidates:
     def _threshold(self, engine: Any, error: _Float64) -> _Float64:
         """The s' from which s' + e reaches the floor."""
         reach = self._floor - error
-        with np.errstate(invalid="ignore"):
-            return np.where(reach > 0, reach / (1 + engine.rounding), reach / (1 - engine.rounding))
+        widened = np.where(reach > 0, 1 + engine.rounding, 1 - engine.rounding)
+        lowered: _Float64 = reach / widened
+        return lowered
 
     def _raise_by(self, engine: Any, part: Any, maxima: Any, error: _Float64) -> None:
         """Raise the floor to the k-th best of one tile."""
