@@ -17,15 +17,23 @@ from distnorm.search import exact as exact_module
 from distnorm.search import scan as scan_module
 from distnorm.sharded import ShardedRows
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "bfloat16 as on a GPU")
+
+
+def chosen(name, patch):
+    """The setting of a first pass; the steps of a GPU's run on torch's processor here."""
+    if name == "float32":
+        return name
+    pytest.importorskip("torch", reason="the bfloat16 pass is torch's")
+    if name.endswith("GPU"):
+        patch.setattr(exact_module, "ProcessorEngine", engines_module.TorchEngine)
+    return "bfloat16"
 
 
 @pytest.fixture(params=PRECISIONS)
-def precision(request):
-    """Both first passes: torch computes bfloat16 on any processor, with float32 sums."""
-    if request.param == "bfloat16":
-        pytest.importorskip("torch", reason="the bfloat16 pass is torch's")
-    return request.param
+def precision(request, monkeypatch):
+    """All first passes: torch computes bfloat16 on any processor, with float32 sums."""
+    return chosen(request.param, monkeypatch)
 
 
 def oracle(queries, items, k, bias=None, dtype=np.float32):
@@ -72,10 +80,9 @@ def problems(draw):
 @given(problems(), st.sampled_from([16, 48, 4096]), st.sampled_from([2, 1024]))
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_topk_is_a_stable_sort(precision, problem, columns, rows):
-    if precision == "bfloat16":
-        pytest.importorskip("torch", reason="the bfloat16 pass is torch's")
     queries, items, k, bias = problem
     with pytest.MonkeyPatch.context() as patch:
+        precision = chosen(precision, patch)
         patch.setattr(engines_module, "TILES", {"numpy": (rows, columns), "cpu": (rows, columns)})
         agree(queries, items, k, bias, precision=precision)
 
@@ -149,10 +156,13 @@ def test_bounds_hold_for_each_score(precision, rng):
     if precision == "float32":
         engine = engines_module.NumpyEngine(queries)
     else:
-        engine = engines_module.TorchEngine(queries, pytest.importorskip("torch"), biased=True)
+        engine = exact_module.ProcessorEngine(queries, pytest.importorskip("torch"), biased=True)
     block, error = engine.block(items, float(engine.lengths(items).max()), bias)
     part, _ = engine.maxima(engine.scores(slice(0, 30), block), slice(0, 30))
-    approximate = np.asarray(part if precision == "float32" else part.float()).astype(np.float64)
+    if precision == "bfloat16":
+        part = engine.members(part, np.repeat(np.arange(30), 32), np.tile(np.arange(32), 30))
+        part = part.reshape(30, 32, 16).transpose(0, 2, 1).reshape(30, 512)
+    approximate = np.asarray(part).astype(np.float64)
     exact = queries.astype(np.float64) @ items.T.astype(np.float64) - bias
     allowed = error[:, None] + engine.rounding * np.abs(approximate)
     off = np.abs(approximate - exact) / allowed
@@ -246,9 +256,9 @@ def test_bfloat16_is_for_processors_that_have_it(rng, monkeypatch):
     """ "auto" takes it where there are units, torch is loaded and the job is large."""
     torch = pytest.importorskip("torch", reason="the bfloat16 pass is torch's")
     asked = []
-    real = exact_module.TorchEngine
+    real = exact_module.ProcessorEngine
     monkeypatch.setattr(
-        exact_module, "TorchEngine", lambda *args: asked.append(args[1]) or real(*args)
+        exact_module, "ProcessorEngine", lambda *args: asked.append(args[1]) or real(*args)
     )
     items, queries = (rng.standard_normal((n, 16)).astype(np.float32) for n in (2000, 40))
     monkeypatch.setattr(exact_module, "_PAYS", 1e6)

@@ -30,7 +30,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GROUP", "TILES", "TINY", "NumpyEngine", "TorchEngine", "bfloat16_units", "threads"]
+__all__ = [
+    "GROUP",
+    "TILES",
+    "TINY",
+    "NumpyEngine",
+    "ProcessorEngine",
+    "TorchEngine",
+    "bfloat16_units",
+    "threads",
+]
 
 GROUP = 16
 """Items of which only the best score is looked at first."""
@@ -146,7 +155,7 @@ class NumpyEngine:
 
 
 class TorchEngine:
-    """Bfloat16 products by torch, on a processor or a GPU.
+    """Bfloat16 products by torch, all steps on its device: for a GPU.
 
     Parameters
     ----------
@@ -250,6 +259,50 @@ class TorchEngine:
         if isinstance(items, np.ndarray):
             items = self._torch.from_numpy(np.ascontiguousarray(items))
         return items.to(self._device)
+
+
+class ProcessorEngine(TorchEngine):
+    """`TorchEngine` on a processor: torch multiplies, NumPy looks at what comes out.
+
+    Torch's threads then wait for nothing but products and maxima.
+    """
+
+    parallel = True
+
+    def __init__(
+        self, queries: _Float32, torch: Any, device: str = "cpu", biased: bool = False
+    ) -> None:
+        super().__init__(queries, torch, "cpu", biased)
+
+    def scores(self, rows: slice, block: Any) -> Any:
+        """As `NumpyEngine.scores`; all maxima at once, as torch has threads of its own."""
+        tile = super().scores(rows, block)
+        maxima = tile.view(len(tile), GROUP, -1).amax(dim=1).float().numpy()
+        return tile.view(self._torch.int16).numpy(), maxima
+
+    def maxima(self, scores: Any, rows: slice) -> tuple[Any, Any]:
+        """As `NumpyEngine.maxima`."""
+        tile, maxima = scores
+        return tile[rows], maxima[rows]
+
+    def kth(self, values: Any, k: int) -> _Float64:
+        """As `NumpyEngine.kth`."""
+        return NumpyEngine.kth(_widened(values), k)
+
+    def above(self, maxima: Any, floor: _Float64) -> tuple[_Places, _Places]:
+        """As `NumpyEngine.above`."""
+        return NumpyEngine.above(maxima, floor)
+
+    def members(self, scores: Any, row: _Places, group: _Places) -> _Float32:
+        """As `NumpyEngine.members`."""
+        return _widened(scores.reshape(len(scores), GROUP, -1)[row, :, group])
+
+
+def _widened(values: npt.NDArray[Any]) -> _Float32:
+    """Float32 of bfloat16's bits, which are its upper half."""
+    if values.dtype == np.float32:
+        return values
+    return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
 def _lengths(rows: _Float32) -> _Float64:

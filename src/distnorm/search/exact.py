@@ -34,7 +34,13 @@ from distnorm.arrays import (
     torch_if_loaded,
 )
 from distnorm.errors import DistnormError
-from distnorm.search.engines import NumpyEngine, TorchEngine, bfloat16_units, threads
+from distnorm.search.engines import (
+    NumpyEngine,
+    ProcessorEngine,
+    TorchEngine,
+    bfloat16_units,
+    threads,
+)
 from distnorm.search.exhaustive import exhaustive
 from distnorm.search.gallery import Gallery, check_bias
 from distnorm.search.scan import Candidates, scan
@@ -192,7 +198,8 @@ def _search(
 
 def _engines(torch: Any | None, rows: Gallery, biased: bool) -> Iterator[Callable[[Any], Any]]:
     if torch is not None:
-        yield lambda queries: TorchEngine(queries, torch, rows.device, biased)
+        kind = ProcessorEngine if rows.device == "cpu" else TorchEngine
+        yield lambda queries: kind(queries, torch, rows.device, biased)
     yield NumpyEngine
 
 
@@ -217,7 +224,8 @@ class _Rescoring:
     def of(self, found: list[Candidates]) -> _Found | None:
         """Results of all queries that are not crowded; None if a score is out of its bounds."""
         with ThreadPoolExecutor(threads()) as pool:
-            parts = list(pool.map(self._best, found))
+            # A single part is not worth starting a thread.
+            parts = list((map if len(found) == 1 else pool.map)(self._best, found))
         kept = [part for part in parts if part is not None]
         if len(kept) < len(parts):
             return None

@@ -16,7 +16,7 @@ from distnorm.sharded import ShardedRows
 
 __all__ = ["Gallery", "check_bias"]
 
-_CHUNK = 2048
+_CHUNK = 8192
 
 
 class Gallery:
@@ -80,8 +80,12 @@ class Gallery:
         """
         key = (columns.start, columns.stop)
         if key not in self._longest:
-            parts = list(blocks(len(block), _CHUNK)) if engine.parallel else [slice(None)]
-            lengths = np.concatenate(list(pool.map(engine.lengths, [block[p] for p in parts])))
+            # Torch has threads of its own.
+            whole = isinstance(engine, TorchEngine)
+            parts = [slice(None)] if whole else list(blocks(len(block), _CHUNK))
+            # A single part is not worth starting a thread.
+            each = map if len(parts) == 1 else pool.map
+            lengths = np.concatenate(list(each(engine.lengths, [block[part] for part in parts])))
             least = 2 * TINY * block.shape[1] ** 0.5
             if not (np.isfinite(lengths).all() and lengths.min() > least):
                 self.check(columns)

@@ -30,7 +30,9 @@ from distnorm.search.gallery import Gallery
 __all__ = ["Candidates", "scan"]
 
 _Float64 = npt.NDArray[np.float64]
-_LARGEST, _FEW = 1e37, 64
+_LARGEST = 1e37
+# Queries below which blocks are larger, and the fewest that are worth a thread.
+_FEW, _ROWS = 64, 16
 
 
 class Candidates:
@@ -169,7 +171,7 @@ def scan(
         None if the scores may leave the range of float32.
     """
     workers = threads() if engine.parallel else 1
-    step = -(-min(n, engine.tile_rows) // workers)
+    step = max(_ROWS, -(-min(n, engine.tile_rows) // workers))
     tiles = [
         [Candidates(slice(r.start, min(r.stop, n)), k) for r in _within(tile, step)]
         for tile in blocks(n, engine.tile_rows)
