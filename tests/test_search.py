@@ -268,8 +268,72 @@ def test_bfloat16_is_for_processors_that_have_it(rng, monkeypatch):
     monkeypatch.setattr(exact_module, "bfloat16_units", lambda: True)
     agree(queries[:2], items, 3)
     assert not asked
+    monkeypatch.setattr(exact_module, "_PAYS", 1e9)
+    agree(queries, items, 3)
+    assert not asked
+    monkeypatch.setattr(exact_module, "_PAYS", 1e7)
     agree(queries, items, 3)
     assert asked == [torch]
+
+
+def test_a_gpu_takes_very_large_jobs(rng, monkeypatch):
+    """Where there is one; its steps run on torch's processor here."""
+    torch = pytest.importorskip("torch", reason="the bfloat16 pass is torch's")
+    items, queries = (rng.standard_normal((n, 16)).astype(np.float32) for n in (2000, 40))
+    asked = []
+
+    def engine(rows, module, device, biased):
+        asked.append(device)
+        return engines_module.TorchEngine(rows, module, "cpu", biased)
+
+    monkeypatch.setattr(exact_module, "TorchEngine", engine)
+    for gpu, pays, expected in ((None, 1e6, []), ("cuda", 1e9, []), ("cuda", 1e6, ["cuda"])):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu is not None)
+        monkeypatch.setattr(exact_module, "_PAYS", pays)
+        monkeypatch.setattr(exact_module, "bfloat16_units", lambda: False)
+        agree(queries, items, 3)
+        assert asked == expected
+
+
+def test_sums_on_a_gpu_are_whole(monkeypatch):
+    torch = pytest.importorskip("torch", reason="its setting")
+    settings = torch.backends.cuda.matmul
+    before = settings.allow_bf16_reduced_precision_reduction
+    with engines_module._whole_sums(torch, "cuda"):
+        assert not settings.allow_bf16_reduced_precision_reduction
+    assert settings.allow_bf16_reduced_precision_reduction == before
+
+
+_ODD = st.one_of(
+    st.none(), st.integers(-3, 3), st.text(max_size=3), st.floats(),
+    st.lists(st.floats(), max_size=3),
+    st.lists(st.lists(st.floats(), max_size=3), max_size=3),
+    st.sampled_from([np.zeros((2, 3)), np.ones((2, 3)), np.ones((0, 3)), np.ones((2, 3), int),
+                     np.ones((2, 3), object), np.ones((1, 2, 3)), np.ones(2) * 1j]),
+)  # fmt: skip
+
+
+@given(_ODD, _ODD, _ODD, _ODD)
+def test_whatever_comes_is_answered_or_refused_in_one_line(queries, items, k, bias):
+    try:
+        scores, rows = topk(queries, items, k, bias)
+    except DistnormError as error:
+        words = str(error)
+    else:
+        words = ""
+        assert scores.shape == rows.shape
+        assert np.isfinite(scores).all()
+    assert "\n" not in words
+
+
+@given(_ODD, _ODD)
+def test_odd_settings_of_a_good_search(k, bias):
+    rows = np.eye(3, dtype=np.float32)
+    try:
+        found = topk(rows, rows, k, bias)
+    except DistnormError:
+        return
+    assert found[1].shape[0] == 3
 
 
 def test_threads_are_those_of_the_process(monkeypatch):

@@ -330,6 +330,7 @@ def test_a_real_faiss_file(store, norms, tmp_path):
         (("gone", "a star", "--model", "builtin"), 1, "no file"),
         (("faiss:gone.index", "a star"), 1, "--model"),
         (("STORE", "gone.png"), 1, "gone.png"),
+        (("STORE", "a star", "--side", "both", "--bias", "b"), 1, "--bias with both sides"),
         (("STORE", "a star", "--sheet", "no/where.html"), 1, "no folder"),
     ],
 )

@@ -25,6 +25,8 @@ Underflow is absolute: at most (d + 16) 2^-120 more, also for units that flush s
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -219,11 +221,12 @@ class TorchEngine:
         if self._room is None or self._room.numel() < h * width:
             self._room = torch.empty(h * width, dtype=torch.bfloat16, device=self._device)
         tile = self._room[: h * width].view(h, width)
-        if w == width:
-            torch.mm(left, block.T, out=tile)
-        else:
-            tile[:, :w] = torch.mm(left, block.T)
-            tile[:, w:] = -torch.inf
+        with _whole_sums(torch, self._device):
+            if w == width:
+                torch.mm(left, block.T, out=tile)
+            else:
+                tile[:, :w] = torch.mm(left, block.T)
+                tile[:, w:] = -torch.inf
         return tile
 
     def maxima(self, scores: Any, rows: slice) -> tuple[Any, Any]:
@@ -303,6 +306,21 @@ def _widened(values: npt.NDArray[Any]) -> _Float32:
     if values.dtype == np.float32:
         return values
     return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+@contextmanager
+def _whole_sums(torch: Any, device: str) -> Iterator[None]:
+    """Keep a GPU from adding parts of a sum in bfloat16, which the bound does not allow."""
+    if device == "cpu":
+        yield
+        return
+    settings = torch.backends.cuda.matmul
+    before = settings.allow_bf16_reduced_precision_reduction
+    settings.allow_bf16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        settings.allow_bf16_reduced_precision_reduction = before
 
 
 def _lengths(rows: _Float32) -> _Float64:

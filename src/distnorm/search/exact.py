@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,7 +33,7 @@ from distnorm.arrays import (
     to_numpy,
     torch_if_loaded,
 )
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, require
 from distnorm.search.engines import (
     NumpyEngine,
     ProcessorEngine,
@@ -81,7 +81,8 @@ def topk(
         To subtract, e.g. of `ScoreNormalization.item_bias`.
     precision : {"auto", "bfloat16", "float32"}
         Of the first pass; the result is the same. "auto" takes bfloat16 (with torch) for items
-        on a GPU, and for large jobs on processors with AMX or AVX512-BF16.
+        on a GPU, for very large jobs where there is one, and for large jobs on processors with
+        AMX or AVX512-BF16.
     progress : callable, optional
         Called with (items read, items to read) now and then.
 
@@ -111,7 +112,7 @@ def topk(
     offset = check_bias(bias, len(rows))
     left = to_numpy(as_working(queries))
     wide = rows.is_wide or left.dtype == np.float64
-    torch = _torch_for(precision, left, rows)
+    fast = _fast_engine(precision, left, rows, offset is not None)
     scores = np.empty((len(left), k), dtype=np.float64 if wide else np.float32)
     places = np.empty((len(left), k), dtype=np.intp)
     parts = list(blocks(len(left), max(1, _RESULTS // k)))
@@ -121,7 +122,7 @@ def topk(
             if progress is not None:
                 progress(before * len(rows) + done, len(parts) * len(rows))
 
-        scores[part], places[part] = _search(left[part], rows, k, offset, wide, torch, report)
+        scores[part], places[part] = _search(left[part], rows, k, offset, wide, fast, report)
     return in_library_of(queries, scores), in_library_of(queries, places)
 
 
@@ -137,25 +138,36 @@ def _gallery(items: Array | ShardedRows | Gallery, dimension: int) -> Gallery:
     return items
 
 
-def _torch_for(precision: str, queries: npt.NDArray[Any], rows: Gallery) -> Any | None:
-    """The torch module if the first pass is to be in its bfloat16, else None."""
+def _fast_engine(
+    precision: str, queries: npt.NDArray[Any], rows: Gallery, biased: bool
+) -> Callable[[Any], Any] | None:
+    """The bfloat16 engine if there is to be one: on a GPU, or a processor with units for it."""
     if precision not in ("auto", "bfloat16", "float32"):
         raise DistnormError(
             f"precision {precision!r}", "'auto', 'bfloat16' or 'float32'", "leave it out"
         )
     if precision == "float32":
         return None
-    loaded = torch_if_loaded()
-    if precision == "auto" and rows.device == "cpu":
+    torch, device = torch_if_loaded(), rows.device
+    if precision == "auto" and device == "cpu":
         work = float(queries.size) * len(rows)
-        enough = work >= (_PAYS if loaded is None else _PAYS / 100) and len(queries) >= _MANY
-        if not enough or not bfloat16_units() or importlib.util.find_spec("torch") is None:
+        if work < (_PAYS if torch is None else _PAYS / 100) or len(queries) < _MANY:
             return None
-    if loaded is None:
-        from distnorm.errors import require
+        if torch is None and importlib.util.find_spec("torch") is None:
+            return None
+        if work >= _PAYS:
+            torch = require("torch", "torch")
+            device = _gpu(torch) or device
+        if device == "cpu" and not bfloat16_units():
+            return None
+    torch = require("torch", "torch") if torch is None else torch
+    kind = ProcessorEngine if device == "cpu" else TorchEngine
+    return lambda rows: kind(rows, torch, device, biased)
 
-        return require("torch", "torch")
-    return loaded
+
+def _gpu(torch: Any) -> str | None:
+    """Where a large job on arrays is worth sending."""
+    return "cuda" if torch.cuda.is_available() else None
 
 
 def _search(
@@ -164,7 +176,7 @@ def _search(
     k: int,
     bias: npt.NDArray[np.float64] | None,
     wide: bool,
-    torch: Any | None,
+    fast: Callable[[Any], Any] | None,
     report: Callable[[int], None],
 ) -> _Found:
     """The k best of some queries, in the first precision that can tell."""
@@ -173,7 +185,7 @@ def _search(
     left = np.arange(len(queries))
     with np.errstate(over="ignore"):
         narrow = queries.astype(np.float32, copy=False)
-    for engine in _engines(torch, rows, bias is not None):
+    for engine in (NumpyEngine,) if fast is None else (fast, NumpyEngine):
         here = engine(narrow[left])
         found = scan(here, len(left), rows, k, bias, report)
         report = _silent
@@ -194,13 +206,6 @@ def _search(
         queries[left].astype(np.float64), rows, k, bias, scores.dtype
     )
     return scores, places
-
-
-def _engines(torch: Any | None, rows: Gallery, biased: bool) -> Iterator[Callable[[Any], Any]]:
-    if torch is not None:
-        kind = ProcessorEngine if rows.device == "cpu" else TorchEngine
-        yield lambda queries: kind(queries, torch, rows.device, biased)
-    yield NumpyEngine
 
 
 def _silent(done: int) -> None:

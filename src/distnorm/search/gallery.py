@@ -134,7 +134,12 @@ def check_bias(bias: Any, m: int) -> npt.NDArray[np.float64] | None:
     """
     if bias is None:
         return None
-    values = to_numpy(bias if compat.is_array_api_obj(bias) else np.asarray(bias), np.float64)
+    try:
+        values = to_numpy(bias if compat.is_array_api_obj(bias) else np.asarray(bias), np.float64)
+    except (TypeError, ValueError) as error:
+        raise DistnormError(
+            f"a bias of type {type(bias).__name__}", f"({m},) numbers", "one number an item"
+        ) from error
     if values.ndim == 1 and len(values) < m and np.isfinite(values).all():
         raise DistnormError(
             f"a bias of shape {values.shape} for {m} items: {m - len(values)} were added after it",

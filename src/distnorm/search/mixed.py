@@ -13,7 +13,7 @@ bias of the *query* from the statistics of modality m (linear: s mu_m . q').
 
 **standard**: (s_m(q, x) - mean_m) / deviation_m over the items of modality m. At strength 1/2 the
 two-sided constant leaves a quarter of the gap between the modalities' mean scores, and spreads
-differ too; on CLIP features of Flickr8k this is what brings pictures into the list (docs/search.md).
+differ too; on CLIP features of Flickr8k this brings the pictures into the list (docs/search.md).
 
 The k best of a merge of each modality's k best are the k best of all: the answer is exact.
 """

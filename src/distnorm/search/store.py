@@ -138,6 +138,8 @@ def search_store(
         "strength": 0.0 if norm is None else norm.strength[asked.side],
         "notes": [],
     }
+    if side == "both" and bias is not None:
+        raise DistnormError("--bias with both sides", "one side", "leave one of them out")
     if side == "both":
         return {**found, **_mixed(shelves, asked, norm, k, both, scale)}
     known = (bias, checksum, progress)
