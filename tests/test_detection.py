@@ -125,22 +125,27 @@ def test_search_results_are_judged(side, gap_pair):
     norm = make("dn").fit(images=gap_pair[0][:80], texts=gap_pair[1][:80])
     query = gap_pair[0 if side == "image" else 1][100:101]
     items = gap_pair[1 if side == "image" else 0][100:110]
-    found = {"results": [{"rank": i + 1} for i in range(10)]}
-    assert judged(dict(found), norm, query, items, side) == found
-    norm.calibrate(images=gap_pair[0][80:], texts=gap_pair[1][80:])
-    told = judged({"results": [{} for _ in range(10)]}, norm, query, items, side)
     pair = (query, items) if side == "image" else (items, query)
+
+    def two_sided(scorer):
+        return scorer.similarity(*pair)
+
+    found = {"results": [{"rank": i + 1} for i in range(10)]}
+    assert judged(dict(found), norm, two_sided) == found
+    norm.calibrate(images=gap_pair[0][80:], texts=gap_pair[1][80:])
+    told = judged({"results": [{} for _ in range(10)]}, norm, two_sided)
     scores = norm.similarity(*pair).ravel()
     assert [r["two_sided"] for r in told["results"]] == pytest.approx(scores.tolist())
     assert "threshold" not in told
     results = [{"rank": i + 1} for i in range(10)]
-    kept = judged({"results": results}, norm, query, items, side, false_alarm_rate=0.05)
+    kept = judged({"results": results}, norm, two_sided, false_alarm_rate=0.05)
     assert kept["rejected"] == 10 - len(kept["results"]) == int((scores <= kept["threshold"]).sum())
     assert all(entry["false_alarm_rate"] < 0.05 for entry in kept["results"])
-    nothing = judged({"results": [{"rank": 1}]}, norm, query, items[:1], side, threshold=9.0)
+    best = [{"rank": i + 1} for i in range(10)]
+    nothing = judged({"results": best}, norm, two_sided, threshold=9.0)
     assert nothing["nothing_fits"]
     assert nothing["judged_by"]["label"] == "dn two-sided score"
-    one = judged({"results": [{"rank": 1}]}, None, query, items[:1], side, threshold=-2.0)
+    one = judged({"results": best}, None, two_sided, threshold=-2.0)
     assert one["judged_by"]["label"] == "cosine"
 
 

@@ -24,9 +24,11 @@ __all__ = [
     "blocks",
     "check_embeddings",
     "check_form",
+    "check_rows",
     "check_same_kind",
     "copied",
     "from_numpy",
+    "in_library_of",
     "is_unit_length",
     "k_largest",
     "like_array",
@@ -98,6 +100,13 @@ def from_numpy(values: npt.NDArray[Any], like: Array) -> Array:
     xp = namespace(working)
     contiguous = np.ascontiguousarray(values)
     return xp.asarray(contiguous, dtype=working.dtype, device=compat.device(working))
+
+
+def in_library_of(like: Array, values: npt.NDArray[Any]) -> Array:
+    """``values`` in the library and on the device of ``like``, their own dtype kept."""
+    if isinstance(like, np.ndarray):
+        return values
+    return namespace(like).asarray(values, device=compat.device(like))
 
 
 def like_array(x: Array, like: Array) -> Array:
@@ -175,7 +184,7 @@ def check_embeddings(x: Array, name: str, *, dimension: int | None = None) -> Ar
     """
     x = check_form(x, name, dimension)
     for rows in blocks(x.shape[0], rows_per_block(x.shape[1])):
-        _check_rows(x[rows, ...], name, rows.start)
+        check_rows(x[rows, ...], name, rows.start)
     return x
 
 
@@ -229,8 +238,11 @@ def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
     return x
 
 
-def _check_rows(block: Array, name: str, start: int) -> None:
-    """Look at one block: two products find NaN, infinity and zero rows without a copy."""
+def check_rows(block: Array, name: str, start: int) -> None:
+    """Raise for NaN, infinity or an all-zero row in a block of ``name`` that begins at ``start``.
+
+    Sums of squares find what is suspicious without a copy; only such rows are looked at.
+    """
     xp = namespace(block)
     working = as_working(block)
     if isinstance(working, np.ndarray):

@@ -21,9 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
+from distnorm.sharded import ShardedRows
 
 __all__ = [
     "PARTS",
+    "open_embeddings",
     "read_embeddings",
     "read_model",
     "read_names",
@@ -93,6 +95,17 @@ def read_embeddings(
         ) from error
 
 
+def open_embeddings(
+    path: str | os.PathLike[str], side: str = "image", *, key: str | None = None
+) -> npt.NDArray[Any] | ShardedRows:
+    """As `read_embeddings`, but several shards of a folder stay in their files."""
+    target = Path(path)
+    if not target.is_dir():
+        return read_embeddings(target, side, key=key)
+    parts = _shards(target, side)
+    return parts[0] if len(parts) == 1 else ShardedRows(parts)
+
+
 def read_model(path: str | os.PathLike[str]) -> str | None:
     """The model id that a store's ``store.json`` names, None where nothing does."""
     found = stored(path).get("model_id")
@@ -160,7 +173,7 @@ def read_names(path: str | os.PathLike[str], side: str = "image") -> list[str]:
     DistnormError
         If there are names for another number of rows.
     """
-    rows = len(read_embeddings(path, side))
+    rows = len(open_embeddings(path, side))
     files = shard_files(path, "metadata")
     if not files:
         return [f"#{row}" for row in range(rows)]
@@ -299,6 +312,11 @@ def _read_parquet(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
 
 
 def _read_folder(path: Path, side: str) -> npt.NDArray[Any]:
+    parts = _shards(path, side)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _shards(path: Path, side: str) -> list[npt.NDArray[Any]]:
     name = PARTS.get(side, f"{side}_emb")
     shards = shard_files(path, name)
     if not shards:
@@ -312,7 +330,7 @@ def _read_folder(path: Path, side: str) -> npt.NDArray[Any]:
         raise DistnormError(
             f"{path / name} with shards of different dimensions or dtypes", "one kind", "split it"
         )
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return parts
 
 
 def _number(path: Path) -> tuple[int, str]:

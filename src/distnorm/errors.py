@@ -25,7 +25,8 @@ class DistnormError(ValueError):
         self.got = got
         self.expected = expected
         self.remedy = remedy
-        super().__init__(f"got {got}; expected {expected}; {remedy}")
+        # One line, whatever was handed in and is shown.
+        super().__init__(" ".join(f"got {got}; expected {expected}; {remedy}".split()))
 
     def __reduce__(self) -> tuple[type[DistnormError], tuple[str, str, str]]:
         """Pickle by the three parts, so that errors cross process boundaries."""

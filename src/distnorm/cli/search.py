@@ -2,54 +2,116 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import webbrowser
 from pathlib import Path
+from typing import Any
 
 import click
 
-from distnorm.cli.common import console, json_option, write_json
+from distnorm.cli.common import console, json_option, progress_bar, write_json
 
 __all__ = ["search"]
 
+_SHEET = Path("search.html")
+
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", metavar="STORE|INDEX")
 @click.argument("query")
 @click.option("--normalization", type=click.Path(), help="A saved normalization.")
 @click.option("--k", default=10, show_default=True, type=click.IntRange(min=1))
-@click.option("--side", default="image", type=click.Choice(["image", "text"]), show_default=True)
+@click.option(
+    "--side",
+    default="image",
+    type=click.Choice(["image", "text", "both"]),
+    show_default=True,
+    help="What is searched; both: texts and pictures in one list.",
+)
 @click.option("--model", help="The store's model, where it does not say.")
 @click.option("--both", is_flag=True, help="Also the list of the plain dot product.")
 @click.option("--threshold", type=float, help="Leave out two-sided scores up to this.")
 @click.option(
     "--false-alarm-rate", type=float, help="Leave out what a non-match reaches as often (0.001)."
 )
+@click.option(
+    "--bias",
+    type=click.Path(path_type=Path),
+    help="Keep the items' biases in this file, for methods that have one an item.",
+)
+@click.option(
+    "--scale",
+    default="standard",
+    type=click.Choice(["standard", "two-sided"]),
+    show_default=True,
+    help="With --side both: what makes texts and pictures comparable.",
+)
+@click.option(
+    "--sheet", type=click.Path(path_type=Path), help="Write the results as a page with thumbnails."
+)
+@click.option("--open", "show", is_flag=True, help=f"Show that page (by default {_SHEET}).")
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder that the pictures' names begin from, for thumbnails.",
+)
 @json_option
 def search(
-    store: Path,
+    store: str,
     query: str,
-    normalization: str | None,
-    k: int,
-    side: str,
-    model: str | None,
-    both: bool,
-    threshold: float | None,
-    false_alarm_rate: float | None,
     json_path: str | None,
+    sheet: Path | None,
+    show: bool,
+    pictures: Path | None,
+    **settings: Any,
 ) -> None:
-    """Search a STORE's pictures (or texts) for a sentence, or for the picture of a path."""
+    """Search a STORE's pictures or texts, or an INDEX, for a sentence or the picture of a path.
+
+    An INDEX is system:place, such as faiss:photos.index; it needs --model.
+    """
     from distnorm.report.tables import search_table
+
+    page = sheet or (_SHEET if show else None)
+    if page is not None:
+        from distnorm.errors import require
+
+        for module, extra in (("jinja2", "report"), ("PIL.Image", "embed")):
+            require(module, extra)
+        # The page has both lists side by side.
+        settings["both"] = True
+    found = _found(store, query, settings)
+    console().print(search_table(found))
+    for note in found["notes"]:
+        console().print(f"note: {note}", soft_wrap=True, highlight=False)
+    if page is not None:
+        from distnorm.report.sheet import write_sheet
+
+        missing = write_sheet(page, found, pictures)
+        words = f"written to {page}"
+        if missing:
+            words += f"; {missing} pictures were not found: name their folder with --pictures"
+        console().print(words, soft_wrap=True, highlight=False)
+        if show and _display():
+            webbrowser.open(page.resolve().as_uri())
+    write_json(found, json_path)
+
+
+def _found(store: str, query: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Results of a store or an index, alike."""
+    from distnorm.search.running import is_index, search_index
     from distnorm.search.store import search_store
 
-    found = search_store(
-        store,
-        query,
-        normalization=normalization,
-        k=k,
-        side=side,
-        model=model,
-        both=both,
-        threshold=threshold,
-        false_alarm_rate=false_alarm_rate,
+    if is_index(store):
+        for option in ("bias", "scale"):
+            settings.pop(option)
+        return search_index(store, query, **settings)
+    with progress_bar("searching", "items") as bar:
+        return search_store(Path(store), query, progress=bar, **settings)
+
+
+def _display() -> bool:
+    """Whether there is a screen to open a page on."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
-    console().print(search_table(found))
-    write_json(found, json_path)

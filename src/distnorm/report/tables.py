@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 from rich.console import RenderableType
@@ -17,6 +18,7 @@ __all__ = [
     "comparison_tables",
     "metrics_table",
     "normalization_table",
+    "rank_change",
     "retrieval_table",
     "search_table",
 ]
@@ -91,24 +93,31 @@ def comparison_tables(comparison: Comparison) -> list[RenderableType]:
 def search_table(found: dict[str, Any]) -> Table:
     """The first items with their scores, and their places by the dot product."""
     normalized = found["method"] != "dot"
+    ranked = normalized and all("rank_by_dot" in entry for entry in found["results"])
     title = f"{found['query']!r} in {found['n_items']} items"
     table = Table(title=title, title_justify="left")
-    columns = ["rank", "item", "score"] + (["rank by dot", "change"] if normalized else [])
+    columns = ["rank", *(["side"] if found.get("side") == "both" else []), "item", "score"]
+    columns += ["rank by dot", "change"] if ranked else []
     calibrated = any("false_alarm_rate" in entry for entry in found["results"])
     columns += ["false alarms"] if calibrated else []
     columns += ["dot product's list"] if "dot" in found else []
     for column in columns:
-        table.add_column(column, justify="left" if column in ("item", columns[-1]) else "right")
-    for place, entry in enumerate(found["results"]):
-        cells = [str(entry["rank"]), entry["name"], f"{entry['value']:.4f}"]
-        if normalized:
-            change = entry["rank_by_dot"] - entry["rank"]
-            cells += [str(entry["rank_by_dot"]), f"{change:+d}" if change else "="]
-        if calibrated:
-            cells.append(f"{entry['false_alarm_rate']:.1e}")
+        left = column in ("side", "item", "dot product's list")
+        table.add_column(column, justify="left" if left else "right", overflow="fold")
+    lists = zip_longest(found["results"], found.get("dot", []))
+    for entry, plain in lists:
+        cells = [""] * (len(columns) - ("dot" in found))
+        if entry is not None:
+            cells = [str(entry["rank"]), entry["name"], f"{entry['value']:.4f}"]
+            if found.get("side") == "both":
+                cells.insert(1, entry["side"])
+            if ranked:
+                cells += list(rank_change(entry, found))
+            if calibrated:
+                cells.append(f"{entry['false_alarm_rate']:.1e}")
         if "dot" in found:
-            cells.append(found["dot"][place]["name"])
-        table.add_row(*cells)
+            cells.append("" if plain is None else plain["name"])
+        table.add_row(*[Text(cell) for cell in cells])
     method = f"{found['method']}, strength {found['strength']:g}" if normalized else "dot product"
     table.caption = f"{method}; score: {found['score']}; model {found['model']}"
     if "threshold" in found:
@@ -117,6 +126,15 @@ def search_table(found: dict[str, Any]) -> Table:
             + (": nothing fits" if found["nothing_fits"] else "")
         )
     return table
+
+
+def rank_change(entry: dict[str, Any], found: dict[str, Any]) -> tuple[str, str]:
+    """Place by the dot product and how far an item rose (+) or fell; "new" from beyond a list."""
+    before = entry.get("rank_by_dot")
+    if before is None:
+        return f">{found['fetched']}", "new"
+    change = before - entry["rank"]
+    return str(before), f"{change:+d}" if change else "="
 
 
 def _metrics(comparison: Comparison) -> Table:

@@ -6,9 +6,13 @@ two-sided score, which is comparable between queries and has thresholds (`distno
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from distnorm.arrays import Array, to_numpy
+from distnorm.normalization import ScoreNormalization
 from distnorm.scores import score_kind
 from distnorm.tasks.detection import chosen_threshold
 
@@ -18,9 +22,7 @@ __all__ = ["judged"]
 def judged(
     found: dict[str, Any],
     norm: Any,
-    query: Array,
-    items: Array,
-    side: str,
+    two_sided: Callable[[ScoreNormalization], Array],
     *,
     threshold: float | None = None,
     false_alarm_rate: float | None = None,
@@ -30,14 +32,11 @@ def judged(
     Parameters
     ----------
     found : dict
-        With ``results``, in the order of ``items``.
+        With ``results``.
     norm : ScoreNormalization or None
         None is the dot product; a false-alarm rate takes a calibrated one.
-    query : array, shape (1, d)
-    items : array, shape (k, d)
-        Rows of the results.
-    side : str
-        The query's side.
+    two_sided : callable
+        Gives the two-sided scores of the results, k numbers in their order; called if needed.
     threshold, false_alarm_rate : float, optional
         At most one of them.
 
@@ -63,8 +62,7 @@ def judged(
     results = found["results"]
     if norm.method == "qbnorm" or not (calibrated or likely or bar is not None) or not len(results):
         return found
-    pair = (query, items) if side == norm.sides[0] else (items, query)
-    scores = to_numpy(norm.similarity(*pair)).reshape(-1)
+    scores = to_numpy(two_sided(norm), np.float64).reshape(-1)
     rates = norm.false_alarm_rate(scores).value if calibrated else None
     chances = norm.probability(scores) if likely else None
     for at, entry in enumerate(results):

@@ -1,26 +1,65 @@
 """Search in a store: a sentence or a picture in, names and scores out.
 
 Ranking items for a query needs the statistics of the query's side only; a linear method changes the
-query, any other one subtracts a number from each item.
+query, any other one subtracts a number from each item. Shards are read one after the other.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.embedding_store import read_embeddings, read_names
+from distnorm.embedding_store import open_embeddings, read_names
 from distnorm.errors import DistnormError
+from distnorm.normalization import ScoreNormalization
 from distnorm.scores import score_kind
 from distnorm.search.abstain import judged
 from distnorm.search.exact import topk
-from distnorm.storage import load
+from distnorm.search.gallery import Gallery
+from distnorm.search.kept_bias import bias_of, kept_bias
+from distnorm.search.mixed import topk_mixed
+from distnorm.search.places import places
+from distnorm.search.query import Query, encode_query, load_normalization
 
 __all__ = ["search_store"]
+
+Progress = Callable[[int, int], None]
+
+
+class _Shelf:
+    """One side of a store: rows, their names, and which row is the first of its name.
+
+    A picture stands in a row for each of its captions; it is listed once.
+    """
+
+    def __init__(self, store: Path, side: str) -> None:
+        self.items = open_embeddings(store, side)
+        self.names = read_names(store, side)
+        counts = Counter(self.names)
+        self.count, self.copies = len(counts), max(counts.values())
+        # Backwards, so that the first row of a name is the one that stays.
+        firsts = {self.names[row]: row for row in reversed(range(len(self.names)))}
+        self.first = np.zeros(len(self.names), dtype=bool)
+        self.first[list(firsts.values())] = True
+
+    def distinct(self, *columns: npt.NDArray[Any], k: int) -> list[npt.NDArray[Any]]:
+        """The first k entries of a result whose row (the last column) is the first of a name."""
+        keep = np.flatnonzero(self.first[columns[-1]])[:k]
+        return [column[keep] for column in columns]
+
+    def listed(self, scores: Any, rows: Any, **more: Any) -> list[dict[str, Any]]:
+        """Entries of a result."""
+        pairs = enumerate(zip(scores, rows, strict=True), start=1)
+        return [
+            {"rank": rank, "row": int(row), "name": self.names[row], "value": float(score), **more}
+            for rank, (score, row) in pairs
+        ]
 
 
 def search_store(
@@ -32,8 +71,11 @@ def search_store(
     side: str = "image",
     model: str | None = None,
     both: bool = False,
+    bias: Path | None = None,
+    scale: str = "standard",
     threshold: float | None = None,
     false_alarm_rate: float | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The first k items of a store.
 
@@ -46,21 +88,21 @@ def search_store(
     normalization : path, optional
         A saved normalization of the same model; the dot product without one.
     k : int
-    side : {"image", "text"}
+    side : {"image", "text", "both"}
         Which of the store's rows are searched.
     model : str, optional
         Name for `load_encoder`; the store's own if it has one.
     both : bool
-        Also the plain dot product's list.
+        Also the dot product's list.
+    bias : Path, optional
+        File that keeps the items' biases between searches, for methods that have them.
+    scale : {"standard", "two-sided"}
+        With both sides: see `topk_mixed`.
     threshold, false_alarm_rate : float, optional
         Leave out results whose two-sided score is not above it; see `distnorm.search.abstain`.
-
-    Returns
-    -------
-    dict
-        ``query``, ``method``, ``strength``, ``score`` (what the scores are) and ``results``:
-        rank, row, name, score, and where a normalization is used the ``rank_by_dot``. With
-        ``both`` also ``dot``, a list of the same form.
+        Not with both sides.
+    progress : callable, optional
+        Called with (items done, items in all).
 
     Raises
     ------
@@ -78,63 +120,126 @@ def search_store(
         raise DistnormError(
             f"a query of {encoder.model_id!r}", f"{about['model_id']!r} as {store}", "leave --model"
         )
-    items, names = _distinct(read_embeddings(store, side), read_names(store, side))
-    row, query_side = _query(encoder, query)
-    if items.shape[1] != row.shape[1]:
-        raise DistnormError(
-            f"{store} of {items.shape[1]} dimensions",
-            f"{row.shape[1]} as {encoder.model_id!r}",
-            "name the store's own model",
-        )
-    norm = None if normalization is None else load(normalization)
-    if norm is not None and query_side == side:
-        raise DistnormError(
-            f"a normalization for {side} queries among {side} items",
-            "a query of the other side",
-            "leave --normalization out, or search the other --side",
-        )
-    if norm is not None and norm.model not in (None, encoder.model_id):
-        raise DistnormError(
-            f"a normalization of {norm.model!r}",
-            f"one of {encoder.model_id!r}",
-            "fit one on this model's embeddings",
-        )
-    plain = topk(row, items, len(items) if norm is not None else k)
-    found = {
+    shelves = {
+        one: _Shelf(store, one) for one in (("image", "text") if side == "both" else (side,))
+    }
+    asked = encode_query(encoder, query)
+    for shelf in shelves.values():
+        if shelf.items.shape[1] != asked.row.shape[1]:
+            raise DistnormError(
+                f"{store} of {shelf.items.shape[1]} dimensions",
+                f"{asked.row.shape[1]} as {encoder.model_id!r}",
+                "name the store's own model",
+            )
+    norm, checksum = load_normalization(normalization, asked, side)
+    found: dict[str, Any] = {
         "schema": 1,
         "task": "search",
         "store": str(store),
         "query": query,
+        "query_side": asked.side,
         "model": encoder.model_id,
-        "n_items": len(items),
+        "n_items": sum(shelf.count for shelf in shelves.values()),
+        "side": side,
         "method": "dot" if norm is None else norm.method,
-        "strength": 0.0 if norm is None else norm.strength[query_side],
-        "score": "cosine",
+        "strength": 0.0 if norm is None else norm.strength[asked.side],
+        "notes": [],
     }
-    dot = _listed(plain[0][0, :k], plain[1][0, :k], names)
+    if side == "both" and bias is not None:
+        raise DistnormError("--bias with both sides", "one side", "leave one of them out")
     bar = {"threshold": threshold, "false_alarm_rate": false_alarm_rate}
+    if side == "both" and any(value is not None for value in bar.values()):
+        raise DistnormError(
+            "a threshold with both sides", "one side", "search texts and pictures one by one"
+        )
+    if side == "both":
+        return {**found, **_mixed(shelves, asked, norm, k, both, scale)}
+    known = (bias, checksum, progress)
+    shelf = shelves[side]
+    found |= _one_side(shelf, asked, norm, k, both, side, known)
+    rows = np.array([entry["row"] for entry in found["results"]], dtype=np.intp)
+
+    def two_sided(scorer: ScoreNormalization) -> npt.NDArray[Any]:
+        pair = (asked.row, shelf.items[rows])
+        scores: npt.NDArray[Any] = scorer.similarity(
+            *(pair if asked.side == scorer.sides[0] else pair[::-1])
+        )
+        return scores
+
+    return judged(found, norm, two_sided, **bar)
+
+
+def _one_side(
+    shelf: _Shelf,
+    asked: Query,
+    norm: ScoreNormalization | None,
+    k: int,
+    both: bool,
+    side: str,
+    known: tuple[Path | None, str, Progress | None],
+) -> dict[str, Any]:
+    path, checksum, progress = known
+    gallery = Gallery(shelf.items, asked.row.shape[1])
+    wanted = k * shelf.copies
+    found: dict[str, Any] = {"score": "cosine"}
+    dot: list[dict[str, Any]] = []
+    if norm is None or both:
+        scores, rows = topk(asked.row, gallery, wanted, progress=progress)
+        dot = shelf.listed(*shelf.distinct(scores[0], rows[0], k=k))
     if norm is None:
-        found["results"] = dot
-        return judged(found, None, row, items[plain[1][0, :k]], query_side, **bar)
+        return {**found, "results": dot}
+    notes = []
     if norm.spec.is_query_shift:
-        scores, rows = topk_shifted(norm, row, items, k, query_side)
+        shifted = norm.shift_queries(asked.row, modality=asked.side)
+        scores, rows = topk(shifted, gallery, wanted, progress=progress)
     else:
-        scores, rows = topk(row, items, k, norm.item_bias(items, modality=side))
-    rank = np.empty(len(items), dtype=np.intp)
-    rank[plain[1][0]] = np.arange(1, len(items) + 1)
-    results = _listed(scores[0], rows[0], names)
-    for entry, place in zip(results, rows[0], strict=True):
-        entry["rank_by_dot"] = int(rank[place])
-    found["score"] = score_kind(norm, query=query_side).label
-    found |= {"results": results, **({"dot": dot} if both else {})}
-    return judged(found, norm, row, items[rows[0]], query_side, **bar)
+        if path is None:
+            biases = bias_of(norm, shelf.items, side, progress)
+        else:
+            biases, before, added = kept_bias(path, norm, checksum, shelf.items, side, progress)
+            if before and added:
+                notes.append(
+                    f"{added} items were added after the {before} biases in {path} were computed; "
+                    "theirs were computed and added now"
+                )
+        scores, rows = topk(asked.row, gallery, wanted, biases, progress=progress)
+    best = shelf.distinct(scores[0], rows[0], k=k)
+    results = shelf.listed(*best)
+    for entry, place in zip(
+        results, places(asked.row[0], gallery, best[1], shelf.first), strict=True
+    ):
+        entry["rank_by_dot"] = int(place)
+    kind = score_kind(norm, query=asked.side)
+    found = {"score": kind.label, "results": results, "notes": notes}
+    return {**found, **({"dot": dot} if both else {})}
 
 
-def topk_shifted(
-    norm: Any, row: npt.NDArray[Any], items: npt.NDArray[Any], k: int, side: str
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-    """Top-k of a linear method: the same search with another query."""
-    return topk(norm.shift_queries(row, modality=side), items, k)
+def _mixed(
+    shelves: dict[str, _Shelf],
+    asked: Query,
+    norm: ScoreNormalization | None,
+    k: int,
+    both: bool,
+    scale: str,
+) -> dict[str, Any]:
+    galleries = {side: Gallery(shelf.items, asked.row.shape[1]) for side, shelf in shelves.items()}
+    wanted = k * max(shelf.copies for shelf in shelves.values())
+
+    def listed(about: ScoreNormalization | None, by: str) -> list[dict[str, Any]]:
+        best = topk_mixed(asked.row, galleries, about, wanted, modality=asked.side, scale=by)
+        entries: list[dict[str, Any]] = []
+        for at, row, score in zip(best.side[0], best.rows[0], best.scores[0], strict=True):
+            name = best.sides[at]
+            if shelves[name].first[row] and len(entries) < k:
+                entries += shelves[name].listed([score], [row], side=name)
+                entries[-1]["rank"] = len(entries)
+        return entries
+
+    if norm is None and scale == "two-sided":
+        return {"score": "cosine", "results": listed(None, scale)}
+    results = listed(norm, scale)
+    found = {"score": f"{scale} score of each side", "results": results}
+    return {**found, **({"dot": listed(None, "two-sided")} if both else {})}
 
 
 def _about(store: Path) -> dict[str, Any]:
@@ -146,35 +251,3 @@ def _about(store: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DistnormError(f"{marker}, which is no JSON", "a whole file", "embed again") from error
     return found
-
-
-def _query(encoder: Any, query: str) -> tuple[npt.NDArray[np.float32], str]:
-    """The query's row and its side: a picture if there is a file of that name."""
-    from distnorm.embedding.sources import PICTURES
-
-    path = Path(query)
-    if path.suffix.lower() in PICTURES:
-        from distnorm.embedding.pictures import open_picture
-
-        return encoder.encode_images([open_picture(path)[0]]), "image"
-    return encoder.encode_texts([query]), "text"
-
-
-def _distinct(items: npt.NDArray[Any], names: list[str]) -> tuple[npt.NDArray[Any], list[str]]:
-    """Each name once: a picture stands in a row for each of its captions."""
-    first: dict[str, int] = {}
-    for row, name in enumerate(names):
-        first.setdefault(name, row)
-    if len(first) == len(names):
-        return items, names
-    return np.asarray(items[list(first.values())]), list(first)
-
-
-def _listed(
-    scores: npt.NDArray[Any], rows: npt.NDArray[np.intp], names: list[str]
-) -> list[dict[str, Any]]:
-    pairs = zip(scores, rows, strict=True)
-    return [
-        {"rank": rank, "row": int(row), "name": names[row], "value": float(score)}
-        for rank, (score, row) in enumerate(pairs, start=1)
-    ]

@@ -1,0 +1,162 @@
+"""Exact top-k against FAISS's flat index, over sizes, k, dimensions and numbers of queries.
+
+Both see the same float32 rows with the same threads, in turn, repeat after repeat. FAISS's copy of
+the items is made before the clock starts; ours checks, and for bfloat16 converts, the items within
+it. Results must be the same but for ties within float32's rounding. Where the processor has no
+bfloat16 units the first pass is in float32, and so is what is reported.
+
+Run: python benchmarks/search_exact.py [--quick]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from harness import arguments, extra_memory, in_child, measure, publish, random_rows, ratio, spread
+
+from distnorm.search import Gallery, engines, topk
+
+QUERIES = 1000
+SIZES, KS, DIMENSIONS = (50_000, 200_000, 500_000), (1, 10, 100), (256, 512, 768)
+FEW = (1, 4, 16, 64)
+
+
+def queries_like(items: np.ndarray, n: int) -> np.ndarray:
+    """Unit rows around another common direction, as texts are to images."""
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((n, items.shape[1]), dtype=np.float32)
+    rows += rng.standard_normal(items.shape[1], dtype=np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def side_by_side(items: np.ndarray, queries: np.ndarray, k: int, repeats: int) -> dict[str, Any]:
+    """Times of both, and how far their results agree."""
+    index = faiss.IndexFlatIP(items.shape[1])
+    index.add(items)
+    prepared = Gallery(items)
+    found: dict[str, Any] = {}
+
+    def keep(name: str, function: Any) -> Any:
+        def run() -> None:
+            found[name] = function()
+
+        return run
+
+    timings = measure(
+        {
+            "faiss": keep("faiss", lambda: index.search(queries, k)),
+            "ours": keep("ours", lambda: topk(queries, items, k)),
+            "prepared": keep("prepared", lambda: topk(queries, prepared, k)),
+        },
+        repeats,
+    )
+    (theirs, their_rows), (ours, rows) = found["faiss"], found["ours"]
+    differ = rows != their_rows
+    exact = np.einsum(
+        "ij,ij->i",
+        queries[np.nonzero(differ)[0]].astype(np.float64),
+        items[their_rows[differ]].astype(np.float64),
+    )
+    # Where rows differ, theirs must score what ours scores, to float32's rounding.
+    tied = float(np.abs(exact - ours[differ]).max()) if differ.any() else 0.0
+    assert tied < 2e-6, tied
+    assert np.abs(theirs - ours).max() < 2e-6
+    return {
+        "n": len(queries),
+        "items": len(items),
+        "dimensions": items.shape[1],
+        "k": k,
+        "timings": timings,
+        "speed": ratio(timings, "faiss", "ours"),
+        "speed_prepared": ratio(timings, "faiss", "prepared"),
+        "same_rows": float(1 - differ.mean()),
+    }
+
+
+def growth(results: list[dict[str, Any]]) -> float:
+    """Exponent of the time over the number of items, by least squares on logarithms."""
+    sizes = [math.log(r["items"]) for r in results]
+    times = [math.log(r["timings"]["ours"]["median"]) for r in results]
+    return float(np.polyfit(sizes, times, 1)[0])
+
+
+def memory(n: int) -> dict[str, float]:
+    """Extra memory of a search in a file of n float16 rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "items.npy"
+        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(n, 512))
+        for start in range(0, n, 50_000):
+            stop = min(n, start + 50_000)
+            out[start:stop] = random_rows(stop - start, 512, seed=start)
+        del out
+        items = np.load(path, mmap_mode="r")
+        queries = queries_like(items, 100)
+        topk(queries[:2], items[:1000], 10)
+        return extra_memory(lambda: topk(queries, items, 10))
+
+
+def main() -> None:
+    """Measure everything, publish."""
+    options = arguments(__doc__)
+    quick = options.quick
+    if options.child:
+        print(json.dumps(memory(20_000 if quick else 1_000_000)))
+        return
+    repeats = options.repeats or (2 if quick else 5)
+    sizes = (4_000, 8_000, 16_000) if quick else SIZES
+    n = 200 if quick else QUERIES
+    results = []
+    for d in DIMENSIONS[:1] if quick else DIMENSIONS:
+        every = random_rows(max(sizes), d)
+        for m in sizes:
+            for k in KS:
+                queries = queries_like(every, n)
+                results.append(side_by_side(every[:m], queries, k, repeats))
+                print(f"{m} x {d}, k = {k}: {spread(results[-1]['speed'])}", flush=True)
+    every = random_rows(sizes[1], 512)
+    few = [side_by_side(every, queries_like(every, n), 10, repeats + 4) for n in FEW]
+    flat = in_child(__file__, "memory", *(["--quick"] if quick else []))
+    units = engines.bfloat16_units()
+    wanted = ">= 3" if units else ">= 0.9"
+    rows = [
+        (
+            f"times FAISS's speed, {r['n']} queries in {r['items']} x {r['dimensions']}, "
+            f"k = {r['k']}",
+            spread(r["speed"], digits=2),
+            wanted,
+        )
+        for r in results
+    ]
+    rows += [
+        (
+            f"the same, {r['n']} queries in {r['items']} x 512, k = 10 (a prepared `Gallery`)",
+            f"{spread(r['speed'], digits=2)} ({spread(r['speed_prepared'], digits=2)})",
+            ">= 0.9",
+        )
+        for r in few
+    ]
+    for d in sorted({r["dimensions"] for r in results}):
+        slope = growth([r for r in results if r["dimensions"] == d and r["k"] == 10])
+        rows.append((f"time grows like items to the power of, {d} dimensions", f"{slope:.2f}", "1"))
+    lowest = min(r["same_rows"] for r in results + few)
+    rows.append(("rows the same as FAISS's, lowest share (others tie)", f"{lowest:.5f}", "1"))
+    rows.append(("extra memory, a file of 1,000,000 x 512", f"{flat['extra_mb']:.0f} MB", "flat"))
+    settings = {
+        "queries": n,
+        "repeats": repeats,
+        "threads of FAISS": faiss.omp_get_max_threads(),
+        "threads": engines.threads(),
+        "bfloat16 units": units,
+        "faiss": faiss.__version__,
+    }
+    publish("search_exact", options, settings, {"runs": results, "few": few, "memory": flat}, rows)
+
+
+if __name__ == "__main__":
+    main()
