@@ -85,7 +85,7 @@ class Watch:
     >>> import numpy as np, distnorm
     >>> rng = np.random.default_rng(0)
     >>> draw = lambda shift: distnorm.normalize(rng.normal(1 + shift, 1, (200, 8)))
-    >>> watch = Watch(distnorm.make("dn").fit(images=draw(0)))
+    >>> watch = Watch(distnorm.make("dn").fit(images=draw(0)), window=100)
     >>> watch.update(images=draw(0)).alarm is None
     True
     >>> watch.update(images=draw(3.0 * (np.arange(8) > 3))).alarm.side
