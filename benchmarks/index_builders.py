@@ -81,7 +81,7 @@ def faiss_index(kind: str, folder: Path, ids: Sequence[int], rows: np.ndarray) -
         lists = max(4, int(np.sqrt(len(rows)) / 2))
         index = faiss.index_factory(d, f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
         index.train(rows)
-        index.nprobe = max(2, lists // 2)
+        index.nprobe = max(4, lists // 2)
     elif kind == "hnsw":
         index = faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efSearch = 64

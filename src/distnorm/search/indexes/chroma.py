@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import numpy.typing as npt
@@ -61,25 +62,7 @@ class ChromaIndex(Index):
         settings = require("chromadb.config", "chroma").Settings
         place, collection = split_last(target, "chroma", "collection")
         if "://" in place:
-            parts = urlsplit(place)
-            quiet = settings(
-                anonymized_telemetry=False,
-                chroma_query_request_timeout_seconds=max(1, int(timeout)),
-            )
-            try:
-                client = chromadb.HttpClient(
-                    host=parts.hostname or "localhost",
-                    port=parts.port or 8000,
-                    ssl=parts.scheme == "https",
-                    settings=quiet,
-                )
-            except Exception as error:
-                # Chroma's client raises whatever its transport raises.
-                raise DistnormError(
-                    f"no connection to {place}: {str(error).splitlines()[0]}",
-                    "a running server",
-                    "check the address",
-                ) from error
+            client = _connected(place, timeout)
         else:
             folder = existing(place, "a folder of Chroma", folder=True)
             existing(str(folder / "chroma.sqlite3"), f"a Chroma database in {place}")
@@ -118,6 +101,32 @@ class ChromaIndex(Index):
         for start in range(0, len(ids), batch):
             found = self._collection.get(ids=ids[start : start + batch], include=["embeddings"])
             yield list(found["ids"]), np.asarray(found["embeddings"], dtype=np.float32)
+
+
+def _connected(url: str, timeout: float) -> Any:
+    """A client of a server that answers; Chroma's own would wait without end for one that not."""
+    chromadb = require("chromadb", "chroma")
+    settings = require("chromadb.config", "chroma").Settings(anonymized_telemetry=False)
+    parts = urlsplit(url)
+    try:
+        with urlopen(f"{url}/api/v2/heartbeat", timeout=timeout) as answer:
+            answer.read()
+        client = chromadb.HttpClient(
+            host=parts.hostname or "localhost",
+            port=parts.port or 8000,
+            ssl=parts.scheme == "https",
+            settings=settings,
+        )
+    except Exception as error:
+        # Chroma's client raises whatever its transport raises.
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DistnormError(
+            f"no connection to {url}: {why}", "a running server", "check it, or raise timeout="
+        ) from error
+    session = getattr(getattr(client, "_server", None), "_session", None)
+    if session is not None:
+        session.timeout = timeout
+    return client
 
 
 class _MetadataBiases:

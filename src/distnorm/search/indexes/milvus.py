@@ -88,7 +88,10 @@ class MilvusIndex(Index):
         lite = "://" not in place
         if lite:
             require("milvus_lite", "milvus")
-            if not Path(place).exists():
+            # A file up to Lite 2, a folder from 3 on; the client would make one of any name.
+            if Path(place).is_dir():
+                existing(f"{place}/databases", f"a store of Milvus Lite in {place}", folder=True)
+            else:
                 existing(place, "a file of Milvus Lite")
         try:
             with _quiet():

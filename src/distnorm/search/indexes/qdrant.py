@@ -95,6 +95,8 @@ class QdrantIndex(Index):
             client = module.QdrantClient(":memory:")
         else:
             folder = existing(place, "a folder of Qdrant's local mode", folder=True)
+            # The client would make a store of any folder.
+            existing(str(folder / "meta.json"), f"a store of Qdrant's local mode in {place}")
             try:
                 client = module.QdrantClient(path=str(folder))
             except (RuntimeError, ValueError) as error:
