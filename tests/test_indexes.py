@@ -102,18 +102,21 @@ def test_a_stored_bias_ranks_an_overfetched_list_again(index_case, index_built, 
         assert isinstance(index.biases, BiasFolder) != index_case.own_store
         done = upload(index, index_case, index_world, norm, batch=128)
         assert (done.written + done.already, done.method) == (300, "nnn")
-        found = index.search(index_world.queries, K, norm)
+        found = index.search(index_world.queries, K, norm, certify=True)
         agrees(found, scores, exact=index_case.exact)
         assert found.certified == (index_case.exact,) * 8
         assert found.score == "two-sided nnn"
         short = index.search(index_world.queries, K, norm, overfetch=K)
+        assert not any(short.certified)
+        grown = index.search(index_world.queries, K, norm, overfetch=K, certify=True)
         # An exact system grows the list until it is sure; a graph takes what it was asked for.
         if index_case.exact:
-            assert short.ids == found.ids
+            assert grown.ids == found.ids
+        agrees(index.search(index_world.queries, K, norm), scores, exact=False)
         raw = index.search(index_world.queries, K, norm, mode="dot")
         assert raw.method == "dot"
     with index_built.open() as again:
-        repeated = again.search(index_world.queries, K, norm)
+        repeated = again.search(index_world.queries, K, norm, certify=True)
         if index_built.spec is not None or index_case.own_store:
             assert repeated.ids == found.ids
         assert upload(again, index_case, index_world, norm).written == 0
@@ -132,7 +135,7 @@ def test_every_method_with_an_item_bias(method, index_world, tmp_path, index_bui
     norm = index_world.norm(method)
     with built.open() as index:
         index.upload_bias(norm)
-        found = index.search(index_world.queries, K, norm)
+        found = index.search(index_world.queries, K, norm, certify=True)
     matrix = norm.similarity(
         index_world.items.astype(np.float64), index_world.queries.astype(np.float64)
     )

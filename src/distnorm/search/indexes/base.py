@@ -3,8 +3,8 @@
 A linear method changes the query and nothing else. Any other method needs one number an item,
 which is stored beside it: the list of highest q.x is fetched longer than asked for and ranked
 again by q.x - b(x). With m the lowest stored bias and v the last q.x of the fetched list, no item
-outside it scores above v - m: a list whose k-th score reaches that is the exact one, and where
-the system compares with every item the list grows until it is.
+outside it scores above v - m: where the system compares with every item, a list whose k-th score
+reaches that is surely the exact one, and with ``certify`` it grows until it is.
 """
 
 from __future__ import annotations
@@ -147,6 +147,7 @@ class Index(abc.ABC):
         *,
         modality: str = "text",
         overfetch: int | None = None,
+        certify: bool = False,
     ) -> Any:
         """The k best items of each query.
 
@@ -165,8 +166,10 @@ class Index(abc.ABC):
         modality : str
             The side of the *queries*.
         overfetch : int, optional
-            Items to fetch before ranking again by bias; the larger of 100 and 10 k. Where
-            the system is exact it is a beginning only.
+            Items to fetch before ranking again by bias; the larger of 100 and 10 k.
+        certify : bool
+            Fetch more, four times as many each time, until the list is surely the exact one.
+            Only where the system compares with every item.
 
         Returns
         -------
@@ -197,7 +200,7 @@ class Index(abc.ABC):
                 f"mode {mode!r} without a normalization", "normalization=", "fit or load one"
             )
         self._check_norm(normalization)
-        found = self._normalized(rows, k, normalization, modality, first)
+        found = self._normalized(rows, k, normalization, modality, (first, certify))
         return found if mode == "normalized" else Both(self._dot(rows, k), found)
 
     def _normalized(
@@ -206,7 +209,7 @@ class Index(abc.ABC):
         k: int,
         norm: ScoreNormalization,
         modality: str,
-        first: int,
+        fetching: tuple[int, bool],
     ) -> Found:
         if norm.spec.is_query_shift:
             shifted, constants, score = linear_queries(norm, rows, modality)
@@ -217,7 +220,7 @@ class Index(abc.ABC):
             sure = [self.exact] * len(ids)
         else:
             own, factor, score = own_biases(norm, rows, modality)
-            ids, parts, sure, missing = self._ranked_again(rows, k, norm, modality, first)
+            ids, parts, sure, missing = self._ranked_again(rows, k, norm, modality, *fetching)
             scores = [factor * (row - b) for row, b in zip(parts, own, strict=True)]
         strength = norm.strength[modality if modality in norm.strength else norm.sides[1]]
         return Found(
@@ -267,6 +270,7 @@ class Index(abc.ABC):
         norm: ScoreNormalization,
         modality: str,
         first: int,
+        certify: bool,
     ) -> tuple[list[list[Any]], list[npt.NDArray[np.float64]], list[bool], int]:
         if self.bias_dimension:
             found = self._products(rows, k, -1.0)
@@ -301,7 +305,7 @@ class Index(abc.ABC):
                 sure[row] = self.exact and settled
                 if self.exact and not settled:
                     still.append(row)
-            if want == self.max_k:
+            if want == self.max_k or not certify:
                 break
             want = 4 * want if self.max_k is None else min(4 * want, self.max_k)
             open_rows = np.asarray(still, dtype=np.intp)

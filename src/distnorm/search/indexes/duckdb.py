@@ -7,7 +7,7 @@ biases opens it again for writing. Biases lie in a table of their own (see `sql`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,7 +65,7 @@ class DuckDBIndex(Index):
                 f"column {column!r} of type {types[column]}", "FLOAT[d]", "name the vector column"
             )
         self.unit, self.dimension, self.exact = "ip", int(shape[1]), True
-        self.biases = SqlBiases(table, types[id], self._run, self._many, writable=self._writable)
+        self.biases = SqlBiases(table, types[id], self._run, writable=self._writable)
 
     @classmethod
     def open(cls, target: str, column: str = "embedding", id: str = "id") -> DuckDBIndex:
@@ -123,15 +123,6 @@ class DuckDBIndex(Index):
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         return list(self._connection.execute(statement, list(values)).fetchall())
-
-    def _many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        self._connection.execute("BEGIN")
-        try:
-            self._connection.executemany(statement, [list(row) for row in rows])
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
 
     def _writable(self) -> None:
         if self._path is None:

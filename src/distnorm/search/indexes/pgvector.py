@@ -7,7 +7,7 @@ lie in a table of their own (see `sql`); the vector table is never written to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -105,7 +105,7 @@ class PgvectorIndex(Index):
         self._walks = found.get(ops)
         self.exact = exact or self._walks is None
         self._ef = ef
-        self.biases = SqlBiases(table, types[id], self._run, self._many, "%s")
+        self.biases = SqlBiases(table, types[id], self._run, "%s")
 
     @classmethod
     def open(
@@ -197,10 +197,6 @@ class PgvectorIndex(Index):
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         cursor = self._connection.execute(statement, values or None)
         return list(cursor.fetchall()) if cursor.description else []
-
-    def _many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        with self._connection.transaction(), self._connection.cursor() as cursor:
-            cursor.executemany(statement, rows)
 
 
 def _text(row: npt.NDArray[np.float32]) -> str:

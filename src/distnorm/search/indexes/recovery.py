@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
+from distnorm.lengths import check_lengths
 from distnorm.normalization import ScoreNormalization
 
 __all__ = [
@@ -95,7 +96,11 @@ def linear_queries(
     DistnormError
         If the side was not fitted, for unusable queries, or a query that is its side's mean.
     """
-    shifted = np.asarray(norm.shift_queries(queries, modality=side), dtype=np.float64)
+    side = norm._names.resolve(side)
+    # `shift_queries` less its checks of what `Index.search` has checked: they would cost more
+    # than the shift.
+    check_lengths(queries, norm._names.plural(side), norm.method, norm.input)
+    shifted: Float64 = norm._shifted(queries, side)
     if not np.einsum("ij,ij->i", shifted, shifted).all():
         raise DistnormError(
             "a query equal to what is subtracted from it", "a direction left", "lower the strength"

@@ -26,8 +26,8 @@ class Found:
     method, strength
         What ranked; ``dot`` and 0 for the raw scores.
     certified : tuple of bool
-        Whether a list is surely the exact one: true where the system compares with every item,
-        for methods with a bias an item once no item outside the fetched list could enter.
+        Whether a list is surely the exact one. The system must compare with every item; a
+        method with a bias an item needs more: that no item outside the fetched list can enter.
     without_bias : int
         Items met that have no stored bias yet; the mean bias stood in.
     """

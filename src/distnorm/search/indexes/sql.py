@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def quoted(name: str) -> str:
 
 
 class SqlBiases:
-    """A `BiasStore` by three callables of a database.
+    """A `BiasStore` by one callable of a database.
 
     Parameters
     ----------
@@ -48,9 +48,7 @@ class SqlBiases:
     id_type : str
         SQL type of its ids.
     run : callable
-        Takes a statement and its values, returns rows.
-    many : callable
-        Takes a statement and many rows of values; all are stored durably, or none.
+        Takes a statement and its values, returns rows; what it writes is durable then.
     mark : str
         What stands for a value in a statement.
     writable : callable, optional
@@ -62,13 +60,12 @@ class SqlBiases:
         target: str,
         id_type: str,
         run: Callable[..., list[Any]],
-        many: Callable[[str, Iterable[Sequence[Any]]], None],
         mark: str = "?",
         writable: Callable[[], None] = lambda: None,
     ) -> None:
         self._target = re.sub(r"\W", "_", target)
         self._id_type = id_type
-        self._run, self._many, self._mark, self._writable = run, many, mark, writable
+        self._run, self._mark, self._writable = run, mark, writable
         self._has_registry = False
 
     def table(self, column: str) -> str:
@@ -94,14 +91,14 @@ class SqlBiases:
         mark = self._mark
         if about is None:
             if self._exists(_REGISTRY):
-                self._many(f"DELETE FROM {_REGISTRY} WHERE name = {mark}", [(name,)])
+                self._run(f"DELETE FROM {_REGISTRY} WHERE name = {mark}", [name])
             self._run(f"DROP TABLE IF EXISTS {quoted(self.table(column))}")
             return
         self._run(f"CREATE TABLE IF NOT EXISTS {_REGISTRY} (name TEXT PRIMARY KEY, about TEXT)")
-        self._many(
+        self._run(
             f"INSERT INTO {_REGISTRY} (name, about) VALUES ({mark}, {mark}) "
             "ON CONFLICT (name) DO UPDATE SET about = excluded.about",
-            [(name, json.dumps(about))],
+            [name, json.dumps(about)],
         )
 
     def prepare(self, column: str) -> None:
@@ -123,14 +120,18 @@ class SqlBiases:
         return np.array([known.get(item, np.nan) for item in ids], dtype=np.float64)
 
     def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
-        """Store numbers of items in one transaction."""
+        """Store numbers of items, some hundred a statement."""
         self._writable()
-        mark = self._mark
-        self._many(
-            f"INSERT INTO {quoted(self.table(column))} (id, bias) VALUES ({mark}, {mark}) "
-            "ON CONFLICT (id) DO UPDATE SET bias = excluded.bias",
-            list(zip(ids, values.tolist(), strict=True)),
-        )
+        numbers = values.tolist()
+        for start in range(0, len(ids), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            some = [value for pair in zip(ids[part], numbers[part], strict=True) for value in pair]
+            rows = ", ".join([f"({self._mark}, {self._mark})"] * (len(some) // 2))
+            self._run(
+                f"INSERT INTO {quoted(self.table(column))} (id, bias) VALUES {rows} "
+                "ON CONFLICT (id) DO UPDATE SET bias = excluded.bias",
+                some,
+            )
 
     def _exists(self, table: str) -> bool:
         if not self._has_registry:

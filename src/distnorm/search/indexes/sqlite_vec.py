@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -94,7 +94,7 @@ class SqliteVecIndex(Index):
         self._id = quoted(key[1]) if key else "rowid"
         self.dimension, self.exact, self.max_k = int(shape[1]), True, 4096
         kind = key[2].upper() if key else "INTEGER"
-        self.biases = SqlBiases(table, kind, self._run, self._many)
+        self.biases = SqlBiases(table, kind, self._run)
 
     @classmethod
     def open(cls, target: str, column: str = "embedding", timeout: float = 10.0) -> SqliteVecIndex:
@@ -139,8 +139,6 @@ class SqliteVecIndex(Index):
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         found = list(self._connection.execute(statement, list(values)).fetchall())
+        if self._connection.in_transaction:
+            self._connection.commit()
         return found
-
-    def _many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        with self._connection:
-            self._connection.executemany(statement, rows)
