@@ -53,6 +53,8 @@ class SqlBiases:
         What stands for a value in a statement.
     writable : callable, optional
         Called before anything is written.
+    catalog : str
+        Where names of tables are listed.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class SqlBiases:
         run: Callable[..., list[Any]],
         mark: str = "?",
         writable: Callable[[], None] = lambda: None,
+        catalog: str = "information_schema.tables WHERE table_name",
     ) -> None:
         self._target = re.sub(r"\W", "_", target)
         self._id_type = id_type
         self._run, self._mark, self._writable = run, mark, writable
-        self._has_registry = False
+        self._catalog = catalog
+        self._known: set[str] = set()
 
     def table(self, column: str) -> str:
         """Name of the table that holds a column; PostgreSQL cuts names at 63 characters."""
@@ -93,6 +97,7 @@ class SqlBiases:
             if self._exists(_REGISTRY):
                 self._run(f"DELETE FROM {_REGISTRY} WHERE name = {mark}", [name])
             self._run(f"DROP TABLE IF EXISTS {quoted(self.table(column))}")
+            self._known.discard(self.table(column))
             return
         self._run(f"CREATE TABLE IF NOT EXISTS {_REGISTRY} (name TEXT PRIMARY KEY, about TEXT)")
         self._run(
@@ -112,7 +117,8 @@ class SqlBiases:
     def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
         """Numbers of items."""
         known: dict[Any, float] = {}
-        for start in range(0, len(ids), _AT_ONCE):
+        there = self._exists(self.table(column))
+        for start in range(0, len(ids) if there else 0, _AT_ONCE):
             some = list(ids[start : start + _AT_ONCE])
             marks = ", ".join([self._mark] * len(some))
             statement = f"SELECT id, bias FROM {quoted(self.table(column))} WHERE id IN ({marks})"
@@ -134,11 +140,8 @@ class SqlBiases:
             )
 
     def _exists(self, table: str) -> bool:
-        if not self._has_registry:
-            try:
-                self._run(f"SELECT 1 FROM {table} LIMIT 0")
-            except Exception:
-                # Each database has its own error for a table that is not there.
+        if table not in self._known:
+            if not self._run(f"SELECT 1 FROM {self._catalog} = {self._mark}", [table]):
                 return False
-            self._has_registry = True
-        return self._has_registry
+            self._known.add(table)
+        return True

@@ -94,7 +94,7 @@ class SqliteVecIndex(Index):
         self._id = quoted(key[1]) if key else "rowid"
         self.dimension, self.exact, self.max_k = int(shape[1]), True, 4096
         kind = key[2].upper() if key else "INTEGER"
-        self.biases = SqlBiases(table, kind, self._run)
+        self.biases = SqlBiases(table, kind, self._run, catalog="sqlite_master WHERE name")
 
     @classmethod
     def open(cls, target: str, column: str = "embedding", timeout: float = 10.0) -> SqliteVecIndex:
