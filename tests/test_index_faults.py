@@ -328,3 +328,38 @@ def test_what_is_a_spec():
     assert is_spec("qdrant:folder/photos")
     assert not is_spec("photos")
     assert not is_spec("C:/photos")
+
+
+@pytest.mark.parametrize("system", ["chroma-ip", "qdrant-dot", "lancedb-dot", "milvus-ip"])
+def test_nothing_is_sent_out(system, index_builders, index_world, tmp_path, monkeypatch):
+    """Telemetry and the like: no Python socket leaves this machine."""
+    case = next(case for case in index_builders.CASES if case.name == system)
+    if case.missing:
+        pytest.skip(f"{case.missing} is not installed")
+    reached = []
+    connect = socket.socket.connect
+
+    def watched(self, address):
+        local = isinstance(address, str) or address[0] in ("127.0.0.1", "::1", "localhost")
+        if not local:
+            reached.append(address)
+            raise ConnectionRefusedError(f"{address} is outside")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", watched)
+    monkeypatch.setattr(socket, "getaddrinfo", _only_here(socket.getaddrinfo, reached))
+    built = case.build(tmp_path, range(40), index_world.items[:40])
+    with built.open() as index:
+        index.upload_bias(index_world.norm("nnn"))
+        index.search(index_world.queries, 5, index_world.norm("nnn"))
+    built.stop()
+    assert reached == []
+
+
+def _only_here(getaddrinfo, reached):
+    def look_up(host, *arguments, **options):
+        if host not in (None, "127.0.0.1", "::1", "localhost"):
+            reached.append(host)
+        return getaddrinfo(host, *arguments, **options)
+
+    return look_up
