@@ -287,12 +287,11 @@ class Index(abc.ABC):
         open_rows = np.arange(len(rows))
         while len(open_rows):
             found = self._products(rows[open_rows], want, 0.0, column)
+            known = self._read_biases(column, [hits[0] for hits in found if hits[2] is None])
             still = []
-            for row, (items, products, stored) in zip(open_rows, found, strict=True):
-                if stored is None:
-                    with self.plain_errors("read biases"):
-                        stored = self.biases.read(column, items)
-                stored = np.asarray(stored, dtype=np.float64)
+            for row, (items, products, given) in zip(open_rows, found, strict=True):
+                numbers = [known[item] for item in items] if given is None else given
+                stored = np.asarray(numbers, dtype=np.float64)
                 unknown = np.isnan(stored)
                 missing.update(item for item, gone in zip(items, unknown, strict=True) if gone)
                 new = products - np.where(unknown, about["mean"], stored)
@@ -310,6 +309,14 @@ class Index(abc.ABC):
             want = 4 * want if self.max_k is None else min(4 * want, self.max_k)
             open_rows = np.asarray(still, dtype=np.intp)
         return ids, scores, sure, len(missing)
+
+    def _read_biases(self, column: str, lists: list[list[Any]]) -> dict[Any, float]:
+        """Stored numbers of the items of all queries, asked for once."""
+        items = list(dict.fromkeys(item for one in lists for item in one))
+        if not items:
+            return {}
+        with self.plain_errors("read biases"):
+            return dict(zip(items, self.biases.read(column, items).tolist(), strict=True))
 
     def _stored(self, norm: ScoreNormalization, modality: str) -> tuple[str, dict[str, Any]]:
         from distnorm.search.indexes.biases import column_of
