@@ -17,9 +17,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, check_embeddings, is_unit_length, to_numpy
+from distnorm.arrays import Array, is_unit_length
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
+from distnorm.search.indexes.places import positive, query_rows
 from distnorm.search.indexes.recovery import (
     DOT,
     inner_products,
@@ -184,13 +185,13 @@ class Index(abc.ABC):
         mode = mode or ("dot" if normalization is None else "normalized")
         if mode not in _MODES:
             raise DistnormError(f"mode {mode!r}", "'dot', 'normalized' or 'both'", "pick one")
-        rows = self._queries(queries)
-        k = self._positive(k, "k")
+        rows = query_rows(queries, self.query_dimension)
+        k = positive(k, "k")
         if self.max_k is not None and k > self.max_k:
             raise DistnormError(
                 f"k = {k}", f"at most {self.max_k}: {self.system}'s limit", "ask for fewer"
             )
-        first = max(k, self._positive(overfetch, "overfetch") if overfetch else max(100, 10 * k))
+        first = max(k, positive(overfetch, "overfetch") if overfetch else max(100, 10 * k))
         if self.metric == "l2":
             self._check_unit()
         if mode == "dot":
@@ -365,18 +366,6 @@ class Index(abc.ABC):
                 "an answer in time" if slow else "an answer",
                 "raise timeout= or look at the server" if slow else "look at the index and its log",
             ) from error
-
-    def _queries(self, queries: Array) -> npt.NDArray[np.float64]:
-        checked = check_embeddings(queries, "queries", dimension=self.query_dimension)
-        return np.asarray(to_numpy(as_working(checked)), dtype=np.float64)
-
-    @staticmethod
-    def _positive(value: Any, name: str) -> int:
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-            raise DistnormError(
-                f"{name} = {value!r}", "an integer from 1 on", "ask for one item at least"
-            )
-        return int(value)
 
     def _check_norm(self, norm: ScoreNormalization) -> None:
         if norm.dimension not in (None, self.query_dimension):
