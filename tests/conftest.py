@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,78 @@ def gap_pair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         rows = shared + 0.6 * rng.standard_normal((200, 32)) + offset
         sides.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
     return sides[0], sides[1]
+
+
+def _index_builders() -> Any:
+    """``benchmarks/index_builders.py``, which makes an index in each system."""
+    path = PROJECT / "benchmarks" / "index_builders.py"
+    spec = importlib.util.spec_from_file_location("index_builders", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["index_builders"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BUILDERS = _index_builders()
+
+
+@dataclass(frozen=True)
+class IndexWorld:
+    """Synthetic unit rows: items of the image side, text queries, and samples to fit on."""
+
+    items: np.ndarray
+    queries: np.ndarray
+    images: np.ndarray
+    texts: np.ndarray
+
+    def norm(self, method: str, **options: Any) -> Any:
+        """A method fitted on the samples."""
+        import distnorm
+
+        return distnorm.make(method, **options).fit(images=self.images, texts=self.texts)
+
+
+@pytest.fixture(scope="session")
+def index_world() -> IndexWorld:
+    """300 items and 8 queries of 24 dimensions, with a modality gap."""
+    rng = np.random.default_rng(7)
+    offsets = rng.standard_normal((2, 24)) * 0.7
+
+    def rows(n: int, offset: np.ndarray) -> np.ndarray:
+        x = rng.standard_normal((n, 24)) + offset
+        return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+    return IndexWorld(
+        rows(300, offsets[0]), rows(8, offsets[1]), rows(200, offsets[0]), rows(200, offsets[1])
+    )
+
+
+@pytest.fixture(scope="session")
+def index_builders() -> Iterator[Any]:
+    """The builders; stops the database server at the end."""
+    yield BUILDERS
+    BUILDERS.Postgres.stop()
+
+
+@pytest.fixture(scope="session", params=BUILDERS.CASES, ids=str)
+def index_case(request: pytest.FixtureRequest) -> Any:
+    """Each system and metric in turn; skips, with the reason, what is not installed."""
+    missing = request.param.missing
+    if missing:
+        pytest.skip(f"{missing} is not installed")
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def index_built(
+    index_case: Any,
+    index_world: IndexWorld,
+    index_builders: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Any]:
+    """The items in a system, as its users would put them there."""
+    folder = tmp_path_factory.mktemp(index_case.name)
+    built = index_case.build(folder, range(len(index_world.items)), index_world.items)
+    yield built
+    built.stop()

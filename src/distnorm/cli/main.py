@@ -18,6 +18,7 @@ from distnorm.cli.diff import diff
 from distnorm.cli.embed import embed
 from distnorm.cli.evaluate import evaluate
 from distnorm.cli.fit import fit
+from distnorm.cli.index import index
 from distnorm.cli.inspect import inspect
 from distnorm.cli.search import search
 from distnorm.cli.tasks import captions, classification
@@ -72,6 +73,7 @@ cli.add_command(calibrate)
 cli.add_command(card)
 cli.add_command(diff)
 cli.add_command(watch)
+cli.add_command(index)
 # Commands of the groups above; importing them put them there.
 _TASKS = (classification, captions)
 

@@ -1,0 +1,159 @@
+"""``distnorm index``: biases beside a running index, and a look at what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distnorm.cli.common import console, json_option, progress_bar, write_json
+
+__all__ = ["index"]
+
+_SIDE = click.option("--side", default="image", show_default=True, help="The items' side.")
+_MODEL = click.option("--model", help="Model of the stored rows; refuses another one's.")
+_BATCH = click.option(
+    "--batch", default=1000, show_default=True, type=click.IntRange(min=1), help="Items at a time."
+)
+
+
+@click.group()
+def index() -> None:
+    r"""Work with an index in the system you use.
+
+    \b
+    SPEC is one of
+      faiss:FILE                     qdrant:FOLDER-OR-URL/COLLECTION
+      usearch:FILE                   milvus:FILE-OR-URL/COLLECTION
+      hnswlib:FILE?dim=512&space=ip  chroma:FOLDER-OR-URL/COLLECTION
+      lancedb:FOLDER/TABLE           duckdb:FILE/TABLE
+      sqlite-vec:FILE/TABLE          clip-retrieval:http://HOST:PORT/INDICE
+      pgvector:postgresql://USER@HOST/DATABASE/TABLE?column=embedding&id=id
+    """
+
+
+@index.command("bias")
+@click.argument("spec")
+@click.option("--normalization", required=True, type=click.Path(), help="A saved normalization.")
+@click.option(
+    "--items",
+    type=click.Path(path_type=Path),
+    help="Store of the rows, for a system that keeps them to itself; row numbers are the ids.",
+)
+@click.option("--biases", type=click.Path(path_type=Path), help="Folder, instead of the system.")
+@click.option("--fresh", is_flag=True, help="Compute all anew.")
+@_SIDE
+@_MODEL
+@_BATCH
+@json_option
+@click.pass_context
+def bias(
+    context: click.Context,
+    spec: str,
+    normalization: str,
+    items: Path | None,
+    biases: Path | None,
+    fresh: bool,
+    side: str,
+    model: str | None,
+    batch: int,
+    json_path: str | None,
+) -> None:
+    """Store one number an item, for methods that are no shift of the query.
+
+    A stopped run continues, and items added since get their number, by running the same command
+    again. Searches see the numbers when all are there.
+    """
+    from distnorm.embedding_store import read_embeddings
+    from distnorm.search.indexes import open_index
+    from distnorm.storage import load
+
+    norm = load(normalization)
+    rows = None if items is None else read_embeddings(items, side)
+    state = (0, 0)
+    with open_index(spec, model=model, biases=biases) as opened:
+        try:
+            with progress_bar("storing biases", "items") as show:
+
+                def report(done: int, total: int) -> None:
+                    nonlocal state
+                    state = (done, total)
+                    show(done, total)
+
+                done = opened.upload_bias(
+                    norm,
+                    modality=side,
+                    batch=batch,
+                    progress=report,
+                    ids=None if rows is None else range(len(rows)),
+                    items=rows,
+                    fresh=fresh,
+                )
+        except KeyboardInterrupt:
+            # The general message says that nothing was written, which is not so here.
+            click.echo(
+                f"distnorm: interrupted after {state[0]} of {state[1]} items; "
+                "run the same command without --fresh to go on",
+                err=True,
+            )
+            context.exit(130)
+    console().print(
+        f"{done.written} biases written, {done.already} were there: "
+        f"{norm.method}, {_strengths(norm)}, as {done.column}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    write_json({"schema": 1, "task": "index bias", "index": spec, **done.to_dict()}, json_path)
+
+
+@index.command("check")
+@click.argument("spec")
+@click.option("--normalization", type=click.Path(), help="A saved normalization.")
+@click.option("--queries", type=click.Path(path_type=Path), help="Sample queries: a .npy or store.")
+@click.option("--k", default=10, show_default=True, type=click.IntRange(min=1))
+@click.option("--biases", type=click.Path(path_type=Path), help="Folder, instead of the system.")
+@_SIDE
+@_MODEL
+@_BATCH
+@json_option
+@click.pass_context
+def check(
+    context: click.Context,
+    spec: str,
+    normalization: str | None,
+    queries: Path | None,
+    k: int,
+    biases: Path | None,
+    side: str,
+    model: str | None,
+    batch: int,
+    json_path: str | None,
+) -> None:
+    """Go through an index: unit rows, whose they are, biases that lack, agreement on a sample.
+
+    Exits with 1 if there is something to mend.
+    """
+    from distnorm.embedding_store import read_embeddings
+    from distnorm.report.index_tables import index_check_table
+    from distnorm.search.indexes import open_index
+    from distnorm.storage import load
+
+    norm = None if normalization is None else load(normalization)
+    other = "text"
+    if norm is not None:
+        other = next(name for name in norm.sides if name != norm._names.resolve(side))
+    asked = None if queries is None else read_embeddings(queries, other)
+    with (
+        open_index(spec, model=model, biases=biases) as opened,
+        progress_bar("checking", "items") as show,
+    ):
+        found = opened.check(norm, modality=side, queries=asked, k=k, batch=batch, progress=show)
+    console().print(index_check_table(spec, found))
+    write_json({"schema": 1, "task": "index check", "index": spec, **found.to_dict()}, json_path)
+    if not found.healthy:
+        context.exit(1)
+
+
+def _strengths(norm: Any) -> str:
+    return ", ".join(f"{side} {value:g}" for side, value in norm.strength.items())

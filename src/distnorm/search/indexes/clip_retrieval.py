@@ -1,0 +1,161 @@
+"""A running clip-retrieval server: its ``POST /knn-service``, asked with an embedding.
+
+The server takes ``embedding_input`` as it is, so a shifted query works on it today. It does not
+give rows back: `upload_bias` wants them from the embeddings the server's index was built of
+(``ids`` are row numbers), and biases lie in a folder on the asking side, ``biases=FOLDER``.
+De-duplication and the server's filters are switched off: they would make lists that are no top-k.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, ClassVar
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError
+from distnorm.search.indexes.base import Hits, Index
+from distnorm.search.indexes.bias_folder import BiasFolder
+from distnorm.search.indexes.places import split_last
+
+__all__ = ["ClipRetrievalIndex"]
+
+_MOST = 10_000
+
+
+class ClipRetrievalIndex(Index):
+    """One indice of a server.
+
+    Parameters
+    ----------
+    url : str
+        Of the server.
+    indice : str
+    modality : {"image", "text"}
+        Which of its indexes to search.
+    dimension : int
+        Of the embeddings; found by asking if 0.
+    exact : bool
+        Whether its index is a flat one: the server does not say.
+    metric : {"ip", "l2"}
+        Of its index; clip-retrieval builds inner product.
+    timeout : float
+        In seconds.
+    """
+
+    system: ClassVar[str] = "clip-retrieval"
+    failures = (ValueError, KeyError, TypeError)
+
+    def __init__(
+        self,
+        url: str,
+        indice: str,
+        *,
+        modality: str = "image",
+        dimension: int = 0,
+        exact: bool = False,
+        metric: str = "ip",
+        timeout: float = 10.0,
+    ) -> None:
+        if metric not in ("ip", "l2"):
+            raise DistnormError(f"metric {metric!r}", "'ip' or 'l2'", "as the index was built")
+        self._url, self._indice, self._modality = url.rstrip("/"), indice, modality
+        self._timeout = timeout
+        self.place = f"clip-retrieval:{url}/{indice}"
+        self.unit, self.exact, self.max_k = ("ip" if metric == "ip" else "l2sq"), exact, _MOST
+        self.biases = BiasFolder(None)
+        with self.plain_errors("open"):
+            names = self._get("/indices-list")
+        if indice not in names:
+            raise DistnormError(
+                f"indice {indice!r} of {url}", f"one of {', '.join(map(str, names))}", "name it"
+            )
+        self.dimension = dimension or self._find_dimension()
+
+    @classmethod
+    def open(
+        cls,
+        target: str,
+        modality: str = "image",
+        dimension: int = 0,
+        exact: bool = False,
+        metric: str = "ip",
+        timeout: float = 10.0,
+    ) -> ClipRetrievalIndex:
+        """``http://host:port/indice``."""
+        url, indice = split_last(target, "clip-retrieval", "indice")
+        if not url.startswith(("http://", "https://")):
+            raise DistnormError(
+                f"clip-retrieval:{target}", "clip-retrieval:http://host:port/indice", "write it so"
+            )
+        settings: dict[str, Any] = {"dimension": dimension, "exact": exact, "metric": metric}
+        return cls(url, indice, modality=modality, timeout=timeout, **settings)
+
+    def count(self) -> int:
+        """Unknown to the client: what one search may return at most."""
+        return _MOST
+
+    def nearest(
+        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+    ) -> list[Hits]:
+        """One request a query."""
+        found = []
+        for row in queries:
+            answer = self._ask(row.tolist(), k)
+            found.append(
+                Hits([hit["id"] for hit in answer], [float(hit["similarity"]) for hit in answer])
+            )
+        return found
+
+    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+        """None: the server keeps its rows."""
+        return iter(())
+
+    def _ask(self, query: list[float], k: int) -> list[dict[str, Any]]:
+        body = {
+            "text": None,
+            "image": None,
+            "image_url": None,
+            "embedding_input": query,
+            "modality": self._modality,
+            "num_images": k,
+            "num_result_ids": k,
+            "indice_name": self._indice,
+            "deduplicate": False,
+            "use_safety_model": False,
+            "use_violence_detector": False,
+            "use_mclip": False,
+        }
+        answer = self._get("/knn-service", body)
+        if not isinstance(answer, list):
+            raise ValueError(f"an answer that is no list: {str(answer)[:80]}")
+        return answer
+
+    def _get(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self._url + path, data=data, headers={"Content-Type": "application/json"})
+        try:
+            with urlopen(request, timeout=self._timeout) as answer:
+                return json.loads(answer.read())
+        except HTTPError as error:
+            with error:
+                raise ValueError(f"HTTP {error.code} from {path}") from error
+
+    def _find_dimension(self) -> int:
+        """Try the usual sizes: the server answers with an error for a wrong one."""
+        for size in (512, 768, 1024, 640, 256, 1152, 1280, 384):
+            try:
+                self._ask([1.0] + [0.0] * (size - 1), 1)
+            except ValueError:
+                continue
+            except OSError as error:
+                with self.plain_errors("open"):
+                    raise error
+            return size
+        raise DistnormError(
+            f"{self.place} of unknown dimensions", "the number", "pass dimension= (?dimension=512)"
+        )

@@ -1,0 +1,196 @@
+"""LanceDB: a table with a vector column, in a folder.
+
+Without an index it compares with every row and takes the metric with the query; with one, the
+index's. Biases lie in a table of their own, ``distnorm_bias_<fingerprint>_<table>``, and what is
+complete in ``distnorm_biases``: the vector table keeps its version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError, require
+from distnorm.search.indexes.base import Hits, Index
+from distnorm.search.indexes.places import existing, split_last
+
+__all__ = ["LanceDBIndex"]
+
+_UNITS = {"dot": "1-ip", "cosine": "1-cos", "l2": "l2sq"}
+_REGISTRY = "distnorm_biases"
+
+
+class LanceDBIndex(Index):
+    """A table.
+
+    Parameters
+    ----------
+    database : lancedb connection
+    table : str
+    place : str, optional
+    column, id : str
+        Columns of the vectors and of unique ids.
+    metric : {"", "dot", "cosine", "l2"}
+        The index's if left out; dot where there is none.
+    exact : bool
+        Compare with every row though there is an index.
+    """
+
+    system: ClassVar[str] = "lancedb"
+    failures = (ValueError, RuntimeError)
+
+    def __init__(
+        self,
+        database: Any,
+        table: str,
+        place: str | None = None,
+        *,
+        column: str = "vector",
+        id: str = "id",
+        metric: str = "",
+        exact: bool = False,
+    ) -> None:
+        self.place = place or f"table {table!r}"
+        with self.plain_errors("open"):
+            self._table = database.open_table(table)
+        self._column, self._id = column, id
+        schema = self._table.schema
+        for name in (column, id):
+            if name not in schema.names:
+                known = ", ".join(schema.names)
+                raise DistnormError(
+                    f"no column {name!r} in {self.place}", f"one of {known}", "name it"
+                )
+        kind = schema.field(column).type
+        if not hasattr(kind, "list_size"):
+            raise DistnormError(
+                f"column {column!r} of type {kind}", "a list of fixed size", "name the vectors"
+            )
+        with self.plain_errors("open"):
+            indexed = [each for each in self._table.list_indices() if column in each.columns]
+            stats = self._table.index_stats(indexed[0].name) if indexed else None
+        own = str(stats.distance_type).lower() if stats is not None else ""
+        self._metric = metric or own or "dot"
+        if self._metric not in _UNITS:
+            raise DistnormError(f"metric {self._metric!r}", ", ".join(_UNITS), "pick one")
+        self.unit, self.dimension = _UNITS[self._metric], int(kind.list_size)
+        self.exact = exact or not indexed
+        self.biases = _TableBiases(database, table, schema.field(id).type)
+
+    @classmethod
+    def open(
+        cls,
+        target: str,
+        column: str = "vector",
+        id: str = "id",
+        metric: str = "",
+        exact: bool = False,
+    ) -> LanceDBIndex:
+        """``folder/table``."""
+        lancedb = require("lancedb", "lancedb")
+        folder, table = split_last(target, "lancedb", "table")
+        if "://" not in folder:
+            existing(folder, "a LanceDB folder", folder=True)
+        settings: dict[str, Any] = {"column": column, "id": id, "metric": metric, "exact": exact}
+        return cls(lancedb.connect(folder), table, f"lancedb:{target}", **settings)
+
+    def count(self) -> int:
+        """Number of rows."""
+        with self.plain_errors("count"):
+            return int(self._table.count_rows())
+
+    def nearest(
+        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+    ) -> list[Hits]:
+        """One search a query."""
+        found = []
+        for row in queries:
+            search = self._table.search(row, vector_column_name=self._column)
+            search = search.distance_type(self._metric).select([self._id, "_distance"]).limit(k)
+            answer = (search.bypass_vector_index() if self.exact else search).to_arrow()
+            found.append(Hits(answer[self._id].to_pylist(), answer["_distance"].to_numpy()))
+        return found
+
+    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+        """One pass over the table as it is now."""
+        for part in self._table.search().select([self._id, self._column]).to_batches(batch):
+            if part.num_rows:
+                rows = part[self._column].flatten().to_numpy(zero_copy_only=False)
+                rows = rows.reshape(part.num_rows, self.dimension).astype(np.float32)
+                yield part[self._id].to_pylist(), rows
+
+
+class _TableBiases:
+    """Tables beside the vectors."""
+
+    def __init__(self, database: Any, table: str, id_type: Any) -> None:
+        self._database, self._target, self._id_type = database, table, id_type
+
+    def _open(self, name: str) -> Any | None:
+        try:
+            return self._database.open_table(name)
+        except ValueError:
+            return None
+
+    def published(self) -> dict[str, dict[str, Any]]:
+        table = self._open(_REGISTRY)
+        rows = [] if table is None else table.to_arrow().to_pylist()
+        mine = [row for row in rows if row["target"] == self._target]
+        return {row["column"]: json.loads(row["about"]) for row in mine}
+
+    def publish(self, column: str, about: dict[str, Any] | None) -> None:
+        pyarrow = require("pyarrow", "lancedb")
+        table = self._open(_REGISTRY)
+        row = {"key": f"{self._target} {column}", "target": self._target, "column": column}
+        if about is None:
+            if table is not None:
+                table.delete(f"key = {_literal(row['key'])}")
+            if self._open(self._name(column)) is not None:
+                self._database.drop_table(self._name(column))
+            return
+        if table is None:
+            names = ("key", "target", "column", "about")
+            schema = pyarrow.schema([(name, pyarrow.string()) for name in names])
+            table = self._database.create_table(_REGISTRY, schema=schema)
+        _merge(table, "key", [{**row, "about": json.dumps(about)}])
+
+    def prepare(self, column: str) -> None:
+        pyarrow = require("pyarrow", "lancedb")
+        if self._open(self._name(column)) is None:
+            schema = pyarrow.schema([("id", self._id_type), ("bias", pyarrow.float32())])
+            self._database.create_table(self._name(column), schema=schema)
+
+    def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
+        table = self._open(self._name(column))
+        known: dict[Any, float] = {}
+        for start in range(0, len(ids) if table is not None else 0, 500):
+            wanted = ", ".join(map(_literal, ids[start : start + 500]))
+            found = table.search().where(f"id IN ({wanted})").limit(500).to_arrow()  # type: ignore[union-attr]
+            known.update(zip(found["id"].to_pylist(), found["bias"].to_pylist(), strict=True))
+        return np.array([known.get(item, np.nan) for item in ids], dtype=np.float64)
+
+    def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
+        pyarrow = require("pyarrow", "lancedb")
+        rows = pyarrow.table(
+            {
+                "id": pyarrow.array(list(ids), self._id_type),
+                "bias": pyarrow.array(values.astype(np.float32)),
+            }
+        )
+        _merge(self._open(self._name(column)), "id", rows)
+
+    def _name(self, column: str) -> str:
+        return f"{column}_{self._target}"
+
+
+def _merge(table: Any, key: str, rows: Any) -> None:
+    merging = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+    merging.execute(rows)
+
+
+def _literal(item: Any) -> str:
+    return str(item) if isinstance(item, int) else "'" + str(item).replace("'", "''") + "'"

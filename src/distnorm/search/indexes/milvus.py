@@ -1,0 +1,233 @@
+"""Milvus: a collection of Milvus Lite (a file) or of a server.
+
+Biases are a dynamic field a normalization, written by partial upserts (Milvus 2.6, Lite 3); what
+is complete stands in the collection's properties.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError, require
+from distnorm.search.indexes.base import Hits, Index
+from distnorm.search.indexes.places import existing, split_last
+
+__all__ = ["MilvusIndex"]
+
+_UNITS = {"IP": "ip", "COSINE": "cos", "L2": "l2sq"}
+_KEY = "distnorm.biases"
+_MOST = 16384
+
+
+class MilvusIndex(Index):
+    """A collection.
+
+    Parameters
+    ----------
+    client : pymilvus.MilvusClient
+    collection : str
+    place : str, optional
+    column : str
+        The vector field, where there are several.
+    lite : bool
+        Whether the client is Milvus Lite's, whose automatic index compares with every item.
+    """
+
+    system: ClassVar[str] = "milvus"
+
+    def __init__(
+        self,
+        client: Any,
+        collection: str,
+        place: str | None = None,
+        *,
+        column: str = "",
+        lite: bool = False,
+    ) -> None:
+        module = require("pymilvus", "milvus")
+        self.failures = (module.MilvusException,)
+        self._client, self.collection = client, collection
+        self.place = place or f"milvus collection {collection!r}"
+        with self.plain_errors("open"):
+            client.load_collection(collection)
+            about = client.describe_collection(collection)
+            vectors = [f["name"] for f in about["fields"] if "dim" in f.get("params", {})]
+            self._column = column or next(iter(vectors), "")
+            if self._column not in vectors:
+                raise DistnormError(
+                    f"vector field {column!r} of {self.place}", ", ".join(vectors), "name it"
+                )
+            index = client.describe_index(collection, self._column)
+        field = next(f for f in about["fields"] if f["name"] == self._column)
+        self._id = next(f["name"] for f in about["fields"] if f.get("is_primary"))
+        if not index or index["metric_type"] not in _UNITS:
+            raise DistnormError(f"{self.place} of {index}", "IP, COSINE or L2", "index it so")
+        self.unit, self.dimension = _UNITS[index["metric_type"]], int(field["params"]["dim"])
+        kind = index["index_type"]
+        self.exact = kind == "FLAT" or (lite and kind == "AUTOINDEX")
+        self.max_k = _MOST
+        self.biases = _FieldBiases(
+            client, collection, self._id, bool(about.get("enable_dynamic_field")), self.place
+        )
+
+    @classmethod
+    def open(
+        cls, target: str, column: str = "", timeout: float = 10.0, token: str = ""
+    ) -> MilvusIndex:
+        """``file.db/collection`` or ``http://host:19530/collection``."""
+        module = require("pymilvus", "milvus")
+        place, collection = split_last(target, "milvus", "collection")
+        lite = "://" not in place
+        if lite:
+            require("milvus_lite", "milvus")
+            # A file up to Lite 2, a folder from 3 on; the client would make one of any name.
+            if Path(place).is_dir():
+                existing(f"{place}/databases", f"a store of Milvus Lite in {place}", folder=True)
+            else:
+                existing(place, "a file of Milvus Lite")
+        try:
+            with _quiet():
+                client = module.MilvusClient(uri=place, timeout=timeout, token=token)
+        except module.MilvusException as error:
+            raise DistnormError(
+                f"no connection to {place}: {error.message}",
+                "a running server",
+                "check the address",
+            ) from error
+        try:
+            return cls(client, collection, f"milvus:{target}", column=column, lite=lite)._own()
+        except BaseException:
+            client.close()
+            raise
+
+    @contextmanager
+    def plain_errors(self, doing: str) -> Iterator[None]:
+        """As `Index.plain_errors`, without pymilvus's own log of the same."""
+        with super().plain_errors(doing), _quiet():
+            yield
+
+    def _release(self) -> None:
+        self._client.close()
+
+    def count(self) -> int:
+        """Number of entities."""
+        with self.plain_errors("count"):
+            found = self._client.query(self.collection, filter="", output_fields=["count(*)"])
+        return int(found[0]["count(*)"])
+
+    def nearest(
+        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+    ) -> list[Hits]:
+        """All queries in one request, biases with the answer."""
+        answers = self._client.search(
+            self.collection,
+            data=queries.tolist(),
+            anns_field=self._column,
+            limit=k,
+            output_fields=[column] if column else [],
+        )
+        return [
+            Hits(
+                [hit[self._id] for hit in hits],
+                [hit["distance"] for hit in hits],
+                [hit["entity"].get(column, np.nan) for hit in hits] if column else None,
+            )
+            for hits in answers
+        ]
+
+    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+        """By ids that are listed first, since writing biases moves entities."""
+        with _quiet():
+            pages = self._client.query_iterator(
+                self.collection, batch_size=min(batch, _MOST), output_fields=[self._id]
+            )
+            ids: list[Any] = []
+            while page := pages.next():
+                ids += [row[self._id] for row in page]
+            pages.close()
+        for start in range(0, len(ids), batch):
+            some = ids[start : start + batch]
+            found = self._client.get(self.collection, ids=some, output_fields=[self._column])
+            rows = {row[self._id]: row[self._column] for row in found}
+            some = [item for item in some if item in rows]
+            yield some, np.asarray([rows[item] for item in some], dtype=np.float32)
+
+
+class _FieldBiases:
+    """A dynamic field for each normalization."""
+
+    def __init__(self, client: Any, collection: str, id: str, dynamic: bool, place: str) -> None:
+        self._client, self._collection, self._id = client, collection, id
+        self._dynamic, self._place = dynamic, place
+
+    def published(self) -> dict[str, dict[str, Any]]:
+        properties = self._client.describe_collection(self._collection).get("properties") or {}
+        found: dict[str, dict[str, Any]] = json.loads(properties.get(_KEY, "{}"))
+        return found
+
+    def publish(self, column: str, about: dict[str, Any] | None) -> None:
+        listing = self.published()
+        listing.pop(column, None)
+        if about is not None:
+            listing[column] = about
+        self._client.alter_collection_properties(
+            self._collection, properties={_KEY: json.dumps(listing)}
+        )
+        if about is None:
+            # A dynamic field cannot be dropped: a null counts as not there.
+            self._clear(column)
+
+    def prepare(self, column: str) -> None:
+        if not self._dynamic:
+            raise DistnormError(
+                f"{self._place} without a dynamic field",
+                "room for a bias",
+                "pass biases=FOLDER to open_index",
+            )
+
+    def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
+        found = self._client.get(self._collection, ids=list(ids), output_fields=[column])
+        known = {row[self._id]: row.get(column) for row in found}
+        values = [known.get(item) for item in ids]
+        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+    def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
+        rows = [
+            {self._id: item, column: float(value)} for item, value in zip(ids, values, strict=True)
+        ]
+        self._client.upsert(self._collection, rows, partial_update=True)
+
+    def _clear(self, column: str) -> None:
+        while True:
+            found = self._client.query(
+                self._collection,
+                filter=f"{column} > -1e30",
+                output_fields=[self._id],
+                limit=1000,
+            )
+            if not found:
+                return
+            rows = [{self._id: row[self._id], column: None} for row in found]
+            self._client.upsert(self._collection, rows, partial_update=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep pymilvus and Milvus Lite from logging what is raised as well."""
+    loggers = [logging.getLogger(name) for name in ("pymilvus", "milvus_lite")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,206 @@
+"""Qdrant: a collection of a server, or of local mode (``:memory:`` or a folder).
+
+Biases are a payload key a normalization; what is complete stands in the collection's metadata.
+A server's search walks a graph unless asked ``exact``; local mode compares with every item.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError, require
+from distnorm.search.indexes.base import Hits, Index
+from distnorm.search.indexes.places import existing, split_last
+
+__all__ = ["QdrantIndex"]
+
+_UNITS = {"Dot": "ip", "Cosine": "cos", "Euclid": "l2"}
+_KEY = "distnorm"
+
+
+class QdrantIndex(Index):
+    """A collection.
+
+    Parameters
+    ----------
+    client : qdrant_client.QdrantClient
+    collection : str
+    place : str, optional
+    vector : str
+        Name of the vector, where the collection has several.
+    exact : bool
+        Ask a server to compare with every item.
+    """
+
+    system: ClassVar[str] = "qdrant"
+
+    def __init__(
+        self,
+        client: Any,
+        collection: str,
+        place: str | None = None,
+        *,
+        vector: str = "",
+        exact: bool = False,
+    ) -> None:
+        module = require("qdrant_client", "qdrant")
+        exceptions = require("qdrant_client.http.exceptions", "qdrant")
+        self.failures = (
+            ValueError,
+            RuntimeError,
+            exceptions.ApiException,
+        )
+        self._client, self._models = client, module.models
+        self.collection, self.place = collection, place or f"qdrant collection {collection!r}"
+        with self.plain_errors("open"):
+            found = client.get_collection(collection).config.params.vectors
+        if isinstance(found, dict):
+            if vector not in found:
+                raise DistnormError(
+                    f"vector {vector!r} of {self.place}", ", ".join(found), "pass vector="
+                )
+            found = found[vector]
+        if found is None or found.distance.value not in _UNITS:
+            kind = "sparse vectors" if found is None else f"distance {found.distance.value}"
+            raise DistnormError(f"{self.place} of {kind}", "Dot, Cosine or Euclid", "use such")
+        self.unit, self.dimension = _UNITS[found.distance.value], int(found.size)
+        local = type(getattr(client, "_client", None)).__name__ == "QdrantLocal"
+        self.exact = exact or local
+        self._vector = vector or None
+        self._settings = self._models.SearchParams(exact=True) if exact and not local else None
+        self.biases = _PayloadBiases(client, module.models, collection)
+
+    @classmethod
+    def open(
+        cls,
+        target: str,
+        vector: str = "",
+        exact: bool = False,
+        timeout: int = 10,
+        api_key: str | None = None,
+    ) -> QdrantIndex:
+        """``http://host:port/collection``, ``folder/collection`` or ``:memory:/collection``."""
+        module = require("qdrant_client", "qdrant")
+        place, collection = split_last(target, "qdrant", "collection")
+        if "://" in place:
+            client = module.QdrantClient(
+                url=place, timeout=timeout, api_key=api_key, check_compatibility=False
+            )
+        elif place == ":memory:":
+            client = module.QdrantClient(":memory:")
+        else:
+            folder = existing(place, "a folder of Qdrant's local mode", folder=True)
+            # The client would make a store of any folder.
+            existing(str(folder / "meta.json"), f"a store of Qdrant's local mode in {place}")
+            try:
+                client = module.QdrantClient(path=str(folder))
+            except (RuntimeError, ValueError) as error:
+                raise DistnormError(
+                    f"{place}, which does not open: {str(error).splitlines()[0]}",
+                    "a folder of local mode that nobody else has open",
+                    "close the other client, or run a server",
+                ) from error
+        try:
+            index = cls(client, collection, f"qdrant:{target}", vector=vector, exact=exact)
+            return index._own()
+        except BaseException:
+            client.close()
+            raise
+
+    def _release(self) -> None:
+        self._client.close()
+
+    def count(self) -> int:
+        """Number of points."""
+        with self.plain_errors("count"):
+            return int(self._client.count(self.collection, exact=True).count)
+
+    def nearest(
+        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+    ) -> list[Hits]:
+        """All queries in one request, biases with the answer."""
+        requests = [
+            self._models.QueryRequest(
+                query=row.tolist(),
+                limit=k,
+                using=self._vector,
+                params=self._settings,
+                with_payload=[column] if column else False,
+            )
+            for row in queries
+        ]
+        answers = self._client.query_batch_points(self.collection, requests)
+        return [
+            Hits(
+                [point.id for point in answer.points],
+                [point.score for point in answer.points],
+                [(point.payload or {}).get(column, np.nan) for point in answer.points]
+                if column
+                else None,
+            )
+            for answer in answers
+        ]
+
+    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+        """Scroll through the points."""
+        offset = None
+        while True:
+            points, offset = self._client.scroll(
+                self.collection,
+                limit=batch,
+                offset=offset,
+                with_payload=False,
+                with_vectors=[self._vector] if self._vector else True,
+            )
+            rows = [p.vector[self._vector] if self._vector else p.vector for p in points]
+            if rows:
+                yield [point.id for point in points], np.asarray(rows, dtype=np.float32)
+            if offset is None:
+                return
+
+
+class _PayloadBiases:
+    """A payload key for each normalization."""
+
+    def __init__(self, client: Any, models: Any, collection: str) -> None:
+        self._client, self._models, self._collection = client, models, collection
+
+    def published(self) -> dict[str, dict[str, Any]]:
+        metadata = self._client.get_collection(self._collection).config.metadata or {}
+        found: dict[str, dict[str, Any]] = json.loads(metadata.get(_KEY, "{}"))
+        return found
+
+    def publish(self, column: str, about: dict[str, Any] | None) -> None:
+        listing = self.published()
+        listing.pop(column, None)
+        if about is not None:
+            listing[column] = about
+        self._client.update_collection(self._collection, metadata={_KEY: json.dumps(listing)})
+        if about is None:
+            self._client.delete_payload(self._collection, [column], self._models.Filter())
+
+    def prepare(self, column: str) -> None:
+        return
+
+    def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
+        points = self._client.retrieve(self._collection, list(ids), with_payload=[column])
+        known = {point.id: (point.payload or {}).get(column, np.nan) for point in points}
+        return np.array([known.get(item, np.nan) for item in ids], dtype=np.float64)
+
+    def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
+        models = self._models
+        self._client.batch_update_points(
+            self._collection,
+            [
+                models.SetPayloadOperation(
+                    set_payload=models.SetPayload(payload={column: float(value)}, points=[item])
+                )
+                for item, value in zip(ids, values, strict=True)
+            ],
+            wait=True,
+        )

@@ -1,0 +1,139 @@
+"""What a search in an index returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Both", "Found", "Pair"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Lists of items, best first, one a query.
+
+    Attributes
+    ----------
+    ids : tuple of tuples
+        As the system has them.
+    scores : tuple of ndarray
+    score : str
+        What the scores are: ``q.x``, ``two-sided dn`` (what `ScoreNormalization.similarity`
+        gives), or ``q.x - b(x)`` where the items' side has no statistics.
+    method, strength
+        What ranked; ``dot`` and 0 for the raw scores.
+    certified : tuple of bool
+        Whether a list is surely the exact one. The system must compare with every item; a
+        method with a bias an item needs more: that no item outside the fetched list can enter.
+    without_bias : int
+        Items met that have no stored bias yet; the mean bias stood in.
+    """
+
+    ids: tuple[tuple[Any, ...], ...]
+    scores: tuple[npt.NDArray[np.float64], ...]
+    score: str
+    method: str
+    strength: float
+    certified: tuple[bool, ...]
+    without_bias: int = 0
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        """One line: method, sizes, what is not exact."""
+        longest = max((len(row) for row in self.ids), default=0)
+        note = f", {self.without_bias} without bias" if self.without_bias else ""
+        return (
+            f"Found({self.method!r} {self.strength:g}, {len(self)} queries, up to {longest} items, "
+            f"{sum(self.certified)} certified, score: {self.score}{note})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "method": self.method,
+            "strength": self.strength,
+            "score": self.score,
+            "certified": list(self.certified),
+            "without_bias": self.without_bias,
+            "results": [
+                [
+                    {"rank": rank, "id": _plain(item), "value": float(value)}
+                    for rank, (item, value) in enumerate(zip(ids, scores, strict=True), start=1)
+                ]
+                for ids, scores in zip(self.ids, self.scores, strict=True)
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One item in the two lists of a query; None where a list does not hold it."""
+
+    id: Any
+    rank_dot: int | None
+    rank_normalized: int | None
+    dot: float | None
+    normalized: float | None
+
+
+@dataclass(frozen=True)
+class Both:
+    """The raw list and the normalized one of the same queries, for A/B."""
+
+    dot: Found
+    normalized: Found
+    aligned: tuple[tuple[Pair, ...], ...] = field(init=False, repr=False)
+    """For each query the items of both lists, in normalized order, then what only dot found."""
+
+    def __post_init__(self) -> None:
+        """Align."""
+        rows = []
+        for query in range(len(self.dot)):
+            raw, new = (_by_id(found, query) for found in (self.dot, self.normalized))
+            none = (None, None)
+            order = [*new, *(item for item in raw if item not in new)]
+            rows.append(
+                tuple(
+                    Pair(
+                        item,
+                        raw.get(item, none)[0],
+                        new.get(item, none)[0],
+                        raw.get(item, none)[1],
+                        new.get(item, none)[1],
+                    )
+                    for item in order
+                )
+            )
+        object.__setattr__(self, "aligned", tuple(rows))
+
+    @property
+    def overlap(self) -> float:
+        """Mean share of a query's normalized list that its raw list holds too."""
+        shares = [
+            len(set(raw) & set(new)) / max(1, len(new))
+            for raw, new in zip(self.dot.ids, self.normalized.ids, strict=True)
+        ]
+        return float(np.mean(shares)) if shares else 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "overlap": self.overlap,
+            "dot": self.dot.to_dict(),
+            "normalized": self.normalized.to_dict(),
+        }
+
+
+def _by_id(found: Found, query: int) -> dict[Any, tuple[int, float]]:
+    pairs = zip(found.ids[query], found.scores[query], strict=True)
+    return {item: (rank, float(score)) for rank, (item, score) in enumerate(pairs, start=1)}
+
+
+def _plain(item: Any) -> Any:
+    return item if isinstance(item, (int, str)) else str(item)

@@ -1,0 +1,155 @@
+"""`open_index`: one line names a system and an index in it.
+
+    faiss:photos.index             usearch:photos.usearch        hnswlib:photos.bin?dim=512&space=ip
+    qdrant:folder/collection       qdrant:http://host:6333/collection
+    pgvector:postgresql://user@host/database/table?column=embedding&id=id
+    lancedb:folder/table           milvus:file.db/collection     chroma:folder/collection
+    duckdb:file.db/table           sqlite-vec:file.db/table
+    clip-retrieval:http://host:1234/indice
+
+What follows ``?`` are options, the same as keywords of `open_index`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from distnorm.errors import DistnormError
+from distnorm.search.indexes.base import Index
+from distnorm.search.indexes.bias_folder import BiasFolder
+
+__all__ = ["SYSTEMS", "is_spec", "open_index"]
+
+# System: module and class.
+SYSTEMS = {
+    "chroma": ("chroma", "ChromaIndex"),
+    "clip-retrieval": ("clip_retrieval", "ClipRetrievalIndex"),
+    "duckdb": ("duckdb", "DuckDBIndex"),
+    "faiss": ("faiss", "FaissIndex"),
+    "hnswlib": ("hnswlib", "HnswlibIndex"),
+    "lancedb": ("lancedb", "LanceDBIndex"),
+    "milvus": ("milvus", "MilvusIndex"),
+    "pgvector": ("pgvector", "PgvectorIndex"),
+    "qdrant": ("qdrant", "QdrantIndex"),
+    "sqlite-vec": ("sqlite_vec", "SqliteVecIndex"),
+    "usearch": ("usearch", "USearchIndex"),
+}
+
+
+def is_spec(text: str) -> bool:
+    """Whether ``text`` begins with a system's name and a colon."""
+    return text.partition(":")[0] in SYSTEMS and ":" in text
+
+
+def open_index(
+    spec: str,
+    *,
+    model: str | None = None,
+    biases: str | Path | None = None,
+    bias_dimension: bool = False,
+    **options: Any,
+) -> Index:
+    """Open an index that exists.
+
+    Parameters
+    ----------
+    spec : str
+        ``system:place?option=value``, see the module.
+    model : str, optional
+        Model of the stored rows; normalizations of another one are refused.
+    biases : path, optional
+        Folder for numbers an item, instead of the system's own place.
+    bias_dimension : bool
+        The last stored dimension is the bias (see `extra_dimension`): inner product only.
+    **options
+        Of the system: its adapter's ``open``.
+
+    Returns
+    -------
+    Index
+        Also a context manager.
+
+    Raises
+    ------
+    DistnormError
+        For a malformed spec, unknown options, or an index that is not there.
+    MissingExtraError
+        If the system's package is not installed; names the pip line.
+
+    Examples
+    --------
+    >>> open_index("pinecone:photos")
+    Traceback (most recent call last):
+    distnorm.errors.DistnormError: got the index 'pinecone:photos'; expected system:place with ...
+    """
+    name, colon, place = spec.partition(":") if isinstance(spec, str) else ("", "", "")
+    if name not in SYSTEMS or not colon or not place or "\0" in place:
+        raise DistnormError(
+            f"the index {spec!r}",
+            f"system:place with a system of {', '.join(SYSTEMS)}",
+            "write e.g. faiss:photos.index",
+        )
+    module, class_ = SYSTEMS[name]
+    adapter = getattr(importlib.import_module(f"distnorm.search.indexes.{module}"), class_)
+    known = inspect.signature(adapter.open).parameters
+    shared: dict[str, Any] = {"model": model, "biases": biases, "bias_dimension": bias_dimension}
+    target, found = _options(place, set(known) | set(shared))
+    for key, value in found.items():
+        if key in shared:
+            shared[key] = value
+        else:
+            options[key] = value
+    unknown = [key for key in options if key not in known or key == "target"]
+    if unknown:
+        allowed = ", ".join(key for key in known if key != "target") or "no options"
+        raise DistnormError(f"option {unknown[0]!r} for {name}", allowed, "leave it out")
+    values = {key: _typed(key, value, known[key].default) for key, value in options.items()}
+    index: Index = adapter.open(target, **values)
+    try:
+        return _share(index, shared)
+    except BaseException:
+        index.close()
+        raise
+
+
+def _share(index: Index, shared: dict[str, Any]) -> Index:
+    index.model = shared["model"]
+    if shared["biases"] is not None:
+        index.biases = BiasFolder(Path(shared["biases"]))
+    index.bias_dimension = _typed("bias_dimension", shared["bias_dimension"], False)
+    if index.bias_dimension and index.metric != "ip":
+        raise DistnormError(
+            f"bias_dimension of a {index.metric} index",
+            "an inner product index",
+            "store biases beside the items instead: upload_bias",
+        )
+    return index
+
+
+def _options(place: str, known: set[str]) -> tuple[str, dict[str, str]]:
+    """Split options off; what no adapter knows stays in an address, such as libpq's ``host``."""
+    target, mark, tail = place.rpartition("?")
+    if not mark:
+        return place, {}
+    pairs = parse_qsl(tail, keep_blank_values=True)
+    mine = {key: value for key, value in pairs if key in known and key != "target"}
+    rest = [(key, value) for key, value in pairs if key not in mine]
+    if rest and "://" not in target:
+        return target, {**mine, **dict(rest)}
+    return (f"{target}?{urlencode(rest)}" if rest else target), mine
+
+
+def _typed(key: str, value: Any, default: Any) -> Any:
+    """A text option in the type of its default."""
+    if not isinstance(value, str) or isinstance(default, str) or default is None:
+        return value
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
+        return type(default)(value)
+    except (KeyError, ValueError) as error:
+        raise DistnormError(f"{key}={value}", f"a value like {default!r}", "write it so") from error

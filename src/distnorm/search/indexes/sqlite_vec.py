@@ -1,0 +1,144 @@
+"""SQLite with sqlite-vec: a ``vec0`` table, compared row by row (L2 or cosine).
+
+Python's own ``sqlite3`` is used where it can load extensions, else ``pysqlite3``. sqlite-vec
+returns 4,096 items at most. Biases lie in a table of their own (see `sql`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError, MissingExtraError, require
+from distnorm.search.indexes.base import Hits, Index
+from distnorm.search.indexes.places import existing, split_last
+from distnorm.search.indexes.sql import SqlBiases, quoted
+
+__all__ = ["SqliteVecIndex", "connect"]
+
+
+def connect(path: str, timeout: float = 10) -> Any:
+    """A connection with sqlite-vec loaded.
+
+    Raises
+    ------
+    MissingExtraError
+        If no SQLite module here can load extensions.
+    """
+    extension = require("sqlite_vec", "sqlite-vec")
+    for name in ("sqlite3", "pysqlite3"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        connection = module.connect(path, timeout=timeout)
+        if not hasattr(connection, "enable_load_extension"):
+            connection.close()
+            continue
+        connection.enable_load_extension(True)
+        extension.load(connection)
+        connection.enable_load_extension(False)
+        return connection
+    raise MissingExtraError(
+        "a Python whose sqlite3 loads no extensions",
+        "pysqlite3",
+        "run: pip install pysqlite3-binary",
+    )
+
+
+class SqliteVecIndex(Index):
+    """A ``vec0`` table.
+
+    Parameters
+    ----------
+    connection
+        Of `connect`.
+    table : str
+    place : str, optional
+    column : str
+        The vector column.
+    """
+
+    system: ClassVar[str] = "sqlite-vec"
+
+    def __init__(
+        self, connection: Any, table: str, place: str | None = None, *, column: str = "embedding"
+    ) -> None:
+        module = importlib.import_module(type(connection).__module__.partition(".")[0])
+        self.failures = (module.Error,)
+        self._connection, self.place = connection, place or f"table {table!r}"
+        self._table, self._column = quoted(table), quoted(column)
+        with self.plain_errors("open"):
+            rows = self._run("SELECT sql FROM sqlite_master WHERE name = ?", [table])
+        text = rows[0][0] if rows else ""
+        shape = re.search(rf"\b{re.escape(column)}\b\s+float\s*\[(\d+)\]([^,]*)", text, re.I)
+        if "vec0" not in text.lower() or not shape:
+            raise DistnormError(
+                f"{self.place} with no column {column!r} of float[d]"
+                if rows
+                else f"no {self.place}",
+                "a vec0 table",
+                "check table and column=",
+            )
+        metric = re.search(r"distance_metric\s*=\s*(\w+)", shape[2], re.I)
+        name = metric[1].lower() if metric else "l2"
+        if name not in ("l2", "cosine"):
+            raise DistnormError(f"{self.place} of distance {name}", "L2 or cosine", "build it so")
+        self.unit = "l2" if name == "l2" else "1-cos"
+        key = re.search(r"(\w+)\s+(text|integer)\s+primary\s+key", text, re.I)
+        self._id = quoted(key[1]) if key else "rowid"
+        self.dimension, self.exact, self.max_k = int(shape[1]), True, 4096
+        kind = key[2].upper() if key else "INTEGER"
+        self.biases = SqlBiases(table, kind, self._run, catalog="sqlite_master WHERE name")
+
+    @classmethod
+    def open(cls, target: str, column: str = "embedding", timeout: float = 10.0) -> SqliteVecIndex:
+        """``file.db/table``; ``timeout`` in seconds, for a locked database."""
+        path, table = split_last(target, "sqlite-vec", "table")
+        existing(path, "an SQLite database")
+        connection = connect(path, timeout)
+        try:
+            return cls(connection, table, f"sqlite-vec:{target}", column=column)._own()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _release(self) -> None:
+        self._connection.close()
+
+    def count(self) -> int:
+        """Number of rows."""
+        with self.plain_errors("count"):
+            return int(self._run(f"SELECT count(*) FROM {self._table}")[0][0])
+
+    def nearest(
+        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+    ) -> list[Hits]:
+        """One statement a query."""
+        statement = (
+            f"SELECT {self._id}, distance FROM {self._table} "
+            f"WHERE {self._column} MATCH ? AND k = {k} ORDER BY distance"
+        )
+        found = []
+        for row in queries:
+            rows = self._run(statement, [row.tobytes()])
+            found.append(Hits([item for item, _ in rows], [value for _, value in rows]))
+        return found
+
+    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+        """One pass over the table."""
+        cursor = self._connection.execute(f"SELECT {self._id}, {self._column} FROM {self._table}")
+        while rows := cursor.fetchmany(batch):
+            values = [np.frombuffer(row, np.float32) for _, row in rows]
+            yield [item for item, _ in rows], np.stack(values)
+
+    def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        found = list(self._connection.execute(statement, list(values)).fetchall())
+        if self._connection.in_transaction:
+            self._connection.commit()
+        return found
