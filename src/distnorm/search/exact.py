@@ -107,7 +107,8 @@ def topk(
     queries = check_embeddings(queries, "queries")
     rows = _gallery(items, queries.shape[1])
     if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or k < 1:
-        raise DistnormError(f"k = {k!r}", "an integer from 1 on", "ask for one item at least")
+        words = " ".join(repr(k).split())[:40]
+        raise DistnormError(f"k = {words}", "an integer from 1 on", "ask for one item at least")
     k = min(int(k), len(rows))
     offset = check_bias(bias, len(rows))
     left = to_numpy(as_working(queries))
@@ -243,10 +244,13 @@ class _Rescoring:
             return None
         with np.errstate(over="ignore"):
             rounded = score.astype(self._dtype)
-        order = np.lexsort((column, -rounded, row))
-        counts = np.bincount(row, minlength=len(one.crowded))
-        starts = (np.cumsum(counts) - counts)[~one.crowded]
-        best = order[starts[:, None] + np.arange(self._k)]
+        counts = np.bincount(row, minlength=len(one.crowded))[~one.crowded]
+        # One line a query, columns in rising order: a stable sort keeps the lowest first.
+        inside = np.arange(counts.max(initial=self._k)) < counts[:, None]
+        padded = np.full(inside.shape, -np.inf, dtype=self._dtype)
+        padded[inside] = rounded
+        order = np.argsort(-padded, axis=1, kind="stable")[:, : self._k]
+        best = (np.cumsum(counts) - counts)[:, None] + order
         return rounded[best], column[best]
 
     def _scores(

@@ -73,7 +73,8 @@ class Candidates:
         """Row, column, lower and upper bound of all that may belong to the k best, by row."""
         self._merge()
         row, column, lower, upper = _joined(self._kept)
-        order = np.lexsort((column, row))
+        # One key sorts several times as fast as two.
+        order = np.argsort((row << 44) + column)
         return row[order], column[order], lower[order], upper[order]
 
     def _threshold(self, engine: Any, error: _Float64) -> _Float64:
@@ -120,7 +121,9 @@ class Candidates:
         if not self._new:
             return
         row, column, lower, upper = _joined(self._new)
-        order = np.argsort(row, kind="stable")
+        # Numbers of 16 bits are sorted in linear time.
+        small = row.astype(np.uint16) if len(self._floor) <= 1 << 16 else row
+        order = np.argsort(small, kind="stable")
         row, column, lower, upper = row[order], column[order], lower[order], upper[order]
         h = len(self._floor)
         counts = np.bincount(row, minlength=h)
