@@ -22,7 +22,7 @@ from distnorm.datasets.base import (
 )
 from distnorm.errors import DistnormError
 
-__all__ = ["flickr8k", "flickr8k_crowdflower", "flickr8k_expert"]
+__all__ = ["flickr8k", "flickr8k_crowdflower", "flickr8k_expert", "token_captions"]
 
 _SPLITS = {"train": 6000, "dev": 1000, "test": 1000}
 
@@ -126,9 +126,8 @@ def _judged(
     )
 
 
-def _captions(root: str | Path) -> dict[str, tuple[str, ...]]:
-    """Captions of each image, in the order of their numbers."""
-    path = wanted_file(root, "Flickr8k.token.txt", what="the captions")
+def token_captions(path: Path) -> dict[str, tuple[str, ...]]:
+    """Captions of each image in a token file, in the order of their numbers."""
 
     def parse(line: str) -> tuple[str, int, str]:
         key, text = line.split("\t", 1)
@@ -139,3 +138,7 @@ def _captions(root: str | Path) -> dict[str, tuple[str, ...]]:
     for image, number, text in read_lines(path, parse):
         found.setdefault(image, {})[number] = text
     return {image: tuple(texts[n] for n in sorted(texts)) for image, texts in found.items()}
+
+
+def _captions(root: str | Path) -> dict[str, tuple[str, ...]]:
+    return token_captions(wanted_file(root, "Flickr8k.token.txt", what="the captions"))
