@@ -95,6 +95,12 @@ def cifar100(root: Path, *, test=24, train=30):
     (place / "meta").write_bytes(pickle.dumps(meta, protocol=2))
 
 
+def shared(one, other):
+    """How much two scenes have in common: 0 to 2."""
+    objects = ({(t.colour, t.shape) for t in scene.things} for scene in (one, other))
+    return int(one.background == other.background) + int(bool(set.intersection(*objects)))
+
+
 def flickr8k(root: Path, *, judged=12, dev=16):
     """Token file, splits, expert and crowd judgements, pictures."""
     root.mkdir(parents=True, exist_ok=True)
@@ -107,11 +113,14 @@ def flickr8k(root: Path, *, judged=12, dev=16):
     names = [f"{1000 + number}_abc.jpg" for number in range(judged + dev)]
     for number in range(judged):
         expert.append(f"{names[number]}\t{names[number]}#0\t4\t4\t4")
-        for step, scores in ((1, "1\t1\t2"), (2, "1\t2\t1"), (5, "2\t1\t3")):
-            other = names[(number + step) % judged]
-            expert.append(f"{names[number]}\t{other}#{step % 5}\t{scores}")
-            yes = int(scores[-1]) - 1
-            crowd.append(f"{names[number]}\t{other}#{step % 5}\t{yes / 3:.3f}\t{yes}\t{3 - yes}")
+        crowd.append(f"{names[number]}\t{names[number]}#1\t1.000\t3\t0")
+        for step in (1, 2, 5):
+            other = (number + step) % judged
+            scores = [min(4, shared(drawn[number], drawn[other]) + k) for k in (1, 1, 1 + step % 2)]
+            caption = f"{names[number]}\t{names[other]}#{step % 5}"
+            expert.append("\t".join([caption, *map(str, scores)]))
+            yes = min(scores) - 1
+            crowd.append(f"{caption}\t{yes / 3:.6f}\t{yes}\t{3 - yes}")
     (root / "Flickr8k.token.txt").write_text("\n".join(lines) + "\n")
     (root / "ExpertAnnotations.txt").write_text("\n".join(expert) + "\n")
     (root / "CrowdFlowerAnnotations.txt").write_text("\n".join(crowd) + "\n")
@@ -170,3 +179,121 @@ def thumb(root: Path, pictures: Path, *, images=8):
         references.append({"seg_id": str(500 + number), "refs": list(scene.captions()[1:])})
     (root / "mscoco_THumB-1.0.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
     (root / "mscoco_references.json").write_text("\n".join(map(json.dumps, references)) + "\n")
+
+
+def sun397(root: Path, *, each=3):
+    classes = ("/a/abbey", "/a/athletic_field/outdoor", "/b/bakery/shop")
+    (root / "Partitions").mkdir(parents=True)
+    (root / "ClassName.txt").write_text("".join(f"{name} \n" for name in classes))
+    drawn = iter(scenes(2 * each * len(classes), seed=17))
+    for split in ("Training", "Testing"):
+        lines = []
+        for name in classes:
+            for number in range(each):
+                line = f"{name}/sun_{split.lower()}{number}.jpg"
+                save(next(drawn), root / "SUN397" / line.lstrip("/"))
+                lines.append(line)
+        (root / "Partitions" / f"{split}_01.txt").write_text("\n".join(lines) + "\n")
+
+
+def stanford_cars(root: Path, *, test=6, train=4):
+    import scipy.io
+
+    (root / "devkit").mkdir(parents=True)
+    _, _, names = labelled(1)
+    classes = np.empty((1, len(names)), dtype=object)
+    classes[0] = names
+    scipy.io.savemat(root / "devkit" / "cars_meta.mat", {"class_names": classes})
+    corners = [(f"bbox_{side}", "O") for side in ("x1", "y1", "x2", "y2")]
+    for split, n, file in (
+        ("train", train, root / "devkit" / "cars_train_annos.mat"),
+        ("test", test, root / "cars_test_annos_withlabels.mat"),
+    ):
+        kept, labels, _ = labelled(n, 5)
+        table = np.zeros((1, n), dtype=[*corners, ("class", "O"), ("fname", "O")])
+        for row, (scene, label) in enumerate(zip(kept, labels, strict=True)):
+            save(scene, root / f"cars_{split}" / f"{row + 1:05d}.jpg")
+            table[0, row] = (1, 2, 30, 40, label + 1, f"{row + 1:05d}.jpg")
+        scipy.io.savemat(file, {"annotations": table})
+
+
+def flowers102(root: Path, *, test=7, val=5):
+    import scipy.io
+
+    kept, labels, names = labelled(test + val, 6)
+    for number, scene in enumerate(kept, start=1):
+        save(scene, root / "jpg" / f"image_{number:05d}.jpg")
+    order = np.arange(1, test + val + 1)
+    splits = {"tstid": order[:test][None], "valid": order[test:][None], "trnid": order[:1][None]}
+    scipy.io.savemat(root / "setid.mat", splits)
+    scipy.io.savemat(root / "imagelabels.mat", {"labels": np.array([labels]) + 1})
+    (root / "classes.txt").write_text("\n".join(names) + "\n")
+
+
+def imagenet(root: Path, *, each=3, train=4, flat=None):
+    """Class folders, or a flat validation folder with "kaggle" or "devkit" labels."""
+    synsets = ("n01440764", "n02012849", "n03126707")
+    words = ("tench, Tinca tinca", "crane", "crane")
+    root.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{s} {w}\n" for s, w in zip(synsets, words, strict=True))
+    (root / "LOC_synset_mapping.txt").write_text(text)
+    drawn = iter(scenes(len(synsets) * (each + train), seed=19))
+    labels = []
+    for synset in synsets:
+        for number in range(train):
+            save(next(drawn), root / "train" / synset / f"{synset}_{number}.JPEG")
+    for number in range(each * len(synsets)):
+        label = number % len(synsets)
+        labels.append(label)
+        name = f"ILSVRC2012_val_{number + 1:08d}.JPEG"
+        below = root / "val" if flat else root / "val" / synsets[label]
+        save(next(drawn), below / name)
+    if flat == "kaggle":
+        lines = ["ImageId,PredictionString"] + [
+            f"ILSVRC2012_val_{n + 1:08d},{synsets[label]} 1 2 30 40 "
+            for n, label in enumerate(labels)
+        ]
+        (root / "LOC_val_solution.csv").write_text("\n".join(lines) + "\n")
+    if flat == "devkit":
+        import scipy.io
+
+        # The kit numbers synsets in an order of its own.
+        numbers = {synset: 3 - row for row, synset in enumerate(synsets)}
+        table = np.zeros((3, 1), dtype=[("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")])
+        for row, (synset, number) in enumerate(numbers.items()):
+            table[row, 0] = (number, synset, words[row])
+        scipy.io.savemat(root / "meta.mat", {"synsets": table})
+        (root / "ILSVRC2012_validation_ground_truth.txt").write_text(
+            "".join(f"{numbers[synsets[label]]}\n" for label in labels)
+        )
+    return labels
+
+
+def flickr30k_tokens(root: Path, *, test=4, val=3):
+    root.mkdir(parents=True, exist_ok=True)
+    drawn = scenes(test + val, seed=21)
+    names = [f"{number}.jpg" for number in range(test + val)]
+    lines = [
+        f"{name}#{k}\t{text}"
+        for name, scene in zip(names, drawn, strict=True)
+        for k, text in enumerate(scene.captions())
+    ]
+    (root / "results_20130124.token").write_text("\n".join(lines) + "\n")
+    (root / "flickr30k_test.txt").write_text("\n".join(n[:-4] for n in names[:test]) + "\n")
+    (root / "val.txt").write_text("\n".join(names[test:]) + "\n")
+
+
+def flickr8k_json(root: Path):
+    root.mkdir(parents=True, exist_ok=True)
+    entry = {
+        "image_id": "7",
+        "image_path": "Flicker8k_Dataset/7.jpg",
+        "ground_truth": ["a dog  runs .", "the dog"],
+        "human_judgement": [
+            {"image_path": "Flicker8k_Dataset/7.jpg", "caption": "a  cat .", "rating": 1.0},
+            {"image_path": "Flicker8k_Dataset/7.jpg", "caption": "a dog", "rating": float("nan")},
+            {"image_path": "Flicker8k_Dataset/7.jpg", "caption": "a dog", "rating": 4.0},
+        ],
+    }
+    for name in ("flickr8k.json", "crowdflower_flickr8k.json"):
+        (root / name).write_text(json.dumps({"7": entry}))

@@ -2,9 +2,8 @@
 
 ``flickr8k.json`` (experts) and ``crowdflower_flickr8k.json`` (crowd) map each image to its
 ``image_path``, its ``ground_truth`` captions and its ``human_judgement``, a list of ``caption``
-and ``rating``. Two differences to the original text files, both in the published form: the crowd's
-file keeps judged captions that are the image's own and takes them out of its references, and white
-space in captions is folded. Ratings that are NaN are left out, as all evaluations do.
+and ``rating``; `distnorm.datasets.flickr8k` makes the same of the original text files. White space
+in captions is folded, and ratings that are NaN are left out, as all evaluations do.
 """
 
 from __future__ import annotations

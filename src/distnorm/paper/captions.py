@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from distnorm.comparison import MetricSummary
 from distnorm.comparison.captions import tau_shares
-from distnorm.correlations import kendall_tau, spearman_rho
 from distnorm.datasets.base import CaptionJudgements, PreferredCaptions
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
@@ -20,7 +19,7 @@ from distnorm.paper.protocols import Draw, Protocol
 from distnorm.paper.retrieval import Fitted, paired_draws
 from distnorm.paper.rows import RowCache
 from distnorm.paper.sources import JudgedData
-from distnorm.tasks.captioning import evaluate_captions, pair_accuracy, score_captions
+from distnorm.tasks.captioning import agreement, evaluate_captions, pair_accuracy, score_captions
 from distnorm.tasks.overlap import OVERLAPS, overlap_scores
 
 __all__ = ["PLAIN_RULES", "Ruled", "caption_results", "overlap_results", "pair_results"]
@@ -59,7 +58,7 @@ def caption_results(
     judged: CaptionJudgements = data.judged
     owner = judged.image_of_caption
     prefix = protocol.text_prefix("captions")
-    images = cache.images(dataset, data.images, augment=augment)
+    images = cache.images(dataset, data.pictures(), augment=augment)
     captions = cache.texts(dataset, [prefix + text for text in judged.captions])
     written = [prefix + text for texts in judged.references for text in texts]
     references = cache.texts(dataset, written)
@@ -70,7 +69,7 @@ def caption_results(
             cache,
             protocol,
             dataset,
-            data.pool,
+            data.pool(),
             owner,
             images,
             captions,
@@ -143,12 +142,7 @@ def overlap_results(
     found = overlap_scores(judged.captions, references)
     summaries = {}
     for name in OVERLAPS:
-        scores = found.scores[name]
-        metrics = {
-            "kendall_tau_b": kendall_tau(scores, judged.human, "b"),
-            "kendall_tau_c": kendall_tau(scores, judged.human, "c"),
-            "spearman": spearman_rho(scores, judged.human),
-        }
+        metrics = agreement(found.scores[name], judged.human)
         summaries[name] = {key: MetricSummary(v, 0.0, 0.0, None) for key, v in metrics.items()}
     settings = {"tokenizer": found.tokenizer, "n_judgements": len(judged.human), "prefix": ""}
     return summaries, settings
@@ -171,7 +165,7 @@ def pair_results(
     """
     pairs: PreferredCaptions = data.judged
     prefix = protocol.text_prefix("captions")
-    images = cache.images(dataset, data.images, augment=augment)
+    images = cache.images(dataset, data.pictures(), augment=augment)
     n = len(pairs.first)
     captions = cache.texts(dataset, [prefix + text for text in (*pairs.first, *pairs.second)])
     owner = np.concatenate([pairs.image_of_pair, pairs.image_of_pair])
@@ -190,7 +184,7 @@ def pair_results(
         draws = whole * protocol.seeds
     else:
         draws, source = paired_draws(
-            cache, protocol, dataset, data.pool, owner, images, captions, prefix=prefix
+            cache, protocol, dataset, data.pool(), owner, images, captions, prefix=prefix
         )
     categories = np.array(pairs.categories)
     tied = pairs.votes[:, 0] == pairs.votes[:, 1]

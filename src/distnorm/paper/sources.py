@@ -64,11 +64,15 @@ class ClassData:
 
 @dataclass(frozen=True)
 class JudgedData:
-    """Captions with judgements; ``images`` are paths in the order of ``judged.images``."""
+    """Captions with judgements.
 
-    images: tuple[Path, ...]
+    ``pictures()`` finds the paths in the order of ``judged.images``, and ``pool()`` another split:
+    word overlap needs neither.
+    """
+
     judged: Any
-    pool: PairedData | None = None
+    pictures: Callable[[], tuple[Path, ...]]
+    pool: Callable[[], PairedData | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -369,7 +373,6 @@ def _crowd(root: Path, context: Context) -> JudgedData:
 
 def _judged_flickr8k(root: Path, judged: CaptionJudgements) -> JudgedData:
     folders = _flickr8k_folders(root)
-    images = _pictures(judged.images, *folders)
 
     def unjudged() -> PairedData:
         """Images of the development and training splits that nobody judged, nor their texts."""
@@ -395,25 +398,25 @@ def _judged_flickr8k(root: Path, judged: CaptionJudgements) -> JudgedData:
             raise DistnormError("no image that nobody judged", "another split", "get it")
         return PairedData(_pictures(names, *folders), tuple(texts), np.array(owner, dtype=np.intp))
 
-    return JudgedData(images, judged, _pool(unjudged))
+    return JudgedData(judged, lambda: _pictures(judged.images, *folders), lambda: _pool(unjudged))
 
 
 def _thumb(root: Path, context: Context) -> JudgedData:
     judged = datasets.thumb(root, check=context.check)
     coco = context.data / "coco"
-    images = _pictures(judged.images, root / "images", root, coco / "val2014", coco / "images")
+    folders = (root / "images", root, coco / "val2014", coco / "images")
 
     def validation() -> PairedData:
         found = datasets.karpathy(coco, "coco", "val", check=False)
         return _paired(found, coco, coco / "images")
 
-    return JudgedData(images, judged, _pool(validation))
+    return JudgedData(judged, lambda: _pictures(judged.images, *folders), lambda: _pool(validation))
 
 
 def _pascal50s(root: Path, context: Context) -> JudgedData:
     pairs = datasets.pascal50s(root, check=context.check)
     folders = ("images", "VOC2010/JPEGImages", "VOCdevkit/VOC2010/JPEGImages", "")
-    return JudgedData(_pictures(pairs.images, *(root / name for name in folders)), pairs)
+    return JudgedData(pairs, lambda: _pictures(pairs.images, *(root / name for name in folders)))
 
 
 _FLICKR8K = ("flickr8k", "flickr8k-human-judgements")

@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
+from distnorm.tasks.captioning import agreement
 
-__all__ = ["OVERLAPS", "OverlapScores", "overlap_scores"]
+__all__ = ["OVERLAPS", "OverlapScores", "overlap_baselines", "overlap_scores"]
 
 OVERLAPS = ("bleu1", "bleu4", "cider")
 TOKENIZERS = ("auto", "ptb", "words")
@@ -98,6 +99,53 @@ def overlap_scores(
     if "cider" in metrics:
         found["cider"] = np.array(cider.Cider().compute_score(truths, results)[1], np.float64)
     return OverlapScores({name: found[name] for name in metrics}, tokenizer)
+
+
+def overlap_baselines(
+    captions: Sequence[str],
+    references: Sequence[str],
+    human: Any,
+    image_of_caption: Any = None,
+    image_of_reference: Any = None,
+    *,
+    tokenizer: str = "auto",
+) -> dict[str, Any]:
+    """Agreement of BLEU-1, BLEU-4 and CIDEr with judgements.
+
+    Parameters
+    ----------
+    captions, references : sequence of str
+    human : array of numbers, shape (n_captions,)
+    image_of_caption, image_of_reference : int array, optional
+        Image of each; the row's own number if left out.
+    tokenizer : str
+        As `overlap_scores`.
+
+    Returns
+    -------
+    dict
+        ``tokenizer``, and under ``metrics`` the correlations of each metric.
+    """
+    owner, belongs = (
+        np.arange(len(texts)) if rows is None else np.asarray(rows)
+        for texts, rows in ((captions, image_of_caption), (references, image_of_reference))
+    )
+    if len(owner) != len(captions) or len(belongs) != len(references):
+        raise DistnormError(
+            f"{len(captions)} captions of {len(owner)} image rows and {len(references)} references "
+            f"of {len(belongs)}",
+            "an image row for each text",
+            "give as many lines as rows",
+        )
+    by_image: dict[int, list[str]] = {}
+    for image, text in zip(belongs.tolist(), references, strict=True):
+        by_image.setdefault(image, []).append(text)
+    own = [by_image.get(image, []) for image in owner.tolist()]
+    found = overlap_scores(captions, own, tokenizer=tokenizer)
+    return {
+        "tokenizer": found.tokenizer,
+        "metrics": {name: agreement(scores, human) for name, scores in found.scores.items()},
+    }
 
 
 def _words(texts: Sequence[str]) -> list[str]:
