@@ -145,13 +145,14 @@ def pascal50s(root: Path, *, pairs=24):
         found[0, 0] = text
         return found
 
+    said = [scene.captions(48) for scene in drawn]
     for pair in range(pairs):
         scene = drawn[pair // 2]
         right, wrong = scene.captions()[pair % 2], scene.damaged_caption(3, pair)
         first, second = (right, wrong) if pair % 3 else (wrong, right)
         new_input[0, pair] = (f"2008_{pair // 2:06d}.jpg", first + " ", second)
         for vote in range(48):
-            reference = scene.captions(48)[vote]
+            reference = said[pair // 2][vote]
             wins = 1 if (pair % 3 > 0) == (vote < 40) else -1
             triplets[0, 48 * pair + vote] = (cell(reference), cell(first), cell(second), wins)
     category = np.array([[1 + pair % 4 for pair in range(pairs)]], dtype=np.uint8)

@@ -148,7 +148,9 @@ def _say(entry: Any) -> None:
         return
     rule = f" {entry.rule}" if entry.rule not in (None, entry.method) else ""
     values = ", ".join(
-        f"{name} {value_text(entry, name)}" for name in main_metric(entry) if name in entry.metrics
+        f"{name} {value_text(entry, name, with_model=True)}"
+        for name in main_metric(entry)
+        if name in entry.metrics
     )
     line = f"{entry.dataset}, {entry.augment}, {entry.method}{rule}: {values}"
     out.print(line, soft_wrap=True, highlight=False, markup=False)

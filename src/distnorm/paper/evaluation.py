@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,7 +97,7 @@ def run_methods(
         outcomes = []
         try:
             for number in range(n_draws):
-                outcomes.append(evaluate(label, number))
+                outcomes.append(_finite(evaluate(label, number)))
                 if progress is not None:
                     progress(place * n_draws + number + 1, len(norms) * n_draws)
         except DistnormError as error:
@@ -117,3 +118,17 @@ def run_methods(
                 tally.add(index, name, kind, rows, values)
     described = {"repeats": n_draws, "seed": protocol.seed}
     return dict(zip(found, tally.results(described), strict=True)), failures
+
+
+def _finite(outcome: Outcome) -> Outcome:
+    """Refuse a metric that is no number, such as a correlation of equal scores."""
+    wrong = next(
+        (name for name, value in outcome.metrics.items() if not math.isfinite(value)), None
+    )
+    if wrong is not None:
+        raise DistnormError(
+            f"{wrong} of scores or judgements that are all equal",
+            "some that differ",
+            "use more data",
+        )
+    return outcome

@@ -1,7 +1,7 @@
 """The benchmark's results as Markdown and as one HTML page; no number is computed here.
 
-Every cell reads "ours ± spread (paper, difference)", times 100. Differences to a paper's number of
-another model are in brackets of their own words, since they say little.
+Every cell reads "ours ± spread (paper, difference)", times 100. Where the paper's number is of
+another model, the sentence above the table says so: such a difference tells little.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _MAIN = {
 }
 _SHOWN = {
     "retrieval": tuple(
-        f"{direction}_recall@{k}"
+        f"{direction}_{k}"
         for direction in ("text_retrieval", "image_retrieval")
-        for k in (1, 5, 10)
+        for k in ("recall@1", "recall@5", "recall@10", "r_precision", "map@r")
     ),
     "classification": ("acc1", "acc5", "mean_per_class_recall"),
 }
@@ -47,8 +47,8 @@ def main_metric(cell: Cell) -> tuple[str, ...]:
     return (next(name for name in ("accuracy", *_tau(cell)) if name in cell.metrics),)
 
 
-def value_text(cell: Cell, name: str) -> str:
-    """One metric of a cell: ours, its spread, the paper's, the difference."""
+def value_text(cell: Cell, name: str, *, with_model: bool = False) -> str:
+    """One metric of a cell: ours, its spread, the paper's (of which model), the difference."""
     summary = cell.metrics.get(name)
     if summary is None:
         return "-"
@@ -58,8 +58,8 @@ def value_text(cell: Cell, name: str) -> str:
     if cell.paper is None or name not in cell.paper.metrics:
         return ours
     theirs, difference = 100 * cell.paper.metrics[name], 100 * cell.differences[name]
-    other = "" if cell.paper.same_model else f", of {cell.paper.model}"
-    return f"{ours} ({theirs:.1f}{other}, {difference:+.1f})"
+    other = f"{cell.paper.model} " if with_model and not cell.paper.same_model else ""
+    return f"{ours} ({other}{theirs:.1f}, {difference:+.1f})"
 
 
 def facts(benchmark: Benchmark) -> list[str]:
@@ -78,7 +78,7 @@ def markdown_page(benchmark: Benchmark) -> str:
     """The page as Markdown."""
     lines = [f"# The paper's tables with {benchmark.model}", "", _LEAD, ""]
     lines += [f"- {fact}" for fact in facts(benchmark)]
-    for title, text, columns, rows in _tables(benchmark, lambda cell: cell.text):
+    for title, text, columns, rows in _tables(benchmark, _worded):
         lines += ["", f"## {title}", "", text, ""]
         lines.append("| " + " | ".join(columns) + " |")
         lines.append("|" + "---|" * len(columns))
@@ -164,6 +164,10 @@ def _tables(
     return found
 
 
+def _worded(cell: PageCell) -> str:
+    return cell.text + (" hurts" if cell.kind == "worse" else "")
+
+
 def _sentence(cells: Sequence[Cell]) -> str:
     """Sizes, prefix and statistics of a data set's cells."""
     settings = cells[0].settings
@@ -176,6 +180,9 @@ def _sentence(cells: Sequence[Cell]) -> str:
     words = f"{sizes}. Prefix or prompt: {prefix!r}. Statistics: {settings['statistics']}."
     if settings.get("repeated_names"):
         words += f" Several classes are called {', '.join(settings['repeated_names'])}."
+    others = sorted({c.paper.model for c in cells if c.paper and not c.paper.same_model})
+    if others:
+        words += f" In brackets the paper's {', '.join(others)}: another model than ours."
     tokenizers = {c.settings["tokenizer"] for c in cells if "tokenizer" in c.settings}
     if tokenizers:
         words += f" Word overlap on {tokenizers.pop()} tokens."
