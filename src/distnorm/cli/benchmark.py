@@ -65,7 +65,7 @@ def benchmark() -> None:
 )
 @click.option("--device", help="Of the model; its own default if left out.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--workers", type=click.IntRange(min=1), help="Decoding threads; default: cores.")
+@click.option("--workers", type=click.IntRange(min=0), help="Decoders; default: cores.")
 @click.option("--no-check", is_flag=True, help="Accept other counts than the published ones.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of results.")
 @click.option("--stores", type=click.Path(path_type=Path), help="Embeddings; default: OUT/stores.")

@@ -79,6 +79,9 @@ def classification_results(
         "n_evaluated_images": len(draws[0].images),
         "repeated_names": repeated_names(data.classes),
     }
+    if augment in ("tpt", "calip"):
+        augmentation: Any = importlib.import_module("distnorm.augmentation")
+        settings["cost"] = augmentation.augmentation_cost(augment, templates=templates[:1])
     return results, settings
 
 

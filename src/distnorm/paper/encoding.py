@@ -106,18 +106,18 @@ class _Views:
         return np.stack([self.inner(view) for view in views])
 
 
-def raw_rows(rows: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def raw_rows(rows: npt.NDArray[Any]) -> Rows:
     """Raw rows from those that a store of a `RawEncoder` holds.
 
     Examples
     --------
     >>> import numpy as np
     >>> row = np.array([[3.0, 4.0, 1.0]])
-    >>> raw_rows(row / np.linalg.norm(row)).round(6).tolist()
+    >>> raw_rows(row / np.linalg.norm(row)).tolist()
     [[3.0, 4.0]]
     """
     wide = np.asarray(rows, dtype=np.float64)
-    return np.asarray(wide[:, :-1] / wide[:, -1:])
+    return np.asarray(wide[:, :-1] / wide[:, -1:], dtype=np.float32)
 
 
 def _extended(rows: npt.NDArray[Any]) -> Rows:

@@ -180,6 +180,16 @@ def _sentence(cells: Sequence[Cell]) -> str:
     words = f"{sizes}. Prefix or prompt: {prefix!r}. Statistics: {settings['statistics']}."
     if settings.get("repeated_names"):
         words += f" Several classes are called {', '.join(settings['repeated_names'])}."
+    views = {
+        c.settings["encodings_per_image"] for c in cells if "encodings_per_image" in c.settings
+    }
+    if views:
+        words += f" tta encodes each picture {views.pop()} times."
+    for augment, cost in {
+        c.augment: c.settings["cost"] for c in cells if "cost" in c.settings
+    }.items():
+        parts = [f"{value} {name.replace('_', ' ')}" for name, value in cost.items() if value]
+        words += f" {augment} costs {', '.join(parts)}."
     others = sorted({c.paper.model for c in cells if c.paper and not c.paper.same_model})
     if others:
         words += f" In brackets the paper's {', '.join(others)}: another model than ours."

@@ -25,6 +25,7 @@ from distnorm.paper.encoding import RawEncoder, ViewEncoder, raw_rows
 __all__ = ["TTA_VIEWS", "RowCache", "step_progress"]
 
 TTA_VIEWS = ("identity", "flip", "five-crop")
+_FEW = 256
 
 Progress = Callable[[str, int, int], None]
 
@@ -123,6 +124,10 @@ class RowCache:
         if wanted:
             views = getattr(getattr(encoder, "inner", encoder), "views", 1)
             store.parent.mkdir(parents=True, exist_ok=True)
+            options = dict(self.options)
+            if options.get("workers") is None and len(wanted) <= _FEW:
+                # Starting decoders takes longer than a few pictures do.
+                options["workers"] = 0
             embed(
                 encoder,
                 [item for _, item in wanted],
@@ -130,7 +135,7 @@ class RowCache:
                 model=self.model,
                 shard_rows=max(64, 4096 // max(views, getattr(encoder, "views", 1))),
                 progress=step_progress(self.progress, f"{dataset}: {kind}"),
-                **self.options,
+                **options,
             )
             known = self._known(store, side, encoder)
         missing = next((name for name in names if name not in known), None)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from distnorm.augmentation.views import count_views
 from distnorm.comparison import MethodResult, MetricSummary
 from distnorm.datasets.base import PreferredCaptions
 from distnorm.errors import DistnormError
@@ -110,6 +111,7 @@ def run_benchmark(
     if not Path(data).is_dir():
         raise DistnormError(f"no folder {data}", "the folder of the data sets", "check --data")
     sources = chosen_sources(tasks)
+    count_views(views)
     cache = RowCache(
         encoder, model, Path(stores), Path(data), tuple(views), dict(options or {}), progress
     )
@@ -156,6 +158,7 @@ def _evaluated(
     extra: dict[str, Any] = {"protocol": protocol.name, "samples": protocol.samples}
     if augment == "tta":
         extra["views"] = list(cache.views)
+        extra["encodings_per_image"] = count_views(cache.views)
     if source.task == "classification":
         results, settings = classification_results(
             cache, protocol, source, data, norms, augment=augment, progress=progress

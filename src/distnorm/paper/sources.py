@@ -276,11 +276,11 @@ def _table(root: Path, context: Context) -> PairedData:
     from distnorm.embedding import find_items
 
     del context
-    items = find_items(root)
+    items = list(find_items(root))
     if any(item.path is None or item.text is None for item in items):
         raise DistnormError(f"{root} without captions.tsv", "path and caption", "write the table")
     place: dict[Path, int] = {}
-    owner = [place.setdefault(item.path, len(place)) for item in items if item.path is not None]
+    owner = [place.setdefault(Path(item.path or ""), len(place)) for item in items]
     texts = tuple(item.text or "" for item in items)
     return PairedData(tuple(place), texts, np.array(owner, dtype=np.intp))
 
