@@ -67,7 +67,7 @@ def finished(data, tmp_path_factory):
     arguments = (
         *("--model", "builtin", "--data", data, "--out", out, "--json", "-", "--no-check"),
         *("--tasks", "coco,imagenet,cifar100,flickr8k-expert,pascal50s,folder:mine"),
-        *("--samples", 8, "--seeds", 2, "--augment", "none,tta", "--methods", "dot,dn,dn*,is"),
+        *("--samples", 8, "--seeds", 2, "--augment", "none,tta", "--methods", "dot,dn,is"),
     )
     result = invoke(*arguments)
     assert result.exit_code == 0, result.output
@@ -81,7 +81,7 @@ def test_the_command_goes_from_photos_to_the_page(finished):
     cells = {(c["dataset"], c["augment"], c["method"], c["references"]): c for c in found["cells"]}
     for key in (
         ("mscoco_captions", "none", "dn", False),
-        ("mscoco_captions-eccv", "tta", "dn*", False),
+        ("mscoco_captions-eccv", "tta", "dn", False),
         ("vtab/cifar100", "tta", "is", False),
         ("flickr8k_expert", "none", "dn", True),
         ("pascal50s", "none", "dot", False),
@@ -458,7 +458,7 @@ def test_imagenet_changes_as_measured(real_data):
         classes,
         np.load(folder / "label.npy"),
         methods=["dot", "dn@0.25", "centered@0.5", "is:beta=50", "dn2", "nnn:k=8"],
-        repeats=6,
+        repeats=4,
     )
     # 60.0 on one half; halves differ by 0.64 (standard deviation over splits).
     assert found["dot"].metrics["acc1"].mean == pytest.approx(0.60, abs=2 * 0.0064)

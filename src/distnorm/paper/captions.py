@@ -15,10 +15,10 @@ from distnorm.datasets.base import CaptionJudgements, PreferredCaptions
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.paper.evaluation import Outcome, Results, run_methods
+from distnorm.paper.prepared import JudgedData
 from distnorm.paper.protocols import Draw, Protocol
 from distnorm.paper.retrieval import Fitted, paired_draws
 from distnorm.paper.rows import RowCache
-from distnorm.paper.sources import JudgedData
 from distnorm.tasks.captioning import agreement, evaluate_captions, pair_accuracy, score_captions
 from distnorm.tasks.overlap import OVERLAPS, overlap_scores
 

@@ -71,7 +71,8 @@ class Cell:
     @property
     def name(self) -> str:
         """A file name of its own."""
-        words = [self.dataset, self.augment, self.method, self.rule or ""]
+        rule = self.rule if self.rule not in (None, self.method) else ""
+        words = [self.dataset, self.augment, self.method, rule or ""]
         plain = "_".join(w for w in words if w)
         safe = "".join(c if c.isalnum() or c in "-_.@=" else "-" for c in plain)
         if safe == plain:

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from distnorm.embedding.pictures import open_picture
 from distnorm.encoders.base import unit_rows
 from distnorm.normalization import ScoreNormalization
 from distnorm.paper.evaluation import Outcome, Results, run_methods
+from distnorm.paper.prepared import ClassData
 from distnorm.paper.protocols import Draw, Protocol, draw_pool, held_out
 from distnorm.paper.rows import RowCache, step_progress
-from distnorm.paper.sources import ClassData, Source
+from distnorm.paper.sources import Source
 from distnorm.tasks.classification import class_weights, evaluate_classification, repeated_names
 
 __all__ = ["classification_results", "published_variant"]
@@ -31,6 +33,22 @@ __all__ = ["classification_results", "published_variant"]
 _PART = 64
 
 Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What both ways of scoring need."""
+
+    cache: RowCache
+    protocol: Protocol
+    dataset: str
+    data: ClassData
+    norms: Mapping[str, ScoreNormalization]
+    draws: Sequence[Draw]
+    pool: Sequence[Path]
+    templates: Sequence[str]
+    augment: str
+    progress: Any
 
 
 def published_variant(norm: ScoreNormalization) -> ScoreNormalization:
@@ -55,10 +73,10 @@ def classification_results(
     if protocol.authors:
         norms = {label: published_variant(norm) for label, norm in norms.items()}
     draws, pool = _draws(protocol, data)
-    kinds = _tuned if augment in ("tpt", "calip") else _stored
-    evaluate = kinds(
+    work = _Work(
         cache, protocol, source.name, data, norms, draws, pool, templates, augment, progress
     )
+    evaluate = (_tuned if augment in ("tpt", "calip") else _stored)(work)
     results = run_methods(
         norms,
         len(draws),
@@ -96,20 +114,10 @@ def _draws(protocol: Protocol, data: ClassData) -> tuple[list[Draw], list[Path]]
     return draws, data.pool(used)
 
 
-def _stored(
-    cache: RowCache,
-    protocol: Protocol,
-    dataset: str,
-    data: ClassData,
-    norms: Mapping[str, ScoreNormalization],
-    draws: Sequence[Draw],
-    pool: Sequence[Path],
-    templates: Sequence[str],
-    augment: str,
-    progress: Any,
-) -> Callable[[str, int], Outcome]:
+def _stored(work: _Work) -> Callable[[str, int], Outcome]:
     """Evaluation of rows that stores keep; raw ones serve both variants of DN."""
-    del protocol, progress
+    cache, dataset, data, augment = work.cache, work.dataset, work.data, work.augment
+    norms, draws, pool, templates = work.norms, work.draws, work.pool, work.templates
     raw = cache.images(dataset, data.images, augment=augment, raw=True)
     fit_raw = cache.images(dataset, pool, augment=augment, raw=True) if pool else raw
     prompts = [template.replace("{c}", c) for c in data.classes for template in templates]
@@ -133,19 +141,11 @@ def _stored(
     return evaluate
 
 
-def _tuned(
-    cache: RowCache,
-    protocol: Protocol,
-    dataset: str,
-    data: ClassData,
-    norms: Mapping[str, ScoreNormalization],
-    draws: Sequence[Draw],
-    pool: Sequence[Path],
-    templates: Sequence[str],
-    augment: str,
-    progress: Any,
-) -> Callable[[str, int], Outcome]:
+def _tuned(work: _Work) -> Callable[[str, int], Outcome]:
     """Evaluation of ranks that an augmentation gives for all methods and draws at once."""
+    cache, dataset, data, augment = work.cache, work.dataset, work.data, work.augment
+    norms, draws, pool, templates = work.norms, work.draws, work.pool, work.templates
+    protocol, progress = work.protocol, work.progress
     augmentation: Any = importlib.import_module("distnorm.augmentation")
     options: dict[str, Any] = {"templates": templates[:1], "seed": protocol.seed}
     paths = pool or data.images

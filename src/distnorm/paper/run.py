@@ -15,11 +15,12 @@ from distnorm.paper.captions import PLAIN_RULES, caption_results, overlap_result
 from distnorm.paper.cells import TASKS, Benchmark, Cell, Missing
 from distnorm.paper.classification import classification_results
 from distnorm.paper.evaluation import Results, labelled_norms
+from distnorm.paper.prepared import Context
 from distnorm.paper.protocols import Protocol
 from distnorm.paper.published import published
 from distnorm.paper.retrieval import retrieval_results
 from distnorm.paper.rows import TTA_VIEWS, RowCache, step_progress
-from distnorm.paper.sources import SOURCES, Context, Source, find_source
+from distnorm.paper.sources import SOURCES, Source, find_source
 from distnorm.tasks.overlap import OVERLAPS
 
 __all__ = ["AUGMENTS", "chosen_sources", "run_benchmark"]
