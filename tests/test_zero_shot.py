@@ -161,3 +161,28 @@ def test_scikit_learn_s_checks_that_apply():
     metrics = pytest.importorskip("sklearn.metrics", reason="part of scikit-learn")
     scorer = metrics.make_scorer(metrics.accuracy_score)
     assert scorer(classifier, images, ["bad", "bad"]) == 0.5
+
+
+def test_both_published_variants_of_dn():
+    class Long(Letters):
+        """Raw rows are ten times as long."""
+
+        def encode_texts(self, texts, normalize=True):
+            rows = np.array([[t.count(c) + 0.05 for c in "abcdefg"] for t in texts], np.float32)
+            return distnorm.normalize(rows) if normalize else 10 * rows
+
+    encoder = Long()
+    words = ["bad", "bad bad", "fed", "fed fed", "gab", "cafe"]
+    raw, unit = encoder.encode_texts(words, normalize=False), encoder.encode_texts(words)
+    names = ["bad", "fed", "cab"]
+    classes, unit_classes = (encoder.encode_texts(names, normalize=n) for n in (False, True))
+    renormalised = ZeroShotClassifier("dn-renorm", encoder=encoder).fit(names).partial_fit(raw)
+    shifted = distnorm.normalize(raw - raw.mean(axis=0) / 2)
+    moved = distnorm.normalize(classes - classes.mean(axis=0) / 2)
+    np.testing.assert_allclose(renormalised.decision_function(raw), shifted @ moved.T, atol=1e-5)
+    plain = ZeroShotClassifier("dn", encoder=encoder).fit(names).partial_fit(unit)
+    scores = (unit - unit.mean(axis=0) / 2) @ unit_classes.T
+    found = plain.decision_function(unit)
+    np.testing.assert_allclose(found - found[:, :1], scores - scores[:, :1], atol=1e-5)
+    with pytest.raises(DistnormError, match="raw, un-normalised"):
+        renormalised.decision_function(unit)

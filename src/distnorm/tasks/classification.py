@@ -128,8 +128,10 @@ def class_rows(
     encoder: Any,
     classes: Sequence[str] | Mapping[str, Sequence[str]],
     templates: Sequence[str] | Mapping[str, Sequence[str]] = ("{c}",),
+    *,
+    normalize: bool = True,
 ) -> npt.NDArray[np.float32]:
-    """One unit row a class from its prompts.
+    """One row a class from its prompts.
 
     Parameters
     ----------
@@ -139,6 +141,8 @@ def class_rows(
         Names are put into the templates; a mapping's prompts are used as they are.
     templates : sequence of str, or mapping from class to its own templates
         With ``{c}`` for the class, as CLIP_benchmark writes them.
+    normalize : bool
+        Unit rows; False averages the model's raw output, for ``dn-renorm``.
 
     Returns
     -------
@@ -161,9 +165,13 @@ def class_rows(
     for name, texts in zip(classes, prompts, strict=True):
         if not texts:
             raise DistnormError(f"class {name!r} without a prompt", "one at least", "add one")
-    rows = encoder.encode_texts([text for texts in prompts for text in texts])
+    flat = [text for texts in prompts for text in texts]
+    rows = encoder.encode_texts(flat) if normalize else encoder.encode_texts(flat, normalize=False)
     starts = np.cumsum([0, *(len(texts) for texts in prompts[:-1])])
     sums = np.add.reduceat(np.asarray(rows, dtype=np.float64), starts, axis=0)
+    if not normalize:
+        counts = np.array([[len(texts)] for texts in prompts])
+        return np.asarray(sums / counts, dtype=np.float32)
     unit = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return np.asarray(unit, dtype=np.float32)
 

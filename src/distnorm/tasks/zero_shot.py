@@ -117,7 +117,8 @@ class ZeroShotClassifier:
                     "pass encoder=distnorm.load_encoder(...)",
                 )
             names = list(classes)
-            rows: Any = class_rows(self.encoder, classes, self.templates)
+            raw = (make(self.norm) if isinstance(self.norm, str) else self.norm).input == "raw"
+            rows: Any = class_rows(self.encoder, classes, self.templates, normalize=not raw)
         else:
             rows = check_embeddings(classes, "classes")
             names = range(rows.shape[0])
@@ -137,6 +138,10 @@ class ZeroShotClassifier:
             )
         self.norm_ = make(self.norm) if isinstance(self.norm, str) else copy.copy(self.norm)
         self.norm_._statistics = dict(self.norm_._statistics)
+        two = self.norm_.sides[1]
+        if self.norm_.spec.family == "transform" and not self.norm_.counts[two]:
+            # These move both sides, and the classes are all the texts there are.
+            self.norm_.partial_fit(**{two: rows})
         return self
 
     def partial_fit(self, images: Array, y: Any = None) -> ZeroShotClassifier:
