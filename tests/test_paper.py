@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +154,85 @@ def test_an_interrupted_run_goes_on(data, tmp_path):
     found = run_benchmark(second, "builtin", data, tmp_path / "broken", **options)
     assert second.seen < whole.seen
     assert found.to_dict() == expected.to_dict()
+
+
+def test_a_killed_command_loses_nothing(finished, data, tmp_path):
+    arguments, _, before = finished
+    words = [str(a) for a in arguments]
+    words[words.index("--out") + 1] = str(tmp_path / "out")
+    home = str(Path(distnorm.__file__).resolve().parent.parent)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from distnorm.cli import main; main()",
+            "benchmark",
+            "paper",
+            *words,
+        ],
+        env={**os.environ, "PYTHONPATH": home},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    # Killed as soon as something is stored, wherever that finds it.
+    while process.poll() is None and not list(tmp_path.glob("out/stores/**/*.npy")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "out" / "results.json").exists() or process.returncode == 0
+    again = invoke(*words)
+    assert again.exit_code == 0, again.output
+    assert again.stdout == before.stdout
+
+
+def test_an_interrupted_command_says_how_to_go_on(data, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BuiltinEncoder, "encode_pixels", interrupt)
+    arguments = ("--model", "builtin", "--data", data, "--out", tmp_path / "out")
+    result = invoke(*arguments, "--tasks", "folder:mine", "--samples", 4)
+    assert result.exit_code == 130
+    assert "goes on from there" in result.stderr
+
+
+BUILDERS = {
+    "flickr30k": lambda root: miniature.karpathy(root / "flickr30k", "flickr30k", test=12, val=9),
+    "flickr8k": lambda root: miniature.flickr8k(root / "flickr8k", judged=8, dev=9),
+    "flickr8k-cf": lambda root: miniature.flickr8k(root / "flickr8k", judged=8, dev=9),
+    "thumb": lambda root: miniature.thumb(root / "thumb", root / "coco" / "val2014", images=10),
+    "imagenet": lambda root: miniature.imagenet(root / "imagenet", flat="kaggle"),
+    "sun397": lambda root: miniature.sun397(root / "sun397"),
+    "stanford-cars": lambda root: miniature.stanford_cars(root / "stanford-cars"),
+    "caltech101": lambda root: miniature.class_folders(
+        root / "caltech101" / "101_ObjectCategories", each=1
+    ),
+    "flowers102": lambda root: miniature.flowers102(root / "flowers102"),
+}
+HELD_OUT = ("thumb", "caltech101")
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_every_data_set_gives_its_cells(encoder, tmp_path, name):
+    BUILDERS[name](tmp_path)
+    found = run_benchmark(
+        encoder,
+        "builtin",
+        tmp_path,
+        tmp_path / "stores",
+        tasks=[name],
+        methods=["dot", "dn"],
+        protocol=Protocol("clean", samples=4, seeds=2),
+        check=False,
+    )
+    shown = [c for c in found.cells if not c.references]
+    assert [c.method for c in shown] == ["dot", "dn"], found.missing
+    held = shown[1].settings["statistics"].startswith("held out")
+    assert held is (name in HELD_OUT)
+    assert shown[1].settings["n_fit"]["image"] == 4
+    if name == "imagenet":
+        assert shown[0].settings["repeated_names"] == ["crane"]
+        assert "Several classes are called crane" in markdown_page(found)
 
 
 def rows_of(encoder, paths, **options):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +109,7 @@ def paper(
         require(module, extra)
     settings = Protocol(protocol, samples, seeds, seed, prefix, _lines(templates))
     encoder = load_encoder(model, **({} if device is None else {"device": device}))
-    with progress_bar("benchmark", "") as bar:
+    with _resumable(), progress_bar("benchmark", "") as bar:
         found = run_benchmark(
             encoder,
             model,
@@ -134,6 +136,17 @@ def paper(
             "at least one data set",
             "see above for what each one lacks",
         )
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """An interrupted run is no lost run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        words = "interrupted; what was embedded is kept: the same command goes on from there"
+        console().print(f"distnorm: {words}", soft_wrap=True, highlight=False)
+        raise click.exceptions.Exit(130) from None
 
 
 def _say(entry: Any) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.atomic import atomic_write
 from distnorm.comparison import MetricSummary
 from distnorm.comparison.captions import tau_shares
 from distnorm.datasets.base import CaptionJudgements, PreferredCaptions
@@ -20,7 +24,7 @@ from distnorm.paper.protocols import Draw, Protocol
 from distnorm.paper.retrieval import Fitted, paired_draws
 from distnorm.paper.rows import RowCache
 from distnorm.tasks.captioning import agreement, evaluate_captions, pair_accuracy, score_captions
-from distnorm.tasks.overlap import OVERLAPS, overlap_scores
+from distnorm.tasks.overlap import OVERLAPS, OverlapScores, default_tokenizer, overlap_scores
 
 __all__ = ["PLAIN_RULES", "Ruled", "caption_results", "overlap_results", "pair_results"]
 
@@ -135,17 +139,43 @@ def _all_of_it(images: Any, texts: Any, owner: Rows) -> tuple[list[Fitted], str]
 
 
 def overlap_results(
-    judged: CaptionJudgements,
+    judged: CaptionJudgements, folder: Path | None = None
 ) -> tuple[dict[str, dict[str, MetricSummary]], dict[str, Any]]:
-    """BLEU-1, BLEU-4 and CIDEr against judgements; deterministic, so without spread."""
-    references = [judged.references[image] for image in judged.image_of_caption]
-    found = overlap_scores(judged.captions, references)
-    summaries = {}
-    for name in OVERLAPS:
-        metrics = agreement(found.scores[name], judged.human)
-        summaries[name] = {key: MetricSummary(v, 0.0, 0.0, None) for key, v in metrics.items()}
+    """BLEU-1, BLEU-4 and CIDEr against judgements; deterministic, so without spread.
+
+    Parameters
+    ----------
+    judged : CaptionJudgements
+    folder : Path, optional
+        Where scores are kept: counting takes minutes for tens of thousands of captions.
+    """
+    found = _overlap(judged, folder)
+    summaries = {
+        name: {
+            key: MetricSummary(value, 0.0, 0.0, None)
+            for key, value in agreement(found.scores[name], judged.human).items()
+        }
+        for name in OVERLAPS
+    }
     settings = {"tokenizer": found.tokenizer, "n_judgements": len(judged.human), "prefix": ""}
     return summaries, settings
+
+
+def _overlap(judged: CaptionJudgements, folder: Path | None) -> OverlapScores:
+    references = [judged.references[image] for image in judged.image_of_caption]
+    tokenizer = default_tokenizer()
+    words = json.dumps([tokenizer, judged.captions, references])
+    digest = hashlib.sha256(words.encode()).hexdigest()[:16]
+    kept = None if folder is None else folder / f"overlap-{digest}.npy"
+    if kept is not None and kept.is_file():
+        stored = np.load(kept, allow_pickle=False)
+        return OverlapScores(dict(zip(OVERLAPS, stored, strict=True)), tokenizer)
+    found = overlap_scores(judged.captions, references, tokenizer=tokenizer)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(kept) as file:
+            np.save(file, np.stack([found.scores[name] for name in OVERLAPS]))
+    return found
 
 
 def pair_results(

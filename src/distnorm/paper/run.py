@@ -262,7 +262,7 @@ def _overlap(
 ) -> Iterable[Cell | Missing]:
     """BLEU and CIDEr, or why not."""
     try:
-        found, settings = overlap_results(data.judged)
+        found, settings = overlap_results(data.judged, cache.folder / "overlap")
     except DistnormError as error:
         for name in OVERLAPS:
             yield Missing(source.task, source.name, "none", name, str(error))

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError, require
 from distnorm.tasks.captioning import agreement
 
-__all__ = ["OVERLAPS", "OverlapScores", "overlap_baselines", "overlap_scores"]
+__all__ = ["OVERLAPS", "OverlapScores", "default_tokenizer", "overlap_baselines", "overlap_scores"]
 
 OVERLAPS = ("bleu1", "bleu4", "cider")
 TOKENIZERS = ("auto", "ptb", "words")
@@ -44,6 +44,11 @@ class OverlapScores:
 
     scores: dict[str, Float64] = field(repr=False)
     tokenizer: str
+
+
+def default_tokenizer() -> str:
+    """What "auto" takes here."""
+    return "ptb" if shutil.which("java") else "words"
 
 
 def overlap_scores(
@@ -86,7 +91,7 @@ def overlap_scores(
     if tokenizer not in TOKENIZERS:
         raise DistnormError(f"tokenizer {tokenizer!r}", f"one of {TOKENIZERS}", "pick one")
     if tokenizer == "auto":
-        tokenizer = "ptb" if shutil.which("java") else "words"
+        tokenizer = default_tokenizer()
     flat = [text for texts in references for text in texts]
     tokens = (_treebank if tokenizer == "ptb" else _words)([*captions, *flat])
     own, others = tokens[: len(captions)], iter(tokens[len(captions) :])
