@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.common import console, json_option, progress_bar, split_methods, write_json
+from distnorm.cli.common import Bar, console, json_option, progress_bar, split_methods, write_json
 from distnorm.errors import DistnormError
 
 __all__ = ["benchmark"]
@@ -124,7 +124,7 @@ def paper(
             check=not no_check,
             options={"batch_size": batch_size, "workers": workers},
             progress=bar.step,
-            done=_say,
+            done=lambda entry: _say(bar, entry),
         )
     files = write_results(found, out)
     words = f"{len(found.cells)} cells, {len(found.missing)} missing; page: {files[-1]}"
@@ -149,15 +149,14 @@ def _resumable() -> Iterator[None]:
         raise click.exceptions.Exit(130) from None
 
 
-def _say(entry: Any) -> None:
+def _say(bar: Bar, entry: Any) -> None:
     """One line a cell on standard error."""
     from distnorm.paper import Missing
     from distnorm.paper.page import main_metric, value_text
 
-    out = console()
+    place = f"{entry.dataset}, {entry.augment}, {entry.method}"
     if isinstance(entry, Missing):
-        line = f"{entry.dataset}, {entry.augment}, {entry.method}: missing: {entry.reason}"
-        out.print(line, style="yellow", soft_wrap=True, highlight=False, markup=False)
+        bar.say(f"{place}: missing: {entry.reason}", style="yellow")
         return
     rule = f" {entry.rule}" if entry.rule not in (None, entry.method) else ""
     values = ", ".join(
@@ -165,8 +164,7 @@ def _say(entry: Any) -> None:
         for name in main_metric(entry)
         if name in entry.metrics
     )
-    line = f"{entry.dataset}, {entry.augment}, {entry.method}{rule}: {values}"
-    out.print(line, soft_wrap=True, highlight=False, markup=False)
+    bar.say(f"{place}{rule}: {values}")
 
 
 def _words(text: str) -> list[str]:

@@ -172,7 +172,12 @@ def _evaluated(
         yield from _cells(cache, source, source.name, augment, results, {**extra, **settings})
         for truth, found in extended.items():
             name = f"{source.name}-{truth}"
-            yield from _cells(cache, source, name, augment, found, {**extra, **settings})
+            queries = {
+                f"n_{direction}_queries": len(rows)
+                for direction, (rows, _) in data.truths[truth].items()
+            }
+            about = {**extra, **settings, **queries}
+            yield from _cells(cache, source, name, augment, found, about)
     else:
         judge = pair_results if isinstance(data.judged, PreferredCaptions) else caption_results
         ruled, settings = judge(
