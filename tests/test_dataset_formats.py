@@ -14,6 +14,7 @@ from distnorm import DistnormError, datasets
 from distnorm.datasets.base import LabelledImages
 from distnorm.datasets.cifar100 import cifar100_pixels, save_pictures
 from distnorm.datasets.coco import read_ids
+from distnorm.datasets.flickr8k import token_captions
 from distnorm.datasets.imagenet import imagenet_names
 
 Image = pytest.importorskip("PIL.Image", reason="miniature data sets are drawn with Pillow")
@@ -303,6 +304,28 @@ def test_what_experts_and_crowd_agree_on(real_data):
     agreed = ((counts**2).sum(axis=1).mean() - 3) / 6
     kappa = (agreed - (share**2).sum()) / (1 - (share**2).sum())
     assert kappa == pytest.approx(0.488, abs=5e-4)
+
+
+def test_the_crowd_says_yes_to_own_captions(real_data):
+    root = real_data / "flickr8k-human-judgements"
+    found = datasets.flickr8k_crowdflower(root)
+    table = token_captions(root / "Flickr8k.token.txt")
+    own = np.array(
+        [
+            text in table[found.images[row]]
+            for text, row in zip(found.captions, found.image_of_caption, strict=True)
+        ]
+    )
+    assert len(found.human) == 47288
+    assert found.human[own].mean() == pytest.approx(0.912, abs=5e-4)
+    assert found.human[~own].mean() == pytest.approx(0.056, abs=5e-4)
+    assert (found.human > 0.5).mean() == pytest.approx(0.057, abs=5e-4)
+    # Judged captions of the image itself have left its references.
+    for row in np.unique(found.image_of_caption[own])[:50]:
+        judged = {
+            t for t, r in zip(found.captions, found.image_of_caption, strict=True) if r == row
+        }
+        assert len(found.references[row]) + len(judged & set(table[found.images[row]])) == 5
 
 
 def test_thumb_s_published_means(real_data):

@@ -372,6 +372,26 @@ def test_both_variants_of_dn_under_clean(data, encoder, tmp_path):
     assert "held out" in html_page(found)
 
 
+def test_dn_is_the_paper_s_by_its_coefficient(data, encoder, tmp_path):
+    found = run_benchmark(
+        encoder,
+        "builtin",
+        data,
+        tmp_path,
+        tasks=["cifar100"],
+        methods=["dot", "dn@0.25", "dn-renorm", "dn@0.3"],
+        protocol=Protocol("clean", samples=8, seeds=1),
+        check=False,
+    )
+    theirs = {c.method: c.paper and c.paper.metrics["acc1"] for c in found.cells}
+    assert theirs == {
+        "dot": pytest.approx(0.639),
+        "dn@0.25": pytest.approx(0.651),
+        "dn-renorm": pytest.approx(0.655),
+        "dn@0.3": None,
+    }
+
+
 def test_what_is_missing_is_said_and_never_filled(data, encoder, tmp_path):
     result = invoke(
         *("--model", "builtin", "--data", tmp_path, "--out", tmp_path / "out", "--json", "-")

@@ -234,7 +234,8 @@ def _cell(
     compared: bool = True,
 ) -> Cell:
     names = (cache.model, str(cache.encoder.model_id))
-    paper = published(names, source.task, dataset, augment, label, references=references)
+    called = _paper_name(label, settings)
+    paper = published(names, source.task, dataset, augment, called, references=references)
     benchmark_name = source.benchmark_name + dataset.removeprefix(source.name)
     return Cell(
         task=source.task,
@@ -250,6 +251,14 @@ def _cell(
         rule=rule,
         paper=paper if compared else None,
     )
+
+
+def _paper_name(label: str, settings: Mapping[str, Any]) -> str:
+    """What the paper calls a method: DN by its coefficient, whichever variant it is."""
+    strengths = set(settings.get("strength", {}).values())
+    if settings.get("normalization") in ("dn", "dn*", "dn-renorm") and len(strengths) == 1:
+        return {0.5: "dn", 0.25: "dn*"}.get(strengths.pop(), label)
+    return label
 
 
 def _settings(result: MethodResult) -> dict[str, Any]:
