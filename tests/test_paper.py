@@ -392,6 +392,16 @@ def test_dn_is_the_paper_s_by_its_coefficient(data, encoder, tmp_path):
     }
 
 
+def test_data_sets_with_common_pictures_share_their_rows(data, tmp_path):
+    options = {"protocol": Protocol("clean", samples=3, seeds=1), "check": False}
+    counting = Interrupted()
+    run_benchmark(counting, "builtin", data, tmp_path, tasks=["flickr8k-expert"], **options)
+    once = counting.seen
+    found = run_benchmark(counting, "builtin", data, tmp_path, tasks=["flickr8k-cf"], **options)
+    assert counting.seen == once
+    assert {c.dataset for c in found.cells} == {"flickr8k-cf"}
+
+
 def test_what_is_missing_is_said_and_never_filled(data, encoder, tmp_path):
     result = invoke(
         *("--model", "builtin", "--data", tmp_path, "--out", tmp_path / "out", "--json", "-")

@@ -74,7 +74,7 @@ def classification_results(
         norms = {label: published_variant(norm) for label, norm in norms.items()}
     draws, pool = _draws(protocol, data)
     work = _Work(
-        cache, protocol, source.name, data, norms, draws, pool, templates, augment, progress
+        cache, protocol, source.stored, data, norms, draws, pool, templates, augment, progress
     )
     evaluate = (_tuned if augment in ("tpt", "calip") else _stored)(work)
     results = run_methods(

@@ -167,7 +167,7 @@ def _evaluated(
         yield from _cells(cache, source, source.name, augment, results, {**extra, **settings})
     elif source.task == "retrieval":
         results, extended, settings = retrieval_results(
-            cache, protocol, source.name, data, norms, augment=augment, progress=report
+            cache, protocol, source.stored, data, norms, augment=augment, progress=report
         )
         yield from _cells(cache, source, source.name, augment, results, {**extra, **settings})
         for truth, found in extended.items():
@@ -181,7 +181,7 @@ def _evaluated(
     else:
         judge = pair_results if isinstance(data.judged, PreferredCaptions) else caption_results
         ruled, settings = judge(
-            cache, protocol, source.name, data, norms, augment=augment, progress=report
+            cache, protocol, source.stored, data, norms, augment=augment, progress=report
         )
         for part in ruled:
             about = {**extra, **settings, "statistics": part.statistics}

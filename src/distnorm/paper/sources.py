@@ -44,8 +44,8 @@ class Source:
         (folder, context) to data.
     template : str
         Of the authors' script.
-    variant : str
-        Of Kendall's tau, in the paper.
+    store : str
+        Whose embeddings are shared, where data sets have pictures in common.
     """
 
     name: str
@@ -54,7 +54,12 @@ class Source:
     folders: tuple[str, ...]
     load: Callable[[Path, Context], Any] = field(repr=False)
     template: str = "a photo of a {c}."
-    variant: str = "c"
+    store: str = ""
+
+    @property
+    def stored(self) -> str:
+        """Name of the stores."""
+        return self.store or self.name
 
     def read(self, context: Context) -> Any:
         """The data.
@@ -131,9 +136,16 @@ SOURCES: dict[str, Source] = {
             ("flowers102", "flowers-102"),
             load_flowers102,
         ),
-        Source("flickr8k-expert", "captions", "flickr8k_expert", _FLICKR8K, load_expert),
-        Source("flickr8k-cf", "captions", "flickr8k_cf", _FLICKR8K, load_crowd, variant="b"),
-        Source("thumb", "captions", "thumb", ("thumb", "thumb-mscoco"), load_thumb),
+        Source(
+            "flickr8k-expert",
+            "captions",
+            "flickr8k_expert",
+            _FLICKR8K,
+            load_expert,
+            store="flickr8k",
+        ),
+        Source("flickr8k-cf", "captions", "flickr8k_cf", _FLICKR8K, load_crowd, store="flickr8k"),
+        Source("thumb", "captions", "thumb", ("thumb", "thumb-mscoco"), load_thumb, store="coco"),
         Source("pascal50s", "captions", "pascal50s", ("pascal50s", "pascal"), load_pascal50s),
     )
 }
