@@ -88,7 +88,7 @@ class RowCache:
             kind = "images-tta-" + "-".join(self.views).replace(":", "")
         encoder = RawEncoder(inner) if raw else inner
         names = [self.name(path) for path in paths]
-        items = [Item(name, path, None) for name, path in zip(names, paths, strict=True)]
+        items = [Item(name, str(path), None) for name, path in zip(names, paths, strict=True)]
         rows = self._rows(dataset, kind + ("-raw" if raw else ""), "image", names, items, encoder)
         return raw_rows(rows) if raw else unit_rows(rows)
 
@@ -133,6 +133,8 @@ class RowCache:
                 [item for _, item in wanted],
                 store,
                 model=self.model,
+                # As other evaluations do, and views are cut out of all pixels.
+                full=True,
                 shard_rows=max(64, 4096 // max(views, getattr(encoder, "views", 1))),
                 progress=step_progress(self.progress, f"{dataset}: {kind}"),
                 **options,
@@ -163,13 +165,13 @@ class RowCache:
         return {name: row for row, name in enumerate(read_names(store, side))}
 
 
-def step_progress(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+def step_progress(progress: Progress | None, what: str) -> Callable[[int, int | None], None] | None:
     """A progress of (done, in all) that says what is done."""
     if progress is None:
         return None
 
-    def report(done: int, total: int) -> None:
-        progress(what, done, total)
+    def report(done: int, total: int | None) -> None:
+        progress(what, done, done if total is None else total)
 
     return report
 
