@@ -55,8 +55,10 @@ def test_experts_count_one_by_one_without_the_image_s_own_captions(flickr):
 
 def test_the_crowd_gives_shares(flickr):
     found = flickr8k_crowdflower(flickr, check=False)
-    assert found.human.tolist() == [0.25]
-    assert found.captions == ("caption 0 of b .",)
+    assert found.human.tolist() == [1, 0.25]
+    assert found.captions == ("caption 2 of a .", "caption 0 of b .")
+    # A judged caption that is the image's own is no reference of it.
+    assert found.references[0] == tuple(f"caption {n} of a ." for n in (0, 1, 3, 4))
 
 
 @pytest.mark.parametrize(

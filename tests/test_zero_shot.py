@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -104,3 +106,83 @@ def test_scikit_learn_clones_it(problem):
     assert copied is not classifier
     assert copied.temperature == 0.5
     assert copied.fit(classes).partial_fit(images).score(images, labels) > 0.5
+
+
+def test_each_class_may_have_templates_of_its_own():
+    templates = {"bad": ["a {c}", "{c} egg"], "fed": ["{c}"]}
+    named = ZeroShotClassifier("dot", encoder=Letters(), templates=templates).fit(["bad", "fed"])
+    each = Letters().encode_texts(["a bad", "bad egg"])
+    mean = distnorm.normalize(each.mean(axis=0, keepdims=True))[0]
+    np.testing.assert_allclose(named.class_rows_[0], mean, atol=1e-6)
+    np.testing.assert_allclose(named.class_rows_[1], Letters().encode_texts(["fed"])[0], atol=1e-6)
+    for wrong, part in (
+        ({"bad": ["{c}"]}, "no templates of 'fed'"),
+        ({"bad": ["{c}"], "fed": "{c}"}, "wrap it in a list"),
+        ({"bad": ["{c}"], "fed": []}, "'{c}' in it"),
+    ):
+        with pytest.raises(DistnormError, match=part):
+            named.set_params(templates=wrong).fit(["bad", "fed"])
+
+
+def test_scikit_learn_s_checks_that_apply():
+    checks = pytest.importorskip(
+        "sklearn.utils.estimator_checks", reason="scikit-learn checks its manners"
+    )
+    exceptions = pytest.importorskip("sklearn.exceptions", reason="part of scikit-learn")
+    base = pytest.importorskip("sklearn.base", reason="part of scikit-learn")
+    validation = pytest.importorskip("sklearn.utils.validation", reason="part of scikit-learn")
+    # The others fit on samples (X, y): this one is fitted on classes, as its tags say.
+    for name in (
+        "check_do_not_raise_errors_in_init_or_set_params",
+        "check_estimator_cloneable",
+        "check_estimator_repr",
+        "check_get_params_invariance",
+        "check_mixin_order",
+        "check_no_attributes_set_in_init",
+        "check_parameters_default_constructible",
+        "check_set_params",
+    ):
+        check = getattr(checks, name, None)
+        if check is not None:
+            check("ZeroShotClassifier", ZeroShotClassifier("dot"))
+    classifier = ZeroShotClassifier("dot", encoder=Letters())
+    assert base.is_classifier(classifier)
+    with pytest.raises(exceptions.NotFittedError, match="call fit") as raised:
+        classifier.predict(np.eye(7))
+    assert isinstance(raised.value, DistnormError)
+    assert isinstance(pickle.loads(pickle.dumps(raised.value)), DistnormError)
+    with pytest.raises(exceptions.NotFittedError):
+        validation.check_is_fitted(classifier)
+    classifier.fit(["bad", "fed"])
+    validation.check_is_fitted(classifier)
+    again = pickle.loads(pickle.dumps(classifier))
+    images = Letters().encode_texts(["bad bad", "fed"])
+    assert again.predict(images).tolist() == ["bad", "fed"]
+    metrics = pytest.importorskip("sklearn.metrics", reason="part of scikit-learn")
+    scorer = metrics.make_scorer(metrics.accuracy_score)
+    assert scorer(classifier, images, ["bad", "bad"]) == 0.5
+
+
+def test_both_published_variants_of_dn():
+    class Long(Letters):
+        """Raw rows are ten times as long."""
+
+        def encode_texts(self, texts, normalize=True):
+            rows = np.array([[t.count(c) + 0.05 for c in "abcdefg"] for t in texts], np.float32)
+            return distnorm.normalize(rows) if normalize else 10 * rows
+
+    encoder = Long()
+    words = ["bad", "bad bad", "fed", "fed fed", "gab", "cafe"]
+    raw, unit = encoder.encode_texts(words, normalize=False), encoder.encode_texts(words)
+    names = ["bad", "fed", "cab"]
+    classes, unit_classes = (encoder.encode_texts(names, normalize=n) for n in (False, True))
+    renormalised = ZeroShotClassifier("dn-renorm", encoder=encoder).fit(names).partial_fit(raw)
+    shifted = distnorm.normalize(raw - raw.mean(axis=0) / 2)
+    moved = distnorm.normalize(classes - classes.mean(axis=0) / 2)
+    np.testing.assert_allclose(renormalised.decision_function(raw), shifted @ moved.T, atol=1e-5)
+    plain = ZeroShotClassifier("dn", encoder=encoder).fit(names).partial_fit(unit)
+    scores = (unit - unit.mean(axis=0) / 2) @ unit_classes.T
+    found = plain.decision_function(unit)
+    np.testing.assert_allclose(found - found[:, :1], scores - scores[:, :1], atol=1e-5)
+    with pytest.raises(DistnormError, match="raw, un-normalised"):
+        renormalised.decision_function(unit)

@@ -1,4 +1,4 @@
-"""Embeddings from files: .npy, .npz, .safetensors, .parquet and clip-retrieval folders.
+"""Embeddings from files: .npy, .npz, .safetensors, .parquet, .csv and clip-retrieval folders.
 
 .npy and .safetensors are memory-mapped, so a file larger than memory can be fitted. A folder
 in the clip-retrieval layout holds ``img_emb/img_emb_0.npy``, ``text_emb/text_emb_0.npy`` and so
@@ -27,6 +27,7 @@ __all__ = [
     "PARTS",
     "open_embeddings",
     "read_embeddings",
+    "read_lines",
     "read_model",
     "read_names",
     "read_numbers",
@@ -49,7 +50,8 @@ def read_embeddings(
     Parameters
     ----------
     path : path
-        .npy, .npz, .safetensors, .parquet, or a clip-retrieval folder.
+        .npy, .npz, .safetensors, .parquet, .csv (a row a line, a head is skipped), or a
+        clip-retrieval folder.
     side : str
         Which side's shards of a folder, and which array of a file that holds several.
     key : str, optional
@@ -74,12 +76,13 @@ def read_embeddings(
         ".npz": _read_npz,
         ".safetensors": _read_safetensors,
         ".parquet": _read_parquet,
+        ".csv": _read_csv,
     }
     reader = readers.get(Path(target.name.removesuffix(".new")).suffix.lower())
     if reader is None:
         raise DistnormError(
             f"{target} of type {target.suffix or 'unknown'}",
-            ".npy, .npz, .safetensors, .parquet or a clip-retrieval folder",
+            ".npy, .npz, .safetensors, .parquet, .csv or a clip-retrieval folder",
             "save the matrix with numpy.save",
         )
     try:
@@ -228,7 +231,7 @@ def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
 
 
 def read_rows(path: str | os.PathLike[str]) -> npt.NDArray[np.intp]:
-    """Read one whole number a line (.txt, .csv) or an integer .npy.
+    """Read whole numbers: .npy, .parquet, or one a line as `read_numbers`.
 
     Raises
     ------
@@ -236,25 +239,47 @@ def read_rows(path: str | os.PathLike[str]) -> npt.NDArray[np.intp]:
         For a missing file or anything but whole numbers.
     """
     target = Path(path)
-    if not target.exists():
-        raise _missing(target)
-    try:
-        rows = (
-            np.load(target, allow_pickle=False)
-            if target.suffix == ".npy"
-            else np.loadtxt(target, dtype=np.int64, ndmin=1)
-        )
-    except (ValueError, OSError, EOFError) as error:
-        raise DistnormError(
-            f"{target}, unreadable", "whole numbers", "one a line, or .npy"
-        ) from error
+    if target.suffix == ".npy" and target.exists():
+        try:
+            rows = np.load(target, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise DistnormError(
+                f"{target}, unreadable", "whole numbers", "one a line, or .npy"
+            ) from error
+    else:
+        numbers = read_numbers(target)
+        rows = numbers.astype(np.int64) if (numbers == np.floor(numbers)).all() else numbers
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
         raise DistnormError(
             f"{target} of shape {rows.shape} and dtype {rows.dtype}",
             "a vector of whole numbers",
             "give the image row of each text",
         )
-    return rows.astype(np.intp)
+    return np.asarray(rows, dtype=np.intp)
+
+
+def read_lines(path: str | os.PathLike[str]) -> list[str]:
+    """Read one text a line, or the last column of a .parquet.
+
+    Raises
+    ------
+    DistnormError
+        For a missing or unreadable file, or none.
+    """
+    target = Path(path)
+    if not target.exists():
+        raise _missing(target)
+    if target.suffix == ".parquet":
+        table = require("pyarrow.parquet", "parquet").read_table(target)
+        found = [str(value) for value in table.column(table.num_columns - 1).to_pylist()]
+    else:
+        try:
+            found = target.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DistnormError(f"{target}, unreadable", "UTF-8 lines", "convert it") from error
+    if not found:
+        raise DistnormError(f"{target} without a line", "one text a line", "fill it")
+    return [line.strip() for line in found]
 
 
 def _read_npy(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
@@ -309,6 +334,13 @@ def _read_parquet(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     if len(flat) % max(1, len(column)):
         raise DistnormError(f"{path} with rows of different lengths", "one length", "mend it")
     return np.asarray(flat.reshape(len(column), -1))
+
+
+def _read_csv(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
+    del side, key
+    with path.open(encoding="utf-8") as file:
+        head = re.match(r"\s*[-+.\d]|\s*nan|\s*inf", file.readline(), re.IGNORECASE) is None
+    return np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2, skiprows=int(head))
 
 
 def _read_folder(path: Path, side: str) -> npt.NDArray[Any]:

@@ -63,6 +63,11 @@ class Bar:
         """So much is done."""
         self._progress.update(self._task, completed=done, total=total)
 
+    def say(self, line: str, style: str | None = None) -> None:
+        """A line above the bar, also where there is no bar."""
+        out = self._progress.console
+        out.print(line, style=style, soft_wrap=True, highlight=False, markup=False)
+
     def step(self, what: str, done: int, total: int) -> None:
         """So much is done, and this is next."""
         self._progress.update(self._task, completed=done, total=total, description=what)

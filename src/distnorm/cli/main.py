@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import distnorm
+from distnorm.cli.benchmark import benchmark
 from distnorm.cli.calibrate import calibrate
 from distnorm.cli.card import card
 from distnorm.cli.compare import compare
@@ -74,6 +75,7 @@ cli.add_command(card)
 cli.add_command(diff)
 cli.add_command(watch)
 cli.add_command(index)
+cli.add_command(benchmark)
 # Commands of the groups above; importing them put them there.
 _TASKS = (classification, captions)
 

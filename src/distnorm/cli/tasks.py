@@ -27,6 +27,9 @@ _CLASSES = (
     click.option(
         "--labels", required=True, type=click.Path(), help="Class row of each image, from 0."
     ),
+    click.option(
+        "--class-names", type=click.Path(), help="One name a line: shared ones are reported."
+    ),
 )
 _CAPTIONS = (
     click.option("--images", required=True, type=click.Path(), help="Image embeddings."),
@@ -36,6 +39,10 @@ _CAPTIONS = (
     click.option("--references", type=click.Path(), help="Embeddings of reference captions."),
     click.option("--image-of-reference", type=click.Path(), help="Image row of each reference."),
     click.option("--rule", help="plain, clipscore, refclipscore, additive or harmonic."),
+)
+_OVERLAP = (
+    click.option("--caption-texts", type=click.Path(), help="The captions: adds BLEU and CIDEr."),
+    click.option("--reference-texts", type=click.Path(), help="The references, for the same."),
 )
 _PROTOCOL = (
     click.option("--methods", default="dot,dn,dn*,dn2,is,nnn", show_default=True),
@@ -83,7 +90,13 @@ def _with(*groups: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
 @compare.command()
 @_with(_CLASSES, _PROTOCOL)
 def classification(
-    images: str, classes: str, labels: str, prompt: str | None, report: str | None, **options: Any
+    images: str,
+    classes: str,
+    labels: str,
+    class_names: str | None,
+    prompt: str | None,
+    report: str | None,
+    **options: Any,
 ) -> None:
     """Zero-shot classification, every method against the dot product."""
     from distnorm.comparison import compare_classification
@@ -91,7 +104,8 @@ def classification(
 
     _agree(None, images, classes, options)
     given = read_embeddings(images, "image"), read_embeddings(classes, "text"), read_rows(labels)
-    _compare(compare_classification, given, prompt, report, images, options)
+    about = _repeated(class_names, len(given[1]))
+    _compare(compare_classification, given, prompt, report, images, options, about)
 
 
 @compare.command()
@@ -131,6 +145,7 @@ def evaluate_classes(
     images: str,
     classes: str,
     labels: str,
+    class_names: str | None,
     threshold: float | None,
     false_alarm_rate: float | None,
     json_path: str | None,
@@ -144,10 +159,11 @@ def evaluate_classes(
     norm = given_normalization(**options)
     _agree(norm, images, classes, options)
     rows = read_embeddings(images, "image"), read_embeddings(classes, "text"), read_rows(labels)
+    about = _repeated(class_names, len(rows[1]))
     bar = chosen_threshold(norm, threshold, false_alarm_rate, tries=len(rows[1]))
     with progress_bar("ranking", "images") as show:
         result = evaluate_classification(norm, *rows, progress=show)
-    extra = {}
+    extra: dict[str, Any] = {**about}
     if bar is not None:
         extra["at_threshold"] = decided = evaluate_rejection(norm, *rows, bar)
         right = decided["accepted_acc1"]
@@ -159,7 +175,7 @@ def evaluate_classes(
 
 
 @evaluate.command("captions")
-@_with(_CAPTIONS, _ONE_METHOD)
+@_with(_CAPTIONS, _OVERLAP, _ONE_METHOD)
 def evaluate_caption_scores(
     images: str,
     captions: str,
@@ -168,6 +184,8 @@ def evaluate_caption_scores(
     references: str | None,
     image_of_reference: str | None,
     rule: str | None,
+    caption_texts: str | None,
+    reference_texts: str | None,
     json_path: str | None,
     **options: Any,
 ) -> None:
@@ -176,19 +194,66 @@ def evaluate_caption_scores(
     from distnorm.scores import score_kind
     from distnorm.tasks.captioning import evaluate_captions
 
+    if (caption_texts is None) != (reference_texts is None):
+        raise click.UsageError("--caption-texts and --reference-texts go together")
     norm = given_normalization(**options)
     _agree(norm, images, captions, options)
+    judged = read_numbers(human)
+    owner = None if image_of_caption is None else read_rows(image_of_caption)
+    given = _reference_options(references, image_of_reference, rule)
     result = evaluate_captions(
         norm,
         read_embeddings(images, "image"),
         read_embeddings(captions, "text"),
-        read_numbers(human),
-        None if image_of_caption is None else read_rows(image_of_caption),
-        **_reference_options(references, image_of_reference, rule),
+        judged,
+        owner,
+        **given,
     )
     named = rule or ("plain" if references is None else "additive")
     kind = score_kind(norm, rule=named).to_dict()
-    _show("captions", norm, result, json_path, {"score": kind})
+    about: dict[str, Any] = {}
+    if caption_texts is not None and reference_texts is not None:
+        places = given["image_of_reference"]
+        about = _baselines(caption_texts, reference_texts, judged, owner, places)
+    _show("captions", norm, result, json_path, {"score": kind, **about})
+
+
+def _repeated(path: str | None, n_classes: int) -> dict[str, Any]:
+    """Names that several classes share, said on standard error and kept in the JSON."""
+    from distnorm.embedding_store import read_lines
+    from distnorm.errors import DistnormError
+    from distnorm.tasks.classification import repeated_names
+
+    if path is None:
+        return {}
+    names = read_lines(path)
+    if len(names) != n_classes:
+        raise DistnormError(
+            f"{len(names)} names of {n_classes} classes", "one each", f"mend {path}"
+        )
+    repeated = repeated_names(names)
+    if repeated:
+        console().print(
+            f"several classes share a name, which nothing can tell apart: {', '.join(repeated)}",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
+    return {"repeated_names": repeated}
+
+
+def _baselines(
+    captions: str, references: str, human: Any, owner: Any, places: Any
+) -> dict[str, Any]:
+    """BLEU and CIDEr of the same captions against the same judgements."""
+    from distnorm.embedding_store import read_lines
+    from distnorm.tasks.overlap import overlap_baselines
+
+    found = overlap_baselines(read_lines(captions), read_lines(references), human, owner, places)
+    for name, metrics in found["metrics"].items():
+        values = ", ".join(f"{key} {100 * value:.1f}" for key, value in metrics.items())
+        console().print(f"{name} ({found['tokenizer']} tokens): {values}", highlight=False)
+    return {"overlap": found}
 
 
 def _agree(norm: Any, images: str, texts: str, options: dict[str, Any]) -> None:
@@ -217,6 +282,7 @@ def _compare(
     report: str | None,
     source: str,
     options: dict[str, Any],
+    about: dict[str, Any] | None = None,
 ) -> None:
     from distnorm.embedding_store import read_embeddings
     from distnorm.report.tables import comparison_tables
@@ -238,7 +304,7 @@ def _compare(
 
         write_page(Path(report), comparison_page(comparison.to_dict(), source))
         console().print(f"report: {report}", soft_wrap=True, highlight=False)
-    write_json(comparison.to_dict(), json_path)
+    write_json({**comparison.to_dict(), **(about or {})}, json_path)
 
 
 def _show(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from distnorm.arrays import Array, check_embeddings
 from distnorm.comparison.protocols import (
@@ -24,9 +25,9 @@ from distnorm.comparison.results import Comparison
 from distnorm.comparison.tally import Tally
 from distnorm.correlations import concordance, tau_scale
 from distnorm.errors import DistnormError
-from distnorm.tasks.captioning import check_owner, evaluate_captions
+from distnorm.tasks.captioning import CaptionResult, check_owner, evaluate_captions
 
-__all__ = ["compare_captions"]
+__all__ = ["compare_captions", "tau_shares"]
 
 
 def compare_captions(
@@ -101,13 +102,28 @@ def compare_captions(
             )
             flag = protocol == "transductive"
             tally.note(index, fitted, result.metrics, transductive=flag)
-            share = concordance(result.scores, answers) * len(answers)
-            for variant in ("b", "c"):
-                name = f"kendall_tau_{variant}"
-                scale = tau_scale(result.scores, answers, variant)
-                values = share * scale - result.metrics[name]
+            for name, values in tau_shares(result, answers).items():
                 tally.add(index, name, "caption", split.texts, values)
             if progress is not None:
                 progress(number * len(norms) + index + 1, total)
     sizes = {"n_images": images.shape[0], "n_captions": captions.shape[0]}
     return Comparison("captions", sizes, described, tally.results(described, rule=named))
+
+
+def tau_shares(
+    result: CaptionResult, human: npt.NDArray[np.float64]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Each caption's share in tau b and c, to first order: their mean is tau.
+
+    Parameters
+    ----------
+    result : CaptionResult
+    human : ndarray, shape (n_captions,)
+        The judgements that it was evaluated with.
+    """
+    share = concordance(result.scores, human) * len(human)
+    found = {}
+    for variant in ("b", "c"):
+        name = f"kendall_tau_{variant}"
+        found[name] = share * tau_scale(result.scores, human, variant) - result.metrics[name]
+    return found

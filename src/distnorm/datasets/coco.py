@@ -7,26 +7,32 @@ al. 2022), which also carries the original pairs and CxC (Parekh et al. 2021).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from distnorm.datasets.base import RetrievalSet, check_counts, wanted_file
+from distnorm.datasets.base import RetrievalSet, check_counts, read_json, wanted_file
 from distnorm.errors import DistnormError
 
-__all__ = ["coco_captions", "coco_ground_truth"]
+__all__ = ["coco_captions", "coco_ground_truth", "read_ids"]
 
-# Texts and images of each ground truth's caption-to-image file.
-_TRUTHS = {"original": (25000, 5000), "cxc": (24972, 5000), "eccv": (1332, 3182)}
+# Queries and items of each ground truth's files.
+_TRUTHS = {
+    ("original", "caption"): (25000, 5000),
+    ("cxc", "caption"): (24972, 5000),
+    ("eccv", "caption"): (1332, 3182),
+    ("original", "image"): (5000, 25000),
+    ("cxc", "image"): (5000, 24972),
+    ("eccv", "image"): (1261, 11953),
+}
 
 
 def coco_captions(
     annotations: str | Path,
     ids: Sequence[int] | None = None,
     *,
+    caption_ids: Sequence[int] | None = None,
     captions: int | None = 5,
 ) -> RetrievalSet:
     """Images and captions of an official annotation file.
@@ -37,6 +43,9 @@ def coco_captions(
         ``captions_val2014.json``, ``captions_val2017.json`` and so on.
     ids : sequence of int, optional
         Image ids of a split, in its order; all images of the file if left out.
+    caption_ids : sequence of int, optional
+        Caption ids of a split instead, such as ``coco_test_ids.npy`` of ECCV Caption: their
+        images in the order of their ids, and these captions alone.
     captions : int, optional
         So many of each image, the first by their ids; all if None.
 
@@ -45,7 +54,7 @@ def coco_captions(
     DistnormError
         For a missing or damaged file, or an id that it lacks.
     """
-    content = _json(Path(annotations))
+    content = read_json(Path(annotations))
     try:
         files = {int(image["id"]): str(image["file_name"]) for image in content["images"]}
         rows = sorted(
@@ -56,10 +65,22 @@ def coco_captions(
         raise DistnormError(
             f"{annotations} without images and annotations", "COCO's format", "get the file"
         ) from error
-    texts: dict[int, list[str]] = {}
-    for image, _, text in rows:
-        texts.setdefault(image, []).append(text)
+    if ids is not None and caption_ids is not None:
+        raise DistnormError("both ids and caption_ids", "one split", "leave one of them out")
+    wanted = None if caption_ids is None else {int(i) for i in caption_ids}
+    texts: dict[int, list[tuple[int, str]]] = {}
+    for image, number, text in rows:
+        if wanted is None or number in wanted:
+            texts.setdefault(image, []).append((number, text))
+    if wanted is not None and sum(map(len, texts.values())) != len(wanted):
+        lacking = wanted - {number for part in texts.values() for number, _ in part}
+        raise DistnormError(
+            f"caption {min(lacking)}, which {annotations} lacks",
+            "ids of this file",
+            "name its split",
+        )
     order = sorted(files) if ids is None else [int(i) for i in ids]
+    order = order if wanted is None else sorted(texts)
     missing = next((i for i in order if i not in files or i not in texts), None)
     if missing is not None:
         raise DistnormError(
@@ -69,27 +90,54 @@ def coco_captions(
     return RetrievalSet(
         Path(annotations).stem,
         tuple(files[i] for i in order),
-        tuple(text for part in kept for text in part),
+        tuple(text for part in kept for _, text in part),
         np.repeat(np.arange(len(order)), [len(part) for part in kept]),
+        tuple(order),
+        tuple(number for part in kept for number, _ in part),
     )
 
 
+def read_ids(path: str | Path) -> tuple[int, ...]:
+    """Ids of a split: .npy, JSON list, or one a line.
+
+    Raises
+    ------
+    DistnormError
+        For a missing file or anything but whole numbers.
+    """
+    target = Path(path)
+    try:
+        if target.suffix == ".npy":
+            found = np.load(target, allow_pickle=False).ravel().tolist()
+        elif target.suffix == ".json":
+            found = read_json(target)
+        else:
+            found = target.read_text("utf-8").split()
+        return tuple(int(value) for value in found)
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        if isinstance(error, DistnormError):
+            raise
+        raise DistnormError(f"{target}, unreadable", "whole numbers", "one a line") from error
+
+
 def coco_ground_truth(
-    root: str | Path, name: str = "eccv", *, check: bool = True
+    root: str | Path, name: str = "eccv", *, queries: str = "caption", check: bool = True
 ) -> dict[int, tuple[int, ...]]:
-    """Relevant image ids of each caption id of the COCO 5K test split.
+    """Relevant items of each query of the COCO 5K test split.
 
     Parameters
     ----------
     root : path
-        Folder with ``{name}_caption_to_image.json``.
+        Folder with ``{name}_caption_to_image.json`` or ``{name}_image_to_caption.json``.
     name : {"original", "cxc", "eccv"}
+    queries : {"caption", "image"}
+        Captions that look for images, or images that look for captions.
     check : bool
         Compare counts with those of the published files.
 
     Returns
     -------
-    dict from caption id to image ids
+    dict from the id of a query to the ids of its items
         To be numbered by the rows of the embeddings and passed as ``positives``.
 
     Raises
@@ -97,28 +145,28 @@ def coco_ground_truth(
     DistnormError
         For a missing or damaged file, or other counts.
     """
-    if name not in _TRUTHS:
-        raise DistnormError(f"ground truth {name!r}", f"one of {', '.join(_TRUTHS)}", "rename it")
-    content = _json(wanted_file(root, f"{name}_caption_to_image.json", what="the ground truth"))
+    if (name, queries) not in _TRUTHS:
+        known = ", ".join(sorted({key for key, _ in _TRUTHS}))
+        raise DistnormError(
+            f"ground truth {name!r} of {queries!r}",
+            f"one of {known}; caption or image",
+            "rename it",
+        )
+    item = "image" if queries == "caption" else "caption"
+    file = f"{name}_{queries}_to_{item}.json"
+    content = read_json(wanted_file(root, file, what="the ground truth"))
     try:
-        found = {int(text): tuple(int(i) for i in images) for text, images in content.items()}
+        found = {int(query): tuple(int(i) for i in items) for query, items in content.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise DistnormError(
             f"the ground truth {name} in {root}, unreadable", "lists of ids", "get the file"
         ) from error
     if check:
-        images = {image for row in found.values() for image in row}
-        published = dict(zip(("captions", "images"), ([n] for n in _TRUTHS[name]), strict=True))
-        check_counts(name, {"captions": len(found), "images": len(images)}, published)
+        items = {i for row in found.values() for i in row}
+        wanted = _TRUTHS[name, queries]
+        check_counts(
+            name,
+            {f"{queries}s": len(found), f"{item}s": len(items)},
+            {f"{queries}s": [wanted[0]], f"{item}s": [wanted[1]]},
+        )
     return found
-
-
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        raise DistnormError(f"no file {path}", "the official file", "get it and put it there")
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise DistnormError(
-            f"{path}, which is no JSON", "the whole file", "get it again"
-        ) from error

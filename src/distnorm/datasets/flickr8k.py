@@ -3,8 +3,9 @@
 Files under the root: ``Flickr8k.token.txt``, ``Flickr_8k.{train,dev,test}Images.txt``,
 ``ExpertAnnotations.txt``, ``CrowdFlowerAnnotations.txt`` (or ``CrowdFlowerAnnotations.clean.txt``
 without its malformed rows). The protocol for judgements is that of CLIPScore (Hessel et al. 2021):
-a caption that is one of the image's own references is left out, each expert's score counts on its
-own, and the crowd's score is the share of yes.
+experts' judgements of an image's own captions are left out, and each expert's score counts on its
+own; the crowd's are kept, the judged captions leave the references, and the score is the share of
+yes. BLEU and CIDEr then agree with the published correlations.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from distnorm.datasets.base import (
 )
 from distnorm.errors import DistnormError
 
-__all__ = ["flickr8k", "flickr8k_crowdflower", "flickr8k_expert"]
+__all__ = ["flickr8k", "flickr8k_crowdflower", "flickr8k_expert", "token_captions"]
 
 _SPLITS = {"train": 6000, "dev": 1000, "test": 1000}
 
@@ -82,7 +83,7 @@ def flickr8k_expert(root: str | Path, *, check: bool = True) -> CaptionJudgement
 
 
 def flickr8k_crowdflower(root: str | Path, *, check: bool = True) -> CaptionJudgements:
-    """Pairs of image and caption with the share of at least three people who said yes.
+    """47,830 pairs of image and caption with the share of at least three people who said yes.
 
     Raises
     ------
@@ -96,15 +97,19 @@ def flickr8k_crowdflower(root: str | Path, *, check: bool = True) -> CaptionJudg
         image, caption, _, yes, no = line.split("\t")
         return image, caption, (int(yes) / (int(yes) + int(no)),)
 
-    rows = [row for row in read_lines(path, parse) if not row[1].startswith(row[0])]
+    rows = read_lines(path, parse)
     if check:
         # The published 47,830, and what is left without the rows that are malformed.
-        check_counts("Flickr8k-CF", {"pairs": len(rows)}, {"pairs": [47830, 46575]})
-    return _judged("flickr8k-cf", root, rows)
+        check_counts("Flickr8k-CF", {"pairs": len(rows)}, {"pairs": [47830, 47288]})
+    return _judged("flickr8k-cf", root, rows, own_are_references=False)
 
 
 def _judged(
-    name: str, root: str | Path, rows: list[tuple[str, str, tuple[float, ...]]]
+    name: str,
+    root: str | Path,
+    rows: list[tuple[str, str, tuple[float, ...]]],
+    *,
+    own_are_references: bool = True,
 ) -> CaptionJudgements:
     by_image = _captions(root)
     images = tuple(dict.fromkeys(image for image, _, _ in rows))
@@ -116,19 +121,23 @@ def _judged(
             texts.append(by_image[source][int(number)])
             owner.append(place[image])
             human.append(score)
+    references = [list(by_image[image]) for image in images]
+    if not own_are_references:
+        for text, row in zip(texts, owner, strict=True):
+            if text in references[row]:
+                references[row].remove(text)
     return CaptionJudgements(
         name,
         images,
         tuple(texts),
         np.array(owner, dtype=np.intp),
         np.array(human, dtype=np.float64),
-        tuple(by_image[image] for image in images),
+        tuple(map(tuple, references)),
     )
 
 
-def _captions(root: str | Path) -> dict[str, tuple[str, ...]]:
-    """Captions of each image, in the order of their numbers."""
-    path = wanted_file(root, "Flickr8k.token.txt", what="the captions")
+def token_captions(path: Path) -> dict[str, tuple[str, ...]]:
+    """Captions of each image in a token file, in the order of their numbers."""
 
     def parse(line: str) -> tuple[str, int, str]:
         key, text = line.split("\t", 1)
@@ -139,3 +148,7 @@ def _captions(root: str | Path) -> dict[str, tuple[str, ...]]:
     for image, number, text in read_lines(path, parse):
         found.setdefault(image, {})[number] = text
     return {image: tuple(texts[n] for n in sorted(texts)) for image, texts in found.items()}
+
+
+def _captions(root: str | Path) -> dict[str, tuple[str, ...]]:
+    return token_captions(wanted_file(root, "Flickr8k.token.txt", what="the captions"))

@@ -29,6 +29,7 @@ from distnorm.normalization import ScoreNormalization
 __all__ = [
     "RULES",
     "CaptionResult",
+    "agreement",
     "best_reference",
     "check_owner",
     "evaluate_captions",
@@ -150,15 +151,17 @@ def evaluate_captions(
         ``references``, ``image_of_reference``, ``rule``, as `score_captions`.
     """
     scores = score_captions(norm, images, captions, image_of_caption, **options)
+    return CaptionResult(agreement(scores, human), scores)
+
+
+def agreement(scores: Any, human: Any) -> dict[str, float]:
+    """Kendall's tau b and c and Spearman's rho by their names in results."""
     judged = np.asarray(human, dtype=np.float64)
-    return CaptionResult(
-        {
-            "kendall_tau_b": kendall_tau(scores, judged, "b"),
-            "kendall_tau_c": kendall_tau(scores, judged, "c"),
-            "spearman": spearman_rho(scores, judged),
-        },
-        scores,
-    )
+    return {
+        "kendall_tau_b": kendall_tau(scores, judged, "b"),
+        "kendall_tau_c": kendall_tau(scores, judged, "c"),
+        "spearman": spearman_rho(scores, judged),
+    }
 
 
 def pair_accuracy(

@@ -127,9 +127,11 @@ def class_weights(labels: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
 def class_rows(
     encoder: Any,
     classes: Sequence[str] | Mapping[str, Sequence[str]],
-    templates: Sequence[str] = ("{c}",),
+    templates: Sequence[str] | Mapping[str, Sequence[str]] = ("{c}",),
+    *,
+    normalize: bool = True,
 ) -> npt.NDArray[np.float32]:
-    """One unit row a class from its prompts.
+    """One row a class from its prompts.
 
     Parameters
     ----------
@@ -137,8 +139,10 @@ def class_rows(
         Anything with ``encode_texts``.
     classes : sequence of str, or mapping from class to its prompts
         Names are put into the templates; a mapping's prompts are used as they are.
-    templates : sequence of str
+    templates : sequence of str, or mapping from class to its own templates
         With ``{c}`` for the class, as CLIP_benchmark writes them.
+    normalize : bool
+        Unit rows; False averages the model's raw output, for ``dn-renorm``.
 
     Returns
     -------
@@ -147,25 +151,43 @@ def class_rows(
     Raises
     ------
     DistnormError
-        For no class, a class without prompts, or a template without ``{c}``.
+        For no class, a class without prompts or templates, or a template without ``{c}``.
     """
     if isinstance(classes, str) or not len(classes):
         raise DistnormError(f"classes {classes!r}", "a list of names", "give at least one")
     if isinstance(classes, Mapping):
         prompts = [list(texts) for texts in classes.values()]
     else:
-        wrong = next((t for t in templates if "{c}" not in t), None)
-        if wrong is not None or not len(templates):
-            raise DistnormError(f"template {wrong!r}", "'{c}' in it", "write 'a photo of a {c}'")
-        prompts = [[template.replace("{c}", name) for template in templates] for name in classes]
+        prompts = [
+            [template.replace("{c}", name) for template in _templates(templates, name)]
+            for name in classes
+        ]
     for name, texts in zip(classes, prompts, strict=True):
         if not texts:
             raise DistnormError(f"class {name!r} without a prompt", "one at least", "add one")
-    rows = encoder.encode_texts([text for texts in prompts for text in texts])
+    flat = [text for texts in prompts for text in texts]
+    rows = encoder.encode_texts(flat) if normalize else encoder.encode_texts(flat, normalize=False)
     starts = np.cumsum([0, *(len(texts) for texts in prompts[:-1])])
     sums = np.add.reduceat(np.asarray(rows, dtype=np.float64), starts, axis=0)
+    if not normalize:
+        counts = np.array([[len(texts)] for texts in prompts])
+        return np.asarray(sums / counts, dtype=np.float32)
     unit = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return np.asarray(unit, dtype=np.float32)
+
+
+def _templates(templates: Sequence[str] | Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
+    """Those of a class, checked."""
+    if isinstance(templates, Mapping):
+        if name not in templates:
+            raise DistnormError(f"no templates of {name!r}", "some for every class", "add them")
+        templates = templates[name]
+    if isinstance(templates, str):
+        raise DistnormError(f"the template {templates!r}", "a list", "wrap it in a list")
+    wrong = next((t for t in templates if "{c}" not in t), None)
+    if wrong is not None or not len(templates):
+        raise DistnormError(f"template {wrong!r}", "'{c}' in it", "write 'a photo of a {c}'")
+    return templates
 
 
 def check_labels(labels: Any, n_images: int, n_classes: int) -> npt.NDArray[np.intp]:

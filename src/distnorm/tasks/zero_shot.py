@@ -9,7 +9,9 @@ The bias rests on unlabelled images: those a fitted normalization brings, or tho
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,7 +38,7 @@ class ZeroShotClassifier:
         Fitted on unlabelled images, or a method's name (then call `partial_fit`).
     encoder : Encoder, optional
         For classes given as texts.
-    templates : sequence of str
+    templates : sequence of str, or mapping from class to its own templates
         Prompts with ``{c}``; averaged.
     temperature : float
         tau of `predict_proba`; CLIP's is 0.01.
@@ -77,7 +79,7 @@ class ZeroShotClassifier:
         norm: ScoreNormalization | str = "dn",
         *,
         encoder: Any = None,
-        templates: Sequence[str] = ("{c}",),
+        templates: Sequence[str] | Mapping[str, Sequence[str]] = ("{c}",),
         temperature: float = 0.01,
         threshold: float | None = None,
         false_alarm_rate: float | None = None,
@@ -115,7 +117,8 @@ class ZeroShotClassifier:
                     "pass encoder=distnorm.load_encoder(...)",
                 )
             names = list(classes)
-            rows: Any = class_rows(self.encoder, classes, self.templates)
+            raw = (make(self.norm) if isinstance(self.norm, str) else self.norm).input == "raw"
+            rows: Any = class_rows(self.encoder, classes, self.templates, normalize=not raw)
         else:
             rows = check_embeddings(classes, "classes")
             names = range(rows.shape[0])
@@ -135,6 +138,10 @@ class ZeroShotClassifier:
             )
         self.norm_ = make(self.norm) if isinstance(self.norm, str) else copy.copy(self.norm)
         self.norm_._statistics = dict(self.norm_._statistics)
+        two = self.norm_.sides[1]
+        if self.norm_.spec.family == "transform" and not self.norm_.counts[two]:
+            # These move both sides, and the classes are all the texts there are.
+            self.norm_.partial_fit(**{two: rows})
         return self
 
     def partial_fit(self, images: Array, y: Any = None) -> ZeroShotClassifier:
@@ -233,6 +240,20 @@ class ZeroShotClassifier:
             setattr(self, name, value)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks: a classifier that is fitted on class texts, not on samples."""
+        tags = importlib.import_module("sklearn.utils")
+        return tags.Tags(
+            estimator_type="classifier",
+            target_tags=tags.TargetTags(required=False),
+            classifier_tags=tags.ClassifierTags(poor_score=True),
+            input_tags=tags.InputTags(two_d_array=False, string=True),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there are classes."""
+        return hasattr(self, "class_rows_")
+
     def __repr__(self) -> str:
         """Method and number of classes."""
         name = self.norm if isinstance(self.norm, str) else self.norm.method
@@ -241,7 +262,17 @@ class ZeroShotClassifier:
 
     def _fitted(self) -> None:
         if not hasattr(self, "class_rows_"):
-            raise DistnormError("no classes", "a fit with class texts", "call fit(classes) first")
+            raise _unfitted()("no classes", "a fit with class texts", "call fit(classes) first")
+
+
+def _unfitted() -> type[DistnormError]:
+    """Our error, and scikit-learn's too for those who have loaded it."""
+    exceptions = sys.modules.get("sklearn.exceptions")
+    if exceptions is None:
+        return DistnormError
+    # Pickled as ours: a class made here cannot be found by its name.
+    plain = {"__reduce__": lambda self: (DistnormError, (self.got, self.expected, self.remedy))}
+    return type("NotFittedError", (DistnormError, exceptions.NotFittedError), plain)
 
 
 def _with_rejected(

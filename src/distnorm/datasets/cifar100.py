@@ -1,0 +1,127 @@
+"""CIFAR-100 in its official Python version (Krizhevsky 2009).
+
+Files under the root: ``cifar-100-python/{train,test,meta}`` (or those three in the root itself),
+50,000 and 10,000 pictures of 32 x 32. They are pickles: nothing but NumPy arrays, strings and
+numbers is unpickled.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.datasets.base import LabelledImages, check_counts, wanted_file
+from distnorm.errors import DistnormError, require
+
+__all__ = ["cifar100", "cifar100_pixels", "save_pictures"]
+
+_COUNTS = {"train": 50000, "test": 10000}
+
+
+def cifar100(root: str | Path, split: str = "test", *, check: bool = True) -> LabelledImages:
+    """Names (``test/00000.png``), labels and classes; `save_pictures` writes the pictures.
+
+    Raises
+    ------
+    DistnormError
+        For missing or damaged files, a pickle that holds anything else, or other counts.
+    """
+    content = _content(root, split)
+    classes = _unpickled(_file(root, "meta")).get(b"fine_label_names")
+    labels = np.array(content.get(b"fine_labels", ()), dtype=np.intp)
+    if not isinstance(classes, list):
+        raise DistnormError(f"{root} without fine label names", "the official meta", "get it")
+    if check:
+        check_counts(
+            f"CIFAR-100 {split}",
+            {"images": len(labels), "classes": len(classes)},
+            {"images": [_COUNTS[split]], "classes": [100]},
+        )
+    names = tuple(_name(split, row) for row in range(len(labels)))
+    words = tuple(name.decode().replace("_", " ") for name in classes)
+    return LabelledImages(f"cifar100-{split}", names, labels, words)
+
+
+def cifar100_pixels(root: str | Path, split: str = "test") -> npt.NDArray[np.uint8]:
+    """Pictures of a split, uint8, shape (n, 32, 32, 3)."""
+    data = np.asarray(_content(root, split)[b"data"], dtype=np.uint8)
+    if data.ndim != 2 or data.shape[1] != 3072:
+        raise DistnormError(f"CIFAR-100 data of shape {data.shape}", "(n, 3072)", "get the file")
+    pixels: npt.NDArray[np.uint8] = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return pixels
+
+
+def save_pictures(
+    root: str | Path, folder: Path, split: str = "test", rows: Any = None
+) -> list[Path]:
+    """Write pictures as PNG below ``folder``, those that are not there yet; their paths.
+
+    Parameters
+    ----------
+    root : path
+    folder : Path
+    split : {"train", "test"}
+    rows : sequence of int, optional
+        All if left out.
+    """
+    image = require("PIL.Image", "datasets")
+    (folder / split).mkdir(parents=True, exist_ok=True)
+    pixels = cifar100_pixels(root, split)
+    paths = []
+    for row in range(len(pixels)) if rows is None else rows:
+        path = folder / _name(split, int(row))
+        if not path.exists():
+            half = path.with_suffix(".half")
+            image.fromarray(np.ascontiguousarray(pixels[row])).save(half, format="PNG")
+            half.replace(path)
+        paths.append(path)
+    return paths
+
+
+def _name(split: str, row: int) -> str:
+    return f"{split}/{row:05d}.png"
+
+
+def _file(root: str | Path, name: str) -> Path:
+    return wanted_file(root, f"cifar-100-python/{name}", name, what=f"CIFAR-100's {name}")
+
+
+def _content(root: str | Path, split: str) -> dict[bytes, Any]:
+    if split not in _COUNTS:
+        raise DistnormError(f"split {split!r}", "train or test", "rename it")
+    return _unpickled(_file(root, split))
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Refuses every global but what NumPy's arrays are made of."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
+            return getattr(np, name)
+        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            return np.empty(0).__reduce__()[0]
+        if (module, name) == ("_codecs", "encode"):
+            return _encoded
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    return text.encode(encoding)
+
+
+def _unpickled(path: Path) -> dict[bytes, Any]:
+    try:
+        with path.open("rb") as file:
+            found = _ArraysOnly(file, encoding="bytes").load()
+    except Exception as error:  # A damaged pickle raises whatever its bytes lead to.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DistnormError(
+            f"{path}, unreadable ({reason})", "the official pickle of arrays", "get it again"
+        ) from error
+    if not isinstance(found, dict):
+        raise DistnormError(f"{path} without a table", "the official pickle", "get it again")
+    return found

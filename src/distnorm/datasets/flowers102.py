@@ -1,0 +1,81 @@
+"""Oxford Flowers-102 (Nilsback and Zisserman 2008): 1,020, 1,020 and 6,149 pictures.
+
+Under the root: ``jpg/image_00001.jpg`` ..., ``imagelabels.mat``, ``setid.mat``. The files number
+the classes and do not name them: names come from ``classes.txt`` in the root, one a line in the
+order of the labels, or from a file that is given (text or JSON list, or JSON from "1" to a name,
+as ``cat_to_name.json`` has it). Needs SciPy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from distnorm.datasets.base import (
+    LabelledImages,
+    check_counts,
+    read_json,
+    read_lines,
+    read_mat,
+    wanted_file,
+)
+from distnorm.errors import DistnormError
+
+__all__ = ["flowers102"]
+
+_SPLITS = {"train": ("trnid", 1020), "val": ("valid", 1020), "test": ("tstid", 6149)}
+
+
+def flowers102(
+    root: str | Path, split: str = "test", *, names: str | Path | None = None, check: bool = True
+) -> LabelledImages:
+    """Images of a split.
+
+    Parameters
+    ----------
+    root : path
+    split : {"train", "val", "test"}
+    names : path, optional
+        The 102 names in the order of the labels.
+    check : bool
+        Compare counts with the published ones.
+
+    Raises
+    ------
+    DistnormError
+        For missing or damaged files, or other counts.
+    MissingExtraError
+        Without SciPy.
+    """
+    if split not in _SPLITS:
+        raise DistnormError(f"split {split!r}", f"one of {', '.join(_SPLITS)}", "rename it")
+    key, count = _SPLITS[split]
+    numbers = np.atleast_1d(read_mat(wanted_file(root, "setid.mat", what="the splits"), key)[key])
+    table = np.atleast_1d(
+        read_mat(wanted_file(root, "imagelabels.mat", what="the labels"), "labels")["labels"]
+    )
+    path = (
+        wanted_file(root, "classes.txt", "cat_to_name.json", what="class names")
+        if names is None
+        else Path(names)
+    )
+    classes = read_json(path) if path.suffix == ".json" else read_lines(path, str.strip)
+    if isinstance(classes, dict):
+        classes = [classes[str(number)] for number in range(1, len(classes) + 1)]
+    if numbers.max() > len(table):
+        raise DistnormError(
+            f"image {numbers.max()} of {len(table)} labels", "a label each", "get both files"
+        )
+    if check:
+        check_counts(
+            f"Flowers-102 {split}",
+            {"images": len(numbers), "classes": len(classes)},
+            {"images": [count], "classes": [102]},
+        )
+    return LabelledImages(
+        f"flowers102-{split}",
+        tuple(f"jpg/image_{number:05d}.jpg" for number in numbers),
+        table[numbers.astype(np.intp) - 1].astype(np.intp) - 1,
+        tuple(map(str, classes)),
+    )

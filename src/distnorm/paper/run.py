@@ -1,0 +1,288 @@
+"""From data sets to cells: embed what is missing, evaluate what can be, say what cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distnorm.augmentation.views import count_views
+from distnorm.comparison import MethodResult, MetricSummary
+from distnorm.datasets.base import PreferredCaptions
+from distnorm.errors import DistnormError
+from distnorm.normalization import ScoreNormalization
+from distnorm.paper.captions import PLAIN_RULES, caption_results, overlap_results, pair_results
+from distnorm.paper.cells import TASKS, Benchmark, Cell, Missing
+from distnorm.paper.classification import classification_results
+from distnorm.paper.evaluation import Results, labelled_norms
+from distnorm.paper.prepared import Context
+from distnorm.paper.protocols import Protocol
+from distnorm.paper.published import published
+from distnorm.paper.retrieval import retrieval_results
+from distnorm.paper.rows import TTA_VIEWS, RowCache, step_progress
+from distnorm.paper.sources import SOURCES, Source, find_source
+from distnorm.tasks.overlap import OVERLAPS
+
+__all__ = ["AUGMENTS", "chosen_sources", "run_benchmark"]
+
+AUGMENTS = ("none", "tta", "tpt", "calip")
+_PAPER_METHODS = ("dot", "dn", "dn*")
+_OF_CLASSES = ("tpt", "calip")
+
+Progress = Callable[[str, int, int], None]
+
+
+def chosen_sources(tasks: Iterable[str]) -> list[Source]:
+    """Data sets of some tasks or names, each once, in the order of the tables.
+
+    Raises
+    ------
+    DistnormError
+        For a name that is neither a task nor a data set.
+    """
+    found: dict[str, Source] = {}
+    for name in tasks:
+        if name in (*TASKS, "all"):
+            found |= {s.name: s for s in SOURCES.values() if name in (s.task, "all")}
+        else:
+            found[name] = find_source(name)
+    order = {name: place for place, name in enumerate(SOURCES)}
+    return sorted(found.values(), key=lambda source: order.get(source.name, len(order)))
+
+
+def run_benchmark(
+    encoder: Any,
+    model: str,
+    data: str | Path,
+    stores: str | Path,
+    *,
+    tasks: Sequence[str] = ("all",),
+    methods: Sequence[str] = _PAPER_METHODS,
+    augments: Sequence[str] = ("none",),
+    protocol: Protocol | None = None,
+    names: Mapping[str, Path] | None = None,
+    views: Sequence[str] = TTA_VIEWS,
+    check: bool = True,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    done: Callable[[Cell | Missing], None] | None = None,
+) -> Benchmark:
+    """Every cell that the data on hand allows.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    model : str
+        Name that `load_encoder` took.
+    data, stores : path
+        Folder of data sets, and of what has been embedded; see `distnorm.paper.sources`.
+    tasks : sequence of str
+        ``all``, tasks, or names of data sets.
+    methods : sequence of str
+        As `parse_method` reads them.
+    augments : sequence of str
+        Of ``none``, ``tta``, ``tpt``, ``calip``.
+    protocol : Protocol, optional
+    names : mapping from data set to a file of class names, optional
+    views : sequence of str
+        Of ``tta``.
+    check : bool
+        Compare counts with the published ones.
+    options : mapping, optional
+        ``batch_size`` and ``workers`` of `distnorm.embedding.embed`.
+    progress : callable, optional
+        Called with (what, done, in all).
+    done : callable, optional
+        Called with each cell, evaluated or missing, as soon as it is known.
+
+    Returns
+    -------
+    Benchmark
+
+    Raises
+    ------
+    DistnormError
+        For unknown tasks, methods or augmentations, or a data folder that is none.
+    """
+    protocol = Protocol() if protocol is None else protocol
+    norms = labelled_norms(methods)
+    unknown = next((name for name in augments if name not in AUGMENTS), None)
+    if unknown is not None or not augments:
+        raise DistnormError(f"augmentation {unknown!r}", f"one of {', '.join(AUGMENTS)}", "pick")
+    if not Path(data).is_dir():
+        raise DistnormError(f"no folder {data}", "the folder of the data sets", "check --data")
+    sources = chosen_sources(tasks)
+    count_views(views)
+    cache = RowCache(
+        encoder, model, Path(stores), Path(data), tuple(views), dict(options or {}), progress
+    )
+    context = Context(Path(data), Path(stores) / "unpacked", dict(names or {}), check)
+    cells: list[Cell] = []
+    missing: list[Missing] = []
+
+    def add(found: Iterable[Cell | Missing]) -> None:
+        for entry in found:
+            (cells if isinstance(entry, Cell) else missing).append(entry)  # type: ignore[arg-type]
+            if done is not None:
+                done(entry)
+
+    for source in sources:
+        try:
+            loaded = source.read(context)
+        except DistnormError as error:
+            add([Missing(source.task, source.name, "any", "any", str(error))])
+            continue
+        for augment in augments:
+            if augment in _OF_CLASSES and source.task != "classification":
+                continue
+            try:
+                add(_evaluated(cache, protocol, source, loaded, norms, augment, progress))
+            except DistnormError as error:
+                add([Missing(source.task, source.name, augment, "any", str(error))])
+        if source.task == "captions" and not isinstance(loaded.judged, PreferredCaptions):
+            add(_overlap(cache, protocol, source, loaded))
+    described = {**protocol.to_dict(), "methods": list(norms), "augments": list(augments)}
+    return Benchmark(model, str(encoder.model_id), described, tuple(cells), tuple(missing))
+
+
+def _evaluated(
+    cache: RowCache,
+    protocol: Protocol,
+    source: Source,
+    data: Any,
+    norms: Mapping[str, ScoreNormalization],
+    augment: str,
+    progress: Progress | None,
+) -> Iterable[Cell | Missing]:
+    """All cells of a data set under an augmentation."""
+    report = step_progress(progress, f"{source.name}: evaluating")
+    extra: dict[str, Any] = {"protocol": protocol.name, "samples": protocol.samples}
+    if augment == "tta":
+        extra["views"] = list(cache.views)
+        extra["encodings_per_image"] = count_views(cache.views)
+    if source.task == "classification":
+        results, settings = classification_results(
+            cache, protocol, source, data, norms, augment=augment, progress=progress
+        )
+        yield from _cells(cache, source, source.name, augment, results, {**extra, **settings})
+    elif source.task == "retrieval":
+        results, extended, settings = retrieval_results(
+            cache, protocol, source.stored, data, norms, augment=augment, progress=report
+        )
+        yield from _cells(cache, source, source.name, augment, results, {**extra, **settings})
+        for truth, found in extended.items():
+            name = f"{source.name}-{truth}"
+            queries = {
+                f"n_{direction}_queries": len(rows)
+                for direction, (rows, _) in data.truths[truth].items()
+            }
+            about = {**extra, **settings, **queries}
+            yield from _cells(cache, source, name, augment, found, about)
+    else:
+        judge = pair_results if isinstance(data.judged, PreferredCaptions) else caption_results
+        ruled, settings = judge(
+            cache, protocol, source.stored, data, norms, augment=augment, progress=report
+        )
+        for part in ruled:
+            about = {**extra, **settings, "statistics": part.statistics}
+            yield from _cells(cache, source, source.name, augment, part.results, about, part.rule)
+
+
+def _cells(
+    cache: RowCache,
+    source: Source,
+    dataset: str,
+    augment: str,
+    results: Results,
+    settings: Mapping[str, Any],
+    rule: str | None = None,
+) -> Iterable[Cell | Missing]:
+    """Results as cells; the harmonic rule's dot product is the additive rule's and left out."""
+    found, failures = results
+    for label, result in found.items():
+        if rule == "harmonic" and label == "dot":
+            continue
+        own = PLAIN_RULES[rule] if rule is not None and label == "dot" else rule
+        references = rule in ("additive", "harmonic")
+        yield _cell(
+            cache,
+            source,
+            dataset,
+            augment,
+            label,
+            result.metrics,
+            {**settings, **_settings(result)},
+            rule=own,
+            references=references,
+            compared=rule != "harmonic",
+        )
+    for label, reason in failures.items():
+        yield Missing(source.task, dataset, augment, label, reason)
+
+
+def _cell(
+    cache: RowCache,
+    source: Source,
+    dataset: str,
+    augment: str,
+    label: str,
+    metrics: dict[str, MetricSummary],
+    settings: dict[str, Any],
+    *,
+    rule: str | None = None,
+    references: bool = False,
+    compared: bool = True,
+) -> Cell:
+    names = (cache.model, str(cache.encoder.model_id))
+    called = _paper_name(label, settings)
+    paper = published(names, source.task, dataset, augment, called, references=references)
+    benchmark_name = source.benchmark_name + dataset.removeprefix(source.name)
+    return Cell(
+        task=source.task,
+        dataset=dataset,
+        benchmark_name=benchmark_name,
+        model=cache.model,
+        model_id=names[1],
+        augment=augment,
+        method=label,
+        metrics=metrics,
+        settings=settings,
+        references=references,
+        rule=rule,
+        paper=paper if compared else None,
+    )
+
+
+def _paper_name(label: str, settings: Mapping[str, Any]) -> str:
+    """What the paper calls a method: DN by its coefficient, whichever variant it is."""
+    strengths = set(settings.get("strength", {}).values())
+    if settings.get("normalization") in ("dn", "dn*", "dn-renorm") and len(strengths) == 1:
+        return {0.5: "dn", 0.25: "dn*"}.get(strengths.pop(), label)
+    return label
+
+
+def _settings(result: MethodResult) -> dict[str, Any]:
+    return {
+        "normalization": result.method,
+        "strength": dict(result.strength),
+        "params": dict(result.params),
+        "n_fit": dict(result.n_fit),
+        "transductive": result.transductive,
+    }
+
+
+def _overlap(
+    cache: RowCache, protocol: Protocol, source: Source, data: Any
+) -> Iterable[Cell | Missing]:
+    """BLEU and CIDEr, or why not."""
+    try:
+        found, settings = overlap_results(data.judged, cache.folder / "overlap")
+    except DistnormError as error:
+        for name in OVERLAPS:
+            yield Missing(source.task, source.name, "none", name, str(error))
+        return
+    about = {"protocol": protocol.name, "statistics": "none", **settings}
+    for name, metrics in found.items():
+        yield _cell(
+            cache, source, source.name, "none", name, metrics, about, rule=name, references=True
+        )
