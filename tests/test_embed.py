@@ -516,7 +516,7 @@ def test_what_search_and_embed_refuse(store, scenes, tmp_path):
     for command, part in (
         (("embed", scenes, "--model", "builtin", "--out", tmp_path / "mine"), "no store"),
         (("embed", tmp_path / "none", "--model", "builtin", "--out", tmp_path / "y"), "no file"),
-        (("embed", scenes, "--model", "clip", "--out", tmp_path / "y"), "builtin (pip"),
+        (("embed", scenes, "--model", "clip", "--out", tmp_path / "y"), "builtin (pip install"),
         (("embed", words, "--model", "builtin", "--out", store), "expected a store of text rows"),
         (("search", tmp_path / "x.npy", "a star"), "names no model"),
         (("search", tmp_path / "x.npy", "a star", "--model", "builtin"), "5 dimensions"),
