@@ -206,6 +206,7 @@ def test_torchvision_is_not_needed(clip_folder, tmp_path):
     ("name", "part"),
     [
         ("org/none", "hf:/path/to/folder"),
+        ("no name", "hf:/path/to/folder"),
         ("/nowhere", "check the path"),
         ("{folder}/empty", "config.json, weights, tokenizer"),
         ("{folder}/broken", "check the folder"),

@@ -98,6 +98,7 @@ def test_half_precision(with_pictures, precision):
     ("name", "part"),
     [
         ("org/none", "st:/path/to/folder"),
+        ("no name", "st:/path/to/folder"),
         ("/nowhere", "check the path"),
         ("", "check the path"),
         ("{folder}", "check the folder"),

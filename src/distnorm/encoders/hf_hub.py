@@ -68,11 +68,11 @@ def explained(name: str, expected: str) -> Iterator[None]:
         if trouble is not None:
             raise trouble from error
         words = one_line(error)
-        if isinstance(error, OSError) and any(w in words for w in ("connect", "offline", "hub")):
-            family = name.partition(":")[0]
+        family, _, model = name.partition(":")
+        if not Path(model).expanduser().is_dir():
             raise DistnormError(
                 f"{name}, which is no folder and cannot be fetched: {words}",
-                "a hub within reach, the files in its cache, or a folder",
+                "a name of the hub within reach, files in its cache, or a folder",
                 f"name a local folder: {family}:/path/to/folder",
             ) from error
         raise DistnormError(f"{name}: {words}", expected, "check the folder") from error
