@@ -98,6 +98,14 @@ def test_a_mix_of_everything(tmp_path):
     assert norm.model == "tiny-1"
 
 
+def test_all_rows_at_once(tmp_path):
+    stored_photos(captions(photos(tmp_path / "a", 4)), tmp_path / "s")
+    folder = photos(tmp_path / "b", 2, start=4)
+    given = {"image": [str(tmp_path / "s"), str(folder)], "text": [str(tmp_path / "s")]}
+    rows = Inputs(given, model="tiny", workers=0).rows()
+    assert (rows["image"].shape, rows["text"].shape) == ((6, 8), (12, 8))
+
+
 def test_samples_are_drawn_over_all_inputs_with_a_seed(tmp_path):
     folder = photos(tmp_path / "a", 30)
     stored_photos(photos(tmp_path / "b", 30, start=30), tmp_path / "s")

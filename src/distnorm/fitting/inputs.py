@@ -255,6 +255,13 @@ class Inputs:
             if given
         }
 
+    def rows(self) -> dict[str, Rows]:
+        """All rows of each side at once; embeds what is not embedded."""
+        return {
+            side: np.concatenate([part for x in given for part in x.take(None)])
+            for side, given in self.sides.items()
+        }
+
     def _open(self, name: str, side: str, options: dict[str, Any]) -> Input:
         if _is_source(name):
             return SourceRows(name, side, self.encoder, self.prompt, **options)
