@@ -339,3 +339,29 @@ def test_what_it_refuses(words, code, part, store, tmp_path, monkeypatch):
     done = invoke("search", *[store if word == "STORE" else word for word in words])
     assert done.exit_code == code, done.output
     assert part in done.stderr
+
+
+def test_a_sentence_is_worded_as_the_statistics_are(store, norms, tmp_path):
+    norm = distnorm.load(norms / "dn.safetensors")
+    norm.prompt = "a picture of {}"
+    norm.save(tmp_path / "worded.safetensors")
+    worded = ask(store, "a red star", "--normalization", tmp_path / "worded.safetensors")
+    plain = ask(store, "a picture of a red star", "--normalization", norms / "dn.safetensors")
+    assert worded["prompt"] == "a picture of {}"
+    assert worded["results"] == plain["results"]
+
+
+def test_the_dot_product_can_abstain_too(store, tmp_path):
+    rows = {
+        side: np.asarray(read_embeddings(store, side), np.float32) for side in ("image", "text")
+    }
+    norm = distnorm.make("dot").fit(images=rows["image"], texts=rows["text"])
+    norm.calibrate(images=rows["image"][::2], texts=rows["text"][1::2])
+    norm.save(tmp_path / "dot.safetensors")
+    found = ask(
+        *(store, "a red star", "--normalization", tmp_path / "dot.safetensors"),
+        *("--false-alarm-rate", "0.01", "--k", "1000"),
+    )
+    assert found["judged_by"]["label"] == "cosine"
+    assert found["rejected"] > 0
+    assert all(entry["two_sided"] > found["threshold"] for entry in found["results"])

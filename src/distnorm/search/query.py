@@ -13,7 +13,7 @@ from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.storage import load, read
 
-__all__ = ["Query", "encode_query", "load_normalization"]
+__all__ = ["Query", "check_normalization", "encode_query", "load_normalization"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,22 @@ class Query:
     model: str
 
 
-def encode_query(encoder: Any, text: str) -> Query:
+def encode_query(encoder: Any, text: str, prompt: str | None = None) -> Query:
     """A picture if the query ends like a picture's file, else a sentence.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    text : str
+    prompt : str, optional
+        Words around a sentence: those that the statistics, or the store's own texts, have.
 
     Raises
     ------
     DistnormError
         For a picture that cannot be read, or an empty sentence.
     """
+    from distnorm.embedding.prompts import prompted
     from distnorm.embedding.sources import PICTURES
 
     path = Path(text)
@@ -53,29 +61,25 @@ def encode_query(encoder: Any, text: str) -> Query:
         return Query(
             text, encoder.encode_images([open_picture(path)[0]]), "image", encoder.model_id
         )
-    return Query(text, encoder.encode_texts([text]), "text", encoder.model_id)
+    row = encoder.encode_texts(prompted([text], prompt) if text.strip() else [text])
+    return Query(text, row, "text", encoder.model_id)
 
 
-def load_normalization(
-    path: str | None, query: Query, side: str
-) -> tuple[ScoreNormalization | None, str]:
-    """The normalization of a file, and its checksum; None where there is no file or it is dot.
+def load_normalization(path: str | None) -> tuple[ScoreNormalization | None, str]:
+    """The normalization of a file, and its checksum; None where there is no file."""
+    return (None, "") if path is None else (load(path), read(path)[2])
 
-    Parameters
-    ----------
-    path : str or None
-    query : Query
-    side : str
-        The items' side, or "both".
+
+def check_normalization(norm: ScoreNormalization | None, query: Query, side: str) -> None:
+    """Raise unless a normalization serves this query among items of ``side`` (or "both").
 
     Raises
     ------
     DistnormError
         For another model's, or one that says nothing about this pair of sides.
     """
-    if path is None:
-        return None, ""
-    norm, checksum = load(path), read(path)[2]
+    if norm is None:
+        return
     if query.side == side:
         raise DistnormError(
             f"a normalization for {side} queries among {side} items",
@@ -88,4 +92,3 @@ def load_normalization(
             f"one of {query.model!r}",
             "fit one on this model's embeddings",
         )
-    return (None if norm.method == "dot" else norm), checksum

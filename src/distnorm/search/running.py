@@ -11,7 +11,7 @@ import numpy as np
 
 from distnorm.errors import DistnormError
 from distnorm.search.abstain import judged
-from distnorm.search.query import encode_query, load_normalization
+from distnorm.search.query import check_normalization, encode_query, load_normalization
 
 __all__ = ["is_index", "search_index"]
 
@@ -53,8 +53,10 @@ def search_index(
             "--side both in an index", "one side", "search a store, or the index of each side"
         )
     encoder = load_encoder(model)
-    asked = encode_query(encoder, query)
-    norm, _ = load_normalization(normalization, asked, side)
+    loaded, _ = load_normalization(normalization)
+    asked = encode_query(encoder, query, None if loaded is None else loaded.prompt)
+    check_normalization(loaded, asked, side)
+    norm = None if loaded is None or loaded.method == "dot" else loaded
     indexes: Any = importlib.import_module("distnorm.search.indexes")
     with indexes.open_index(spec, model=encoder.model_id) as index:
         fetched = max(k, _FETCHED)
@@ -108,7 +110,7 @@ def search_index(
             )
         return np.array([entry["value"] for entry in results])
 
-    return judged(found, norm, two_sided, threshold=threshold, false_alarm_rate=false_alarm_rate)
+    return judged(found, loaded, two_sided, threshold=threshold, false_alarm_rate=false_alarm_rate)
 
 
 def _listed(found: Any, k: int) -> list[dict[str, Any]]:

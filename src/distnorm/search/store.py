@@ -25,7 +25,7 @@ from distnorm.search.gallery import Gallery
 from distnorm.search.kept_bias import bias_of, kept_bias
 from distnorm.search.mixed import topk_mixed
 from distnorm.search.places import places
-from distnorm.search.query import Query, encode_query, load_normalization
+from distnorm.search.query import Query, check_normalization, encode_query, load_normalization
 
 __all__ = ["search_store"]
 
@@ -123,7 +123,9 @@ def search_store(
     shelves = {
         one: _Shelf(store, one) for one in (("image", "text") if side == "both" else (side,))
     }
-    asked = encode_query(encoder, query)
+    loaded, checksum = load_normalization(normalization)
+    prompt = about.get("prompt") if loaded is None or loaded.prompt is None else loaded.prompt
+    asked = encode_query(encoder, query, prompt)
     for shelf in shelves.values():
         if shelf.items.shape[1] != asked.row.shape[1]:
             raise DistnormError(
@@ -131,7 +133,8 @@ def search_store(
                 f"{asked.row.shape[1]} as {encoder.model_id!r}",
                 "name the store's own model",
             )
-    norm, checksum = load_normalization(normalization, asked, side)
+    check_normalization(loaded, asked, side)
+    norm = None if loaded is None or loaded.method == "dot" else loaded
     found: dict[str, Any] = {
         "schema": 1,
         "task": "search",
@@ -141,6 +144,7 @@ def search_store(
         "model": encoder.model_id,
         "n_items": sum(shelf.count for shelf in shelves.values()),
         "side": side,
+        "prompt": prompt if asked.side == "text" else None,
         "method": "dot" if norm is None else norm.method,
         "strength": 0.0 if norm is None else norm.strength[asked.side],
         "notes": [],
@@ -166,7 +170,7 @@ def search_store(
         )
         return scores
 
-    return judged(found, norm, two_sided, **bar)
+    return judged(found, loaded, two_sided, **bar)
 
 
 def _one_side(
