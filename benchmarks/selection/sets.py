@@ -10,6 +10,7 @@ looked at, and served for the final evaluation only. Each set is one or two dire
 Pool and evaluation never share an image. Damaged models are made from sound ones:
 
     no gap             each side minus its mean, plus half the sum of both means, unit again
+    centred            each side minus its mean, unit again: no gap and no common direction
     over-fine-tuned    texts pulled 70 % of the way to a nearly unpenalised linear fit of text rows
                        to image rows on a few training pairs that appear nowhere else
     noisy texts        text rows plus Gaussian noise of the same length
@@ -34,6 +35,7 @@ DEVELOPMENT = (
     "world-matched",
     "world-faded",
     "coco500, no gap",
+    "coco500, centred",
     "world-faded, over-fine-tuned",
 )
 HELD_BACK = (
@@ -45,6 +47,7 @@ HELD_BACK = (
     "world-products",
     "world-dim",
     "world-night, no gap",
+    "world-red, centred",
     "coco500, over-fine-tuned",
     "coco500, noisy texts",
     "world-matched, noisy texts",
@@ -76,6 +79,18 @@ class Trial:
     texts: np.ndarray
     image_of_text: np.ndarray
     classification: bool
+    owner: np.ndarray
+    """Row of ``pool["image"]`` of each pooled text; the class of each pooled image."""
+
+    def pairs(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """So many pairs from the pool, no image twice."""
+        if self.classification:
+            rows = rng.permutation(len(self.owner))[:count]
+            return self.pool["image"][rows], self.pool["text"][self.owner[rows]]
+        order = rng.permutation(len(self.owner))
+        _, first = np.unique(self.owner[order], return_index=True)
+        rows = order[np.sort(first)][:count]
+        return self.pool["image"][self.owner[rows]], self.pool["text"][rows]
 
 
 def folder() -> Path:
@@ -95,7 +110,9 @@ def load(name: str) -> Data:
         return Data(*rows, np.arange(_SCENES), _EVALUATED)
     data = _world(base.removeprefix("world-")) if base.startswith("world-") else _real(base)
     if damage == "no gap":
-        return _without_gap(data)
+        return _without_gap(data, keep_common=True)
+    if damage == "centred":
+        return _without_gap(data, keep_common=False)
     if damage == "over-fine-tuned":
         return _over_tuned(data)
     if damage == "noisy texts":
@@ -119,10 +136,12 @@ def trials(data: Data, repeats: int, seed: int) -> Iterator[Trial]:
                 data.texts,
                 data.image_of_text[kept],
                 True,
+                data.image_of_text[pooled],
             )
             continue
-        row = np.full(n, -1)
+        row, pool_row = np.full(n, -1), np.full(n, -1)
         row[kept] = np.arange(len(kept))
+        pool_row[pooled] = np.arange(len(pooled))
         texts = np.flatnonzero(row[data.image_of_text] >= 0)
         others = np.flatnonzero(row[data.image_of_text] < 0)
         yield Trial(
@@ -131,6 +150,7 @@ def trials(data: Data, repeats: int, seed: int) -> Iterator[Trial]:
             data.texts[texts],
             row[data.image_of_text[texts]],
             False,
+            pool_row[data.image_of_text[others]],
         )
 
 
@@ -175,9 +195,9 @@ def _world(name: str) -> Data:
     return Data(images, texts, np.arange(len(images)), _EVALUATED)
 
 
-def _without_gap(data: Data) -> Data:
-    common = data.images.mean(axis=0) + data.texts.mean(axis=0)
-    rows = [_unit(x - x.mean(axis=0) + common / 2) for x in (data.images, data.texts)]
+def _without_gap(data: Data, *, keep_common: bool) -> Data:
+    common = (data.images.mean(axis=0) + data.texts.mean(axis=0)) / 2 * keep_common
+    rows = [_unit(x - x.mean(axis=0) + common) for x in (data.images, data.texts)]
     return Data(*rows, data.image_of_text, data.evaluated)
 
 

@@ -30,7 +30,7 @@ class MethodSpec:
     name : str
     title : str
     family : str
-        dot, linear, quadratic, bank, transport or transform.
+        dot, linear, quadratic, bank, transport, transform or auto.
     strength : float
         Default strength, for both query modalities.
     reference : str
@@ -144,6 +144,16 @@ METHODS: dict[str, MethodSpec] = {
             _DN,
             input="raw",
         ),
+        MethodSpec(
+            "auto",
+            "chosen from the samples, for queries of each side by itself",
+            "auto",
+            1.0,
+            "distnorm.selection",
+            {"seed": 0, "shift": False},
+            keeps_bank=True,
+            order=2,
+        ),
     )
 }
 
@@ -224,6 +234,11 @@ def check_params(spec: MethodSpec, params: Mapping[str, Any]) -> dict[str, Any]:
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         if value is not None and not (whole and int(value) >= 1):
             raise DistnormError(f"{key} = {value!r}", "a positive integer", "see the method's docs")
+    seed = values.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
+        raise DistnormError(f"seed = {seed!r}", "an integer from 0 on", "leave it out for 0")
+    if values.get("shift", False) not in (False, True):
+        raise DistnormError(f"shift = {values['shift']!r}", "True or False", "leave it out")
     weight = values.get("shrinkage")
     if weight is not None and not 0 <= _real(weight, "shrinkage") <= 1:
         raise DistnormError(

@@ -17,6 +17,7 @@ import os
 from typing import Any
 
 from distnorm.arrays import Array, as_working, from_numpy, namespace
+from distnorm.automatic import Automatic
 from distnorm.biases.linear import linear_bias
 from distnorm.calibrated import Calibrated
 from distnorm.errors import DistnormError
@@ -26,7 +27,7 @@ from distnorm.side_statistics import item_bias, popular_items, renormalized
 __all__ = ["Ranking", "ScoreNormalization"]
 
 
-class ScoreNormalization(Calibrated):
+class ScoreNormalization(Calibrated, Automatic):
     """A method with its statistics: fit on unlabelled, unpaired embeddings, apply to scores.
 
     Parameters
@@ -106,14 +107,15 @@ class ScoreNormalization(Calibrated):
             For methods that are no query shift.
         """
         side = self._names.resolve(modality)
-        if not self.spec.is_query_shift:
+        applied = self.applied(side)
+        if not applied.spec.is_query_shift:
             raise DistnormError(
-                f"shift_queries of {self.method!r}",
+                f"shift_queries of {self._called(applied)}",
                 "a linear method (dot, dn, dn*)",
                 "use item_bias and store it beside each item, or re-rank an over-fetched list",
             )
         queries = self._check(queries, self._names.plural(side))
-        if self.strength[side] == 0:
+        if applied.strength == 0:
             return queries
         shifted = self._shifted(queries, side)
         return namespace(queries).astype(shifted, queries.dtype)
@@ -177,7 +179,7 @@ class ScoreNormalization(Calibrated):
                 self._shifted(second, self._names.other(side), renormalize=True),
                 transductive=transductive,
             )
-        if not self.strength[side]:
+        if not self.applied(side).strength:
             return Ranking(first, second, transductive=transductive)
         # A linear method is a shift of the query and just as well a bias of the item; as a bias
         # both directions rank the same product.
@@ -201,7 +203,8 @@ class ScoreNormalization(Calibrated):
                 "a query side: it gates each query on its own",
                 f"use similarity(..., query={two!r}), or method 'is' without the gate",
             )
-        if self.spec.family in ("transform", "linear"):
+        families = {self.applied(side).spec.family for side in self.sides}
+        if families <= {"transform", "linear", "dot"}:
             renormalize = self.spec.family == "transform"
             return (
                 self._shifted(first, one, renormalize=renormalize),
@@ -210,25 +213,24 @@ class ScoreNormalization(Calibrated):
                 None,
             )
         left, right = as_working(first), as_working(second)
-        if self.spec.family == "dot":
-            return left, right, None, None
         return left, right, self._bias(first, two), self._bias(second, one)
 
     def _bias(self, items: Array, query_side: str) -> Array:
         """Strength times bias of ``items`` for queries of ``query_side``."""
-        strength = self.strength[query_side]
+        spec, params, strength = self.applied(query_side)
         working = as_working(items)
         if strength == 0:
             return namespace(working).zeros_like(working[:, 0])
         statistics = self._fitted(query_side)
-        if self.spec.family == "linear":
+        if spec.family == "linear":
             return strength * linear_bias(items, statistics.moments.mean)
         others = self._statistics[self._names.other(query_side)].moments
-        return strength * item_bias(self.spec, self.params, statistics, others, items)
+        return strength * item_bias(spec, params, statistics, others, items)
 
     def _shifted(self, x: Array, side: str, *, renormalize: bool = False) -> Array:
         working = as_working(x)
-        if self.strength[side]:
-            mean = self.strength[side] * self._fitted(side).moments.mean
+        strength = self.applied(side).strength
+        if strength:
+            mean = strength * self._fitted(side).moments.mean
             working = working - from_numpy(mean, working)
         return renormalized(working, self._names.plural(side)) if renormalize else working
