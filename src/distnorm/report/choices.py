@@ -18,19 +18,12 @@ from distnorm.report.page import Cell, Figure, Section, Table, render
 
 __all__ = ["choice_page", "choice_sections", "choice_tables"]
 
-_COLUMNS = (
-    "method",
-    "strength",
-    "gain",
-    "95 %",
-    "net",
-    "folds",
-    "mutual agreement",
-    "occupancy",
-)
+_COLUMNS = ("method", "gain", "95 %", "net", "folds", "mutual", "occupied")
 _EVIDENCE = {
     "planted": "gain: points of recall@1 of planted matches against the dot product, ± its "
-    "standard error; it compares candidates and is no forecast. net: less the strength's price",
+    "standard error; it compares candidates and is no forecast. net: less the strength's price. "
+    "folds: in how many it gains. mutual: queries that are their best item's best query. "
+    "occupied: items that are some query's best",
     "labelled": "gain: points of mean reciprocal rank of held-out labelled pairs against the dot "
     "product, ± its standard error",
     "none": "",
@@ -97,18 +90,20 @@ def _remarks(choice: Mapping[str, Any]) -> list[str]:
 
 
 def _cells(entry: Mapping[str, Any], choice: Mapping[str, Any]) -> list[str]:
-    name = f"{entry['method']} ◀" if entry["method"] == choice["method"] else entry["method"]
+    name = (
+        entry["method"] if entry["method"] == "dot" else "{method}@{strength:.2f}".format(**entry)
+    )
+    name += " ◀" * (entry["method"] == choice["method"])
     shares = [f"{100 * entry[key]:.0f} %" for key in ("mutual_agreement", "occupancy")]
     if entry["method"] == "dot":
-        return [name, "0", "", "", "", "", *shares]
+        return [name, "", "", "", "", *shares]
     low, high = (100 * value for value in entry["interval"])
     return [
         name,
-        f"{entry['strength']:.2f}",
         f"{100 * entry['gain']:+.1f} ± {100 * entry['error']:.1f}",
         f"[{low:+.1f}, {high:+.1f}]",
         f"{100 * entry['net']:+.1f}",
-        f"{entry['folds']} of {choice['folds']}",
+        f"{entry['folds']}/{choice['folds']}",
         *shares,
     ]
 
