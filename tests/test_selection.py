@@ -161,6 +161,14 @@ def test_labelled_pairs_decide_by_held_out_recall():
     assert recall(norm, X[150:], Y[150:]) > recall(None, X[150:], Y[150:]) + 0.02
 
 
+def test_a_side_without_statistics_stays_the_dot_product():
+    X, Y = hubs(150)
+    norm = make("auto").fit(images=X).choose(pairs=(X, Y))
+    assert norm.selection["text"].method == "dot"
+    assert "no texts are fitted" in norm.selection["text"].why
+    assert norm.selection["image"].method in CORRECTIONS
+
+
 def test_pairs_that_do_not_belong_together_choose_nothing(rng):
     X, Y = (normalize(rng.normal(size=(100, 32))) for _ in range(2))
     assert select(pairs=(X, Y))["text"].method == "dot"
@@ -364,7 +372,7 @@ def test_images_given_as_texts_are_noticed_where_there_is_a_gap(world, gap_pair)
         (lambda X, Y: make("dn").fit(images=X).choose(), "make('auto')"),
         (lambda X, Y: make("auto", seed=-1), "seed = -1"),
         (lambda X, Y: make("auto", shift=3), "shift = 3"),
-        (lambda X, Y: make("auto").choose(pairs=(X, Y)).item_bias(X), "no statistics of the"),
+        (lambda X, Y: make("auto").choose(pairs=(X, Y)), "unfitted 'auto'"),
     ],
 )
 def test_errors_say_what_is_wrong(call, said):

@@ -14,6 +14,7 @@ them, and new rows make it void.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from distnorm.arrays import Array
@@ -84,7 +85,7 @@ class Automatic(Fitted):
             for side, statistics in self._statistics.items()
             if statistics.moments.count
         }
-        if not rows and pairs is None:
+        if not rows:
             raise DistnormError("an unfitted 'auto'", "samples to choose from", "call fit first")
         found = select(
             *(rows.get(side) for side in self.sides),
@@ -95,9 +96,12 @@ class Automatic(Fitted):
             sides=self.sides,
             input=self.input,
         )
+        chosen = dict(found.sides)
         for side in self.sides:
-            if found[side].method != "dot":
-                self._fitted(side)
+            if chosen[side].method != "dot" and side not in rows:
+                why = f"no {self._names.plural(side)} are fitted: the dot product stays"
+                chosen[side] = replace(chosen[side], method="dot", strength=0.0, why=why)
+        found = replace(found, sides=chosen)
         # A new choice is another score: what was noted of the old one is void.
         self.notes = {"selection": found.to_dict()}
         return self

@@ -101,6 +101,15 @@ METHODS: dict[str, MethodSpec] = {
             keeps_bank=True,
         ),
         MethodSpec(
+            "ridge",
+            "linear fit to nearest neighbor normalization: a query shift",
+            "linear",
+            0.5,
+            "distnorm.biases.ridge; the bias it is fitted to: Chowdhury et al., EMNLP 2024",
+            {"k": None, "weight": 0.1},
+            keeps_bank=True,
+        ),
+        MethodSpec(
             "csls",
             "cross-domain similarity local scaling",
             "bank",
@@ -225,7 +234,7 @@ def check_params(spec: MethodSpec, params: Mapping[str, Any]) -> dict[str, Any]:
                 "see distnorm.METHODS",
             )
     values = {**spec.params, **params}
-    for key in ("beta", "scale", "tolerance"):
+    for key in ("beta", "scale", "tolerance", "weight"):
         value = values.get(key)
         if value is not None and _real(value, key) <= 0:
             raise DistnormError(f"{key} = {value!r}", "a number above 0", "see the method's docs")

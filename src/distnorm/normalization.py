@@ -14,7 +14,12 @@ vectors instead: cos(x - s_X mu_X, y - s_Y mu_Y).
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, from_numpy, namespace
 from distnorm.automatic import Automatic
@@ -22,9 +27,17 @@ from distnorm.biases.linear import linear_bias
 from distnorm.calibrated import Calibrated
 from distnorm.errors import DistnormError
 from distnorm.ranking import Ranking
-from distnorm.side_statistics import item_bias, popular_items, renormalized
+from distnorm.side_statistics import (
+    SideStatistics,
+    item_bias,
+    popular_items,
+    query_direction,
+    renormalized,
+)
 
 __all__ = ["Ranking", "ScoreNormalization"]
+
+Float64 = npt.NDArray[np.float64]
 
 
 class ScoreNormalization(Calibrated, Automatic):
@@ -56,6 +69,8 @@ class ScoreNormalization(Calibrated, Automatic):
     >>> norm.similarity(X[:2], Y[:3]).shape
     (2, 3)
     """
+
+    _directions: Mapping[str, tuple[SideStatistics, SideStatistics, Float64]] = MappingProxyType({})
 
     def item_bias(self, items: Array, modality: str = "image") -> Array:
         """What to subtract from q . y to rank these items for queries of the other side.
@@ -111,7 +126,7 @@ class ScoreNormalization(Calibrated, Automatic):
         if not applied.spec.is_query_shift:
             raise DistnormError(
                 f"shift_queries of {self._called(applied)}",
-                "a linear method (dot, dn, dn*)",
+                "a linear method (dot, dn, dn*, ridge)",
                 "use item_bias and store it beside each item, or re-rank an over-fetched list",
             )
         queries = self._check(queries, self._names.plural(side))
@@ -223,14 +238,25 @@ class ScoreNormalization(Calibrated, Automatic):
             return namespace(working).zeros_like(working[:, 0])
         statistics = self._fitted(query_side)
         if spec.family == "linear":
-            return strength * linear_bias(items, statistics.moments.mean)
+            return strength * linear_bias(items, self._direction(query_side))
         others = self._statistics[self._names.other(query_side)].moments
         return strength * item_bias(spec, params, statistics, others, items)
+
+    def _direction(self, side: str) -> Float64:
+        """What a linear method subtracts from queries of ``side``; kept for these statistics."""
+        spec, params, _ = self.applied(side)
+        own, others = self._fitted(side), self._statistics[self._names.other(side)]
+        if spec.name != "ridge":
+            return query_direction(spec, params, own, others)
+        kept = self._directions.get(side)
+        if kept is None or kept[0] is not own or kept[1] is not others:
+            kept = (own, others, query_direction(spec, params, own, others))
+            self._directions = {**self._directions, side: kept}
+        return kept[2]
 
     def _shifted(self, x: Array, side: str, *, renormalize: bool = False) -> Array:
         working = as_working(x)
         strength = self.applied(side).strength
         if strength:
-            mean = strength * self._fitted(side).moments.mean
-            working = working - from_numpy(mean, working)
+            working = working - from_numpy(strength * self._direction(side), working)
         return renormalized(working, self._names.plural(side)) if renormalize else working
