@@ -14,7 +14,7 @@ from distnorm.cli.main import cli
 from distnorm.selection import Selection
 from distnorm.selection.planted import draw_folds, found_matches, planted_recall
 from distnorm.selection.rule import strength_weight
-from distnorm.selection.scored import CORRECTIONS, Scored
+from distnorm.selection.scored import CORRECTIONS, SHIFTS, Scored
 
 
 def hubs(n: int, seed: int = 0, d: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -49,11 +49,11 @@ def chosen(world) -> distnorm.ScoreNormalization:
 
 
 @pytest.mark.parametrize("n", [40, 200])
-@pytest.mark.parametrize("method", CORRECTIONS)
+@pytest.mark.parametrize("method", [*CORRECTIONS, "ridge"])
 def test_biases_from_scores_are_those_of_the_library(method, n):
     X, Y = hubs(250)
     queries, items, scale = Y[:n], X[:30], 0.9 * X[100:]
-    scored = Scored(queries, items, scale)
+    scored = Scored(queries, items, scale, (method,))
     norm = make(method, strength=1, input="any").fit(images=scale, texts=queries)
     found = scored.biases(np.ones(n, dtype=bool))[method]
     np.testing.assert_allclose(found, norm.item_bias(items), atol=1e-9)
@@ -133,7 +133,7 @@ def test_repeated_queries_are_no_new_evidence(world):
 def test_only_query_shifts_on_request(world):
     images, texts, X, Y = world
     norm = make("auto", shift=True).fit(images=images, texts=texts).choose(images=X, texts=Y)
-    assert norm.selection["text"].method == "dn"
+    assert norm.selection["text"].method in SHIFTS
     shifted = norm.shift_queries(Y, modality="text") @ X.T
     np.testing.assert_allclose(shifted.argmax(1), norm.ranking(Y, X).scores().argmax(1))
     assert recall(norm, X, Y) > recall(None, X, Y)
@@ -306,6 +306,22 @@ def nothing(found: Selection, side: str, word: str) -> None:
     assert found[side].method == "dot"
     assert found[side].evidence == "none"
     assert word in found[side].why
+
+
+def test_shifts_without_rows_to_fit_over(world):
+    _, texts, X, _ = world
+    norm = make("auto", shift=True).fit(texts=texts).choose(images=X)
+    assert norm.selection["text"].method == "dn"
+    assert norm.shift_queries(texts, modality="text").shape == texts.shape
+
+
+def test_many_rows_are_thinned(world):
+    images, texts, _, _ = world
+    rng = np.random.default_rng(1)
+    many = normalize(np.repeat(images, 40, axis=0) + 0.01 * rng.normal(size=(8000, 64)))
+    choice = select(many, texts)["image"]
+    assert choice.samples == 4000
+    assert select(pairs=(many, many[:, ::-1]))["image"].samples == 2000
 
 
 @pytest.mark.parametrize("n", [1, 7])

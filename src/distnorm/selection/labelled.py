@@ -65,7 +65,8 @@ def labelled_hits(
     gallery, own = _merged(matches)
     gallery = np.concatenate([gallery, extra])
     every = np.concatenate([queries, spare])
-    scored = Scored(every, gallery, gallery)
+    methods = tuple(dict.fromkeys(method for method, _ in tried))
+    scored = Scored(every, gallery, gallery, methods)
     n = len(queries)
     # Repeats of a query share a fold, or one would testify for the other.
     _, group = np.unique(queries, axis=0, return_inverse=True)
@@ -80,7 +81,7 @@ def labelled_hits(
             match = scores[np.arange(len(rows)), own[rows]]
             values[index, rows] = 1 / (1 + (scores > match[:, None]).sum(axis=1))
     within = Scored(queries, gallery, gallery)
-    back = Scored(gallery, queries, queries).biases(np.ones(len(gallery), dtype=bool))
+    back = Scored(gallery, queries, queries, methods).biases(np.ones(len(gallery), dtype=bool))
 
     def judged(method: str, strength: float) -> tuple[Float64, float]:
         return agreement(within, folds, method, strength, back)

@@ -50,6 +50,7 @@ _FOLDS, _FOLDS_AGREEING = 5, 0.8
 _HALF_WEIGHT = 50
 _SHARES = tuple(k / 8 for k in range(1, 9))
 _LEAST_SAMPLES, _LEAST_PAIRS = 8, 20
+_MOST_ROWS, _MOST_PAIRS = 5000, 2000
 _MOST_SAMPLES, _MOST_ITEMS = 1000, 2000
 _RESAMPLES = 500
 
@@ -76,9 +77,10 @@ def select(
     pairs : pair of arrays of one shape, optional
         Labelled pairs, row by row, at least 20: the choice rests on them instead.
     shift : bool
-        Only what an index of raw vectors needs no change for (dot, dn).
+        Only what an index of raw vectors needs no change for (dot, ridge, dn).
     seed : int
-        Of folds, bootstrap and the rows drawn from large inputs (1,000 samples, 2,000 items).
+        Of folds, bootstrap, and of what is drawn from large inputs: up to 5,000 evenly spaced rows
+        are looked at, 1,000 distinct samples of them judged against 2,000 items.
     sides : tuple of two str
     input : {"unit", "any"}
 
@@ -148,13 +150,13 @@ def _from_samples(
     if len(at_hand) < 2:
         return _no_evidence("a gallery of one item: nothing to rank", len(queries), 1)
     scale = _drawn(samples[other], _MOST_ITEMS, rng) if other in samples else at_hand
-    scored = Scored(queries, at_hand, scale)
+    methods = _methods(shift, samples, other)
+    scored = Scored(queries, at_hand, scale, methods)
     folds = draw_folds(scored, _FOLDS, rng)
     weight = strength_weight(len(distinct))
-    methods = SHIFTS if shift else CORRECTIONS
     tried = [("dot", 0.0), *((m, share * weight) for m in methods for share in _SHARES)]
     recall = planted_recall(scored, folds, tried)
-    back = Scored(at_hand, queries, queries).biases(np.ones(len(at_hand), dtype=bool))
+    back = Scored(at_hand, queries, queries, methods).biases(np.ones(len(at_hand), dtype=bool))
 
     def judged(method: str, strength: float) -> tuple[Float64, float]:
         return agreement(scored, folds, method, strength, back)
@@ -172,7 +174,7 @@ def _from_pairs(
     shift: bool,
     rng: np.random.Generator,
 ) -> SideChoice:
-    methods = SHIFTS if shift else CORRECTIONS
+    methods = _methods(shift, samples, other)
     n = len(labelled[side])
     hits = labelled_hits(
         labelled[side],
@@ -294,12 +296,22 @@ def _more(n: int, found: Candidate, evidence: str) -> str:
     )
 
 
+def _methods(shift: bool, samples: dict[str, Float64], other: str) -> tuple[str, ...]:
+    """Candidates beside the dot product; ridge is fitted over rows of the items' side."""
+    if not shift:
+        return CORRECTIONS
+    return SHIFTS if not samples or other in samples else SHIFTS[1:]
+
+
 def _no_evidence(why: str, n: int, n_items: int) -> SideChoice:
     more = f"{_LEAST_SAMPLES} distinct samples allow a first choice, 300 a good one"
     return SideChoice("dot", 0.0, f"{why}: the dot product stays", "none", n, n_items, more=more)
 
 
-def _rows(given: dict[str, Any], names: Sides, input: str) -> dict[str, Float64]:
+def _rows(
+    given: dict[str, Any], names: Sides, input: str, most: int = _MOST_ROWS
+) -> dict[str, Float64]:
+    """Checked rows of each side in float64, evenly spaced ones where there are many."""
     found = {}
     for key, x in given.items():
         if x is None:
@@ -307,6 +319,8 @@ def _rows(given: dict[str, Any], names: Sides, input: str) -> dict[str, Float64]
         side = names.resolve(key)
         rows = check_embeddings(x, names.plural(side))
         check_lengths(rows, names.plural(side), "auto", input)
+        step = -(-rows.shape[0] // most)
+        rows = rows[::step, ...] if step > 1 else rows
         found[side] = to_numpy(as_working(rows), np.float64)
     return found
 
@@ -314,15 +328,15 @@ def _rows(given: dict[str, Any], names: Sides, input: str) -> dict[str, Float64]
 def _pairs(pairs: tuple[Array, Array] | None, names: Sides, input: str) -> dict[str, Float64]:
     if pairs is None:
         return {}
-    found = _rows({names.first: pairs[0], names.second: pairs[1]}, names, input)
-    sizes = [len(x) for x in found.values()]
+    given = {names.first: pairs[0], names.second: pairs[1]}
+    sizes = [len(x) for x in pairs]
     if len(sizes) != 2 or sizes[0] != sizes[1] or sizes[0] < _LEAST_PAIRS:
         raise DistnormError(
             f"pairs of {' and '.join(map(str, sizes))} rows",
             f"as many on both sides, at least {_LEAST_PAIRS}",
             "label more, or leave pairs out",
         )
-    return found
+    return _rows(given, names, input, _MOST_PAIRS)
 
 
 def _distinct(rows: Float64) -> Float64:

@@ -4,6 +4,7 @@ With P = Q Y', the scores of n samples with m items, every bias is a statistic o
 
     dn     mean                        dn2   mean + beta/2 variance (shrunk)
     is     (1/beta) log mean exp       nnn   mean of the k largest
+    ridge  linear fit to nnn over the rows that set the scale
 
 A choice tries four methods at eight strengths in five folds; from P that takes milliseconds where
 the biases themselves would need a product of matrices each. They are those of `distnorm.biases`
@@ -13,12 +14,14 @@ with default parameters; a test holds the two together.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.biases.bank import NearestNeighborBias
 from distnorm.biases.quadratic import oas_shrinkage
+from distnorm.biases.ridge import linear_fit
 from distnorm.methods import METHODS
 
 __all__ = ["CORRECTIONS", "SHIFTS", "Scored"]
@@ -28,7 +31,7 @@ Float64 = npt.NDArray[np.float64]
 CORRECTIONS = ("nnn", "is", "dn2", "dn")
 """Methods to choose from beside the dot product; the first is the start."""
 
-SHIFTS = ("dn",)
+SHIFTS = ("ridge", "dn")
 """Those that need nothing but a change of the query vector."""
 
 
@@ -41,10 +44,20 @@ class Scored:
     gallery : ndarray, shape (m, d)
     scale : ndarray, shape (k, d)
         The items' side of the fitted normalization, or the gallery itself.
+    methods : sequence of str
+        Whose biases are wanted.
     """
 
-    def __init__(self, samples: Float64, gallery: Float64, scale: Float64) -> None:
+    def __init__(
+        self,
+        samples: Float64,
+        gallery: Float64,
+        scale: Float64,
+        methods: Sequence[str] = CORRECTIONS,
+    ) -> None:
         self.samples = samples
+        self.methods = methods
+        self._gallery, self._scale = gallery, scale
         self.scores = samples @ gallery.T
         self._scale_scores = self.scores if scale is gallery else samples @ scale.T
         self._lengths = np.einsum("ij,ij->i", gallery, gallery)
@@ -64,7 +77,11 @@ class Scored:
         if spread > 0:
             found["is"] = _log_mean_exp(scores, _scale("is") / math.sqrt(spread))
         k = NearestNeighborBias.default_k(n)
-        found["nnn"] = np.partition(scores, n - k, axis=0)[n - k :].mean(axis=0)
+        found["nnn"] = _nearest(scores, k)
+        if "ridge" in self.methods:
+            wanted = _nearest(self._scale_scores[rows], k)
+            weight = float(METHODS["ridge"].params["weight"])
+            found["ridge"] = self._gallery @ linear_fit(self._scale, wanted, weight)
         return found
 
     @staticmethod
@@ -77,6 +94,12 @@ class Scored:
             return 0.0, trace / d
         square = float(np.sum((centred @ centred.T) ** 2)) / n**2
         return oas_shrinkage(trace, square, n, d), trace / d
+
+
+def _nearest(scores: Float64, k: int) -> Float64:
+    n = len(scores)
+    values: Float64 = np.partition(scores, n - k, axis=0)[n - k :].mean(axis=0)
+    return values
 
 
 def _scale(method: str) -> float:
