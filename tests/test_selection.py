@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import distnorm
 from distnorm import DistnormError, load, make, normalize, select
 from distnorm.cli.main import cli
+from distnorm.search.indexes.recovery import linear_queries
 from distnorm.selection import Selection
 from distnorm.selection.planted import draw_folds, found_matches, planted_recall
 from distnorm.selection.rule import strength_weight
@@ -250,8 +251,10 @@ def test_a_new_choice_voids_what_was_noted_of_the_old(world):
     images, texts, X, _ = world
     norm = make("auto").fit(images=images, texts=texts)
     norm.similarity(X[:2], texts[:2])
-    norm.notes["calibration"] = {"of": "the old score"}
-    assert list(norm.choose(images=X).notes) == ["selection"]
+    norm.notes = {"calibration": {"of": "the old score"}, "fitted_on": {"samples": 200}}
+    norm.similarity(X[:2], texts[:2])
+    assert set(norm.notes) == {"calibration", "fitted_on", "selection"}
+    assert set(norm.choose(images=X).notes) == {"fitted_on", "selection"}
 
 
 def test_the_file_carries_choice_and_reasons(world, chosen, tmp_path):
@@ -280,6 +283,19 @@ def test_a_bank_is_no_query_shift(world):
     norm.notes = {"selection": notes}
     with pytest.raises(DistnormError, match="'auto', which chose 'nnn'"):
         norm.shift_queries(Y, modality="text")
+
+
+@pytest.mark.parametrize(("image", "text"), [("nnn", "dn"), ("dot", "ridge"), ("ridge", "dn")])
+def test_an_index_of_raw_vectors_gives_back_the_two_sided_score(image, text, world):
+    images, texts, X, Y = world
+    norm = make("auto").fit(images=images, texts=texts)
+    notes = select(images, texts).to_dict()
+    for side, method in (("image", image), ("text", text)):
+        notes["sides"][side].update(method=method, strength=0.3 if method != "dot" else 0.0)
+    norm.notes = {"selection": notes}
+    shifted, constants, _ = linear_queries(norm, Y, "text")
+    found = shifted @ X.T - constants[:, None]
+    np.testing.assert_allclose(found, norm.similarity(X, Y).T, atol=1e-12)
 
 
 def test_other_sides_and_torch(world):

@@ -14,6 +14,7 @@ them, and new rows make it void.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +26,9 @@ from distnorm.methods import METHODS, MethodSpec, check_params
 __all__ = ["Applied", "Automatic"]
 
 Self = TypeVar("Self", bound="Automatic")
+
+# Notes that say what scores mean.
+_OF_THE_SCORE = ("calibration", "probability")
 
 
 class Applied(NamedTuple):
@@ -74,6 +78,42 @@ class Automatic(Fitted):
             For another method, before fitting, or for samples that cannot be right (see
             `distnorm.select`).
         """
+        found = self._select(pairs, gallery)
+        # A new choice is another score: what was read off the old one is void.
+        kept = {key: v for key, v in self.notes.items() if key not in _OF_THE_SCORE}
+        self.notes = {**kept, "selection": found}
+        return self
+
+    @property
+    def selection(self) -> Any:
+        """The `distnorm.selection.Selection` in force; None for other methods."""
+        if self.spec.family != "auto":
+            return None
+        from distnorm.selection import Selection
+
+        return Selection.from_dict(self._choice())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that affects ranking, for JSON; ``chosen`` per side under ``auto``."""
+        found = super().to_dict()
+        if self.spec.family == "auto" and any(self.counts.values()):
+            found["chosen"] = {
+                side: {"method": spec.name, "strength": strength, "params": params}
+                for side in self.sides
+                for spec, params, strength in [self.applied(side)]
+            }
+        return found
+
+    def _choice(self) -> dict[str, Any]:
+        if "selection" not in self.notes:
+            self.notes = {**self.notes, "selection": self._select(None, {})}
+        found: dict[str, Any] = self.notes["selection"]
+        return found
+
+    def _select(
+        self, pairs: tuple[Array, Array] | None, gallery: Mapping[str, Array | None]
+    ) -> dict[str, Any]:
+        """The choice from the fitted rows, as the notes keep it."""
         from distnorm.selection import select
 
         if self.spec.family != "auto":
@@ -101,36 +141,7 @@ class Automatic(Fitted):
             if chosen[side].method != "dot" and side not in rows:
                 why = f"no {self._names.plural(side)} are fitted: the dot product stays"
                 chosen[side] = replace(chosen[side], method="dot", strength=0.0, why=why)
-        found = replace(found, sides=chosen)
-        # A new choice is another score: what was noted of the old one is void.
-        self.notes = {"selection": found.to_dict()}
-        return self
-
-    @property
-    def selection(self) -> Any:
-        """The `distnorm.selection.Selection` in force; None for other methods."""
-        if self.spec.family != "auto":
-            return None
-        from distnorm.selection import Selection
-
-        return Selection.from_dict(self._choice())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything that affects ranking, for JSON; ``chosen`` per side under ``auto``."""
-        found = super().to_dict()
-        if self.spec.family == "auto" and any(self.counts.values()):
-            found["chosen"] = {
-                side: {"method": spec.name, "strength": strength, "params": params}
-                for side in self.sides
-                for spec, params, strength in [self.applied(side)]
-            }
-        return found
-
-    def _choice(self) -> dict[str, Any]:
-        if "selection" not in self.notes:
-            self.choose()
-        found: dict[str, Any] = self.notes["selection"]
-        return found
+        return replace(found, sides=chosen).to_dict()
 
     def _called(self, applied: Applied) -> str:
         """The method as messages name it."""

@@ -12,6 +12,8 @@ from distnorm.errors import DistnormError
 
 __all__ = ["check_choice_options", "choose_and_explain"]
 
+_ROWS = 5000
+
 
 def check_choice_options(method: str, **given: Any) -> None:
     """Options that only ``auto`` has.
@@ -28,39 +30,41 @@ def check_choice_options(method: str, **given: Any) -> None:
 
 def choose_and_explain(
     norm: Any,
-    rows: dict[str, Any],
+    inputs: Any,
     *,
     labelled: bool = False,
     explain: bool = False,
     report: str | None = None,
-    source: str = "",
 ) -> None:
-    """Choose with all ``rows`` as the gallery; print and draw the reasons.
+    """Choose with all vectors of the inputs as galleries; print and draw the reasons.
 
     Parameters
     ----------
     norm : ScoreNormalization
         Fitted, perhaps on some of the rows.
-    rows : dict from side to array
+    inputs : Inputs
+        What it was fitted on. Sources that had to be embedded count by their fitted rows.
     labelled : bool
         Row i of one side belongs to row i of the other.
     explain : bool
     report : path, optional
-    source : str
     """
     from distnorm.report.choices import choice_page, choice_tables
 
+    sizes = {side: [len(x) for x in given] for side, given in inputs.sides.items()}
+    rows = {side: _thinned(given) for side, given in inputs.sides.items()}
+    at_hand = {side: x for side, x in rows.items() if x is not None}
     pairs = None
     if labelled:
-        sizes = [len(x) for x in rows.values()]
-        if len(sizes) != 2 or sizes[0] != sizes[1]:
+        one, two = (sizes.get(side) for side in norm.sides)
+        if one is None or one != two or len(at_hand) != 2:
             raise DistnormError(
-                f"--labelled with {' and '.join(map(str, sizes))} rows",
-                "both sides, row i belonging to row i",
+                f"--labelled with {one} and {two} rows",
+                "vectors of both sides, row i belonging to row i",
                 "give --images and --texts of the same length, or drop --labelled",
             )
-        pairs = tuple(rows[side] for side in norm.sides)
-    norm.choose(pairs=pairs, **rows)
+        pairs = tuple(at_hand[side] for side in norm.sides)
+    norm.choose(pairs=pairs, **at_hand)
     found = norm.notes["selection"]
     if explain:
         for table in choice_tables(found):
@@ -71,5 +75,18 @@ def choose_and_explain(
     if report is not None:
         from distnorm.report.page import write_page
 
-        write_page(Path(report), choice_page(found, source))
+        write_page(Path(report), choice_page(found, "the choice of method"))
         console().print(f"report: {report}", soft_wrap=True, highlight=False)
+
+
+def _thinned(given: Any) -> Any:
+    """Evenly spaced rows of files of vectors and stores, at most about 5,000; None for others."""
+    import numpy as np
+
+    from distnorm.fitting.inputs import StoredRows, VectorRows
+
+    if not all(isinstance(x, (StoredRows, VectorRows)) for x in given):
+        return None
+    step = -(-sum(map(len, given)) // _ROWS) or 1
+    parts = [part for x in given for part in x.take(np.arange(0, len(x), step))]
+    return np.concatenate(parts)
