@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from distnorm.moments import Moments
     from distnorm.normalization import ScoreNormalization
     from distnorm.ranking import Ranking
+    from distnorm.selection import Selection, select
     from distnorm.storage import load
     from distnorm.tasks.captioning import evaluate_captions, score_captions
     from distnorm.tasks.classification import evaluate_classification
@@ -43,6 +44,7 @@ __all__ = [
     "Moments",
     "Ranking",
     "ScoreNormalization",
+    "Selection",
     "Watch",
     "ZeroShotClassifier",
     "__version__",
@@ -60,6 +62,7 @@ __all__ = [
     "recall_at_k",
     "score_captions",
     "search",
+    "select",
 ]
 
 _HOMES = {
@@ -70,6 +73,8 @@ _HOMES = {
     "Moments": "moments",
     "Ranking": "ranking",
     "ScoreNormalization": "normalization",
+    "Selection": "selection",
+    "select": "selection",
     "Watch": "watch",
     "ZeroShotClassifier": "tasks.zero_shot",
     "compare_captions": "comparison",

@@ -279,6 +279,7 @@ def diagnose(
             }
             for norm in norms
         ],
+        "selection": next((n.selection.to_dict() for n in norms if n.selection is not None), None),
         "ladder": {
             name: [
                 rung

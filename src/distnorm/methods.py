@@ -30,7 +30,7 @@ class MethodSpec:
     name : str
     title : str
     family : str
-        dot, linear, quadratic, bank, transport or transform.
+        dot, linear, quadratic, bank, transport, transform or auto.
     strength : float
         Default strength, for both query modalities.
     reference : str
@@ -101,6 +101,15 @@ METHODS: dict[str, MethodSpec] = {
             keeps_bank=True,
         ),
         MethodSpec(
+            "ridge",
+            "linear fit to nearest neighbor normalization: a query shift",
+            "linear",
+            0.5,
+            "distnorm.biases.ridge; the bias it is fitted to: Chowdhury et al., EMNLP 2024",
+            {"k": None, "weight": 0.1},
+            keeps_bank=True,
+        ),
+        MethodSpec(
             "csls",
             "cross-domain similarity local scaling",
             "bank",
@@ -143,6 +152,16 @@ METHODS: dict[str, MethodSpec] = {
             0.5,
             _DN,
             input="raw",
+        ),
+        MethodSpec(
+            "auto",
+            "chosen from the samples, for queries of each side by itself",
+            "auto",
+            1.0,
+            "distnorm.selection",
+            {"seed": 0, "shift": False},
+            keeps_bank=True,
+            order=2,
         ),
     )
 }
@@ -215,7 +234,7 @@ def check_params(spec: MethodSpec, params: Mapping[str, Any]) -> dict[str, Any]:
                 "see distnorm.METHODS",
             )
     values = {**spec.params, **params}
-    for key in ("beta", "scale", "tolerance"):
+    for key in ("beta", "scale", "tolerance", "weight"):
         value = values.get(key)
         if value is not None and _real(value, key) <= 0:
             raise DistnormError(f"{key} = {value!r}", "a number above 0", "see the method's docs")
@@ -224,6 +243,11 @@ def check_params(spec: MethodSpec, params: Mapping[str, Any]) -> dict[str, Any]:
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         if value is not None and not (whole and int(value) >= 1):
             raise DistnormError(f"{key} = {value!r}", "a positive integer", "see the method's docs")
+    seed = values.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
+        raise DistnormError(f"seed = {seed!r}", "an integer from 0 on", "leave it out for 0")
+    if values.get("shift", False) not in (False, True):
+        raise DistnormError(f"shift = {values['shift']!r}", "True or False", "leave it out")
     weight = values.get("shrinkage")
     if weight is not None and not 0 <= _real(weight, "shrinkage") <= 1:
         raise DistnormError(

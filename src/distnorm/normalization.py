@@ -14,19 +14,33 @@ vectors instead: cos(x - s_X mu_X, y - s_Y mu_Y).
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from distnorm.arrays import Array, as_working, from_numpy, namespace
+from distnorm.automatic import Automatic
 from distnorm.biases.linear import linear_bias
 from distnorm.calibrated import Calibrated
 from distnorm.errors import DistnormError
 from distnorm.ranking import Ranking
-from distnorm.side_statistics import item_bias, popular_items, renormalized
+from distnorm.side_statistics import (
+    SideStatistics,
+    item_bias,
+    popular_items,
+    query_direction,
+    renormalized,
+)
 
 __all__ = ["Ranking", "ScoreNormalization"]
 
+Float64 = npt.NDArray[np.float64]
 
-class ScoreNormalization(Calibrated):
+
+class ScoreNormalization(Calibrated, Automatic):
     """A method with its statistics: fit on unlabelled, unpaired embeddings, apply to scores.
 
     Parameters
@@ -55,6 +69,8 @@ class ScoreNormalization(Calibrated):
     >>> norm.similarity(X[:2], Y[:3]).shape
     (2, 3)
     """
+
+    _directions: Mapping[str, tuple[SideStatistics, SideStatistics, Float64]] = MappingProxyType({})
 
     def item_bias(self, items: Array, modality: str = "image") -> Array:
         """What to subtract from q . y to rank these items for queries of the other side.
@@ -106,14 +122,15 @@ class ScoreNormalization(Calibrated):
             For methods that are no query shift.
         """
         side = self._names.resolve(modality)
-        if not self.spec.is_query_shift:
+        applied = self.applied(side)
+        if not applied.spec.is_query_shift:
             raise DistnormError(
-                f"shift_queries of {self.method!r}",
-                "a linear method (dot, dn, dn*)",
+                f"shift_queries of {self._called(applied)}",
+                "a linear method (dot, dn, dn*, ridge)",
                 "use item_bias and store it beside each item, or re-rank an over-fetched list",
             )
         queries = self._check(queries, self._names.plural(side))
-        if self.strength[side] == 0:
+        if applied.strength == 0:
             return queries
         shifted = self._shifted(queries, side)
         return namespace(queries).astype(shifted, queries.dtype)
@@ -177,7 +194,7 @@ class ScoreNormalization(Calibrated):
                 self._shifted(second, self._names.other(side), renormalize=True),
                 transductive=transductive,
             )
-        if not self.strength[side]:
+        if not self.applied(side).strength:
             return Ranking(first, second, transductive=transductive)
         # A linear method is a shift of the query and just as well a bias of the item; as a bias
         # both directions rank the same product.
@@ -201,7 +218,8 @@ class ScoreNormalization(Calibrated):
                 "a query side: it gates each query on its own",
                 f"use similarity(..., query={two!r}), or method 'is' without the gate",
             )
-        if self.spec.family in ("transform", "linear"):
+        families = {self.applied(side).spec.family for side in self.sides}
+        if families <= {"transform", "linear", "dot"}:
             renormalize = self.spec.family == "transform"
             return (
                 self._shifted(first, one, renormalize=renormalize),
@@ -210,25 +228,35 @@ class ScoreNormalization(Calibrated):
                 None,
             )
         left, right = as_working(first), as_working(second)
-        if self.spec.family == "dot":
-            return left, right, None, None
         return left, right, self._bias(first, two), self._bias(second, one)
 
     def _bias(self, items: Array, query_side: str) -> Array:
         """Strength times bias of ``items`` for queries of ``query_side``."""
-        strength = self.strength[query_side]
+        spec, params, strength = self.applied(query_side)
         working = as_working(items)
         if strength == 0:
             return namespace(working).zeros_like(working[:, 0])
         statistics = self._fitted(query_side)
-        if self.spec.family == "linear":
-            return strength * linear_bias(items, statistics.moments.mean)
+        if spec.family == "linear":
+            return strength * linear_bias(items, self._direction(query_side))
         others = self._statistics[self._names.other(query_side)].moments
-        return strength * item_bias(self.spec, self.params, statistics, others, items)
+        return strength * item_bias(spec, params, statistics, others, items)
+
+    def _direction(self, side: str) -> Float64:
+        """What a linear method subtracts from queries of ``side``; kept for these statistics."""
+        spec, params, _ = self.applied(side)
+        own, others = self._fitted(side), self._statistics[self._names.other(side)]
+        if spec.name != "ridge":
+            return query_direction(spec, params, own, others)
+        kept = self._directions.get(side)
+        if kept is None or kept[0] is not own or kept[1] is not others:
+            kept = (own, others, query_direction(spec, params, own, others))
+            self._directions = {**self._directions, side: kept}
+        return kept[2]
 
     def _shifted(self, x: Array, side: str, *, renormalize: bool = False) -> Array:
         working = as_working(x)
-        if self.strength[side]:
-            mean = self.strength[side] * self._fitted(side).moments.mean
-            working = working - from_numpy(mean, working)
+        strength = self.applied(side).strength
+        if strength:
+            working = working - from_numpy(strength * self._direction(side), working)
         return renormalized(working, self._names.plural(side)) if renormalize else working

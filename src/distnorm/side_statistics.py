@@ -26,12 +26,13 @@ from distnorm.biases.bank import (
     nearest_neighbor_bias,
 )
 from distnorm.biases.quadratic import QuadraticBias, query_spread, shrunk_covariance
+from distnorm.biases.ridge import RidgeBias
 from distnorm.biases.sinkhorn import sinkhorn_bias
 from distnorm.errors import DistnormError
 from distnorm.methods import MethodSpec
 from distnorm.moments import Moments
 
-__all__ = ["SideStatistics", "item_bias", "popular_items", "renormalized"]
+__all__ = ["SideStatistics", "item_bias", "popular_items", "query_direction", "renormalized"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,31 @@ class SideStatistics:
             return False
         theirs = Moments().update(queries)
         return bool(np.allclose(self.moments.mean, theirs.mean, rtol=0, atol=1e-9))
+
+
+def query_direction(
+    spec: MethodSpec, params: Mapping[str, Any], queries: SideStatistics, others: SideStatistics
+) -> npt.NDArray[np.float64]:
+    """The w of a linear method, whose bias of an item y is w . y, strength not applied; (d,).
+
+    Raises
+    ------
+    DistnormError
+        For ``ridge`` without rows of the items' side, which it is fitted over.
+    """
+    if spec.name != "ridge":
+        return queries.moments.mean
+    if not others.bank:
+        raise DistnormError(
+            "'ridge' without rows of the items' side",
+            "a fit with both sides: it is fitted over the items",
+            "call fit with the gallery's rows as well, or use 'dn'",
+        )
+    return (
+        RidgeBias(params["k"], params["weight"])
+        .fit(queries.bank_rows(), others.bank_rows())
+        .direction
+    )
 
 
 def item_bias(

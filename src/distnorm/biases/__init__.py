@@ -8,6 +8,7 @@ Every normalization here subtracts such a bias from the dot product. One class e
 from distnorm.biases.bank import InvertedSoftmaxBias, NearestNeighborBias
 from distnorm.biases.linear import LinearBias
 from distnorm.biases.quadratic import QuadraticBias
+from distnorm.biases.ridge import RidgeBias
 from distnorm.biases.sinkhorn import SinkhornBias
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "LinearBias",
     "NearestNeighborBias",
     "QuadraticBias",
+    "RidgeBias",
     "SinkhornBias",
 ]

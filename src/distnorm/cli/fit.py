@@ -19,7 +19,10 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 @click.option("--images", multiple=True, help=_INPUTS.format("photos"))
 @click.option("--texts", multiple=True, help=_INPUTS.format("sentences"))
 @click.option(
-    "--method", default="dn", show_default=True, help="e.g. dn, dn2@0.5, nnn:k=16; see the README."
+    "--method",
+    default="dn",
+    show_default=True,
+    help="e.g. dn, dn2@0.5, nnn:k=16, auto; see the README.",
 )
 @click.option("--strength", help="A number, or image=0.25,text=0.5 for each query side.")
 @click.option("--sides", default="image,text", show_default=True, help="Names of the two sides.")
@@ -30,6 +33,9 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 @click.option("--prompt", help="Words around every sentence, as in 'a photo of {}.', or before it.")
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; default: cores.")
 @click.option("--input", "requirement", type=click.Choice(["unit", "raw", "any"]))
+@click.option("--labelled", is_flag=True, help="auto: row i of --texts belongs to image row i.")
+@click.option("--explain", is_flag=True, help="auto: print the candidates and the reasons.")
+@click.option("--report", type=click.Path(), help="auto: write the reasons to this HTML page.")
 @click.option("--update", "old", type=click.Path(), help="Bring this file up to date instead.")
 @click.option("--out", type=click.Path(), help="The .safetensors file to write.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
@@ -43,6 +49,9 @@ def fit(
     samples: int | None,
     seed: int,
     requirement: str | None,
+    labelled: bool,
+    explain: bool,
+    report: str | None,
     old: str | None,
     out: str | None,
     overwrite: bool,
@@ -54,6 +63,7 @@ def fit(
     With --update, add to a saved one what came into the stores that it was fitted on, and take out
     what left them; --images and --texts then say where stores have moved to.
     """
+    from distnorm.cli.choosing import check_choice_options, choose_and_explain
     from distnorm.factories import make
     from distnorm.fitting import Inputs, fit_inputs
     from distnorm.methods import parse_method
@@ -68,6 +78,7 @@ def fit(
     target = _new_file(out, overwrite)
     names = Sides.of(tuple(sides.split(",")))
     name, own, params = parse_method(method)
+    check_choice_options(name, labelled=labelled, explain=explain, report=report)
     norm = make(
         name,
         strength=parse_strength(strength) if own is None else own,
@@ -78,6 +89,8 @@ def fit(
     inputs = Inputs({names.first: images, names.second: texts}, **how)
     with progress_bar("fitting", "rows") as show:
         done = fit_inputs(norm, inputs, samples=samples, seed=seed, progress=show)
+    if name == "auto":
+        choose_and_explain(norm, inputs, labelled=labelled, explain=explain, report=report)
     norm.save(target)
     console().print(normalization_table(norm))
     for count, what in ((done.failed, "could not be read"), (done.over_long, "were cut: too long")):

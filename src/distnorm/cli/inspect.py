@@ -36,4 +36,10 @@ def inspect(path: str, json_path: str | None) -> None:
         },
     }
     console().print(normalization_table(norm))
+    if norm.selection is not None:
+        from distnorm.report.choices import choice_tables
+
+        result["selection"] = norm.selection.to_dict()
+        for table in choice_tables(result["selection"]):
+            console().print(table)
     write_json(result, json_path)

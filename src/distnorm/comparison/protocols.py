@@ -52,7 +52,9 @@ def method_norms(
     for name, own, params in parsed:
         if name == "dot" and own is not None:
             raise DistnormError("a strength for 'dot'", "none", "write 'dot', or 'dn' with it")
-        norm = make(name, strength=strength if own is None else own, input=input, **params)
+        if own is None and name != "auto":
+            own = strength  # type: ignore[assignment]
+        norm = make(name, strength=own, input=input, **params)
         # Compared as settled, so that dn and dn@0.5 count as the same.
         settings = [(n.method, n.strength, n.params) for n in fixed]
         if name == "dot" or (norm.method, norm.strength, norm.params) in settings:

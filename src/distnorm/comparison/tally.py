@@ -47,6 +47,7 @@ class Tally:
     _seen: dict[str, Float64] = field(init=False)
     _kinds: dict[str, str] = field(init=False, default_factory=dict)
     _counts: list[dict[str, int]] = field(init=False)
+    _chosen: list[dict[str, dict[str, list[float]]]] = field(init=False)
     _flags: list[bool] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +55,7 @@ class Tally:
         self._sums = [{} for _ in self.norms]
         self._plain = [{} for _ in self.norms]
         self._counts = [{} for _ in self.norms]
+        self._chosen = [{} for _ in self.norms]
         self._flags = [False] * len(self.norms)
         self._seen = {
             kind: np.zeros(self.n_images if owner is None else len(owner))
@@ -75,6 +77,11 @@ class Tally:
         """The metrics of a method in the present split."""
         self._counts[index] = norm.counts
         self._flags[index] |= transductive
+        if norm.selection is not None:
+            for side in norm.sides:
+                spec, _, strength = norm.applied(side)
+                by_method = self._chosen[index].setdefault(side, {})
+                by_method.setdefault(spec.name, []).append(strength)
         for name, value in metrics.items():
             self._plain[index].setdefault(name, []).append(value)
 
@@ -108,7 +115,7 @@ class Tally:
                 MethodResult(
                     norm.method,
                     norm.strength,
-                    norm.params,
+                    self._params(index),
                     self._counts[index],
                     self._flags[index],
                     summaries,
@@ -116,6 +123,18 @@ class Tally:
                 )
             )
         return tuple(found)
+
+    def _params(self, index: int) -> dict[str, Any]:
+        """A method's parameters, and under ``auto`` what it chose over the splits."""
+        chosen = {
+            side: {
+                name: {"splits": len(values), "strength": float(np.mean(values))}
+                for name, values in sorted(found.items(), key=lambda entry: -len(entry[1]))
+            }
+            for side, found in self._chosen[index].items()
+        }
+        params = self.norms[index].params
+        return {**params, "chosen": chosen} if chosen else params
 
     def _average(self, name: str, total: Float64) -> Float64:
         """Each row's mean over the splits that evaluated it; NaN where none did."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from distnorm.report.choices import choice_sections
 from distnorm.report.figures import bars, densities, intervals
 from distnorm.report.page import Cell, Figure, Section, Table, render
-from distnorm.report.titles import DIRECTION_TITLES, metric_title
+from distnorm.report.titles import DIRECTION_TITLES, chosen_text, metric_title
 
 __all__ = [
     "change_cell",
@@ -58,6 +59,8 @@ def comparison_page(result: Mapping[str, Any], source: str) -> str:
                 similarity_section(diagnostics["histograms"], diagnostics["modality_gap"])
             )
         sections += [hubness_section(diagnostics), ladder_section(diagnostics)]
+        if diagnostics.get("selection") is not None:
+            sections += choice_sections(diagnostics["selection"])
     lead = "Every method against the dot product. Grey changes are within noise."
     return render(f"distnorm: {source}", lead, sections, [protocol_line(result)])
 
@@ -234,7 +237,8 @@ def _points(summary: Mapping[str, Any]) -> tuple[float, float, float]:
 
 def _method(entry: Mapping[str, Any]) -> str:
     word = ", transductive" if entry.get("transductive") else ""
-    return f"{entry['method']}{word}"
+    chosen = chosen_text(entry.get("params", {}))
+    return f"{entry['method']}{word} ({chosen})" if chosen else f"{entry['method']}{word}"
 
 
 def _strength(strength: Mapping[str, float]) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from distnorm.comparison import Comparison, MethodResult, MetricSummary
 from distnorm.normalization import ScoreNormalization
-from distnorm.report.titles import DIRECTION_TITLES, metric_title
+from distnorm.report.titles import DIRECTION_TITLES, chosen_text, metric_title
 from distnorm.tasks.retrieval import DIRECTIONS, RetrievalResult
 
 __all__ = [
@@ -35,7 +35,7 @@ def normalization_table(norm: ScoreNormalization) -> Table:
         if found is not None:
             sure = found.uncertainty()
             cells = [f"{sure.norm:.4f}", f"{sure.standard_error:.4f}", f"{sure.cosine:.3f}"]
-        table.add_row(side, f"{norm.strength[side]:g}", str(norm.counts[side]), *cells)
+        table.add_row(side, _in_force(norm, side), str(norm.counts[side]), *cells)
     table.caption = _facts(norm.params, norm.model, norm.prompt)
     return table
 
@@ -183,6 +183,9 @@ def _recall(comparison: Comparison, direction: str) -> Table:
 
 
 def _name(result: MethodResult) -> str:
+    chosen = chosen_text(result.params)
+    if chosen:
+        return f"{result.method} ({chosen})"
     params = ",".join(f"{k}={v}" for k, v in result.params.items() if v is not None)
     name = f"{result.method} ({params})" if params and result.method != "dot" else result.method
     return f"{name}, transductive" if result.transductive else name
@@ -250,6 +253,14 @@ def _ladder(diagnostics: dict[str, Any]) -> Table:
                 *[f"{rung['explained_variance']:.2f}" for rung in three],
             )
     return table
+
+
+def _in_force(norm: ScoreNormalization, side: str) -> str:
+    """Strength for queries of a side; under auto the chosen method as well."""
+    if norm.method != "auto":
+        return f"{norm.strength[side]:g}"
+    applied = norm.applied(side)
+    return f"{applied.spec.name} {applied.strength:.2f}"
 
 
 def _strength(strength: dict[str, float]) -> str:

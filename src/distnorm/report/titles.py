@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["DIRECTION_TITLES", "metric_title"]
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["DIRECTION_TITLES", "chosen_text", "metric_title"]
 
 DIRECTION_TITLES = {"text_retrieval": "image → text", "image_retrieval": "text → image"}
 _TITLES = {
@@ -13,6 +16,20 @@ _TITLES = {
     "kendall_tau_c": "Kendall τ-c",
     "spearman": "Spearman ρ",
 }
+
+
+def chosen_text(params: Mapping[str, Any]) -> str:
+    """What ``auto`` chose over the splits: ``image: nnn@0.43 x12, dot x8; text: ...``."""
+    parts = []
+    for side, found in params.get("chosen", {}).items():
+        named = [
+            f"{name}@{about['strength']:.2f} x{about['splits']}"
+            if name != "dot"
+            else f"dot x{about['splits']}"
+            for name, about in found.items()
+        ]
+        parts.append(f"{side}: {', '.join(named)}")
+    return "; ".join(parts)
 
 
 def metric_title(name: str) -> str:

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
+from distnorm.biases.linear import linear_bias
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.exact import topk
@@ -152,8 +153,13 @@ def item_biases(
     _check_method(norm)
     queries = norm._fitted(modality)
     others = norm._statistics[side].moments
-    found = item_bias(norm.spec, norm.params, queries, others, items)
-    return norm.strength[modality] * to_numpy(found, np.float64)
+    spec, params, strength = norm.applied(modality)
+    if not strength:
+        return np.zeros(items.shape[0])
+    if spec.family == "linear":
+        return strength * to_numpy(linear_bias(items, norm._direction(modality)), np.float64)
+    found = item_bias(spec, params, queries, others, items)
+    return strength * to_numpy(found, np.float64)
 
 
 def _ranking(
@@ -198,8 +204,8 @@ def _constant(
         return np.zeros(len(queries))
     if norm.spec.family == "linear":
         shifted = to_numpy(norm.shift_queries(queries, modality=modality), np.float64)
-        mean = norm._fitted(side).moments.mean
-        constant: npt.NDArray[np.float64] = norm.strength[side] * (shifted @ mean)
+        direction = norm._direction(side)
+        constant: npt.NDArray[np.float64] = norm.strength[side] * (shifted @ direction)
         return constant
     return item_biases(norm, queries, modality, side)
 

@@ -146,7 +146,7 @@ def search_store(
         "side": side,
         "prompt": prompt if asked.side == "text" else None,
         "method": "dot" if norm is None else norm.method,
-        "strength": 0.0 if norm is None else norm.strength[asked.side],
+        "strength": 0.0 if norm is None else norm.applied(asked.side).strength,
         "notes": [],
     }
     if side == "both" and bias is not None:
@@ -193,7 +193,7 @@ def _one_side(
     if norm is None:
         return {**found, "results": dot}
     notes = []
-    if norm.spec.is_query_shift:
+    if norm.applied(asked.side).spec.is_query_shift:
         shifted = norm.shift_queries(asked.row, modality=asked.side)
         scores, rows = topk(shifted, gallery, wanted, progress=progress)
     else:

@@ -185,6 +185,8 @@ class ZeroShotClassifier:
         """
         self._fitted()
         images = check_embeddings(images, "images", dimension=self.class_rows_.shape[1])
+        if self.norm_.method == "auto" and "selection" not in self.norm_.notes:
+            self.norm_.choose(**{self.norm_.sides[1]: self.class_rows_})
         found = np.empty((images.shape[0], len(self.classes_)), dtype=np.float64)
         for rows in blocks(images.shape[0], rows_per_block(len(self.classes_), itemsize=8)):
             ranking = self.norm_.ranking(images[rows, ...], self.class_rows_, self.norm_.sides[0])

@@ -212,7 +212,7 @@ class Index(abc.ABC):
         modality: str,
         fetching: tuple[int, bool],
     ) -> Found:
-        if norm.spec.is_query_shift:
+        if norm.applied(modality).spec.is_query_shift:
             shifted, constants, score = linear_queries(norm, rows, modality)
             found = self._products(shifted, k, 0.0)
             scores = [row - c for (_, row, _), c in zip(found, constants, strict=True)]

@@ -159,7 +159,7 @@ def save_with_shift(
     side = norm._names.resolve(modality)
     shift = np.zeros(index.d, dtype=np.float32)
     if norm.strength[side]:
-        shift = (norm.strength[side] * norm._fitted(side).moments.mean).astype(np.float32)
+        shift = (norm.strength[side] * norm._direction(side)).astype(np.float32)
     if shift.shape != (index.d,):
         raise DistnormError(
             f"a normalization of {len(shift)} dimensions", f"{index.d} as the index", "use its own"

@@ -106,12 +106,17 @@ def linear_queries(
             "a query equal to what is subtracted from it", "a direction left", "lower the strength"
         )
     other = next(name for name in norm.sides if name != side)
-    strength, moments = norm.strength[other], norm.moments(other)
-    if norm.method == "dot" or not strength:
+    applied = norm.applied(other)
+    if not applied.strength:
         return shifted, np.zeros(len(shifted)), two_sided(norm.method)
-    if moments is None:
+    if norm.moments(other) is None:
         return shifted, np.zeros(len(shifted)), RANKING
-    return shifted, strength * (shifted @ moments.mean), two_sided(norm.method)
+    if applied.spec.family != "linear":
+        # `auto` chose a bank for the other side.
+        own = np.asarray(norm.item_bias(queries, modality=side), dtype=np.float64)
+        return shifted, own, two_sided(norm.method)
+    constants = applied.strength * (shifted @ norm._direction(other))
+    return shifted, constants, two_sided(norm.method)
 
 
 def own_biases(norm: ScoreNormalization, queries: Float64, side: str) -> tuple[Float64, float, str]:
