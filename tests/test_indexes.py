@@ -56,7 +56,7 @@ def test_a_shifted_query_is_dn_on_an_untouched_index(index_case, index_built, in
         assert index.dimension == 24
         found = index.search(index_world.queries, K, index_world.norm("dn"))
         agrees(found, dn_scores(index_world), exact=index_case.exact)
-        assert found.score == "two-sided dn"
+        assert found.score == "dn two-sided score"
         assert found.method == "dn"
         assert found.strength == 0.5
         assert found.certified == (index_case.exact,) * 8
@@ -81,7 +81,7 @@ def test_raw_scores_are_there_at_any_time(index_case, index_built, index_world):
         after = index.search(index_world.queries, K, norm, mode="dot")
         agrees(before, raw, exact=index_case.exact)
         assert before.ids == after.ids
-        assert after.score == "q.x"
+        assert after.score == "cosine"
         assert after.method == "dot"
         both = index.search(index_world.queries[:2], K, norm, mode="both")
     assert isinstance(both, Both)
@@ -105,7 +105,7 @@ def test_a_stored_bias_ranks_an_overfetched_list_again(index_case, index_built, 
         found = index.search(index_world.queries, K, norm, certify=True)
         agrees(found, scores, exact=index_case.exact)
         assert found.certified == (index_case.exact,) * 8
-        assert found.score == "two-sided nnn"
+        assert found.score == "nnn two-sided score"
         short = index.search(index_world.queries, K, norm, overfetch=K)
         assert not any(short.certified)
         grown = index.search(index_world.queries, K, norm, overfetch=K, certify=True)

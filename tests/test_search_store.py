@@ -264,7 +264,7 @@ def running(store, monkeypatch):
             line = (q.astype(np.float64) @ rows.T)[0]
             order = np.argsort(-line, kind="stable")[:k]
             return Found(
-                ids=(tuple(order.tolist()),), scores=(line[order],), score="q.x",
+                ids=(tuple(order.tolist()),), scores=(line[order],), score="cosine",
                 method="dot" if mode == "dot" else normalization.method,
                 strength=0.5, certified=(False,), without_bias=3,
             )  # fmt: skip

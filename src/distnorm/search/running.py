@@ -102,7 +102,7 @@ def search_index(
         found["dot"] = _listed(plain, k)
 
     def two_sided(_: Any) -> Any:
-        if best.score == "ranking":
+        if best.score.endswith("ranking score"):
             raise DistnormError(
                 f"a threshold and statistics of {asked.side} queries alone",
                 f"those of the {side} items too",

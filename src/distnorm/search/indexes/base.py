@@ -20,9 +20,9 @@ import numpy.typing as npt
 from distnorm.arrays import Array, is_unit_length
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
+from distnorm.scores import score_kind
 from distnorm.search.indexes.places import positive, query_rows
 from distnorm.search.indexes.recovery import (
-    DOT,
     inner_products,
     linear_queries,
     metric_of,
@@ -239,7 +239,7 @@ class Index(abc.ABC):
         return Found(
             tuple(tuple(ids) for ids, _, _ in found),
             tuple(products for _, products, _ in found),
-            DOT,
+            score_kind(None).label,
             "dot",
             0.0,
             (self.exact,) * len(found),

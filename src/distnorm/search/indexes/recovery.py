@@ -22,22 +22,17 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError
 from distnorm.lengths import check_lengths
 from distnorm.normalization import ScoreNormalization
+from distnorm.scores import score_kind
 
 __all__ = [
-    "DOT",
-    "RANKING",
     "UNITS",
     "inner_products",
     "linear_queries",
     "metric_of",
     "own_biases",
-    "two_sided",
 ]
 
 Float64 = npt.NDArray[np.float64]
-
-DOT = "q.x"
-RANKING = "q.x - b(x)"
 
 # Unit of the answers: metric, and the inner product from the value v and the query's length n.
 UNITS: dict[str, tuple[str, Callable[[Float64, float], Float64]]] = {
@@ -65,11 +60,6 @@ def inner_products(values: Any, unit: str, length: float) -> Float64:
     array([ 1.5, -2. ])
     """
     return UNITS[unit][1](np.asarray(values, dtype=np.float64), length)
-
-
-def two_sided(method: str) -> str:
-    """Name of the score that `ScoreNormalization.similarity` gives."""
-    return f"two-sided {method}"
 
 
 def linear_queries(
@@ -108,15 +98,15 @@ def linear_queries(
     other = next(name for name in norm.sides if name != side)
     applied = norm.applied(other)
     if not applied.strength:
-        return shifted, np.zeros(len(shifted)), two_sided(norm.method)
+        return shifted, np.zeros(len(shifted)), score_kind(norm).label
     if norm.moments(other) is None:
-        return shifted, np.zeros(len(shifted)), RANKING
+        return shifted, np.zeros(len(shifted)), score_kind(norm, query=side).label
     if applied.spec.family != "linear":
         # `auto` chose a bank for the other side.
         own = np.asarray(norm.item_bias(queries, modality=side), dtype=np.float64)
-        return shifted, own, two_sided(norm.method)
+        return shifted, own, score_kind(norm).label
     constants = applied.strength * (shifted @ norm._direction(other))
-    return shifted, constants, two_sided(norm.method)
+    return shifted, constants, score_kind(norm).label
 
 
 def own_biases(norm: ScoreNormalization, queries: Float64, side: str) -> tuple[Float64, float, str]:
@@ -126,6 +116,6 @@ def own_biases(norm: ScoreNormalization, queries: Float64, side: str) -> tuple[F
     """
     other = next(name for name in norm.sides if name != side)
     if norm.strength[other] and norm.moments(other) is None:
-        return np.zeros(len(queries)), 1.0, RANKING
+        return np.zeros(len(queries)), 1.0, score_kind(norm, query=side).label
     own = np.asarray(norm.item_bias(queries, modality=side), dtype=np.float64)
-    return own, norm.spec.factor, two_sided(norm.method)
+    return own, norm.spec.factor, score_kind(norm).label

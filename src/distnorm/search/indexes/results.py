@@ -21,8 +21,9 @@ class Found:
         As the system has them.
     scores : tuple of ndarray
     score : str
-        What the scores are: ``q.x``, ``two-sided dn`` (what `ScoreNormalization.similarity`
-        gives), or ``q.x - b(x)`` where the items' side has no statistics.
+        What the scores are, a label of `distnorm.scores`: ``cosine``, ``dn two-sided score``
+        (what `ScoreNormalization.similarity` gives), or ``dn ranking score`` where the items'
+        side has no statistics.
     method, strength
         What ranked; ``dot`` and 0 for the raw scores.
     certified : tuple of bool
