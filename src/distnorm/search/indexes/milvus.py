@@ -37,8 +37,6 @@ class MilvusIndex(Index):
     place : str, optional
     column : str
         The vector field, where there are several.
-    lite : bool
-        Whether the client is Milvus Lite's, whose automatic index compares with every item.
     """
 
     system: ClassVar[str] = "milvus"
@@ -50,7 +48,6 @@ class MilvusIndex(Index):
         place: str | None = None,
         *,
         column: str = "",
-        lite: bool = False,
     ) -> None:
         module = require("pymilvus", "milvus")
         self.failures = (module.MilvusException,)
@@ -71,8 +68,7 @@ class MilvusIndex(Index):
         if not index or index["metric_type"] not in _UNITS:
             raise DistnormError(f"{self.place} of {index}", "IP, COSINE or L2", "index it so")
         self.unit, self.dimension = _UNITS[index["metric_type"]], int(field["params"]["dim"])
-        kind = index["index_type"]
-        self.exact = kind == "FLAT" or (lite and kind == "AUTOINDEX")
+        self.exact = index["index_type"] == "FLAT"
         self.max_k = _MOST
         self.biases = _FieldBiases(
             client, collection, self._id, bool(about.get("enable_dynamic_field")), self.place
@@ -85,8 +81,7 @@ class MilvusIndex(Index):
         """``file.db/collection`` or ``http://host:19530/collection``."""
         module = require("pymilvus", "milvus")
         place, collection = split_last(target, "milvus", "collection")
-        lite = "://" not in place
-        if lite:
+        if "://" not in place:
             require("milvus_lite", "milvus")
             # A file up to Lite 2, a folder from 3 on; the client would make one of any name.
             if Path(place).is_dir():
@@ -103,7 +98,7 @@ class MilvusIndex(Index):
                 "check the address",
             ) from error
         try:
-            return cls(client, collection, f"milvus:{target}", column=column, lite=lite)._own()
+            return cls(client, collection, f"milvus:{target}", column=column)._own()
         except BaseException:
             client.close()
             raise
@@ -181,6 +176,8 @@ class _FieldBiases:
         self._client.alter_collection_properties(
             self._collection, properties={_KEY: json.dumps(listing)}
         )
+        # Searches of what was not flushed are many times slower in Lite.
+        self._client.flush(self._collection)
         if about is None:
             # A dynamic field cannot be dropped: a null counts as not there.
             self._clear(column)
