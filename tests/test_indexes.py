@@ -69,7 +69,7 @@ def test_without_the_items_statistics_the_order_is_the_same(index_case, index_bu
     raw = index_world.queries.astype(float) @ index_world.items.astype(float).T
     bias = 0.5 * index_world.items.astype(float) @ index_world.texts.astype(float).mean(axis=0)
     agrees(found, raw - bias[None, :], exact=index_case.exact)
-    assert found.score == "q.x - b(x)"
+    assert found.score == "dn ranking score"
 
 
 def test_raw_scores_are_there_at_any_time(index_case, index_built, index_world):
