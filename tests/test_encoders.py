@@ -55,7 +55,7 @@ def test_a_torchvision_of_another_build_is_explained(monkeypatch, wrapped):
 
     monkeypatch.setattr(torch_encoder, "require", broken)
     with pytest.raises(DistnormError, match="reinstall both from one index"):
-        torch_encoder.require_vision("open_clip", "open_clip")
+        torch_encoder.require_vision("open_clip", "open-clip")
     with (
         pytest.raises(DistnormError, match="both of one build"),
         hf_hub.explained("hf:x", "a model"),
@@ -69,7 +69,7 @@ def test_an_import_that_fails_otherwise_is_not_put_down_to_torchvision(monkeypat
 
     monkeypatch.setattr(torch_encoder, "require", broken)
     with pytest.raises(RuntimeError, match="something else"):
-        torch_encoder.require_vision("open_clip", "open_clip")
+        torch_encoder.require_vision("open_clip", "open-clip")
 
 
 def test_every_extra_is_in_the_project_file(project):

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.resources
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -93,3 +94,12 @@ def test_core_depends_on_five_packages_only():
         pytest.skip("distnorm runs from the source tree and is not installed")
     core = {line.split(">")[0].strip() for line in required if "extra ==" not in line}
     assert core == {"numpy", "safetensors", "array-api-compat", "click", "rich"}
+
+
+def test_extras_are_spelled_as_every_pip_finds_them(project):
+    text = (project / "pyproject.toml").read_text("utf-8")
+    section = text.split("[project.optional-dependencies]")[1].split("\n[")[0]
+    names = re.findall(r"^(\S+) = \[", section, re.MULTILINE)
+    assert "open-clip" in names
+    # Older releases of pip drop a name with an underscore, with no more than a warning.
+    assert [name for name in names if not re.fullmatch(r"[a-z0-9-]+", name)] == []

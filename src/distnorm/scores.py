@@ -95,7 +95,9 @@ def score_kind(norm: Any, *, query: str | None = None, rule: str | None = None) 
         return ScoreKind("caption score", f"{found.method} {rule}", found.strength)
     if norm is None:
         return ScoreKind("cosine", "dot", {})
-    strength = {side: norm.applied(side).strength for side in norm.sides}
+    # What is in force can be told only of a fitted `auto`.
+    fitted = any(norm.counts.values())
+    strength = {s: norm.applied(s).strength if fitted else norm.strength[s] for s in norm.sides}
     relevant = [query] if query is not None and norm.method != "qbnorm" else list(strength)
     if norm.spec.family == "dot" or not any(strength[side] for side in relevant):
         moments = [norm.moments(side) for side in norm.sides]

@@ -16,7 +16,7 @@ FAMILIES = {
     "builtin": ("distnorm.encoders.builtin", "demo"),
     "hf": ("distnorm.encoders.hf", "hf"),
     "onnx": ("distnorm.encoders.onnx", "onnx"),
-    "open_clip": ("distnorm.encoders.open_clip", "open_clip"),
+    "open_clip": ("distnorm.encoders.open_clip", "open-clip"),
     "st": ("distnorm.encoders.st", "st"),
     "tcl": ("distnorm.encoders.tcl", "albef"),
 }

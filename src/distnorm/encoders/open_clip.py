@@ -40,7 +40,7 @@ from distnorm.errors import DistnormError, require
 
 __all__ = ["OpenClipEncoder", "load"]
 
-_EXTRA = "open_clip"
+_EXTRA = "open-clip"
 _RANDOM = ("", "random")
 _RESAMPLE = {"bicubic": 3, "bilinear": 2}
 _SHORT = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
