@@ -46,10 +46,9 @@ class Calibrated(Fitted):
         from distnorm.calibration.nonmatch import calibrate
 
         first, second = self._both_sides(embeddings)
-        self.notes = {
-            **self.notes,
-            "calibration": calibrate(self, first, second, pairs=pairs, seed=seed),
-        }
+        # First, as it may make `auto` choose, which is a note too.
+        found = calibrate(self, first, second, pairs=pairs, seed=seed)
+        self.notes = {**self.notes, "calibration": found}
         return self
 
     def false_alarm_rate(self, scores: Array) -> Estimate:
