@@ -431,6 +431,7 @@ def run(*words: str) -> tuple[int, str, str]:
 
 
 def test_fit_explains_and_draws_its_choice(files):
+    pytest.importorskip("matplotlib", reason="pages need the extra 'report'")
     given = ("--images", f"{files}/image.npy", "--texts", f"{files}/text.npy")
     saved, page = f"{files}/n.safetensors", f"{files}/choice.html"
     code, out, err = run(
@@ -467,6 +468,7 @@ def test_fit_with_labels(files):
 
 
 def test_compare_names_what_auto_chose(files):
+    pytest.importorskip("matplotlib", reason="pages need the extra 'report'")
     page = f"{files}/compare.html"
     code, out, err = run(
         *("compare", "retrieval", "--images", f"{files}/image.npy", "--texts"),

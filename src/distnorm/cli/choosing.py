@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.common import console
+from distnorm.cli.common import console, require_report
 from distnorm.errors import DistnormError
 
 __all__ = ["check_choice_options", "choose_and_explain"]
@@ -22,10 +22,14 @@ def check_choice_options(method: str, **given: Any) -> None:
     ------
     UsageError
         If another method is given one of them.
+    MissingExtraError
+        If there is to be a page and nothing to draw it with: said before the work, not after.
     """
     named = [name for name, value in given.items() if value]
     if named and method != "auto":
         raise click.UsageError(f"--{named[0]} needs --method auto, got {method}")
+    if given.get("report"):
+        require_report()
 
 
 def choose_and_explain(

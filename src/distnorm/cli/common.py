@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from distnorm.atomic import atomic_write
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, require
 
 __all__ = [
     "Bar",
@@ -22,6 +22,7 @@ __all__ = [
     "parse_ks",
     "parse_strength",
     "progress_bar",
+    "require_report",
     "split_methods",
     "write_json",
 ]
@@ -86,6 +87,18 @@ def progress_bar(what: str, unit: str) -> Iterator[Bar]:
     out = console()
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
         yield Bar(bar, what)
+
+
+def require_report() -> None:
+    """Raise, before any work, if what a page is drawn with is not installed.
+
+    Raises
+    ------
+    MissingExtraError
+        With the pip line.
+    """
+    for module in ("jinja2", "matplotlib"):
+        require(module, "report")
 
 
 def parse_strength(text: str | None) -> float | dict[str, float] | None:

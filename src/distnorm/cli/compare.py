@@ -12,6 +12,7 @@ from distnorm.cli.common import (
     parse_ks,
     parse_strength,
     progress_bar,
+    require_report,
     split_methods,
     write_json,
 )
@@ -79,6 +80,8 @@ def retrieval(
 
     check_models(None, images, texts, fit_images, fit_texts)
     prompt = prompt_of([texts], prompt)
+    if report is not None:
+        require_report()
     left = read_embeddings(images, "image")
     right = read_embeddings(texts, "text")
     if repeated_images and image_of_text is not None:
