@@ -223,9 +223,7 @@ def main() -> None:
 def _has_open_clip() -> bool:
     import importlib.util
 
-    from distnorm.encoders import FAMILIES
-
-    return "open_clip" in FAMILIES and importlib.util.find_spec("open_clip") is not None
+    return importlib.util.find_spec("open_clip") is not None
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def test_blocks_of_a_page_run(page, tmp_path):
     ]
     blocks = [(kind, code) for mark, kind, code in blocks if not mark.startswith("not run: ")]
     if not blocks:
+        # The reference is made from docstrings, whose examples run as doctests.
         pytest.skip("no blocks to run on this page")
     text = " ".join(code for _, code in blocks)
     for word, module in NEEDS.items():

@@ -101,6 +101,7 @@ def test_an_index_that_is_not_there(spec, module, part, tmp_path):
 
 def test_a_table_that_is_not_there(index_case, index_built):
     if index_built.spec is None or index_case.name.startswith(("faiss", "usearch", "hnswlib")):
+        # There is nothing to misname: test_an_index_that_is_not_there has their missing files.
         pytest.skip("files have no tables, and memory no spec")
     head, _, tail = index_built.spec.partition("?")
     name = head.rpartition("/")[0] + "/nowhere"
