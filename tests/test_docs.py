@@ -24,6 +24,7 @@ NEEDS = {
     "calibrate_probability": "sklearn",
     "demo": "onnxruntime",
     "embed": "pyarrow",
+    "faiss": "faiss",
     "--report": "matplotlib",
 }
 
