@@ -20,7 +20,9 @@ import faiss
 import numpy as np
 from harness import arguments, extra_memory, in_child, measure, publish, random_rows, ratio, spread
 
-from distnorm.search import Gallery, engines, topk
+from distnorm.search import Gallery, topk
+from distnorm.search.bfloat16 import bfloat16_units
+from distnorm.search.parallel import threads
 
 QUERIES = 1000
 SIZES, KS, DIMENSIONS = (50_000, 200_000, 500_000), (1, 10, 100), (256, 512, 768)
@@ -122,7 +124,7 @@ def main() -> None:
     every = random_rows(sizes[1], 512)
     few = [side_by_side(every, queries_like(every, n), 10, repeats + 4) for n in FEW]
     flat = in_child(__file__, "memory", *(["--quick"] if quick else []))
-    units = engines.bfloat16_units()
+    units = bfloat16_units()
     wanted = ">= 3" if units else ">= 0.9"
     rows = [
         (
@@ -151,7 +153,7 @@ def main() -> None:
         "queries": n,
         "repeats": repeats,
         "threads of FAISS": faiss.omp_get_max_threads(),
-        "threads": engines.threads(),
+        "threads": threads(),
         "bfloat16 units": units,
         "faiss": faiss.__version__,
     }

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import threadpoolctl
 from hypothesis import given
 from hypothesis import strategies as st
 
 import distnorm
 from distnorm import DistnormError
-from distnorm.search import Gallery, topk
+from distnorm.search import Gallery, parallel, topk
+from distnorm.search import bfloat16 as bfloat16_module
 from distnorm.search import engines as engines_module
 from distnorm.search import exact as exact_module
 from distnorm.search import scan as scan_module
 from distnorm.sharded import ShardedRows
 
-PRECISIONS = ("float32", "bfloat16", "bfloat16 as on a GPU")
+PRECISIONS = (
+    "float32 by items", "float32 by queries", "bfloat16", "bfloat16 as on a GPU"
+)  # fmt: skip
 
 
 def chosen(name, patch):
     """The setting of a first pass; the steps of a GPU's run on torch's processor here."""
-    if name == "float32":
-        return name
+    if name.startswith("float32"):
+        # In several threads, chunks and tiles, however small the problem.
+        patch.setattr(scan_module, "threads", lambda: 5)
+        patch.setattr(scan_module, "_ROWS", 2)
+        patch.setattr(scan_module, "_CHUNK", 256)
+        patch.setattr(scan_module, "_TILE", 1)
+        patch.setattr(exact_module, "FEW", 0 if name.endswith("queries") else 32)
+        return "float32"
     pytest.importorskip("torch", reason="the bfloat16 pass is torch's")
     if name.endswith("GPU"):
-        patch.setattr(exact_module, "ProcessorEngine", engines_module.TorchEngine)
+        patch.setattr(exact_module, "ProcessorEngine", bfloat16_module.TorchEngine)
     return "bfloat16"
 
 
@@ -83,7 +95,8 @@ def test_topk_is_a_stable_sort(precision, problem, columns, rows):
     queries, items, k, bias = problem
     with pytest.MonkeyPatch.context() as patch:
         precision = chosen(precision, patch)
-        patch.setattr(engines_module, "TILES", {"numpy": (rows, columns), "cpu": (rows, columns)})
+        for name in ("numpy", "cpu"):
+            patch.setitem(engines_module.TILES, name, (rows, columns))
         agree(queries, items, k, bias, precision=precision)
 
 
@@ -136,10 +149,13 @@ def test_a_unit_that_breaks_its_promise_is_not_believed(rng, monkeypatch):
     """Products rounded more coarsely than the bound allows: found out, and done again."""
     pytest.importorskip("torch", reason="the bfloat16 pass is torch's")
     items, queries = (rng.standard_normal((n, 64)).astype(np.float32) for n in (3000, 20))
-    real = engines_module.TorchEngine.scores
-    monkeypatch.setattr(
-        engines_module.TorchEngine, "scores", lambda *args: (real(*args) / 4).round() * 4
-    )
+    real = bfloat16_module.TorchEngine.scores
+
+    def coarse(*args):
+        tile, maxima, w = real(*args)
+        return (tile / 4).round() * 4, (maxima / 4).round() * 4, w
+
+    monkeypatch.setattr(bfloat16_module.TorchEngine, "scores", coarse)
     again = []
     plain = exact_module.NumpyEngine
     monkeypatch.setattr(
@@ -154,15 +170,18 @@ def test_bounds_hold_for_each_score(precision, rng):
     items, queries = (rng.standard_normal((n, 96)).astype(np.float32) for n in (512, 30))
     bias = rng.standard_normal(512) * 3
     if precision == "float32":
-        engine = engines_module.NumpyEngine(queries)
+        engine = engines_module.FewEngine(queries)
     else:
         engine = exact_module.ProcessorEngine(queries, pytest.importorskip("torch"), biased=True)
     block, error = engine.block(items, float(engine.lengths(items).max()), bias)
-    part, _ = engine.maxima(engine.scores(slice(0, 30), block), slice(0, 30))
-    if precision == "bfloat16":
-        part = engine.members(part, np.repeat(np.arange(30), 32), np.tile(np.arange(32), 30))
-        part = part.reshape(30, 32, 16).transpose(0, 2, 1).reshape(30, 512)
-    approximate = np.asarray(part).astype(np.float64)
+    longest, sound = engine.longest(items)
+    assert sound
+    assert longest >= np.linalg.norm(items.astype(np.float64), axis=1).max()
+    part = engine.part(engine.scores(slice(0, 30), block), slice(0, 30))
+    nothing = np.full(30, -np.inf)
+    row, column, score = engine.values(part, *engine.above(part, nothing), nothing)
+    approximate = np.full((30, 512), np.nan)
+    approximate[row, column] = score
     exact = queries.astype(np.float64) @ items.T.astype(np.float64) - bias
     allowed = error[:, None] + engine.rounding * np.abs(approximate)
     off = np.abs(approximate - exact) / allowed
@@ -178,7 +197,8 @@ def test_files_and_shards_are_read_in_blocks(tmp_path, rng, dtype, monkeypatch, 
     np.save(tmp_path / "x.npy", items)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     shards = ShardedRows([mapped[:1], mapped[1:2000], mapped[2000:]])
-    monkeypatch.setattr(engines_module, "TILES", {"numpy": (4, 512), "cpu": (4, 512)})
+    for name in ("numpy", "cpu"):
+        monkeypatch.setitem(engines_module.TILES, name, (4, 512))
     wanted = oracle(queries, items, 12, bias)
     reports = []
     for gallery in (mapped, shards, Gallery(shards)):
@@ -284,7 +304,7 @@ def test_a_gpu_takes_very_large_jobs(rng, monkeypatch):
 
     def engine(rows, module, device, biased):
         asked.append(device)
-        return engines_module.TorchEngine(rows, module, "cpu", biased)
+        return bfloat16_module.TorchEngine(rows, module, "cpu", biased)
 
     monkeypatch.setattr(exact_module, "TorchEngine", engine)
     for gpu, pays, expected in ((None, 1e6, []), ("cuda", 1e9, []), ("cuda", 1e6, ["cuda"])):
@@ -299,7 +319,7 @@ def test_sums_on_a_gpu_are_whole(monkeypatch):
     torch = pytest.importorskip("torch", reason="its setting")
     settings = torch.backends.cuda.matmul
     before = settings.allow_bf16_reduced_precision_reduction
-    with engines_module._whole_sums(torch, "cuda"):
+    with bfloat16_module._whole_sums(torch, "cuda"):
         assert not settings.allow_bf16_reduced_precision_reduction
     assert settings.allow_bf16_reduced_precision_reduction == before
 
@@ -338,17 +358,85 @@ def test_odd_settings_of_a_good_search(k, bias):
 
 def test_threads_are_those_of_the_process(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert engines_module.threads() == 3
+    assert parallel.threads() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    assert engines_module.threads() >= 1
+    assert parallel.threads() >= 1
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_any_number_of_threads_finds_the_same(workers, rng, monkeypatch):
+@pytest.mark.parametrize("n", [50, 200])
+def test_any_number_of_threads_finds_the_same(workers, n, rng, monkeypatch):
     monkeypatch.setattr(scan_module, "threads", lambda: workers)
-    items, queries = (rng.standard_normal((n, 12)).astype(np.float32) for n in (9000, 50))
+    items, queries = (rng.standard_normal((m, 12)).astype(np.float32) for m in (9000, n))
     agree(queries, items, 20)
+
+
+def blas_threads():
+    return {one["num_threads"] for one in parallel._blas().info()}
+
+
+def test_searches_that_overlap_give_blas_its_threads_back(rng):
+    """The first to begin ends first: neither it nor the last leaves BLAS with one thread."""
+    before = blas_threads()
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        first, second = parallel.single_threaded_blas(), parallel.single_threaded_blas()
+        first.__enter__()
+        second.__enter__()
+        assert blas_threads() <= {1}
+        first.__exit__(None, None, None)
+        assert blas_threads() <= {1}
+        second.__exit__(None, None, None)
+        assert blas_threads() <= {2}
+        items = rng.standard_normal((3000, 8)).astype(np.float32)
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda n: topk(items[:n], items, 5), (1, 20, 150, 300)))
+        assert blas_threads() <= {2}
+    assert blas_threads() == before
+    for scores, rows in found:
+        wanted = oracle(items[: len(rows)], items, 5)
+        np.testing.assert_array_equal(rows, wanted[1])
+        np.testing.assert_array_equal(scores, wanted[0])
+
+
+@pytest.mark.parametrize("n", [3, 200])
+def test_an_end_by_the_caller_ends_all_threads(n, rng, monkeypatch):
+    """Ctrl-C, or whatever a progress bar raises: it comes through, and BLAS has its threads."""
+    monkeypatch.setattr(scan_module, "threads", lambda: 2)
+    monkeypatch.setattr(scan_module, "_TILE", 1)
+    items, queries = (rng.standard_normal((m, 8)).astype(np.float32) for m in (60_000, n))
+    before, running = blas_threads(), threading.active_count()
+    reports = []
+
+    def progress(done, total):
+        reports.append(done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        topk(queries, items, 5, progress=progress)
+    assert len(reports) == 1
+    assert blas_threads() == before
+    assert threading.active_count() == running
+
+
+def test_loose_bounds_are_tightened_before_float64(rng, monkeypatch):
+    """A few queries know only the size of a chunk: one heavy item makes it say nothing."""
+    asked = []
+    plain = exact_module.NumpyEngine
+    monkeypatch.setattr(
+        exact_module, "NumpyEngine", lambda rows: asked.append(len(rows)) or plain(rows)
+    )
+    monkeypatch.setattr(exact_module, "exhaustive", lambda *rest: pytest.fail("float32 was enough"))
+    items = rng.standard_normal((20_000, 64)).astype(np.float32)
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    agree(items[:2], items, 10)
+    assert not asked
+    # 1,000 rows of length 1e3 across the queries: 3e4 is what the chunk says of each row.
+    queries = np.eye(64, dtype=np.float32)[:2]
+    items[::20] *= 1e3
+    items[::20, :2] = 0
+    agree(queries, items, 10)
+    assert asked == [2]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Scores of a tile of queries and items, approximate with a proven bound, and their maxima.
+"""Scores of a tile of queries and items: approximate, with a proven bound.
 
 Each engine computes ``s(q, x) = q . x - b`` with an error of at most ``error(q, block)`` before,
 and relative to the result at most ``rounding`` through, the final rounding. With u the unit
@@ -9,77 +9,56 @@ d u |q| |x| to first order (Higham, *Accuracy and Stability of Numerical Algorit
 rounding the inputs from float64 adds 2 u |q| |x|, the bias 2 u (|q| |x| + |b|). Taken together and
 rounded up: E = (d + 16) u (|q| |x| + |b|).
 
-**bfloat16** (u = 2^-9; products are exact in float32 and summed there). With q', x' the rounded
-vectors, by Cauchy and Schwarz
-
-    |q'.x' - q.x| <= |q'| |x' - x| + |q' - q| |x| <= (u |q'| + |q' - q|) |x|
-
-where |q' - q| is measured. Summation adds 4 (d + 16) 2^-24 (|q'| |x| + 2 |b|): the factor 4 leaves
-room for units that truncate. The bias is carried as three bfloat16 numbers, whose sum is its
-float32 value, in three extra dimensions. The result is rounded to bfloat16 once more: that part is
-relative to the score itself, |s' - s| <= u / (1 - u) |s'|.
+**bfloat16**: see `distnorm.search.bfloat16`.
 
 Underflow is absolute: at most (d + 16) 2^-120 more, also for units that flush subnormal numbers.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "FLOAT32_UNIT",
     "GROUP",
+    "SLACK",
     "TILES",
     "TINY",
+    "UNDERFLOW",
+    "FewEngine",
     "NumpyEngine",
-    "ProcessorEngine",
-    "TorchEngine",
-    "bfloat16_units",
-    "threads",
+    "heaviest",
+    "kth_largest",
+    "reaching",
 ]
 
 GROUP = 16
 """Items of which only the best score is looked at first."""
 
-TILES = {"numpy": (1024, 4096), "cpu": (1024, 8192), "gpu": (4096, 32768)}
+TILES = {"numpy": (512, 4096), "cpu": (1024, 8192), "gpu": (4096, 32768)}
 """Queries and items of a tile of scores: large enough for the product, near the cache's size."""
 
 TINY = 2.0**-60
 """Numbers below may have squares that float32 cannot hold; added to every length."""
 
+FLOAT32_UNIT = 2.0**-24
+"""Unit roundoff."""
+
+UNDERFLOW = 2.0**-120
+"""What a sum may lose for each of its products, if units flush subnormal numbers."""
+
+SLACK = 1 + 1e-3
+"""For lengths, which are themselves computed in float32."""
+
 _Float32 = npt.NDArray[np.float32]
 _Float64 = npt.NDArray[np.float64]
 _Places = npt.NDArray[np.intp]
-_FLOAT32_UNIT, _BFLOAT16_UNIT, _UNDERFLOW = 2.0**-24, 2.0**-9, 2.0**-120
-# Norms are themselves computed in float32.
-_SLACK = 1 + 1e-3
-
-
-def threads() -> int:
-    """Threads to use: the cores this process may run on, or what BLAS was told to use."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        told = os.environ.get(name, "")
-        if told.isdigit() and int(told):
-            return int(told)
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-
-
-def bfloat16_units() -> bool:
-    """Whether this processor multiplies bfloat16 natively (x86: AMX or AVX512-BF16)."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            for line in file:
-                if line.startswith("flags"):
-                    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(line.split())
-    except OSError:
-        pass
-    return False
+# Queries up to which a product with each is faster than one with all.
+_SINGLE = 3
 
 
 class NumpyEngine:
@@ -91,249 +70,144 @@ class NumpyEngine:
     """
 
     rounding = 0.0
-    parallel = True
+    # Whether tiles may be looked at, and copies of this may multiply, in several threads.
+    parallel = concurrent = True
 
     def __init__(self, queries: _Float32) -> None:
         self._queries = queries
         self.sizes = _lengths(queries)
         self.tile_rows, self.tile_columns = TILES["numpy"]
         self._room = np.empty(0, dtype=np.float32)
+        self._flags = np.empty(0, dtype=bool)
+
+    def another(self) -> Any:
+        """One that multiplies the same queries in room of its own."""
+        twin = copy.copy(self)
+        twin._room, twin._flags = self._room[:0], self._flags[:0]
+        return twin
 
     @staticmethod
     def lengths(items: _Float32) -> _Float64:
         """Length of each row, (w,); not finite or about `TINY` where it says nothing."""
         return _lengths(items)
 
+    def longest(self, items: Any) -> tuple[float, bool]:
+        """Length of the longest row, or more; whether no row can be NaN, infinite or all zero."""
+        lengths = self.lengths(items)
+        least = 2 * TINY * items.shape[1] ** 0.5
+        return float(lengths.max()), bool(np.isfinite(lengths).all() and lengths.min() > least)
+
+    def error(self, longest: float, bias: _Float64 | None) -> _Float64:
+        """Error of each query's scores with items no longer than this."""
+        d = self._queries.shape[1]
+        unit = (d + 16) * FLOAT32_UNIT
+        error: _Float64 = unit * (self.sizes * longest * SLACK + heaviest(bias))
+        error += (d + 16) * UNDERFLOW
+        return error
+
     def block(self, items: _Float32, longest: float, bias: _Float64 | None) -> tuple[Any, _Float64]:
         """Items, (w, d) float32, made ready, and the error of each query's scores with them."""
-        d = items.shape[1]
-        unit = (d + 16) * _FLOAT32_UNIT
-        error = unit * (self.sizes * longest * _SLACK + _heaviest(bias)) + (d + 16) * _UNDERFLOW
         working = None if bias is None else bias.astype(np.float32)
-        return (items, working), error
+        return (items, working), self.error(longest, bias)
 
     def scores(self, rows: slice, block: Any) -> Any:
-        """Scores of some queries; columns up to a multiple of `GROUP` are -inf."""
+        """Scores of some queries."""
         items, bias = block
         left = self._queries[rows]
-        h, w = len(left), len(items)
-        width = -(-w // GROUP) * GROUP
-        if self._room.size < h * width:
-            self._room = np.empty(h * width, dtype=np.float32)
-        tile = self._room[: h * width].reshape(h, width)
-        np.matmul(left, items.T, out=tile[:, :w])
-        tile[:, w:] = -np.inf
+        size = len(left) * len(items)
+        if self._room.size < size:
+            self._room = np.empty(size, dtype=np.float32)
+        tile = self._room[:size].reshape(len(left), len(items))
+        np.matmul(left, items.T, out=tile)
         return tile, bias
 
-    def maxima(self, scores: Any, rows: slice) -> tuple[_Float32, _Float32]:
-        """Scores of some rows of a tile, bias included, and the best of each group."""
+    def part(self, scores: Any, rows: slice) -> Any:
+        """Scores of some rows of a tile, bias included."""
         tile, bias = scores
         part = tile[rows]
         if bias is not None:
-            part[:, : len(bias)] -= bias
-        return part, part.reshape(len(part), GROUP, -1).max(axis=1)
+            part -= bias
+        return part
 
     @staticmethod
-    def kth(values: _Float32, k: int) -> _Float64:
-        """The k-th largest of each row, -inf where there are fewer."""
-        if k > values.shape[1]:
-            return np.full(len(values), -np.inf)
-        return np.partition(values, values.shape[1] - k, axis=1)[:, -k].astype(np.float64)
+    def kth(part: _Float32, k: int) -> _Float64:
+        """About the k-th largest score of each row, never more; -inf where there are fewer."""
+        whole = part.shape[1] // GROUP * GROUP
+        if k <= whole // GROUP:
+            # Of groups: each has an item of its maximum.
+            part = part[:, :whole].reshape(len(part), GROUP, -1).max(axis=1)
+        return kth_largest(part, k)
+
+    def above(self, part: _Float32, threshold: _Float64) -> tuple[_Places, _Places]:
+        """Row and place of what reaches its row's threshold."""
+        if self._flags.size < part.size:
+            self._flags = np.empty(part.size, dtype=bool)
+        flags = self._flags[: part.size].reshape(part.shape)
+        return reaching(part, threshold, flags)
 
     @staticmethod
-    def above(maxima: _Float32, floor: _Float64) -> tuple[_Places, _Places]:
-        """Row and group of what reaches its row's floor."""
-        lowered = np.nextafter(floor.astype(np.float32), np.float32(-np.inf))
-        groups = maxima.shape[1]
-        # A flat search is several times as fast as one in two dimensions.
-        found = np.flatnonzero(maxima >= lowered[:, None])
-        return found // groups, found % groups
-
-    @staticmethod
-    def members(scores: _Float32, row: _Places, group: _Places) -> _Float32:
-        """Scores of all members of some groups, (len(row), GROUP)."""
-        found: _Float32 = scores.reshape(len(scores), GROUP, -1)[row, :, group]
-        return found
+    def values(
+        part: _Float32, row: _Places, place: _Places, threshold: _Float64
+    ) -> tuple[_Places, _Places, _Float32]:
+        """Row, column and score of all scores at these places that reach the threshold."""
+        del threshold
+        return row, place, np.take(part, row * part.shape[1] + place)
 
 
-class TorchEngine:
-    """Bfloat16 products by torch, all steps on its device: for a GPU.
+class FewEngine(NumpyEngine):
+    """`NumpyEngine` for a few queries: the time goes into reading the items.
 
-    Parameters
-    ----------
-    queries : ndarray, shape (n, d), float32
-    torch : module
-    device : str
-    biased : bool
-        Whether blocks come with a bias: it takes three more dimensions.
+    What bounds the length of rows is the root of the sum of all squares of a chunk, which is
+    computed while the chunk is in the cache, at the speed of BLAS. It is looser, for a handful of
+    candidates more; rows of zeros are seen by their scores.
     """
 
-    rounding = _BFLOAT16_UNIT / (1 - _BFLOAT16_UNIT)
-    parallel = False
+    def longest(self, items: Any) -> tuple[float, bool]:
+        """As `NumpyEngine.longest`; rows of zeros are not seen."""
+        flat = np.ascontiguousarray(items).ravel()
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = float(np.dot(flat, flat))
+        # A sum of n squares in float32 is off by n 2^-24 of itself at most.
+        size = (squares * (1 + 2 * flat.size * FLOAT32_UNIT)) ** 0.5
+        return size + TINY * flat.size**0.5, bool(np.isfinite(size))
 
-    def __init__(
-        self, queries: _Float32, torch: Any, device: str = "cpu", biased: bool = False
-    ) -> None:
-        self._torch, self._device, self._biased = torch, device, biased
-        self.tile_rows, self.tile_columns = TILES["cpu" if device == "cpu" else "gpu"]
-        whole = torch.from_numpy(np.ascontiguousarray(queries)).to(device)
-        rounded = whole.to(torch.bfloat16)
-        self.sizes = self.lengths(rounded)
-        self._off = self.lengths(whole - rounded.float())
-        if biased:
-            rounded = torch.cat([rounded, -torch.ones_like(rounded[:, :1].expand(-1, 3))], dim=1)
-        self._queries = rounded
-        self._room: Any = None
-
-    def lengths(self, items: Any) -> _Float64:
-        """As `NumpyEngine.lengths`; items may be a tensor."""
-        torch = self._torch
-        found = torch.linalg.vector_norm(self._here(items), dim=1, dtype=torch.float32)
-        return np.asarray(found.cpu().numpy().astype(np.float64) + TINY * items.shape[1] ** 0.5)
-
-    def block(self, items: Any, longest: float, bias: _Float64 | None) -> tuple[Any, _Float64]:
-        """As `NumpyEngine.block`; items may be a tensor."""
-        torch = self._torch
-        d = items.shape[1]
-        sums = 4 * (d + 16) * _FLOAT32_UNIT
-        rounding = (_BFLOAT16_UNIT * self.sizes + self._off) * _SLACK
-        error = (
-            (rounding + sums * self.sizes) * longest * _SLACK
-            + 2 * sums * _heaviest(bias)
-            + (d + 16) * _UNDERFLOW
-        )
-        rounded = self._here(items).to(torch.bfloat16)
-        if bias is not None:
-            rest = torch.from_numpy(bias.astype(np.float32)).to(self._device)
-            parts = []
-            for _ in range(3):
-                parts.append(rest.to(torch.bfloat16))
-                rest = rest - parts[-1].float()
-            rounded = torch.cat([rounded, torch.stack(parts, dim=1)], dim=1)
-        return rounded, error
-
-    def scores(self, rows: slice, block: Any) -> Any:
-        """As `NumpyEngine.scores`."""
-        torch = self._torch
-        left = self._queries[rows]
-        h, w = len(left), len(block)
-        width = -(-w // GROUP) * GROUP
-        if self._room is None or self._room.numel() < h * width:
-            self._room = torch.empty(h * width, dtype=torch.bfloat16, device=self._device)
-        tile = self._room[: h * width].view(h, width)
-        with _whole_sums(torch, self._device):
-            if w == width:
-                torch.mm(left, block.T, out=tile)
-            else:
-                tile[:, :w] = torch.mm(left, block.T)
-                tile[:, w:] = -torch.inf
-        return tile
-
-    def maxima(self, scores: Any, rows: slice) -> tuple[Any, Any]:
-        """As `NumpyEngine.maxima`."""
-        part = scores[rows]
-        return part, part.view(len(part), GROUP, -1).amax(dim=1)
-
-    def kth(self, values: Any, k: int) -> _Float64:
-        """As `NumpyEngine.kth`."""
-        if k > values.shape[1]:
-            return np.full(len(values), -np.inf)
-        return _host(values.topk(k, dim=1, sorted=False).values.amin(dim=1))
-
-    def above(self, maxima: Any, floor: _Float64) -> tuple[_Places, _Places]:
-        """As `NumpyEngine.above`."""
-        torch = self._torch
-        # Cutting off the lower half of a float32 rounds to bfloat16 towards zero.
-        bits = floor.astype(np.float32)
-        cut = (bits.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
-        low = torch.from_numpy(cut).to(torch.bfloat16)
-        low = torch.nextafter(low, torch.full_like(low, -torch.inf)).to(maxima.device)
-        found = torch.nonzero(maxima >= low[:, None]).cpu().numpy()
-        return found[:, 0], found[:, 1]
-
-    def members(self, scores: Any, row: _Places, group: _Places) -> _Float32:
-        """As `NumpyEngine.members`."""
-        places = [self._torch.from_numpy(x).to(scores.device) for x in (row, group)]
-        found = scores.view(len(scores), GROUP, -1)[places[0], :, places[1]]
-        values: _Float32 = found.float().cpu().numpy()
-        return values
-
-    def _here(self, items: Any) -> Any:
-        if isinstance(items, np.ndarray):
-            items = self._torch.from_numpy(np.ascontiguousarray(items))
-        return items.to(self._device)
+    def multiply(self, items: _Float32, out: _Float32) -> None:
+        """Scores of all queries with some items, (n, w)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if len(out) > _SINGLE:
+                np.matmul(self._queries, items.T, out=out)
+                return
+            for query, line in zip(self._queries, out, strict=True):
+                np.dot(items, query, out=line)
 
 
-class ProcessorEngine(TorchEngine):
-    """`TorchEngine` on a processor: torch multiplies, NumPy looks at what comes out.
-
-    Torch's threads then wait for nothing but products and maxima.
-    """
-
-    parallel = True
-
-    def __init__(
-        self, queries: _Float32, torch: Any, device: str = "cpu", biased: bool = False
-    ) -> None:
-        super().__init__(queries, torch, "cpu", biased)
-
-    def scores(self, rows: slice, block: Any) -> Any:
-        """As `NumpyEngine.scores`; all maxima at once, as torch has threads of its own."""
-        tile = super().scores(rows, block)
-        maxima = tile.view(len(tile), GROUP, -1).amax(dim=1).float().numpy()
-        return tile.view(self._torch.int16).numpy(), maxima
-
-    def maxima(self, scores: Any, rows: slice) -> tuple[Any, Any]:
-        """As `NumpyEngine.maxima`."""
-        tile, maxima = scores
-        return tile[rows], maxima[rows]
-
-    def kth(self, values: Any, k: int) -> _Float64:
-        """As `NumpyEngine.kth`."""
-        return NumpyEngine.kth(_widened(values), k)
-
-    def above(self, maxima: Any, floor: _Float64) -> tuple[_Places, _Places]:
-        """As `NumpyEngine.above`."""
-        return NumpyEngine.above(maxima, floor)
-
-    def members(self, scores: Any, row: _Places, group: _Places) -> _Float32:
-        """As `NumpyEngine.members`."""
-        return _widened(scores.reshape(len(scores), GROUP, -1)[row, :, group])
+def kth_largest(values: _Float32, k: int) -> _Float64:
+    """The k-th largest of each row, -inf where there are fewer."""
+    if k > values.shape[1]:
+        return np.full(len(values), -np.inf)
+    return np.partition(values, values.shape[1] - k, axis=1)[:, -k].astype(np.float64)
 
 
-def _widened(values: npt.NDArray[Any]) -> _Float32:
-    """Float32 of bfloat16's bits, which are its upper half."""
-    if values.dtype == np.float32:
-        return values
-    return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-
-
-@contextmanager
-def _whole_sums(torch: Any, device: str) -> Iterator[None]:
-    """Keep a GPU from adding parts of a sum in bfloat16, which the bound does not allow."""
-    if device == "cpu":
-        yield
-        return
-    settings = torch.backends.cuda.matmul
-    before = settings.allow_bf16_reduced_precision_reduction
-    settings.allow_bf16_reduced_precision_reduction = False
-    try:
-        yield
-    finally:
-        settings.allow_bf16_reduced_precision_reduction = before
+def reaching(
+    values: _Float32, threshold: _Float64, flags: npt.NDArray[np.bool_] | None
+) -> tuple[_Places, _Places]:
+    """Row and column of what reaches its row's threshold, in room for as many flags."""
+    lowered = np.nextafter(threshold.astype(np.float32), np.float32(-np.inf))
+    width = values.shape[1]
+    # A flat search is several times as fast as one in two dimensions.
+    found = np.flatnonzero(np.greater_equal(values, lowered[:, None], out=flags))
+    row = found // width
+    return row, found - row * width
 
 
 def _lengths(rows: _Float32) -> _Float64:
+    # A product of each row with itself: BLAS's, about twice as fast as other ways.
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("ij,ij->i", rows, rows)
+        squares = np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0]
     lengths: _Float64 = np.sqrt(squares.astype(np.float64)) + TINY * rows.shape[1] ** 0.5
     return lengths
 
 
-def _heaviest(bias: _Float64 | None) -> float:
+def heaviest(bias: _Float64 | None) -> float:
+    """Size of the largest bias."""
     return 0.0 if bias is None else float(np.abs(bias).max())
-
-
-def _host(values: Any) -> _Float64:
-    found: _Float64 = values.float().cpu().numpy().astype(np.float64)
-    return found

@@ -16,7 +16,6 @@ The gallery is read in blocks: memory grows with the number of queries times k, 
 from __future__ import annotations
 
 import importlib.util
-import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -34,16 +33,13 @@ from distnorm.arrays import (
     torch_if_loaded,
 )
 from distnorm.errors import DistnormError, require
-from distnorm.search.engines import (
-    NumpyEngine,
-    ProcessorEngine,
-    TorchEngine,
-    bfloat16_units,
-    threads,
-)
+from distnorm.search.bfloat16 import ProcessorEngine, TorchEngine, bfloat16_units
+from distnorm.search.candidates import Candidates
+from distnorm.search.engines import FewEngine, NumpyEngine
 from distnorm.search.exhaustive import exhaustive
 from distnorm.search.gallery import Gallery, check_bias
-from distnorm.search.scan import Candidates, scan
+from distnorm.search.parallel import threads
+from distnorm.search.scan import FEW, scan
 from distnorm.sharded import ShardedRows
 
 __all__ = ["topk"]
@@ -55,8 +51,8 @@ _Found = tuple[npt.NDArray[Any], npt.NDArray[np.intp]]
 _RESULTS = 1 << 20
 # Products from which loading torch for its bfloat16 pays, and queries from which converting does.
 _PAYS, _MANY = 1e12, 32
-# Pairs scored at a time, and candidates a query from which a matrix for each query is faster.
-_PAIRS, _LONG = 1024, 24
+# Pairs scored at a time.
+_PAIRS = 512
 
 
 def topk(
@@ -186,7 +182,10 @@ def _search(
     left = np.arange(len(queries))
     with np.errstate(over="ignore"):
         narrow = queries.astype(np.float32, copy=False)
-    for engine in (NumpyEngine,) if fast is None else (fast, NumpyEngine):
+    first = FewEngine if len(queries) <= FEW else None
+    for engine in (fast or first, NumpyEngine):
+        if engine is None:
+            continue
         here = engine(narrow[left])
         found = scan(here, len(left), rows, k, bias, report)
         report = _silent
@@ -258,15 +257,20 @@ class _Rescoring:
     ) -> npt.NDArray[np.float64]:
         """Float64 scores of pairs sorted by row; the sum over d runs in one order for all."""
         scores = np.empty(len(row))
-        if len(row) < _LONG * max(1, len(np.unique(row))):
-            for pairs in blocks(len(row), _PAIRS):
-                items = self._rows.wide(column[pairs])
-                scores[pairs] = np.einsum("ij,ij->i", self._queries[row[pairs]], items)
-        else:
-            edges = np.flatnonzero(np.diff(row, prepend=-1, append=-1))
-            for start, stop in itertools.pairwise(edges):
-                query = self._queries[row[start]]
-                for part in blocks(stop - start, _PAIRS):
-                    pairs = slice(start + part.start, start + part.stop)
-                    scores[pairs] = np.einsum("ij,j->i", self._rows.wide(column[pairs]), query)
+        edges = np.flatnonzero(np.diff(row, prepend=-1, append=-1))
+        counts = np.diff(edges)
+        # Queries of like counts are taken together, each with as many pairs as the largest needs.
+        order = np.argsort(counts, kind="stable")[::-1]
+        at = 0
+        while at < len(order):
+            width = int(counts[order[at]])
+            some = order[at : at + max(1, _PAIRS // width)]
+            at += len(some)
+            for part in blocks(width, _PAIRS):
+                # Past the end of a query's pairs its last one is computed again.
+                pairs = np.minimum(np.arange(part.start, part.stop), counts[some, None] - 1)
+                pairs += edges[some, None]
+                items = self._rows.wide(column[pairs.ravel()]).reshape(*pairs.shape, -1)
+                found = np.einsum("qij,qj->qi", items, self._queries[row[pairs[:, 0]]])
+                scores[pairs] = found
         return scores if self._bias is None else scores - self._bias[column]

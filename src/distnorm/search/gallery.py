@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from typing import Any
 
 import array_api_compat as compat
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, blocks, check_form, check_rows, to_numpy
+from distnorm.arrays import Array, as_working, check_form, check_rows, to_numpy
 from distnorm.errors import DistnormError
-from distnorm.search.engines import TINY, TorchEngine
+from distnorm.search.bfloat16 import TorchEngine
 from distnorm.sharded import ShardedRows
 
 __all__ = ["Gallery", "check_bias"]
-
-_CHUNK = 8192
 
 
 class Gallery:
@@ -48,7 +45,7 @@ class Gallery:
         self.is_torch = compat.is_torch_array(items)
         self.is_wide = str(items.dtype).endswith("float64")
         self.shape = (int(items.shape[0]), int(items.shape[1]))
-        self._longest: dict[tuple[int, int], float] = {}
+        self._longest: dict[tuple[int, int, type], float] = {}
 
     def __len__(self) -> int:
         """Number of items."""
@@ -70,26 +67,22 @@ class Gallery:
         """One line with the sizes."""
         return f"Gallery({self.shape[0]} x {self.shape[1]}, {self._items.dtype})"
 
-    def longest(self, block: Any, columns: slice, engine: Any, pool: Executor) -> float:
-        """Length of the longest row of a block, after a first look at all of them.
+    def longest(self, block: Any, columns: slice, engine: Any, scores: Any = None) -> float:
+        """Length of the longest row of a block, or more, after a first look at all of them.
+
+        ``scores`` of any query tell rows of zeros, for engines whose lengths do not.
 
         Raises
         ------
         DistnormError
             For NaN, infinity and all-zero rows.
         """
-        key = (columns.start, columns.stop)
+        key = (columns.start, columns.stop, type(engine))
         if key not in self._longest:
-            # Torch has threads of its own.
-            whole = isinstance(engine, TorchEngine)
-            parts = [slice(None)] if whole else list(blocks(len(block), _CHUNK))
-            # A single part is not worth starting a thread.
-            each = map if len(parts) == 1 else pool.map
-            lengths = np.concatenate(list(each(engine.lengths, [block[part] for part in parts])))
-            least = 2 * TINY * block.shape[1] ** 0.5
-            if not (np.isfinite(lengths).all() and lengths.min() > least):
+            longest, sound = engine.longest(block)
+            if not sound or (scores is not None and not scores.all()):
                 self.check(columns)
-            self._longest[key] = float(lengths.max())
+            self._longest[key] = longest
         return self._longest[key]
 
     def check(self, columns: slice) -> None:
@@ -105,7 +98,10 @@ class Gallery:
         return self._items[:] if isinstance(self._items, ShardedRows) else self._items
 
     def _read(self, rows: Any) -> npt.NDArray[Any]:
-        if isinstance(self._items, (np.ndarray, ShardedRows)):
+        if isinstance(self._items, np.ndarray) and not isinstance(rows, slice):
+            # Twice as fast as indexing.
+            found = np.take(self._items, rows, axis=0)
+        elif isinstance(self._items, (np.ndarray, ShardedRows)):
             found = self._items[rows]
         elif isinstance(rows, slice):
             found = to_numpy(self._items[rows, ...])

@@ -6,156 +6,46 @@ upper bound s' + e is below f is none of the k best, now or ever; all others are
 their scores are computed in float64, and the k best of these *are* the k best of all: nothing is
 left to chance, only the number of those kept depends on the engine's precision.
 
-To find the few that reach f, the maximum of groups of 16 items is compared first; only groups that
-reach it are looked into. f is raised after 1, 2, 4, 8 ... blocks of items: as many new items reach
-it in between as are wanted, so that work beyond the products grows with the logarithm of the
-gallery. A query with far more candidates than k (near-equal scores within the engine's precision)
-is given up here, and left to an engine of higher precision.
+f is raised after 1, 2, 4, 8 ... blocks of items: as many new items reach it in between as are
+wanted, so that work beyond the products grows with the logarithm of the gallery. A query with far
+more candidates than k (near-equal scores within the engine's precision) is given up here, and left
+to an engine of higher precision.
+
+Who computes what: many queries are shared out among threads, each of which multiplies and looks at
+its own tile while that is in its cache; of a few queries all threads do all, each with some of the
+items, as these take time to read; a GPU, or torch with threads of its own, has one tile at a time.
 """
 
 from __future__ import annotations
 
-import itertools
+import bisect
+import queue
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import blocks
-from distnorm.search.engines import GROUP, threads
+from distnorm.search.candidates import Candidates
+from distnorm.search.engines import FewEngine
 from distnorm.search.gallery import Gallery
+from distnorm.search.parallel import single_threaded_blas, threads
 
-__all__ = ["Candidates", "scan"]
+__all__ = ["FEW", "scan"]
+
+FEW = 32
+"""Queries up to which threads share the items, not the queries."""
 
 _Float64 = npt.NDArray[np.float64]
+_Progress = Callable[[int], None]
 _LARGEST = 1e37
-# Queries below which blocks are larger, and the fewest that are worth a thread.
-_FEW, _ROWS = 64, 16
-
-
-class Candidates:
-    """What may belong to the k best of some queries (``rows`` of all), as far as seen."""
-
-    def __init__(self, rows: slice, k: int) -> None:
-        self.rows, self._k = rows, k
-        h = rows.stop - rows.start
-        self.crowded = np.zeros(h, dtype=bool)
-        self._cap = 8 * k + 128
-        self._best = np.full((h, k), -np.inf)
-        self._floor = np.full(h, -np.inf)
-        # Row, column, lower and upper bound: those already counted in the floor, and the others.
-        self._kept: list[tuple[npt.NDArray[Any], ...]] = []
-        self._new: list[tuple[npt.NDArray[Any], ...]] = []
-        self._pending = self._seen = self._merged_at = 0
-
-    def see(self, engine: Any, scores: Any, rows: slice, start: int, w: int, error: Any) -> None:
-        """Look at one tile: scores of these queries (``rows`` of it) with items from ``start``."""
-        part, maxima = engine.maxima(scores, rows)
-        if not self._seen:
-            self._raise_by(engine, part, maxima, error)
-        row, group = engine.above(maxima, self._threshold(engine, error))
-        if len(row) > self._cap and (np.bincount(row) > self._cap).any():
-            # Far more than wanted, as in a gallery sorted from worst to best.
-            self._raise_by(engine, part, maxima, error)
-            row, group = engine.above(maxima, self._threshold(engine, error))
-            self._give_up(np.bincount(row, minlength=len(self._floor)) > self._cap)
-            keep = ~self.crowded[row]
-            row, group = row[keep], group[keep]
-        if len(row):
-            self._keep(engine, part, row, group, start, w, error)
-        self._seen += w
-        if self._seen >= 2 * self._merged_at or self._pending > 8 * self._k * len(self._floor):
-            self._merge()
-
-    def finish(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], _Float64, _Float64]:
-        """Row, column, lower and upper bound of all that may belong to the k best, by row."""
-        self._merge()
-        row, column, lower, upper = _joined(self._kept)
-        # One key sorts several times as fast as two.
-        order = np.argsort((row << 44) + column)
-        return row[order], column[order], lower[order], upper[order]
-
-    def _threshold(self, engine: Any, error: _Float64) -> _Float64:
-        """The s' from which s' + e reaches the floor."""
-        reach = self._floor - error
-        widened = np.where(reach > 0, 1 + engine.rounding, 1 - engine.rounding)
-        lowered: _Float64 = reach / widened
-        return lowered
-
-    def _raise_by(self, engine: Any, part: Any, maxima: Any, error: _Float64) -> None:
-        """Raise the floor to the k-th best of one tile."""
-        wide = maxima if self._k <= maxima.shape[1] else part
-        best = engine.kth(wide, self._k)
-        off = engine.rounding * np.abs(np.where(np.isfinite(best), best, 0)) + error
-        self._floor = np.maximum(self._floor, best - off)
-
-    def _keep(
-        self,
-        engine: Any,
-        part: Any,
-        row: npt.NDArray[np.intp],
-        group: npt.NDArray[np.intp],
-        start: int,
-        w: int,
-        error: _Float64,
-    ) -> None:
-        values = engine.members(part, row, group)
-        columns = -(-w // GROUP)
-        threshold = self._threshold(engine, error)[row]
-        found = np.flatnonzero(values >= threshold[:, None])
-        pair, member = found // GROUP, found % GROUP
-        value = values.ravel()[found].astype(np.float64)
-        row, column = row[pair], start + member * columns + group[pair]
-        inside = column < start + w
-        if not inside.all():
-            row, column, value = row[inside], column[inside], value[inside]
-        off = engine.rounding * np.abs(value) + error[row]
-        self._new.append((row, column, value - off, value + off))
-        self._pending += len(row)
-
-    def _merge(self) -> None:
-        """Count what came since the last time in the floor; forget what is below it."""
-        self._merged_at = self._seen
-        if not self._new:
-            return
-        row, column, lower, upper = _joined(self._new)
-        # Numbers of 16 bits are sorted in linear time.
-        small = row.astype(np.uint16) if len(self._floor) <= 1 << 16 else row
-        order = np.argsort(small, kind="stable")
-        row, column, lower, upper = row[order], column[order], lower[order], upper[order]
-        h = len(self._floor)
-        counts = np.bincount(row, minlength=h)
-        starts = np.cumsum(counts) - counts
-        # A few crowded rows would make all others wide: rows of like counts are taken together.
-        for low, high in _ranges(int(counts.max())):
-            some = np.flatnonzero((counts > low) & (counts <= high))
-            if not len(some):
-                continue
-            padded = np.full((len(some), high), -np.inf)
-            inside = np.arange(high) < counts[some, None]
-            padded[inside] = lower[(starts[some, None] + np.arange(high))[inside]]
-            both = np.concatenate([self._best[some], padded], axis=1)
-            both.partition(high, axis=1)
-            self._best[some] = both[:, high:]
-        np.maximum(self._floor, self._best.min(axis=1), out=self._floor)
-        parts = [*self._kept, (row, column, lower, upper)]
-        self._kept = [tuple(x[p[3] >= self._floor[p[0]]] for x in p) for p in parts]
-        self._new, self._pending = [], 0
-        total = np.zeros(h, dtype=np.intp)
-        for kept in self._kept:
-            total += np.bincount(kept[0], minlength=h)
-        self._give_up(total > self._cap)
-
-    def _give_up(self, crowded: npt.NDArray[np.bool_]) -> None:
-        """Leave queries to a higher precision."""
-        if not crowded.any():
-            return
-        self.crowded |= crowded
-        self._floor[self.crowded] = np.inf
-        self._kept = [tuple(x[~self.crowded[p[0]]] for x in p) for p in self._kept]
-        self._new = [tuple(x[~self.crowded[p[0]]] for x in p) for p in self._new]
+# The fewest queries of a part, where there are as many.
+_ROWS = 128
+# For a few queries: numbers in a chunk of items, scores in a tile, and its most columns.
+_CHUNK, _TILE, _WIDEST = 1 << 19, 1 << 20, 1 << 18
 
 
 def scan(
@@ -164,7 +54,7 @@ def scan(
     items: Gallery,
     k: int,
     bias: _Float64 | None,
-    progress: Callable[[int], None],
+    progress: _Progress,
 ) -> list[Candidates] | None:
     """Candidates of all n queries of ``engine`` among all items.
 
@@ -173,44 +63,238 @@ def scan(
     list of Candidates, or None
         None if the scores may leave the range of float32.
     """
+    source = _Source(engine, items, bias)
+    if isinstance(engine, FewEngine):
+        return _by_items(source, n, k, progress)
+    return (_by_parts if engine.concurrent else _by_tiles)(source, n, k, progress)
+
+
+class _Source:
+    """Blocks of items and of their bias as an engine takes them."""
+
+    def __init__(self, engine: Any, items: Gallery, bias: _Float64 | None) -> None:
+        self.engine, self.items, self._bias = engine, items, bias
+
+    def prepared(self, columns: slice) -> Any:
+        """A block, and the error of scores with it; None if they may leave float32's range."""
+        block = self.items.block(columns, self.engine)
+        longest = self.items.longest(block, columns, self.engine)
+        bias = self.bias(columns)
+        return self.engine.block(block, longest, bias) if self.fits(longest, bias) else None
+
+    def bias(self, columns: slice) -> _Float64 | None:
+        """What to subtract from each score."""
+        return None if self._bias is None else self._bias[columns]
+
+    def fits(self, longest: float, bias: _Float64 | None) -> bool:
+        """Whether scores with items no longer than this stay in float32's range."""
+        heaviest = 0.0 if bias is None else float(np.abs(bias).max())
+        return bool(float(self.engine.sizes.max()) * longest + heaviest < _LARGEST)
+
+
+def _by_tiles(source: _Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
+    """For engines with threads or a device of their own: one tile after the other."""
+    engine = source.engine
     workers = threads() if engine.parallel else 1
-    step = max(_ROWS, -(-min(n, engine.tile_rows) // workers))
+    step = max(16, -(-min(n, engine.tile_rows) // workers))
     tiles = [
         [Candidates(slice(r.start, min(r.stop, n)), k) for r in _within(tile, step)]
         for tile in blocks(n, engine.tile_rows)
     ]
-    largest = float(engine.sizes.max())
-    # With few queries the steps of a block cost more than its products.
-    step = engine.tile_columns * (1 if n >= _FEW else 4)
     with ThreadPoolExecutor(workers) as pool:
-        for columns in blocks(len(items), step):
-            block = items.block(columns, engine)
-            longest = items.longest(block, columns, engine, pool)
-            some = None if bias is None else bias[columns]
-            if not largest * longest + (0 if some is None else np.abs(some).max()) < _LARGEST:
+        for columns in blocks(len(source.items), engine.tile_columns):
+            ready = source.prepared(columns)
+            if ready is None:
                 return None
-            ready, error = engine.block(block, longest, some)
             for tile in tiles:
                 first = tile[0].rows.start
-                scores = engine.scores(slice(first, tile[-1].rows.stop), ready)
+                scores = engine.scores(slice(first, tile[-1].rows.stop), ready[0])
 
                 def see(
                     one: Candidates,
                     first: int = first,
                     scores: Any = scores,
                     columns: slice = columns,
-                    error: _Float64 = error,
+                    error: _Float64 = ready[1],
                 ) -> None:
                     local = slice(one.rows.start - first, one.rows.stop - first)
                     w = columns.stop - columns.start
                     one.see(engine, scores, local, columns.start, w, error[one.rows])
 
-                if len(tile) == 1:
-                    see(tile[0])
-                else:
-                    list(pool.map(see, tile))
+                # A single part is not worth starting a thread.
+                list((map if len(tile) == 1 else pool.map)(see, tile))
             progress(columns.stop)
     return [one for tile in tiles for one in tile]
+
+
+def _by_items(source: _Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
+    """For a few queries: each thread takes some of the items, which take time to read."""
+    engine, items = source.engine, source.items
+    found = Candidates(slice(0, n), k)
+    workers = threads()
+    chunk = max(1, _CHUNK // items.shape[1])
+    width = min(_WIDEST, max(engine.tile_columns, _TILE // n, workers * chunk))
+    room = np.empty((n, min(width, len(items))), dtype=np.float32)
+
+    with ThreadPoolExecutor(workers) as pool, single_threaded_blas():
+        for columns in blocks(len(items), width):
+            w = columns.stop - columns.start
+            tile = room[:, :w]
+
+            def multiply(share: slice, columns: slice = columns, tile: Any = tile) -> float:
+                longest = 0.0
+                for some in _within(share, chunk):
+                    here = slice(columns.start + some.start, columns.start + some.stop)
+                    block = items.block(here, engine)
+                    engine.multiply(block, tile[:, some])
+                    longest = max(longest, items.longest(block, here, engine, tile[0, some]))
+                return longest
+
+            shares = list(blocks(w, max(chunk, -(-w // workers))))
+            longest = max((map if len(shares) == 1 else pool.map)(multiply, shares))
+            bias = source.bias(columns)
+            if not source.fits(longest, bias):
+                return None
+            scores = tile, None if bias is None else bias.astype(np.float32)
+            error = engine.error(longest, bias)
+            found.see(engine, scores, slice(0, n), columns.start, w, error)
+            progress(columns.stop)
+    return [found]
+
+
+def _by_parts(source: _Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
+    """For many queries: each thread multiplies some of them, and looks at what it has."""
+    workers = threads()
+    rows, stripes = _parts(n, len(source.items), source.engine, workers)
+    workers = min(workers, len(rows) * len(stripes))
+    work = _Work(source, [[Candidates(part, k) for part in rows] for _ in stripes], stripes)
+    if workers == 1:
+        work.run(progress)
+    else:
+        _in_threads(work, workers, progress)
+    if work.out_of_range:
+        return None
+    found, *others = work.parts
+    for stripe in others:
+        for one, other in zip(found, stripe, strict=True):
+            one.absorb(other)
+    return found
+
+
+def _parts(n: int, m: int, engine: Any, workers: int) -> tuple[list[slice], list[slice]]:
+    """Queries of each part, and the stripes of items that are searched side by side.
+
+    Parts of many queries are multiplied fastest; where that makes fewer parts than threads, the
+    items are divided too.
+    """
+    count = max(-(-n // engine.tile_rows), min(workers, n // _ROWS), 1)
+    if count >= workers:
+        # As many for each thread.
+        count = -(-count // workers) * workers
+    rows = list(blocks(n, -(-n // count)))
+    stripes = -(-workers // len(rows))
+    columns = -(-m // (stripes * engine.tile_columns)) * engine.tile_columns
+    return rows, list(blocks(m, columns))
+
+
+def _in_threads(work: _Work, workers: int, progress: _Progress) -> None:
+    """Have threads do it; progress is reported by this one, which may be interrupted."""
+    done: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            work.run(done.put)
+        finally:
+            done.put(None)
+
+    with ThreadPoolExecutor(workers) as pool, single_threaded_blas():
+        try:
+            busy = [pool.submit(run) for _ in range(workers)]
+            left = workers
+            while left:
+                items = done.get()
+                if items is None:
+                    left -= 1
+                else:
+                    progress(items)
+        finally:
+            work.stop()
+        for one in busy:
+            one.result()
+
+
+class _Work:
+    """Parts of the queries, each to be looked at with every block of a stripe of items in turn.
+
+    A thread takes the part that has come least far, so that all parts of a stripe read the same
+    few blocks at about the same time: from the cache, and prepared once.
+    """
+
+    def __init__(
+        self, source: _Source, parts: list[list[Candidates]], stripes: list[slice]
+    ) -> None:
+        self._source = source
+        self.parts = parts
+        width = source.engine.tile_columns
+        self._blocks = [_within(stripe, width) for stripe in stripes]
+        # Parts that nobody has: blocks done, stripe, part. The least far is first.
+        self._idle = [(0, s, p) for s in range(len(stripes)) for p in range(len(parts[0]))]
+        self._left = [[len(parts[0])] * len(some) for some in self._blocks]
+        self._ready: dict[tuple[int, int], Future[Any]] = {}
+        self._lock = threading.Lock()
+        self._done = 0
+        self._stopped = self.out_of_range = False
+
+    def stop(self) -> None:
+        """Have every thread end after what it is at."""
+        self._stopped = True
+
+    def run(self, report: _Progress) -> None:
+        """Take parts until there are none, or something went wrong."""
+        engine = self._source.engine.another()
+        try:
+            while not self._stopped:
+                with self._lock:
+                    if not self._idle:
+                        return
+                    block, stripe, part = self._idle.pop(0)
+                columns = self._blocks[stripe][block]
+                ready = self._prepared(stripe, block)
+                if ready is None:
+                    self.out_of_range = True
+                    return self.stop()
+                self._look(engine, self.parts[stripe][part], columns, ready)
+                with self._lock:
+                    self._left[stripe][block] -= 1
+                    if not self._left[stripe][block]:
+                        del self._ready[stripe, block]
+                        self._done += columns.stop - columns.start
+                        report(self._done)
+                    if block + 1 < len(self._blocks[stripe]):
+                        bisect.insort(self._idle, (block + 1, stripe, part))
+        except BaseException:
+            self.stop()
+            raise
+
+    def _prepared(self, stripe: int, block: int) -> Any:
+        """A block as it is multiplied, made ready by the first who comes."""
+        with self._lock:
+            mine = (stripe, block) not in self._ready
+            ready = self._ready.setdefault((stripe, block), Future())
+        if mine:
+            try:
+                ready.set_result(self._source.prepared(self._blocks[stripe][block]))
+            except BaseException as error:
+                ready.set_exception(error)
+        return ready.result()
+
+    @staticmethod
+    def _look(engine: Any, part: Candidates, columns: slice, ready: Any) -> None:
+        items, error = ready
+        scores = engine.scores(part.rows, items)
+        here = slice(0, part.rows.stop - part.rows.start)
+        w = columns.stop - columns.start
+        part.see(engine, scores, here, columns.start, w, error[part.rows])
 
 
 def _within(outer: slice, step: int) -> list[slice]:
@@ -218,21 +302,3 @@ def _within(outer: slice, step: int) -> list[slice]:
         slice(outer.start + part.start, outer.start + part.stop)
         for part in blocks(outer.stop - outer.start, step)
     ]
-
-
-def _ranges(largest: int) -> list[tuple[int, int]]:
-    """(0, 32], (32, 64], (64, 128] ... up to the largest."""
-    edges = [0, 32]
-    while edges[-1] < largest:
-        edges.append(2 * edges[-1])
-    edges[-1] = max(1, min(edges[-1], largest))
-    return list(itertools.pairwise(edges))
-
-
-def _joined(parts: list[tuple[npt.NDArray[Any], ...]]) -> tuple[npt.NDArray[Any], ...]:
-    if len(parts) == 1:
-        return parts[0]
-    if not parts:
-        none = np.zeros(0, dtype=np.intp)
-        return none, none, np.zeros(0), np.zeros(0)
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
