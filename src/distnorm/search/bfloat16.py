@@ -162,8 +162,10 @@ class TorchEngine:
         pair, member = found // GROUP, found % GROUP
         row, column = row[pair], member * part[1].shape[1] + place[pair]
         value = scores.ravel()[found]
-        inside = column < part[2]
-        return row[inside], column[inside], value[inside]
+        # Groups are of scattered columns, some past the end.
+        order = np.argsort((row << 44) + column)
+        order = order[column[order] < part[2]]
+        return row[order], column[order], value[order]
 
     def _members(self, tile: Any, row: _Places, group: _Places) -> _Float32:
         """Scores of all members of some groups, (len(row), GROUP)."""

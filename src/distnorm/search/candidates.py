@@ -79,8 +79,9 @@ class Candidates:
         self._merge()
         self._thin()
         row, column, score = _joined(self._kept)
-        # One key sorts several times as fast as two.
-        order = np.argsort((row << 44) + column)
+        # By row; columns rise in each tile, and from tile to tile. 16 bits sort in linear time.
+        small = row.astype(np.uint16) if len(self._floor) <= 1 << 16 else row
+        order = np.argsort(small, kind="stable")
         row, column, value = row[order], column[order], score[order].astype(np.float64)
         off = self._rounding * np.abs(value) + self._error[row]
         return row, column, value - off, value + off

@@ -149,7 +149,7 @@ class NumpyEngine:
     def values(
         part: _Float32, row: _Places, place: _Places, threshold: _Float64
     ) -> tuple[_Places, _Places, _Float32]:
-        """Row, column and score of all scores at these places that reach the threshold."""
+        """Row, column and score of all at these places that reach the threshold, in this order."""
         del threshold
         return row, place, np.take(part, row * part.shape[1] + place)
 

@@ -51,8 +51,8 @@ _Found = tuple[npt.NDArray[Any], npt.NDArray[np.intp]]
 _RESULTS = 1 << 20
 # Products from which loading torch for its bfloat16 pays, and queries from which converting does.
 _PAYS, _MANY = 1e12, 32
-# Pairs scored at a time.
-_PAIRS = 512
+# Numbers of items in float64 at a time: few calls, near the cache's size.
+_NUMBERS = 1 << 19
 
 
 def topk(
@@ -212,6 +212,20 @@ def _silent(done: int) -> None:
     del done
 
 
+def best_first(scores: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Columns of each row from the highest score to the lowest; ties in rising order."""
+    if scores.dtype != np.float32 or scores.shape[1] >= 1 << 31:
+        return np.argsort(-scores, axis=1, kind="stable")
+    # Float32's bits in the order of the numbers, then the column: one integer, sorted as a whole
+    # several times as fast. -0 equals 0.
+    bits = (scores + np.float32(0)).view(np.int32)
+    rising = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    keys: npt.NDArray[np.intp] = (~rising.astype(np.intp) << 32) | np.arange(scores.shape[1])
+    keys.sort(axis=1)
+    keys &= 0xFFFFFFFF
+    return keys
+
+
 class _Rescoring:
     """Scores of candidates in float64, and the k best of each query."""
 
@@ -244,11 +258,10 @@ class _Rescoring:
         with np.errstate(over="ignore"):
             rounded = score.astype(self._dtype)
         counts = np.bincount(row, minlength=len(one.crowded))[~one.crowded]
-        # One line a query, columns in rising order: a stable sort keeps the lowest first.
         inside = np.arange(counts.max(initial=self._k)) < counts[:, None]
         padded = np.full(inside.shape, -np.inf, dtype=self._dtype)
         padded[inside] = rounded
-        order = np.argsort(-padded, axis=1, kind="stable")[:, : self._k]
+        order = best_first(padded)[:, : self._k]
         best = (np.cumsum(counts) - counts)[:, None] + order
         return rounded[best], column[best]
 
@@ -261,16 +274,19 @@ class _Rescoring:
         counts = np.diff(edges)
         # Queries of like counts are taken together, each with as many pairs as the largest needs.
         order = np.argsort(counts, kind="stable")[::-1]
+        most = max(1, _NUMBERS // self._rows.shape[1])
+        room = np.empty((most, self._rows.shape[1]))
         at = 0
         while at < len(order):
             width = int(counts[order[at]])
-            some = order[at : at + max(1, _PAIRS // width)]
+            some = order[at : at + max(1, most // width)]
             at += len(some)
-            for part in blocks(width, _PAIRS):
+            for part in blocks(width, most):
                 # Past the end of a query's pairs its last one is computed again.
                 pairs = np.minimum(np.arange(part.start, part.stop), counts[some, None] - 1)
                 pairs += edges[some, None]
-                items = self._rows.wide(column[pairs.ravel()]).reshape(*pairs.shape, -1)
-                found = np.einsum("qij,qj->qi", items, self._queries[row[pairs[:, 0]]])
-                scores[pairs] = found
+                items = self._rows.wide(column[pairs.ravel()], room[: pairs.size])
+                items = items.reshape(*pairs.shape, -1)
+                left = self._queries[row[pairs[:, 0]]]
+                scores[pairs] = np.einsum("qij,qj->qi", items, left)
         return scores if self._bias is None else scores - self._bias[column]

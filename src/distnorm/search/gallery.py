@@ -89,9 +89,13 @@ class Gallery:
         """Raise for NaN, infinity and all-zero rows in a block."""
         check_rows(self._read(columns), "items", columns.start)
 
-    def wide(self, rows: Any) -> npt.NDArray[np.float64]:
-        """Some items in float64: a slice, or row numbers."""
-        return self._read(rows).astype(np.float64, copy=False)
+    def wide(self, rows: Any, room: Any = None) -> npt.NDArray[np.float64]:
+        """Some items in float64: a slice, or row numbers; in ``room`` if there is some."""
+        found = self._read(rows)
+        if room is None:
+            return found.astype(np.float64, copy=False)
+        room[...] = found
+        return np.asarray(room)
 
     def whole(self) -> Array:
         """All items as one array, for what cannot be computed in blocks."""
