@@ -419,6 +419,24 @@ def test_an_end_by_the_caller_ends_all_threads(n, rng, monkeypatch):
     assert threading.active_count() == running
 
 
+@pytest.mark.parametrize("sizes", [(1, 2, 7, 30), (200, 50, 1000)])
+def test_a_gallery_is_checked_once_for_any_number_of_queries(sizes, rng, monkeypatch):
+    monkeypatch.setattr(scan_module, "_CHUNK", 8 * 100)
+    items, queries = (rng.standard_normal((n, 8)).astype(np.float32) for n in (30_000, 1000))
+    looked = []
+    for kind in (engines_module.FewEngine, engines_module.NumpyEngine):
+
+        def longest(self, rows, real=kind.longest):
+            looked.append(len(rows))
+            return real(self, rows)
+
+        monkeypatch.setattr(kind, "longest", longest)
+    gallery = Gallery(items)
+    for n in sizes:
+        topk(queries[:n], gallery, 5)
+        assert sum(looked) == 30_000
+
+
 def test_loose_bounds_are_tightened_before_float64(rng, monkeypatch):
     """A few queries know only the size of a chunk: one heavy item makes it say nothing."""
     asked = []

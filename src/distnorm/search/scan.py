@@ -132,8 +132,10 @@ def _by_items(source: _Source, n: int, k: int, progress: _Progress) -> list[Cand
     engine, items = source.engine, source.items
     found = Candidates(slice(0, n), k)
     workers = threads()
+    # Chunks begin at the same items for any number of queries: a `Gallery` knows them again.
     chunk = max(1, _CHUNK // items.shape[1])
-    width = min(_WIDEST, max(engine.tile_columns, _TILE // n, workers * chunk))
+    width = max(engine.tile_columns, _TILE // n, workers * chunk)
+    width = _rounded_up(min(_WIDEST, width), chunk)
     room = np.empty((n, min(width, len(items))), dtype=np.float32)
 
     with ThreadPoolExecutor(workers) as pool, single_threaded_blas():
@@ -150,7 +152,7 @@ def _by_items(source: _Source, n: int, k: int, progress: _Progress) -> list[Cand
                     longest = max(longest, items.longest(block, here, engine, tile[0, some]))
                 return longest
 
-            shares = list(blocks(w, max(chunk, -(-w // workers))))
+            shares = list(blocks(w, _rounded_up(-(-w // workers), chunk)))
             longest = max((map if len(shares) == 1 else pool.map)(multiply, shares))
             bias = source.bias(columns)
             if not source.fits(longest, bias):
@@ -193,8 +195,7 @@ def _parts(n: int, m: int, engine: Any, workers: int) -> tuple[list[slice], list
         count = -(-count // workers) * workers
     rows = list(blocks(n, -(-n // count)))
     stripes = -(-workers // len(rows))
-    columns = -(-m // (stripes * engine.tile_columns)) * engine.tile_columns
-    return rows, list(blocks(m, columns))
+    return rows, list(blocks(m, _rounded_up(-(-m // stripes), engine.tile_columns)))
 
 
 def _in_threads(work: _Work, workers: int, progress: _Progress) -> None:
@@ -295,6 +296,10 @@ class _Work:
         here = slice(0, part.rows.stop - part.rows.start)
         w = columns.stop - columns.start
         part.see(engine, scores, here, columns.start, w, error[part.rows])
+
+
+def _rounded_up(number: int, unit: int) -> int:
+    return -(-number // unit) * unit
 
 
 def _within(outer: slice, step: int) -> list[slice]:
