@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import distnorm
-from distnorm import DistnormError
-from distnorm.search import Gallery, parallel, topk
+from distnorm import DistnormError, parallel
+from distnorm.search import Gallery, topk
 from distnorm.search import bfloat16 as bfloat16_module
 from distnorm.search import engines as engines_module
 from distnorm.search import exact as exact_module

@@ -13,14 +13,16 @@ Where two rankings are the two directions of one product, it is computed once fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import copy
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import as_working, blocks, rows_per_block, to_numpy
+from distnorm.parallel import run_in_threads, threads
 from distnorm.positives import Positives
 from distnorm.ranking import Ranking
 
@@ -31,6 +33,8 @@ Progress = Callable[[int, int], None]
 
 # Tiles of about 4 MB; eight bytes of a mask are added at a time, so at most 8 x 255 columns.
 _TILE_ROWS, _TILE_COLUMNS = 510, 2040
+# Scores from which another thread is worth starting.
+_WORTH = 1 << 18
 
 
 class _Scorer:
@@ -125,10 +129,8 @@ def best_ranks(
         return best
     scorer = _Scorer(ranking)
     counter = _Counter(scorer, positives, axis=1)
-    for rows, columns, raw in _tiles(scorer.queries, scorer.items, block_bytes):
-        counter.see(raw, rows, columns)
-        if progress is not None and columns.stop == positives.n_items:
-            progress(rows.stop, positives.n_queries)
+    n = positives.n_queries
+    _count_tiles(scorer, [counter], block_bytes, lambda now: progress and progress(now, n))
     return counter.ranks
 
 
@@ -165,15 +167,17 @@ def best_ranks_both_ways(
             done += truth.n_queries
         return found[0], found[1]
     scorer = _Scorer(forth)
-    counters = (
+    counters = [
         _Counter(scorer, positives[0], axis=1),
         _Counter(_Scorer(back), positives[1], axis=0),
+    ]
+    n = positives[0].n_queries
+    _count_tiles(
+        scorer,
+        counters,
+        block_bytes,
+        lambda now: progress and progress(total * now // n, total),
     )
-    for rows, columns, raw in _tiles(scorer.queries, scorer.items, block_bytes):
-        counters[0].see(raw, rows, columns)
-        counters[1].see(raw, columns, rows)
-        if progress is not None and columns.stop == positives[0].n_items:
-            progress(total * rows.stop // positives[0].n_queries, total)
     return counters[0].ranks, counters[1].ranks
 
 
@@ -186,40 +190,58 @@ def _one_product(forth: Ranking, back: Ranking) -> bool:
     )
 
 
-def _tiles(
-    queries: npt.NDArray[Any], items: npt.NDArray[Any], budget: int
-) -> Iterator[tuple[slice, slice, npt.NDArray[Any]]]:
-    """Tiles of ``queries @ items.T`` that stay in the processor's cache; each is overwritten.
+def _count_tiles(
+    scorer: _Scorer, counters: list[_Counter], budget: int, report: Callable[[int], Any]
+) -> None:
+    """Have counters, along rows and along columns, see all tiles of ``queries @ items.T``."""
+    n, m = len(scorer.queries), len(scorer.items)
+    width = min(_TILE_COLUMNS, m)
+    workers = min(threads(), -(-n * m // _WORTH))
+    height = min(_TILE_ROWS, -(-n // workers), rows_per_block(width, budget=budget))
+    run_in_threads(_Bands(scorer, counters, height, width), workers, report)
 
-    A second thread multiplies the next tile while the caller works on this one.
-    """
-    width = min(_TILE_COLUMNS, len(items))
-    height = min(_TILE_ROWS, rows_per_block(width, budget=budget))
-    rooms = np.empty((2, height * width), dtype=queries.dtype)
 
-    def multiply(number: int, rows: slice, columns: slice) -> npt.NDArray[Any]:
-        left, right = queries[rows], items[columns]
-        tile: npt.NDArray[Any] = rooms[number % 2, : len(left) * len(right)].reshape(
-            len(left), len(right)
-        )
-        np.matmul(left, right.T, out=tile)
-        return tile
+class _Bands:
+    """Rows of tiles. A thread takes a band, multiplies tile after tile, and counts at once."""
 
-    places = (
-        (rows, columns)
-        for rows in blocks(len(queries), height)
-        for columns in blocks(len(items), width)
-    )
-    with ThreadPoolExecutor(1, "distnorm-tiles") as pool:
-        ready: tuple[slice, slice, Future[npt.NDArray[Any]]] | None = None
-        for number, (rows, columns) in enumerate(places):
-            before, tile = ready, None if ready is None else ready[2].result()
-            # Not before that tile is done: it and this one share no room.
-            ready = rows, columns, pool.submit(multiply, number, rows, columns)
-            if before is not None and tile is not None:
-                yield before[0], before[1], tile
-        if ready is not None:
-            yield ready[0], ready[1], ready[2].result()
+    def __init__(self, scorer: _Scorer, counters: list[_Counter], height: int, width: int) -> None:
+        self._scorer, self._counters = scorer, counters
+        self._height, self._width = height, width
+        self._bands = blocks(len(scorer.queries), height)
+        self._lock = threading.Lock()
+        self._done = 0
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Have every thread end after its tile."""
+        self._stopped = True
+
+    def run(self, report: Callable[[int], Any]) -> None:
+        """Take bands until there are none."""
+        queries, items = self._scorer.queries, self._scorer.items
+        # Counts along columns are of all bands: each thread has its own, added at the end.
+        counters = [counter.another() for counter in self._counters]
+        room = np.empty(self._height * self._width, dtype=queries.dtype)
+        while not self._stopped:
+            with self._lock:
+                rows = next(self._bands, None)
+            if rows is None:
+                break
+            left = queries[rows]
+            for columns in blocks(len(items), self._width):
+                if self._stopped:
+                    return
+                right = items[columns]
+                tile = room[: len(left) * len(right)].reshape(len(left), len(right))
+                np.matmul(left, right.T, out=tile)
+                for counter in counters:
+                    counter.see(tile, rows, columns)
+            with self._lock:
+                self._done += len(left)
+                report(self._done)
+        with self._lock:
+            for whole, own in zip(self._counters, counters, strict=True):
+                whole.ranks += own.ranks
 
 
 class _Counter:
@@ -236,15 +258,22 @@ class _Counter:
         self._upper = (self._own + scorer.tolerance).astype(dtype)
         self.ranks: Ranks = np.ones(positives.n_queries, dtype=np.int64)
 
-    def see(self, raw: npt.NDArray[Any], queries: slice, items: slice) -> None:
+    def another(self) -> _Counter:
+        """One that counts the same from nought."""
+        twin = copy.copy(self)
+        twin.ranks = np.zeros_like(self.ranks)
+        return twin
+
+    def see(self, raw: npt.NDArray[Any], rows: slice, columns: slice) -> None:
         """Count in one tile of raw products."""
         axis = self._axis
+        queries, items = (rows, columns) if axis == 1 else (columns, rows)
         scores = raw if self._scorer.bias is None else raw - self._scorer.bias_of(items, axis)
         above = _count(scores > self._along_queries(self._upper[queries]), axis)
         reach = _count(scores >= self._along_queries(self._lower[queries]), axis)
         self.ranks[queries] += above
-        columns = self._columns[queries]
-        own = (columns >= items.start) & (columns < items.stop)
+        best = self._columns[queries]
+        own = (best >= items.start) & (best < items.stop)
         # In parts: where very many items score alike, their pairs would not fit into memory.
         unclear = np.flatnonzero(reach - above > own)
         for part in blocks(len(unclear), 64):

@@ -33,12 +33,12 @@ from distnorm.arrays import (
     torch_if_loaded,
 )
 from distnorm.errors import DistnormError, require
+from distnorm.parallel import threads
 from distnorm.search.bfloat16 import ProcessorEngine, TorchEngine, bfloat16_units
 from distnorm.search.candidates import Candidates
 from distnorm.search.engines import FewEngine, NumpyEngine
 from distnorm.search.exhaustive import exhaustive
 from distnorm.search.gallery import Gallery, check_bias
-from distnorm.search.parallel import threads
 from distnorm.search.scan import FEW, scan
 from distnorm.sharded import ShardedRows
 

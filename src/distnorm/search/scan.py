@@ -19,7 +19,6 @@ items, as these take time to read; a GPU, or torch with threads of its own, has 
 from __future__ import annotations
 
 import bisect
-import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,10 +28,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import blocks
+from distnorm.parallel import run_in_threads, single_threaded_blas, threads
 from distnorm.search.candidates import Candidates
 from distnorm.search.engines import FewEngine
 from distnorm.search.gallery import Gallery
-from distnorm.search.parallel import single_threaded_blas, threads
 
 __all__ = ["FEW", "scan"]
 
@@ -170,10 +169,7 @@ def _by_parts(source: _Source, n: int, k: int, progress: _Progress) -> list[Cand
     rows, stripes = _parts(n, len(source.items), source.engine, workers)
     workers = min(workers, len(rows) * len(stripes))
     work = _Work(source, [[Candidates(part, k) for part in rows] for _ in stripes], stripes)
-    if workers == 1:
-        work.run(progress)
-    else:
-        _in_threads(work, workers, progress)
+    run_in_threads(work, workers, progress)
     if work.out_of_range:
         return None
     found, *others = work.parts
@@ -196,32 +192,6 @@ def _parts(n: int, m: int, engine: Any, workers: int) -> tuple[list[slice], list
     rows = list(blocks(n, -(-n // count)))
     stripes = -(-workers // len(rows))
     return rows, list(blocks(m, _rounded_up(-(-m // stripes), engine.tile_columns)))
-
-
-def _in_threads(work: _Work, workers: int, progress: _Progress) -> None:
-    """Have threads do it; progress is reported by this one, which may be interrupted."""
-    done: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            work.run(done.put)
-        finally:
-            done.put(None)
-
-    with ThreadPoolExecutor(workers) as pool, single_threaded_blas():
-        try:
-            busy = [pool.submit(run) for _ in range(workers)]
-            left = workers
-            while left:
-                items = done.get()
-                if items is None:
-                    left -= 1
-                else:
-                    progress(items)
-        finally:
-            work.stop()
-        for one in busy:
-            one.result()
 
 
 class _Work:
@@ -253,29 +223,25 @@ class _Work:
     def run(self, report: _Progress) -> None:
         """Take parts until there are none, or something went wrong."""
         engine = self._source.engine.another()
-        try:
-            while not self._stopped:
-                with self._lock:
-                    if not self._idle:
-                        return
-                    block, stripe, part = self._idle.pop(0)
-                columns = self._blocks[stripe][block]
-                ready = self._prepared(stripe, block)
-                if ready is None:
-                    self.out_of_range = True
-                    return self.stop()
-                self._look(engine, self.parts[stripe][part], columns, ready)
-                with self._lock:
-                    self._left[stripe][block] -= 1
-                    if not self._left[stripe][block]:
-                        del self._ready[stripe, block]
-                        self._done += columns.stop - columns.start
-                        report(self._done)
-                    if block + 1 < len(self._blocks[stripe]):
-                        bisect.insort(self._idle, (block + 1, stripe, part))
-        except BaseException:
-            self.stop()
-            raise
+        while not self._stopped:
+            with self._lock:
+                if not self._idle:
+                    return
+                block, stripe, part = self._idle.pop(0)
+            columns = self._blocks[stripe][block]
+            ready = self._prepared(stripe, block)
+            if ready is None:
+                self.out_of_range = True
+                return self.stop()
+            self._look(engine, self.parts[stripe][part], columns, ready)
+            with self._lock:
+                self._left[stripe][block] -= 1
+                if not self._left[stripe][block]:
+                    del self._ready[stripe, block]
+                    self._done += columns.stop - columns.start
+                    report(self._done)
+                if block + 1 < len(self._blocks[stripe]):
+                    bisect.insort(self._idle, (block + 1, stripe, part))
 
     def _prepared(self, stripe: int, block: int) -> Any:
         """A block as it is multiplied, made ready by the first who comes."""

@@ -1,4 +1,4 @@
-"""How many threads a search uses, and who has them: its own threads, or BLAS's.
+"""Work that threads share out: how many there are, and who multiplies, they or BLAS.
 
 A tile of scores is best looked at by the core that computed it, while it is in that core's cache.
 So each thread multiplies for itself, and BLAS is kept from starting more threads meanwhile.
@@ -8,14 +8,28 @@ from __future__ import annotations
 
 import functools
 import os
+import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["single_threaded_blas", "threads"]
+__all__ = ["Work", "run_in_threads", "single_threaded_blas", "threads"]
+
+Progress = Callable[[int], None]
+
+
+class Work(Protocol):
+    """What several threads do together, each taking the next piece until there is none."""
+
+    def run(self, report: Progress) -> None:
+        """Do pieces, and report how much of all is done; called once in each thread."""
+
+    def stop(self) -> None:
+        """Have every thread end after the piece that it is at."""
 
 
 def threads() -> int:
@@ -26,6 +40,41 @@ def threads() -> int:
             return int(told)
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def run_in_threads(work: Work, workers: int, progress: Progress) -> None:
+    """Do it in so many threads, with one thread of BLAS each; raise what one of them raises.
+
+    Progress is called in the caller's thread, which may be interrupted: all others then stop.
+    """
+    if workers == 1:
+        work.run(progress)
+        return
+    done: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            work.run(done.put)
+        except BaseException:
+            work.stop()
+            raise
+        finally:
+            done.put(None)
+
+    with ThreadPoolExecutor(workers, "distnorm") as pool, single_threaded_blas():
+        try:
+            busy = [pool.submit(run) for _ in range(workers)]
+            left = workers
+            while left:
+                number = done.get()
+                if number is None:
+                    left -= 1
+                else:
+                    progress(number)
+        finally:
+            work.stop()
+        for one in busy:
+            one.result()
 
 
 @contextmanager
