@@ -26,7 +26,7 @@ from distnorm.search.bfloat16 import bfloat16_units
 
 QUERIES = 1000
 SIZES, KS, DIMENSIONS = (50_000, 200_000, 500_000), (1, 10, 100), (256, 512, 768)
-FEW = (1, 4, 16, 64)
+FEW = (1, 2, 4, 16, 64)
 
 
 def queries_like(items: np.ndarray, n: int) -> np.ndarray:

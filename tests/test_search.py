@@ -235,6 +235,31 @@ def test_memory_stays_flat(tmp_path, rng):
     assert peak < 20e6
 
 
+@pytest.mark.parametrize("layout", ["columns of a wider file", "transposed"])
+def test_no_layout_is_copied_as_a_whole(layout, rng):
+    import tracemalloc
+
+    wide = rng.standard_normal((400_000, 40)).astype(np.float32)
+    items = wide[:, 4:36] if layout.startswith("columns") else np.asfortranarray(wide[:, :32])
+    queries = rng.standard_normal((3, 32)).astype(np.float32)
+    tracemalloc.start()
+    scores, rows = topk(queries, items, 5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6
+    wanted = topk(queries, np.ascontiguousarray(items), 5)
+    np.testing.assert_array_equal(rows, wanted[1])
+    np.testing.assert_array_equal(scores, wanted[0])
+
+
+@given(st.lists(st.sampled_from([0.0, -0.0, -np.inf, 1e-45, -1e-45, 1.0, -1.0, 3e38]), min_size=1))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_best_first_is_a_stable_sort(dtype, values):
+    scores = np.array([values, values[::-1]], dtype=dtype)
+    wanted = np.argsort(-scores, axis=1, kind="stable")
+    np.testing.assert_array_equal(exact_module.best_first(scores), wanted)
+
+
 def test_every_library_keeps_its_own(library, rng):
     items, queries = (rng.standard_normal((n, 8)).astype(np.float32) for n in (50, 3))
     scores, rows = topk(library.asarray(queries), library.asarray(items), 4)
