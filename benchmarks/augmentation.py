@@ -23,7 +23,7 @@ from distnorm.augmentation.tpt import PromptTuner
 from distnorm.augmentation.views import augmented_rows, random_crops
 from distnorm.encoders import load_encoder
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 
 import torchvision_shim
 

@@ -70,7 +70,7 @@ def encoder_of(name: str) -> Any:
     from distnorm.encoders import load_encoder
 
     if name.startswith("open_clip"):
-        sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
         import torchvision_shim
 
         torchvision_shim.install()

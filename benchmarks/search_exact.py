@@ -20,9 +20,9 @@ import faiss
 import numpy as np
 from harness import arguments, extra_memory, in_child, measure, publish, random_rows, ratio, spread
 
-from distnorm.parallel import threads
+from distnorm.exact.bfloat16 import bfloat16_units
 from distnorm.search import Gallery, topk
-from distnorm.search.bfloat16 import bfloat16_units
+from distnorm.system.threads import threads
 
 QUERIES = 1000
 SIZES, KS, DIMENSIONS = (50_000, 200_000, 500_000), (1, 10, 100), (256, 512, 768)

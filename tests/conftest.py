@@ -31,7 +31,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 # No test fetches a model: huggingface_hub reads this when it is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-sys.path.append(str(PROJECT / "tests"))  # for helpers that several test files share
+sys.path.append(str(PROJECT / "tests" / "helpers"))  # what several test files share
 
 import torchvision_shim
 

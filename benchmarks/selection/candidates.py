@@ -35,7 +35,7 @@ import sets  # noqa: E402
 from harness import machine, versions  # noqa: E402
 from study import recall  # noqa: E402
 
-from distnorm.biases.quadratic import oas_shrinkage  # noqa: E402
+from distnorm.methods.quadratic import oas_shrinkage  # noqa: E402
 from distnorm.selection.scored import Scored  # noqa: E402
 
 SIZES = (100, 300)

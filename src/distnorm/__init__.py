@@ -17,22 +17,22 @@ if TYPE_CHECKING:
         compare_classification,
         compare_retrieval,
     )
-    from distnorm.correlations import kendall_tau
     from distnorm.encoders import load_encoder
     from distnorm.errors import DistnormError, MissingExtraError
-    from distnorm.factories import DistributionNormalization, make
-    from distnorm.methods import METHODS
+    from distnorm.methods.registry import METHODS
     from distnorm.metrics import recall_at_k
+    from distnorm.metrics.correlations import kendall_tau
+    from distnorm.metrics.ranking import Ranking
     from distnorm.moments import Moments
+    from distnorm.monitoring.watch import Watch
     from distnorm.normalization import ScoreNormalization
-    from distnorm.ranking import Ranking
+    from distnorm.normalization.factories import DistributionNormalization, make
     from distnorm.selection import Selection, select
     from distnorm.storage import load
     from distnorm.tasks.captioning import evaluate_captions, score_captions
     from distnorm.tasks.classification import evaluate_classification
     from distnorm.tasks.retrieval import evaluate_retrieval
     from distnorm.tasks.zero_shot import ZeroShotClassifier
-    from distnorm.watch import Watch
 
 __version__ = "0.1.0"
 
@@ -66,28 +66,28 @@ __all__ = [
 ]
 
 _HOMES = {
-    "METHODS": "methods",
+    "METHODS": "methods.registry",
     "DistnormError": "errors",
-    "DistributionNormalization": "factories",
+    "DistributionNormalization": "normalization",
     "MissingExtraError": "errors",
     "Moments": "moments",
-    "Ranking": "ranking",
+    "Ranking": "metrics.ranking",
     "ScoreNormalization": "normalization",
     "Selection": "selection",
     "select": "selection",
-    "Watch": "watch",
+    "Watch": "monitoring.watch",
     "ZeroShotClassifier": "tasks.zero_shot",
     "compare_captions": "comparison",
     "compare_classification": "comparison",
     "compare_retrieval": "comparison",
     "evaluate_captions": "tasks.captioning",
     "evaluate_classification": "tasks.classification",
-    "kendall_tau": "correlations",
+    "kendall_tau": "metrics.correlations",
     "load_encoder": "encoders",
     "score_captions": "tasks.captioning",
     "evaluate_retrieval": "tasks.retrieval",
     "load": "storage",
-    "make": "factories",
+    "make": "normalization",
     "normalize": "arrays",
     "recall_at_k": "metrics",
 }

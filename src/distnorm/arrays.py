@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat as compat
@@ -20,12 +21,14 @@ from distnorm.errors import DistnormError
 __all__ = [
     "UNIT_TOLERANCE",
     "Array",
+    "CheckedRows",
     "as_working",
     "blocks",
     "check_embeddings",
     "check_form",
     "check_rows",
     "check_same_kind",
+    "checked",
     "copied",
     "from_numpy",
     "in_library_of",
@@ -171,7 +174,7 @@ def check_embeddings(x: Array, name: str, *, dimension: int | None = None) -> Ar
     ----------
     x : array, shape (n, d)
         Anything of at least one row, in float16, bfloat16, float32 or float64. Nested
-        lists are taken as NumPy arrays.
+        lists are taken as NumPy arrays. `CheckedRows` are not looked at again.
     name : str
         What to call the array in messages, for example ``"images"``.
     dimension : int, optional
@@ -182,10 +185,48 @@ def check_embeddings(x: Array, name: str, *, dimension: int | None = None) -> Ar
     DistnormError
         For other shapes and dtypes, another dimension, NaN, infinity or all-zero rows.
     """
+    seen = isinstance(x, CheckedRows)
     x = check_form(x, name, dimension)
+    if seen:
+        return x
     for rows in blocks(x.shape[0], rows_per_block(x.shape[1])):
         check_rows(x[rows, ...], name, rows.start)
     return x
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedRows:
+    """Rows that `checked` has looked at: whoever is handed them does not look again.
+
+    Attributes
+    ----------
+    rows : array, shape (n, d)
+    name : str
+        What messages call them.
+    """
+
+    rows: Array
+    name: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of dimensions."""
+        return int(self.rows.shape[0]), int(self.rows.shape[1])
+
+    def take(self, numbers: npt.NDArray[np.intp]) -> CheckedRows:
+        """The rows with these numbers, in their order; checked as well."""
+        return CheckedRows(take_rows(self.rows, numbers), self.name)
+
+
+def checked(x: Array | CheckedRows, name: str, *, dimension: int | None = None) -> CheckedRows:
+    """``x`` after `check_embeddings`, in a form that remembers it: the door of every public call.
+
+    Raises
+    ------
+    DistnormError
+        As `check_embeddings`.
+    """
+    return CheckedRows(check_embeddings(x, name, dimension=dimension), name)
 
 
 def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
@@ -196,6 +237,8 @@ def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
     DistnormError
         As `check_embeddings`.
     """
+    if isinstance(x, CheckedRows):
+        x = x.rows
     if isinstance(x, (list, tuple)):
         try:
             x = np.asarray(x)

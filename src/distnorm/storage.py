@@ -21,11 +21,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from distnorm.arrays import to_numpy
-from distnorm.atomic import atomic_write
 from distnorm.errors import DistnormError
+from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
 from distnorm.normalization import ScoreNormalization
-from distnorm.side_statistics import SideStatistics
+from distnorm.system.files import atomic_write
 
 __all__ = ["FORMAT_VERSION", "load", "save"]
 

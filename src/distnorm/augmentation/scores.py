@@ -23,8 +23,8 @@ import numpy.typing as npt
 from distnorm.augmentation.views import augmented_rows, count_views, random_crops
 from distnorm.encoders.base import unit_rows
 from distnorm.errors import DistnormError
-from distnorm.factories import make
 from distnorm.normalization import ScoreNormalization
+from distnorm.normalization.factories import make
 from distnorm.tasks.classification import class_rows
 
 __all__ = [

@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, blocks
 from distnorm.calibration.sample import NonMatches, draw_nonmatches
+from distnorm.calibration.score_kinds import score_kind
 from distnorm.calibration.tail import ParetoTail, fit_tails, tail_bins
-from distnorm.scores import score_kind
 
 __all__ = ["REPLICATES", "calibrate"]
 

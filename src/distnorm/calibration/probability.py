@@ -25,8 +25,8 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, to_numpy
 from distnorm.calibration.reading import as_scores
+from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError, require
-from distnorm.scores import score_kind
 
 __all__ = ["fit_probability", "match_probability", "reliability"]
 

@@ -29,8 +29,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, check_embeddings, take_rows, to_numpy
-from distnorm.drift import check_sides
 from distnorm.errors import DistnormError
+from distnorm.monitoring.drift import check_sides
 
 __all__ = ["MAX_ROWS", "NonMatches", "draw_nonmatches"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.common import Bar, console, json_option, progress_bar, split_methods, write_json
+from distnorm.cli.output import Bar, console, json_option, progress_bar, split_methods, write_json
 from distnorm.errors import DistnormError
 
 __all__ = ["benchmark"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.common import console, json_option, write_json
+from distnorm.cli.output import console, json_option, write_json
 
 __all__ = ["calibrate"]
 
@@ -44,9 +44,9 @@ def calibrate(
     json_path: str | None,
 ) -> None:
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
-    from distnorm.embedding_store import read_embeddings, read_rows
     from distnorm.report.trust_tables import calibration_table
     from distnorm.storage import load
+    from distnorm.store.vectors import read_embeddings, read_rows
 
     if labels is not None and matches:
         raise click.UsageError("--labels excludes --matches")
@@ -62,8 +62,8 @@ def calibrate(
     norm.save(target)
     console().print(calibration_table(norm))
     if report is not None:
-        from distnorm.report.calibration import calibration_page
-        from distnorm.report.page import write_page
+        from distnorm.report.html.calibration import calibration_page
+        from distnorm.report.html.page import write_page
 
         write_page(Path(report), calibration_page(norm, Path(path).name))
         console().print(f"report: {report}", soft_wrap=True, highlight=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from distnorm.cli.common import console, json_option, progress_bar, write_json
+from distnorm.cli.output import console, json_option, progress_bar, write_json
 
 __all__ = ["card"]
 
@@ -34,10 +34,10 @@ def card(
     json_path: str | None,
 ) -> None:
     """Print a card: model, data, counts, uncertainty, hubs, choice, thresholds."""
-    from distnorm.atomic import atomic_write
-    from distnorm.cards import build_card, card_markdown, hubs_before_and_after
-    from distnorm.embedding_store import read_embeddings
+    from distnorm.monitoring.card import build_card, card_markdown, hubs_before_and_after
     from distnorm.storage import load, read
+    from distnorm.store.vectors import read_embeddings
+    from distnorm.system.files import atomic_write
 
     if (images is None) != (texts is None):
         raise click.UsageError("hubs take both --images and --texts")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.common import console, require_report
+from distnorm.cli.output import console, require_report
 from distnorm.errors import DistnormError
 
 __all__ = ["check_choice_options", "choose_and_explain"]
@@ -53,7 +53,7 @@ def choose_and_explain(
     explain : bool
     report : path, optional
     """
-    from distnorm.report.choices import choice_page, choice_tables
+    from distnorm.report.html.choices import choice_page, choice_tables
 
     sizes = {side: [len(x) for x in given] for side, given in inputs.sides.items()}
     rows = {side: _thinned(given) for side, given in inputs.sides.items()}
@@ -77,7 +77,7 @@ def choose_and_explain(
         for line in found["warnings"]:
             console().print(f"note: {line}", style="yellow", highlight=False)
     if report is not None:
-        from distnorm.report.page import write_page
+        from distnorm.report.html.page import write_page
 
         write_page(Path(report), choice_page(found, "the choice of method"))
         console().print(f"report: {report}", soft_wrap=True, highlight=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from distnorm.cli.common import (
+from distnorm.cli.output import (
     console,
     json_option,
     parse_ks,
@@ -74,9 +74,9 @@ def retrieval(
 ) -> None:
     """Retrieval in both directions, every method against the dot product."""
     from distnorm.comparison import compare_retrieval, deduplicate_images
-    from distnorm.embedding_store import read_embeddings, read_rows
     from distnorm.fitting import check_models, prompt_of
-    from distnorm.report.tables import comparison_tables
+    from distnorm.report.terminal import comparison_tables
+    from distnorm.store.vectors import read_embeddings, read_rows
 
     check_models(None, images, texts, fit_images, fit_texts)
     prompt = prompt_of([texts], prompt)
@@ -115,8 +115,8 @@ def retrieval(
     for table in comparison_tables(comparison):
         console().print(table)
     if report is not None:
-        from distnorm.report.page import write_page
-        from distnorm.report.sections import comparison_page
+        from distnorm.report.html.page import write_page
+        from distnorm.report.html.sections import comparison_page
 
         title = f"{images} and {texts}"
         write_page(Path(report), comparison_page(comparison.to_dict(), title))

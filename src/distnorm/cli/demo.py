@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.common import console, json_option, progress_bar, write_json
+from distnorm.cli.output import console, json_option, progress_bar, write_json
 from distnorm.errors import DistnormError
 
 __all__ = ["demo"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from distnorm.cli.common import console, json_option, write_json
+from distnorm.cli.output import console, json_option, write_json
 from distnorm.errors import DistnormError
 
 __all__ = ["diff"]
@@ -38,10 +38,10 @@ def diff(
 
     Exit code 0: interchangeable; 1: different; 2: trouble.
     """
-    from distnorm.drift import difference
-    from distnorm.embedding_store import read_embeddings
+    from distnorm.monitoring.drift import difference
     from distnorm.report.trust_tables import difference_table
     from distnorm.storage import load
+    from distnorm.store.vectors import read_embeddings
 
     if (images is None) != (texts is None):
         raise click.UsageError("a probe takes both --images and --texts")

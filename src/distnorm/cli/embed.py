@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.common import console, json_option, write_json
+from distnorm.cli.output import console, json_option, write_json
 from distnorm.cli.progress import long_work
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distnorm.cli.common import (
+from distnorm.cli.output import (
     console,
     json_option,
     parse_ks,
@@ -59,11 +59,11 @@ def retrieval(
     json_path: str | None,
 ) -> None:
     """Retrieval in both directions with given statistics."""
-    from distnorm.embedding_store import read_embeddings, read_rows
+    from distnorm.calibration.score_kinds import score_kind
     from distnorm.fitting import check_models
-    from distnorm.report.tables import retrieval_table
+    from distnorm.report.terminal import retrieval_table
     from distnorm.report.trust_tables import detection_table
-    from distnorm.scores import score_kind
+    from distnorm.store.vectors import read_embeddings, read_rows
     from distnorm.tasks.detection import chosen_threshold, evaluate_detection
     from distnorm.tasks.retrieval import evaluate_retrieval, pairing
 
@@ -103,10 +103,10 @@ def given_normalization(
     input: str | None,
 ) -> ScoreNormalization:
     """The normalization of a file, or one fitted on the given rows."""
-    from distnorm.embedding_store import read_embeddings
-    from distnorm.factories import make
-    from distnorm.methods import parse_method
+    from distnorm.methods.registry import parse_method
+    from distnorm.normalization.factories import make
     from distnorm.storage import load
+    from distnorm.store.vectors import read_embeddings
 
     if normalization is not None:
         if method != "dot" or fit_images or fit_texts:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.common import console, json_option, parse_strength, progress_bar, write_json
+from distnorm.cli.output import console, json_option, parse_strength, progress_bar, write_json
 from distnorm.errors import DistnormError
 
 __all__ = ["fit"]
@@ -64,11 +64,11 @@ def fit(
     what left them; --images and --texts then say where stores have moved to.
     """
     from distnorm.cli.choosing import check_choice_options, choose_and_explain
-    from distnorm.factories import make
     from distnorm.fitting import Inputs, fit_inputs
-    from distnorm.methods import parse_method
-    from distnorm.report.tables import normalization_table
-    from distnorm.sides import Sides
+    from distnorm.methods.registry import parse_method
+    from distnorm.methods.sides import Sides
+    from distnorm.normalization.factories import make
+    from distnorm.report.terminal import normalization_table
 
     if old is not None:
         _update(old, (*images, *texts), out, overwrite, json_path)
@@ -104,10 +104,10 @@ def fit(
 def _update(
     old: str, places: tuple[str, ...], out: str | None, overwrite: bool, json_path: str | None
 ) -> None:
-    from distnorm.embedding_store import stored
     from distnorm.fitting import update
-    from distnorm.report.tables import normalization_table
+    from distnorm.report.terminal import normalization_table
     from distnorm.storage import load
+    from distnorm.store.vectors import stored
 
     target = old if out is None or Path(out) == Path(old) else _new_file(out, overwrite)
     norm = load(old)

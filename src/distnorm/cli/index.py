@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.common import console, json_option, progress_bar, write_json
+from distnorm.cli.output import console, json_option, progress_bar, write_json
 
 __all__ = ["index"]
 
@@ -65,9 +65,9 @@ def bias(
     A stopped run continues, and items added since get their number, by running the same command
     again. Searches see the numbers when all are there.
     """
-    from distnorm.embedding_store import read_embeddings
     from distnorm.search.indexes import open_index
     from distnorm.storage import load
+    from distnorm.store.vectors import read_embeddings
 
     norm = load(normalization)
     rows = None if items is None else read_embeddings(items, side)
@@ -134,10 +134,10 @@ def check(
 
     Exits with 1 if there is something to mend.
     """
-    from distnorm.embedding_store import read_embeddings
     from distnorm.report.index_tables import index_check_table
     from distnorm.search.indexes import open_index
     from distnorm.storage import load
+    from distnorm.store.vectors import read_embeddings
 
     norm = None if normalization is None else load(normalization)
     other = "text"

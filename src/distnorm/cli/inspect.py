@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.common import console, json_option, write_json
+from distnorm.cli.output import console, json_option, write_json
 
 __all__ = ["inspect"]
 
@@ -17,7 +17,7 @@ __all__ = ["inspect"]
 def inspect(path: str, json_path: str | None) -> None:
     """Show method, strength, counts, and how sure the means are."""
     from distnorm.metrics import modality_gap
-    from distnorm.report.tables import normalization_table
+    from distnorm.report.terminal import normalization_table
     from distnorm.storage import load, read
 
     settings, _, checksum = read(path)
@@ -37,7 +37,7 @@ def inspect(path: str, json_path: str | None) -> None:
     }
     console().print(normalization_table(norm))
     if norm.selection is not None:
-        from distnorm.report.choices import choice_tables
+        from distnorm.report.html.choices import choice_tables
 
         result["selection"] = norm.selection.to_dict()
         for table in choice_tables(result["selection"]):

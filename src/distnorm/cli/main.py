@@ -21,8 +21,8 @@ from distnorm.cli.evaluate import evaluate
 from distnorm.cli.fit import fit
 from distnorm.cli.index import index
 from distnorm.cli.inspect import inspect
+from distnorm.cli.options import captions, classification
 from distnorm.cli.search import search
-from distnorm.cli.tasks import captions, classification
 from distnorm.cli.watch import watch
 from distnorm.errors import DistnormError
 

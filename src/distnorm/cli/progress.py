@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from distnorm.cli.common import console
+from distnorm.cli.output import console
 
 __all__ = ["long_work"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.common import console, json_option, progress_bar, write_json
+from distnorm.cli.output import console, json_option, progress_bar, write_json
 
 __all__ = ["search"]
 
@@ -70,7 +70,7 @@ def search(
 
     An INDEX is system:place, such as faiss:photos.index; it needs --model.
     """
-    from distnorm.report.tables import search_table
+    from distnorm.report.terminal import search_table
 
     page = sheet or (_SHEET if show else None)
     if page is not None:
@@ -85,7 +85,7 @@ def search(
     for note in found["notes"]:
         console().print(f"note: {note}", soft_wrap=True, highlight=False)
     if page is not None:
-        from distnorm.report.sheet import write_sheet
+        from distnorm.report.html.sheet import write_sheet
 
         missing = write_sheet(page, found, pictures)
         words = f"written to {page}"
@@ -99,8 +99,8 @@ def search(
 
 def _found(store: str, query: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Results of a store or an index, alike."""
-    from distnorm.search.running import is_index, search_index
-    from distnorm.search.store import search_store
+    from distnorm.search.in_index import is_index, search_index
+    from distnorm.search.in_store import search_store
 
     if is_index(store):
         for option in ("bias", "scale"):

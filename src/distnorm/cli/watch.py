@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from distnorm.cli.common import console, json_option, progress_bar, write_json
+from distnorm.cli.output import console, json_option, progress_bar, write_json
 from distnorm.errors import DistnormError
 
 __all__ = ["watch"]
@@ -53,9 +53,9 @@ def watch(
     json_path: str | None,
 ) -> None:
     """Test whether new embeddings still fit NORMALIZATION's statistics."""
-    from distnorm.embedding_store import read_embeddings
+    from distnorm.monitoring.watch import Watch
     from distnorm.storage import load
-    from distnorm.watch import Watch
+    from distnorm.store.vectors import read_embeddings
 
     if images is None and texts is None and stdin_side is None:
         raise click.UsageError("give --images, --texts or --stdin SIDE")

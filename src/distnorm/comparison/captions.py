@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, check_embeddings
-from distnorm.comparison.protocols import (
+from distnorm.comparison.protocol import (
     DEFAULT_METHODS,
     describe,
     draws,
@@ -23,8 +23,8 @@ from distnorm.comparison.protocols import (
 )
 from distnorm.comparison.results import Comparison
 from distnorm.comparison.tally import Tally
-from distnorm.correlations import concordance, tau_scale
 from distnorm.errors import DistnormError
+from distnorm.metrics.correlations import concordance, tau_scale
 from distnorm.tasks.captioning import CaptionResult, check_owner, evaluate_captions
 
 __all__ = ["compare_captions", "tau_shares"]

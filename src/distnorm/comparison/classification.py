@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from distnorm.arrays import Array, check_embeddings
-from distnorm.comparison.protocols import (
+from distnorm.comparison.protocol import (
     DEFAULT_METHODS,
     describe,
     method_norms,

@@ -42,7 +42,7 @@ class MetricSummary:
 class MethodResult:
     """One method's metrics and everything that affects its ranking.
 
-    ``score`` names what was ranked or measured, in the words of `distnorm.scores`.
+    ``score`` names what was ranked or measured, in the words of `distnorm.calibration.score_kinds`.
     """
 
     method: str

@@ -1,6 +1,6 @@
 """Every method side by side on retrieval, with statistics from data that is not evaluated.
 
-All methods see the same splits; see `distnorm.comparison.protocols` for where statistics come
+All methods see the same splits; see `distnorm.comparison.protocol` for where statistics come
 from. A method's difference to the dot product is the mean over splits; its interval is a paired
 bootstrap over images. Splits of one data set overlap, so their standard error would be far too
 narrow: instead each query's difference is averaged over the splits that evaluated it, and images
@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, check_embeddings, to_numpy
-from distnorm.comparison.protocols import (
+from distnorm.comparison.diagnostics import diagnose
+from distnorm.comparison.protocol import (
     DEFAULT_METHODS,
     describe,
     draws,
@@ -26,7 +27,6 @@ from distnorm.comparison.protocols import (
 )
 from distnorm.comparison.results import Comparison
 from distnorm.comparison.tally import Tally
-from distnorm.diagnostics import diagnose
 from distnorm.metrics import check_k
 from distnorm.tasks.retrieval import DIRECTIONS, evaluate_retrieval, pairing
 

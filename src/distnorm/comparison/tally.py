@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.bootstrap import paired_intervals
+from distnorm.calibration.score_kinds import score_kind
 from distnorm.comparison.results import MethodResult, MetricSummary
+from distnorm.metrics.bootstrap import paired_intervals
 from distnorm.normalization import ScoreNormalization
-from distnorm.scores import score_kind
 
 __all__ = ["Tally"]
 

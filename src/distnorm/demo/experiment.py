@@ -21,12 +21,12 @@ from distnorm.comparison import (
     compare_classification,
     compare_retrieval,
 )
-from distnorm.diagnostics import occurrence_counts, similarity_histograms
+from distnorm.comparison.diagnostics import occurrence_counts, similarity_histograms
 from distnorm.encoders import load_encoder
 from distnorm.errors import DistnormError
-from distnorm.factories import make
+from distnorm.metrics.ranks import top_items
 from distnorm.normalization import ScoreNormalization
-from distnorm.ranks import top_items
+from distnorm.normalization.factories import make
 from distnorm.scenes import CLASS_NAMES, LEVELS, WORLDS, Scene, generate
 from distnorm.tasks.classification import class_rows
 from distnorm.tasks.retrieval import evaluate_retrieval

@@ -9,16 +9,16 @@ from rich.table import Table as RichTable
 from distnorm import __version__
 from distnorm.comparison import Comparison
 from distnorm.demo.experiment import METHODS, REPEATS, SAMPLES, Demo, cost
-from distnorm.report.figures import curves
-from distnorm.report.page import Cell, Example, Figure, Picture, Section, Table, render
-from distnorm.report.sections import (
+from distnorm.report.html.figures import curves
+from distnorm.report.html.page import Cell, Example, Figure, Picture, Section, Table, render
+from distnorm.report.html.sections import (
     change_cell,
     comparison_section,
     hubness_section,
     ladder_section,
     similarity_section,
 )
-from distnorm.report.titles import metric_title
+from distnorm.report.html.titles import metric_title
 from distnorm.scenes import WORLDS, Scene
 
 __all__ = ["demo_page", "summary_table", "verdict"]

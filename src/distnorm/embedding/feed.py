@@ -18,9 +18,9 @@ from typing import Any
 
 from distnorm.embedding.decoding import Decoded, Job
 from distnorm.embedding.items import Item
-from distnorm.embedding.known import KeySet, Known, key_of
 from distnorm.embedding.pool import DecoderPool
 from distnorm.embedding.sources import Source
+from distnorm.store.known import KeySet, Known, key_of
 
 __all__ = ["Entry", "Feed"]
 

@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 
+from distnorm.embedding.batches import Rows
 from distnorm.embedding.decoding import Recipe
-from distnorm.embedding.failures import Failures
 from distnorm.embedding.feed import Entry, Feed
 from distnorm.embedding.items import Item
-from distnorm.embedding.known import Known
 from distnorm.embedding.pool import DecoderPool
-from distnorm.embedding.rows import Rows
 from distnorm.embedding.sources import Source, listed
-from distnorm.embedding.writer import StoreWriter
 from distnorm.errors import DistnormError
+from distnorm.store.failures import Failures
+from distnorm.store.known import Known
+from distnorm.store.writer import StoreWriter
 
 __all__ = ["Embedded", "cores", "decoders", "embed"]
 

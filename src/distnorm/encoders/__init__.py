@@ -12,13 +12,13 @@ __all__ = ["FAMILIES", "Encoder", "load_encoder"]
 
 # Family: the module that holds ``load(name, **options) -> Encoder``, and what it needs.
 FAMILIES = {
-    "albef": ("distnorm.encoders.albef", "albef"),
+    "albef": ("distnorm.encoders.albef.model", "albef"),
     "builtin": ("distnorm.encoders.builtin", "demo"),
-    "hf": ("distnorm.encoders.hf", "hf"),
-    "onnx": ("distnorm.encoders.onnx", "onnx"),
+    "hf": ("distnorm.encoders.hf.model", "hf"),
+    "onnx": ("distnorm.encoders.onnx.model", "onnx"),
     "open_clip": ("distnorm.encoders.open_clip", "open-clip"),
     "st": ("distnorm.encoders.st", "st"),
-    "tcl": ("distnorm.encoders.tcl", "albef"),
+    "tcl": ("distnorm.encoders.albef.tcl", "albef"),
 }
 
 

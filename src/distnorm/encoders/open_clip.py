@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.encoders.identity import file_digest, one_line
+from distnorm.encoders.fingerprints import file_digest, one_line
 from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.torch_encoder import (
     RandomWeightsWarning,

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.encoders.base import Rows
-from distnorm.encoders.hf_hub import explained, quiet, source_and_label
-from distnorm.encoders.hf_pixels import pixels_of_processor
+from distnorm.encoders.hf.hub import explained, quiet, source_and_label
+from distnorm.encoders.hf.pixels import pixels_of_processor
 from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.torch_encoder import (
     TorchEncoder,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.encoders.base import Encoder, Rows
-from distnorm.encoders.identity import one_line
+from distnorm.encoders.fingerprints import one_line
 from distnorm.encoders.pixels import Pixels
 from distnorm.errors import DistnormError, require
 

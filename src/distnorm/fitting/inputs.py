@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.embedding_store import PARTS, read_embeddings, shard_files, stored
 from distnorm.errors import DistnormError, require
-from distnorm.fitting.belonging import model_of, prompt_of
+from distnorm.store.models import model_of, prompt_of
+from distnorm.store.vectors import PARTS, read_embeddings, shard_files, stored
 
 __all__ = ["Input", "Inputs", "SourceRows", "StoredRows", "VectorRows"]
 
@@ -149,11 +149,11 @@ class SourceRows:
 
     def take(self, chosen: Chosen | None) -> Iterator[Rows]:
         """As `Input.take`."""
+        from distnorm.embedding.batches import Rows as Encoded
         from distnorm.embedding.feed import Feed
-        from distnorm.embedding.known import Known
         from distnorm.embedding.pipeline import decoders
-        from distnorm.embedding.rows import Rows as Encoded
         from distnorm.embedding.sources import Source
+        from distnorm.store.known import Known
 
         picked = Source(self.label, lambda _: _at(self._items(), chosen))
         size, workers = self._options.get("batch_size", 64), self._options.get("workers")
@@ -179,7 +179,7 @@ class SourceRows:
 
     def _items(self) -> Iterator[Any]:
         from distnorm.embedding.items import Item
-        from distnorm.embedding.known import KeySet, key_of
+        from distnorm.store.known import KeySet, key_of
 
         met = KeySet()
         for item in self._source:

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.embedding_store import stored
 from distnorm.errors import DistnormError
-from distnorm.fitting.fit import FITTED_ON, store_note
 from distnorm.fitting.inputs import StoredRows
+from distnorm.fitting.statistics import FITTED_ON, store_note
 from distnorm.normalization import ScoreNormalization
+from distnorm.store.vectors import stored
 
 __all__ = ["Update", "update"]
 

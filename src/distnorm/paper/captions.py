@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.atomic import atomic_write
 from distnorm.comparison import MetricSummary
 from distnorm.comparison.captions import tau_shares
 from distnorm.datasets.base import CaptionJudgements, PreferredCaptions
@@ -23,6 +22,7 @@ from distnorm.paper.prepared import JudgedData
 from distnorm.paper.protocols import Draw, Protocol
 from distnorm.paper.retrieval import Fitted, paired_draws
 from distnorm.paper.rows import RowCache
+from distnorm.system.files import atomic_write
 from distnorm.tasks.captioning import agreement, evaluate_captions, pair_accuracy, score_captions
 from distnorm.tasks.overlap import OVERLAPS, OverlapScores, default_tokenizer, overlap_scores
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.atomic import atomic_write
 from distnorm.embedding.pictures import open_picture
 from distnorm.encoders.base import unit_rows
 from distnorm.normalization import ScoreNormalization
@@ -26,6 +25,7 @@ from distnorm.paper.prepared import ClassData
 from distnorm.paper.protocols import Draw, Protocol, draw_pool, held_out
 from distnorm.paper.rows import RowCache, step_progress
 from distnorm.paper.sources import Source
+from distnorm.system.files import atomic_write
 from distnorm.tasks.classification import class_weights, evaluate_classification, repeated_names
 
 __all__ = ["classification_results", "published_variant"]

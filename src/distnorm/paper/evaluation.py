@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.comparison import MethodResult
-from distnorm.comparison.protocols import method_norms
+from distnorm.comparison.protocol import method_norms
 from distnorm.comparison.tally import Tally
 from distnorm.errors import DistnormError
-from distnorm.methods import parse_method
+from distnorm.methods.registry import parse_method
 from distnorm.normalization import ScoreNormalization
 from distnorm.paper.protocols import Protocol
 

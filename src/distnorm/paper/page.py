@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from distnorm.atomic import atomic_write
 from distnorm.errors import DistnormError
 from distnorm.paper.cells import Benchmark, Cell
 from distnorm.paper.published import table
-from distnorm.report.page import Cell as PageCell
-from distnorm.report.page import Section, Table, render
-from distnorm.report.sections import change_cell
-from distnorm.report.titles import metric_title
+from distnorm.report.html.page import Cell as PageCell
+from distnorm.report.html.page import Section, Table, render
+from distnorm.report.html.sections import change_cell
+from distnorm.report.html.titles import metric_title
+from distnorm.system.files import atomic_write
 
 __all__ = ["facts", "html_page", "main_metric", "markdown_page", "value_text", "write_results"]
 

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.comparison.splits import draw_splits
 from distnorm.errors import DistnormError
-from distnorm.splits import draw_splits
 
 __all__ = ["AUTHORS_PREFIX", "PROTOCOLS", "Draw", "Protocol", "draw_pool", "held_out"]
 

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.metrics import average_precision_at_r, r_precision
+from distnorm.metrics.positives import Positives
+from distnorm.metrics.ranks import pair_ranks
 from distnorm.normalization import ScoreNormalization
 from distnorm.paper.evaluation import Outcome, Results, run_methods
 from distnorm.paper.prepared import PairedData
 from distnorm.paper.protocols import Draw, Protocol, draw_pool, held_out
 from distnorm.paper.rows import RowCache
-from distnorm.positives import Positives
-from distnorm.ranks import pair_ranks
 from distnorm.tasks.retrieval import DIRECTIONS, evaluate_retrieval
 
 __all__ = ["paired_draws", "retrieval_results"]

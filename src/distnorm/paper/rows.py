@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.embedding import Item, embed
-from distnorm.embedding_store import read_embeddings, read_names
 from distnorm.encoders.base import unit_rows
 from distnorm.errors import DistnormError
 from distnorm.paper.encoding import RawEncoder, ViewEncoder, raw_rows
+from distnorm.store.vectors import read_embeddings, read_names
 
 __all__ = ["TTA_VIEWS", "RowCache", "step_progress"]
 

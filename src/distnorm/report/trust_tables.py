@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from distnorm.cards import build_card
-from distnorm.drift import Difference
+from distnorm.monitoring.card import build_card
+from distnorm.monitoring.drift import Difference
 from distnorm.normalization import ScoreNormalization
 from distnorm.tasks.detection import DetectionResult
 

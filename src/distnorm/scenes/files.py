@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distnorm.atomic import atomic_write
 from distnorm.errors import DistnormError
 from distnorm.scenes.sampling import generate
+from distnorm.system.files import atomic_write
 
 __all__ = ["save_scenes"]
 

@@ -28,12 +28,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
-from distnorm.biases.linear import linear_bias
 from distnorm.errors import DistnormError
+from distnorm.exact.gallery import Gallery
+from distnorm.exact.top_k import topk
+from distnorm.methods.linear import linear_bias
+from distnorm.methods.statistics import item_bias
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.exact import topk
-from distnorm.search.gallery import Gallery
-from distnorm.side_statistics import item_bias
 
 __all__ = ["SCALES", "MixedResult", "item_biases", "topk_mixed"]
 

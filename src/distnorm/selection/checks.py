@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.sides import Sides
+from distnorm.methods.sides import Sides
 
 __all__ = ["looks_wrong", "same_rows"]
 

@@ -33,12 +33,12 @@ import numpy.typing as npt
 from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.lengths import check_lengths
+from distnorm.methods.sides import Sides
 from distnorm.selection.checks import looks_wrong, same_rows
 from distnorm.selection.labelled import labelled_hits
 from distnorm.selection.planted import Folds, agreement, draw_folds, planted_recall
 from distnorm.selection.results import Candidate, Selection, SideChoice
 from distnorm.selection.scored import CORRECTIONS, SHIFTS, Scored
-from distnorm.sides import Sides
 
 __all__ = ["select", "strength_weight"]
 

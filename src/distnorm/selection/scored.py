@@ -7,7 +7,7 @@ With P = Q Y', the scores of n samples with m items, every bias is a statistic o
     ridge  linear fit to nnn over the rows that set the scale
 
 A choice tries four methods at eight strengths in five folds; from P that takes milliseconds where
-the biases themselves would need a product of matrices each. They are those of `distnorm.biases`
+the biases themselves would need a product of matrices each. They are those of `distnorm.methods`
 with default parameters; a test holds the two together.
 """
 
@@ -19,10 +19,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.biases.bank import NearestNeighborBias
-from distnorm.biases.quadratic import oas_shrinkage
-from distnorm.biases.ridge import linear_fit
-from distnorm.methods import METHODS
+from distnorm.methods.bank import NearestNeighborBias
+from distnorm.methods.quadratic import oas_shrinkage
+from distnorm.methods.registry import METHODS
+from distnorm.methods.ridge import linear_fit
 
 __all__ = ["CORRECTIONS", "SHIFTS", "Scored"]
 

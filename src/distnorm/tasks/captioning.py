@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, blocks, check_embeddings, rows_per_block, to_numpy
-from distnorm.correlations import kendall_tau, spearman_rho
 from distnorm.errors import DistnormError
+from distnorm.metrics.correlations import kendall_tau, spearman_rho
 from distnorm.normalization import ScoreNormalization
 
 __all__ = [

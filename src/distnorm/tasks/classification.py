@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, check_embeddings
 from distnorm.errors import DistnormError
-from distnorm.factories import make
+from distnorm.metrics.positives import Positives
+from distnorm.metrics.ranks import best_ranks
 from distnorm.normalization import ScoreNormalization
-from distnorm.positives import Positives
-from distnorm.ranks import best_ranks
+from distnorm.normalization.factories import make
 
 __all__ = [
     "ClassificationResult",

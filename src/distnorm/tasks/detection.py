@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, blocks, rows_per_block, take_rows, to_numpy
 from distnorm.calibration.reading import calibration_of, false_alarm_rate
+from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
-from distnorm.positives import Positives
-from distnorm.scores import score_kind
+from distnorm.metrics.positives import Positives
 
 __all__ = ["DetectionResult", "chosen_threshold", "evaluate_detection", "evaluate_rejection"]
 

@@ -1,7 +1,7 @@
 """Retrieval in both directions: recall@k, median rank, and where asked R-precision and mAP@R.
 
 Names follow CLIP_benchmark: ``text_retrieval`` is image -> text, ``image_retrieval`` is
-text -> image. Ranks of the best positive come from `distnorm.ranks`: lowest index first on
+text -> image. Ranks of the best positive come from `distnorm.metrics.ranks`: lowest index first on
 ties, no full matrix in memory.
 """
 
@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, check_embeddings
 from distnorm.errors import DistnormError
-from distnorm.factories import make
 from distnorm.metrics import average_precision_at_r, check_k, r_precision, recall_of_ranks
+from distnorm.metrics.positives import Positives
+from distnorm.metrics.ranking import Ranking
+from distnorm.metrics.ranks import Progress, Ranks, best_ranks, best_ranks_both_ways, pair_ranks
 from distnorm.normalization import ScoreNormalization
-from distnorm.positives import Positives
-from distnorm.ranking import Ranking
-from distnorm.ranks import Progress, Ranks, best_ranks, best_ranks_both_ways, pair_ranks
+from distnorm.normalization.factories import make
 
 __all__ = ["DIRECTIONS", "RetrievalResult", "evaluate_retrieval", "pairing"]
 

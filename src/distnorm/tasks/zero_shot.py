@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, blocks, check_embeddings, rows_per_block, to_numpy
 from distnorm.errors import DistnormError
-from distnorm.factories import make
 from distnorm.normalization import ScoreNormalization
+from distnorm.normalization.factories import make
 from distnorm.tasks.classification import class_rows, repeated_names
 from distnorm.tasks.detection import best_scores, chosen_threshold
 

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, is_unit_length
+from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
-from distnorm.scores import score_kind
-from distnorm.search.indexes.places import positive, query_rows
+from distnorm.search.indexes.arguments import positive, query_rows
 from distnorm.search.indexes.recovery import (
     inner_products,
     linear_queries,

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.atomic import atomic_write
 from distnorm.errors import DistnormError
+from distnorm.system.files import atomic_write
 
 __all__ = ["BiasFolder"]
 

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
+from distnorm.search.indexes.arguments import split_last
 from distnorm.search.indexes.base import Hits, Index
 from distnorm.search.indexes.bias_folder import BiasFolder
-from distnorm.search.indexes.places import split_last
 
 __all__ = ["ClipRetrievalIndex"]
 

@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.atomic import atomic_write
 from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization
+from distnorm.search.indexes.arguments import existing
 from distnorm.search.indexes.base import Hits, Index
 from distnorm.search.indexes.bias_folder import BiasFolder
-from distnorm.search.indexes.places import existing
+from distnorm.system.files import atomic_write
 
 __all__ = ["FaissIndex", "save_with_shift"]
 

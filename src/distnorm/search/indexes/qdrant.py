@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
+from distnorm.search.indexes.arguments import existing, split_last
 from distnorm.search.indexes.base import Hits, Index
-from distnorm.search.indexes.places import existing, split_last
 
 __all__ = ["QdrantIndex"]
 

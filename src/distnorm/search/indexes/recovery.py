@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.lengths import check_lengths
 from distnorm.normalization import ScoreNormalization
-from distnorm.scores import score_kind
 
 __all__ = [
     "UNITS",

@@ -21,7 +21,7 @@ class Found:
         As the system has them.
     scores : tuple of ndarray
     score : str
-        What the scores are, a label of `distnorm.scores`: ``cosine``, ``dn two-sided score``
+        What the scores are, a label of `score_kinds`: ``cosine``, ``dn two-sided score``
         (what `ScoreNormalization.similarity` gives), or ``dn ranking score`` where the items'
         side has no statistics.
     method, strength

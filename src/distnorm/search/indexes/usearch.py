@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
+from distnorm.search.indexes.arguments import existing
 from distnorm.search.indexes.base import Hits, Index
 from distnorm.search.indexes.bias_folder import BiasFolder
-from distnorm.search.indexes.places import existing
 
 __all__ = ["USearchIndex"]
 

@@ -1,0 +1,334 @@
+"""What a correction changes, beyond recall: gap, hubs, and the ladder of approximations.
+
+The ladder makes the paper's claim visible. With the exact item bias over queries x_1 .. x_n
+
+    b(y) = tau log mean_j exp(x_j . y / tau)
+
+and its cumulant expansions b_0 = 0, b_1 = m.y, b_2 = m.y + (1/2 tau) y' S y, each order's
+figure is the share of the variance of b over held-out items y that it explains,
+
+    1 - Var(b - b_k) / Var(b)
+
+which is 0 for order 0, negative where an order makes things worse, and 1 if exact up to a
+constant. Queries are the rows the statistics come from, items the evaluated rows of the other
+side, so that no item's own partner is among the queries (at most 5,000 rows of each). The
+approximations take mean and covariance from the same queries as the exact bias, plainly: no
+shrinkage, no fitted scale, only the additive constant is free. The correlation beside it
+forgives a wrong scale too, which is what ranking by q.y - b(y) does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, as_working, blocks, rows_per_block, to_numpy
+from distnorm.methods.bank import inverted_softmax_bias
+from distnorm.methods.linear import linear_bias
+from distnorm.methods.quadratic import QuadraticBias
+from distnorm.metrics import k_occurrence, modality_gap, occupancy, skewness
+from distnorm.metrics.ranks import top_items
+from distnorm.moments import Moments
+from distnorm.normalization import ScoreNormalization
+
+__all__ = [
+    "diagnose",
+    "hubness",
+    "ladder",
+    "occurrence_counts",
+    "pair_similarity",
+    "similarity_histograms",
+]
+
+Indices = npt.NDArray[np.intp]
+
+_HUB_K = 10
+_HUBS_SHOWN = 5
+_INVERSE_TEMPERATURES = (20.0, 50.0, 100.0)
+_LADDER_ROWS = 5000
+
+
+def hubness(
+    norm: ScoreNormalization,
+    queries: Array,
+    items: Array,
+    side: str,
+    *,
+    rows: Indices | None = None,
+    before: ScoreNormalization | None = None,
+) -> dict[str, Any]:
+    """k-occurrence skewness (k = 10), top-1 occupancy and the most frequent hubs.
+
+    Parameters
+    ----------
+    norm : ScoreNormalization, fitted
+    queries, items : array, shape (n, d), (m, d)
+    side : str
+        The queries' side.
+    rows : int array, shape (m,), optional
+        What hubs are called: the items' rows in the data that they were taken from.
+    before : ScoreNormalization, optional
+        Usually the dot product: hubs then also carry ``count_before``, and ``hubs_before``
+        are its own hubs with what has become of them. ``norm`` itself if left out.
+
+    Returns
+    -------
+    dict
+        ``k``, ``k_occurrence_skewness``, ``occupancy``, ``hubs``, ``hubs_before``. Ties
+        between hubs go to the lowest index.
+    """
+    top = top_items(norm.ranking(queries, items, side), _HUB_K)
+    counts = earlier = k_occurrence(top, items.shape[0])
+    if before is not None and before is not norm:
+        earlier = occurrence_counts(before, queries, items, side)
+    names = np.arange(items.shape[0]) if rows is None else rows
+
+    def most_frequent(by: npt.NDArray[np.int64]) -> list[dict[str, int]]:
+        return [
+            {"item": int(names[i]), "count": int(counts[i]), "count_before": int(earlier[i])}
+            for i in np.argsort(-by, kind="stable")[:_HUBS_SHOWN]
+        ]
+
+    return {
+        "k": int(top.shape[1]),
+        "k_occurrence_skewness": skewness(counts),
+        "occupancy": occupancy(top[:, 0], items.shape[0]),
+        "hubs": most_frequent(counts),
+        "hubs_before": most_frequent(earlier),
+    }
+
+
+def occurrence_counts(
+    norm: ScoreNormalization, queries: Array, items: Array, side: str
+) -> npt.NDArray[np.int64]:
+    """How many queries find each item among their first 10, shape (m,)."""
+    return k_occurrence(top_items(norm.ranking(queries, items, side), _HUB_K), items.shape[0])
+
+
+def similarity_histograms(
+    norms: Mapping[str, ScoreNormalization],
+    images: Array,
+    texts: Array,
+    image_of_text: Indices,
+    *,
+    bins: int = 60,
+) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Densities of similarities within and across the two sides, for linear methods.
+
+    Parameters
+    ----------
+    norms : mapping from a panel's name to a fitted ScoreNormalization
+        Linear methods (dot, dn): both sides are shifted by them.
+    images, texts : array, shape (n, d), (m, d)
+        At most 1,000 rows of each are used, evenly spaced.
+    image_of_text : int array, shape (m,)
+    bins : int
+
+    Returns
+    -------
+    dict
+        Panel -> series -> ``edges`` (bins + 1) and ``density`` (bins); one range for all.
+    """
+    one, two = next(iter(norms.values())).sides
+    rows = np.linspace(0, len(image_of_text) - 1, min(len(image_of_text), 1000)).astype(np.intp)
+    own, place = np.unique(image_of_text[rows], return_inverse=True)
+    found: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
+    for panel, norm in norms.items():
+        left, right = _wide(images, own), _wide(texts, rows)
+        if norm.method != "dot":
+            left = norm.shift_queries(left, modality=one)
+            right = norm.shift_queries(right, modality=two)
+        across = left @ right.T
+        true = np.zeros(across.shape, dtype=bool)
+        true[place, np.arange(len(rows))] = True
+        found[panel] = {
+            f"{one} and its {two}": across[true],
+            f"{one} and other {two}": across[~true],
+            f"two {one}s": (left @ left.T)[np.triu_indices(len(own), 1)],
+            f"two {two}s": (right @ right.T)[np.triu_indices(len(rows), 1)],
+        }
+    every = [v for series in found.values() for v in series.values() if len(v)]
+    span = (min(float(v.min()) for v in every), max(float(v.max()) for v in every))
+    return {
+        panel: {
+            name: _histogram(values, span, bins) for name, values in series.items() if len(values)
+        }
+        for panel, series in found.items()
+    }
+
+
+def pair_similarity(images: Array, texts: Array, image_of_text: Indices) -> dict[str, Any]:
+    """Mean and standard deviation (sigma) of x.y over true pairs and over all other pairs.
+
+    All pairs are summed without their matrix, in float64:
+
+        sum x.y = (sum x).(sum y)        sum (x.y)^2 = trace(X'X Y'Y)
+
+    Parameters
+    ----------
+    images, texts : array, shape (n, d), (m, d)
+    image_of_text : int array, shape (m,)
+
+    Returns
+    -------
+    dict
+        ``pairs`` and ``non_pairs``: each count, mean, std; None where there is none.
+    """
+    first, second = _second_moments(images), _second_moments(texts)
+    paired = []
+    for part in blocks(texts.shape[0], rows_per_block(texts.shape[1], itemsize=8)):
+        own, _ = np.unique(image_of_text[part], return_inverse=True)
+        left = _wide(images, own)[np.searchsorted(own, image_of_text[part])]
+        paired.append(np.einsum("ij,ij->i", left, _wide(texts, part)))
+    true = np.concatenate(paired)
+    count = images.shape[0] * texts.shape[0]
+    total, squares = float(first[0] @ second[0]), float(np.sum(first[1] * second[1]))
+    return {
+        "pairs": _spread(len(true), float(true.sum()), float((true**2).sum())),
+        "non_pairs": _spread(
+            count - len(true), total - float(true.sum()), squares - float((true**2).sum())
+        ),
+    }
+
+
+def ladder(bank: Array, items: Array, inverse_temperature: float) -> list[dict[str, float]]:
+    """Explained variance and correlation of orders 0, 1 and 2 with the exact log-partition.
+
+    Parameters
+    ----------
+    bank : array, shape (n, d)
+        Queries: the exact bias is taken over them, and so are mean and covariance.
+    items : array, shape (m, d)
+    inverse_temperature : float
+        1/tau.
+    """
+    wide_bank, wide_items = (to_numpy(as_working(x), np.float64) for x in (bank, items))
+    exact = inverted_softmax_bias(wide_items, wide_bank, inverse_temperature)
+    moments = Moments(order=2).update(wide_bank)
+    first = linear_bias(wide_items, moments.mean)
+    second = QuadraticBias(beta=inverse_temperature, shrinkage=0.0).from_moments(moments)
+    rungs = [np.zeros_like(exact), first, second(wide_items)]
+    return [
+        {
+            "order": order,
+            "inverse_temperature": inverse_temperature,
+            "explained_variance": _explained(exact, rung),
+            "correlation": _correlation(exact, rung),
+        }
+        for order, rung in enumerate(rungs)
+    ]
+
+
+def diagnose(
+    norms: Sequence[ScoreNormalization],
+    images: Array,
+    texts: Array,
+    fit_rows: Mapping[str, Array],
+    *,
+    image_of_text: Indices | None = None,
+    rows: tuple[Indices, Indices] | None = None,
+) -> dict[str, Any]:
+    """Diagnostics of fitted methods, the first of them the dot product, on evaluated rows.
+
+    Parameters
+    ----------
+    norms : sequence of ScoreNormalization, fitted
+    images, texts : array, shape (n, d), (m, d)
+        What is evaluated.
+    fit_rows : mapping
+        The rows behind the statistics, by keyword ("images", "texts").
+    image_of_text : int array, shape (m,), optional
+        Which pairs are true; without it, similarities of pairs are left out.
+    rows : pair of int arrays, optional
+        Rows of ``images`` and ``texts`` in the whole data: hubs are called by them.
+    """
+    one, two = norms[0].sides
+    means = {side: norms[0].moments(side) for side in (one, two)}
+    first, second = means[one], means[two]
+    image_rows, text_rows = rows if rows is not None else (None, None)
+    pairs = {f"{one}_bias": ("texts", images), f"{two}_bias": ("images", texts)}
+    return {
+        "modality_gap": modality_gap(first, second) if first and second else None,
+        "mean_norm": {
+            side: float(np.linalg.norm(m.mean)) if m else None for side, m in means.items()
+        },
+        "mean_uncertainty": {
+            side: m.uncertainty().to_dict() if m else None for side, m in means.items()
+        },
+        "similarity": None
+        if image_of_text is None
+        else pair_similarity(images, texts, image_of_text),
+        "histograms": None
+        if image_of_text is None
+        else similarity_histograms(
+            {n.method: n for n in norms if n.method in ("dot", "dn")}, images, texts, image_of_text
+        ),
+        "hubness": [
+            {
+                "method": norm.method,
+                "strength": dict(norm.strength),
+                "text_retrieval": hubness(
+                    norm, images, texts, one, rows=text_rows, before=norms[0]
+                ),
+                "image_retrieval": hubness(
+                    norm, texts, images, two, rows=image_rows, before=norms[0]
+                ),
+            }
+            for norm in norms
+        ],
+        "selection": next((n.selection.to_dict() for n in norms if n.selection is not None), None),
+        "ladder": {
+            name: [
+                rung
+                for beta in _INVERSE_TEMPERATURES
+                for rung in ladder(fit_rows[side][:_LADDER_ROWS], items[:_LADDER_ROWS], beta)
+            ]
+            for name, (side, items) in pairs.items()
+            if side in fit_rows
+        },
+    }
+
+
+def _histogram(
+    values: npt.NDArray[np.float64], span: tuple[float, float], bins: int
+) -> dict[str, list[float]]:
+    density, edges = np.histogram(values, bins=bins, range=span, density=True)
+    return {"edges": edges.tolist(), "density": density.tolist()}
+
+
+def _wide(x: Array, rows: Indices | slice) -> npt.NDArray[np.float64]:
+    if isinstance(rows, slice) or isinstance(x, np.ndarray):
+        return to_numpy(as_working(x[rows]), np.float64)
+    return to_numpy(as_working(x[rows.tolist()]), np.float64)
+
+
+def _second_moments(x: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Sum of rows and X'X."""
+    d = x.shape[1]
+    total, gram = np.zeros(d), np.zeros((d, d))
+    for part in blocks(x.shape[0], rows_per_block(d, itemsize=8)):
+        wide = _wide(x, part)
+        total += wide.sum(axis=0)
+        gram += wide.T @ wide
+    return total, gram
+
+
+def _spread(count: int, total: float, squares: float) -> dict[str, float] | None:
+    if not count:
+        return None
+    mean = total / count
+    return {"count": count, "mean": mean, "std": max(squares / count - mean**2, 0.0) ** 0.5}
+
+
+def _explained(exact: npt.NDArray[np.float64], rung: npt.NDArray[np.float64]) -> float:
+    spread = float(np.var(exact))
+    return 1 - float(np.var(exact - rung)) / spread if spread else 1.0
+
+
+def _correlation(exact: npt.NDArray[np.float64], rung: npt.NDArray[np.float64]) -> float:
+    if np.ptp(rung) == 0 or np.ptp(exact) == 0:
+        return 0.0
+    return float(np.corrcoef(exact, rung)[0, 1])

@@ -1,0 +1,1 @@
+"""ALBEF and TCL: the model, and how to read a checkpoint."""

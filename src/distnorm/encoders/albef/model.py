@@ -1,0 +1,201 @@
+"""``albef:FILE``: ALBEF (Li et al., NeurIPS 2021) from its authors' checkpoint files.
+
+    image row = vision_proj(ViT(pixels)[first token])
+    text row  = text_proj(BERT(tokens)[first token]),  the layers before the first cross-attention
+
+The towers are shaped by the tensors themselves; see `distnorm.encoders.albef.checkpoint`.
+
+The authors' text preparation is kept: lower case, punctuation removed, at most 30 words, ``[CLS]``
+before them and no ``[SEP]`` after. Needs the ``albef`` extra, and BERT's vocabulary
+(``bert-base-uncased``): a ``vocab.txt`` or a folder that holds one, beside the checkpoint or named
+by ``tokenizer=``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.encoders.albef.checkpoint import built, checkpoint_parts, read
+from distnorm.encoders.fingerprints import file_digest
+from distnorm.encoders.pixels import Pixels
+from distnorm.encoders.torch_encoder import (
+    TorchEncoder,
+    choose_device,
+    choose_precision,
+    frozen,
+    require_vision,
+)
+from distnorm.errors import DistnormError, require
+
+__all__ = ["AlbefEncoder", "load", "prepared"]
+
+_EXTRA = "albef"
+_MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+_WORDS, _TOKENS = 30, 30
+
+
+def load(
+    model: str,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    tokenizer: str | None = None,
+    image_size: int | None = None,
+    weights_only: bool = True,
+    family: str = "albef",
+) -> AlbefEncoder:
+    """An ALBEF checkpoint.
+
+    Parameters
+    ----------
+    model : str
+        The file, such as ``ALBEF.pth`` or a ``checkpoint_best.pth`` of the authors' retrieval code.
+    device : str
+        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
+    precision : str
+        "auto" (float16 on a GPU, float32 elsewhere), "float32", "float16", "bfloat16".
+    tokenizer : str, optional
+        BERT's ``vocab.txt`` or a folder that holds it; looked for beside the file if left out.
+    image_size : int, optional
+        Side of the pictures; positions are interpolated. The checkpoint's own if left out.
+    weights_only : bool
+        False also unpickles code in the file: for files that you trust.
+    family : str
+        What the model's name begins with.
+
+    Raises
+    ------
+    DistnormError
+        For a file that is no such checkpoint (names what is missing or left over), a vocabulary
+        that is missing or of another size, or a wrong device.
+    MissingExtraError
+        Without timm, transformers or torch.
+    """
+    for module in ("timm", "transformers"):
+        require_vision(module, _EXTRA)
+    place = choose_device(device, _EXTRA)
+    precision = choose_precision(precision, place)
+    file = Path(model).expanduser()
+    name = f"{family}:{model}"
+    if not file.is_file():
+        raise DistnormError(f"{name!r}", "a checkpoint file", f"write {family}:/path/to/file.pth")
+    words = _vocabulary(file, tokenizer, name)
+    parts = checkpoint_parts(read(file, name, weights_only), name)
+    torch = require("torch", _EXTRA)
+    found = frozen(built(parts, image_size, name))
+    rows = found.text_encoder.config.vocab_size
+    if len(words) > rows:
+        raise DistnormError(
+            f"a vocabulary of {len(words)} words for {name}",
+            f"one of {rows}",
+            "take the vocab.txt of the BERT that it was trained with (bert-base-uncased)",
+        )
+    dtype = getattr(torch, precision)
+    side = found.visual_encoder.patch_embed.img_size[0]
+    encoder = AlbefEncoder(found.to(device=place, dtype=dtype), words, side)
+    encoder.device, encoder.dtype = place, dtype
+    encoder.model_id = f"{family}:{file.name}@{file_digest(file)}"
+    if image_size is not None:
+        encoder.model_id += f"-{side}px"
+    temperature = parts["other"].get("temp")
+    encoder.temperature = None if temperature is None else float(temperature)
+    encoder.dimension = int(parts["text_proj"]["weight"].shape[0])
+    return encoder
+
+
+class AlbefEncoder(TorchEncoder):
+    """An ALBEF or TCL checkpoint; see `load`.
+
+    Attributes
+    ----------
+    model : torch.nn.ModuleDict-like
+        ``visual_encoder``, ``text_encoder``, ``vision_proj`` and ``text_proj``.
+    tokenizer : transformers tokenizer
+    """
+
+    prompts = ("a photo of a {c}.",)
+
+    def __init__(self, model: Any, words: Sequence[str], side: int) -> None:
+        self.model = model
+        self.max_tokens = _TOKENS
+        self.preprocess = Pixels((side, side), resize="squash", mean=_MEAN, std=_STD)
+        self._numbers = {word: number for number, word in enumerate(words)}
+        self.tokenizer = _tokenizer(self._numbers)
+
+    def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Tokens of each text as prepared, with ``[CLS]``, before any cut, shape (n,)."""
+        return np.array([len(row) for row in self._tokens(texts, None)], dtype=np.intp)
+
+    def _tokens(self, texts: Sequence[str], words: int | None) -> list[list[int]]:
+        first = self._numbers["[CLS]"]
+        found = self.tokenizer.encode_batch(
+            [prepared(text, words) for text in texts], add_special_tokens=False
+        )
+        return [[first, *row.ids] for row in found]
+
+    def _image_rows(self, tensor: Any) -> Any:
+        return self.model.vision_proj(self.model.visual_encoder.forward_features(tensor)[:, 0])
+
+    def _text_rows(self, texts: Sequence[str]) -> Any:
+        import torch
+
+        rows = [row[:_TOKENS] for row in self._tokens(texts, _WORDS)]
+        ids = torch.full(
+            (len(rows), max(map(len, rows))), self._numbers["[PAD]"], device=self.device
+        )
+        mask = torch.zeros_like(ids)
+        for place, row in enumerate(rows):
+            ids[place, : len(row)] = torch.tensor(row)
+            mask[place, : len(row)] = 1
+        read = self.model.text_encoder(input_ids=ids, attention_mask=mask)
+        return self.model.text_proj(read.last_hidden_state[:, 0])
+
+
+def prepared(text: str, words: int | None = _WORDS) -> str:
+    """A caption as the authors clean it, cut after some words.
+
+    Examples
+    --------
+    >>> prepared("A well-known person's hat, (red)!")
+    'a well known persons hat red'
+    """
+    text = re.sub(r"[,.'!?\"()*#:;~]", "", text.lower())
+    text = text.replace("-", " ").replace("/", " ").replace("<person>", "person")
+    return " ".join(text.split()[:words])
+
+
+def _vocabulary(file: Path, tokenizer: str | None, name: str) -> list[str]:
+    """BERT's words, in the order of their numbers."""
+    place = file.parent if tokenizer is None else Path(tokenizer).expanduser()
+    listed = place / "vocab.txt" if place.is_dir() else place
+    if not listed.is_file():
+        raise DistnormError(
+            f"no BERT vocabulary for {name}: no file {str(listed)!r}",
+            "the vocab.txt of bert-base-uncased",
+            "put it beside the checkpoint, or pass tokenizer='/path/to/vocab.txt'",
+        )
+    words = listed.read_text("utf-8").rstrip("\n").split("\n")
+    absent = {"[PAD]", "[UNK]", "[CLS]"} - set(words)
+    if absent:
+        raise DistnormError(
+            f"{str(listed)!r} without {', '.join(sorted(absent))}",
+            "BERT's vocabulary, a word a line",
+            "take the vocab.txt of bert-base-uncased",
+        )
+    return words
+
+
+def _tokenizer(numbers: Mapping[str, int]) -> Any:
+    """BERT's word pieces, lower case."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    found = Tokenizer(models.WordPiece(dict(numbers), unk_token="[UNK]"))
+    found.normalizer = normalizers.BertNormalizer(lowercase=True)
+    found.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return found

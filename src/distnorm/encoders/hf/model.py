@@ -1,0 +1,246 @@
+"""``hf:ORG/REPO`` or ``hf:/path/to/folder``: the dual encoders of transformers.
+
+CLIP, SigLIP, SigLIP 2 (fixed and native shapes), ALIGN, AltCLIP, Chinese-CLIP, MetaCLIP 2, FLAVA,
+BLIP, BLIP-2, and any other model with ``get_image_features`` and ``get_text_features``. Pictures
+are resized by Pillow, as the models' authors did, whether or not torchvision is installed. Texts
+are padded to the longest of a batch where the model masks padding; SigLIP was trained on padding
+that it sees, to a fixed length. Needs the ``hf`` extra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.encoders.hf.heads import Head, head_of, query_rows
+from distnorm.encoders.hf.hub import explained, quiet, source_and_label
+from distnorm.encoders.hf.pixels import ProcessorPixels, pixels_of_processor
+from distnorm.encoders.pixels import Pixels
+from distnorm.encoders.torch_encoder import (
+    TorchEncoder,
+    choose_device,
+    choose_precision,
+    frozen,
+    to_rows,
+)
+from distnorm.errors import DistnormError, require
+
+__all__ = ["HfEncoder", "load"]
+
+_EXTRA = "hf"
+# Length of the texts that a model was trained on, where positions or tokenizer allow more.
+_TRAINED = {"align": 64, "blip": 35, "blip-2": 32, "chinese_clip": 52, "flava": 77}
+_FOLDER = (
+    "a folder as save_pretrained writes it: config.json, weights, tokenizer and "
+    "preprocessor_config.json"
+)
+_PADDED = ("siglip", "siglip2")
+_PROMPTS = {
+    "siglip": ("This is a photo of {c}.",),
+    "siglip2": ("this is a photo of {c}.",),
+    "chinese_clip": ("一张{c}的照片。",),
+}
+
+
+def load(
+    model: str, *, device: str = "auto", precision: str = "auto", queries: str = "mean"
+) -> HfEncoder:
+    """A dual encoder of transformers.
+
+    Parameters
+    ----------
+    model : str
+        Name on the hub, or a folder with configuration, weights, tokenizer and image settings.
+    device : str
+        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
+    precision : str
+        "auto" (float16 on a GPU, float32 elsewhere), "float32", "float16", "bfloat16".
+    queries : {"mean", "first"}
+        BLIP-2 only: how its query vectors become one row; see `distnorm.encoders.hf.heads`.
+
+    Raises
+    ------
+    DistnormError
+        For an unknown name or folder, a hub out of reach, a model without two towers, or weights
+        that lack parts of them.
+    MissingExtraError
+        Without transformers or torch.
+    """
+    library = require("transformers", _EXTRA)
+    place = choose_device(device, _EXTRA)
+    precision = choose_precision(precision, place)
+    source, label = source_and_label("hf", model)
+    with quiet(), explained(f"hf:{model}", _FOLDER):
+        config = library.AutoConfig.from_pretrained(source)
+        head = head_of(config.model_type, queries)
+        tokenizer = library.AutoTokenizer.from_pretrained(source)
+        processor = _image_processor(library, source)
+        found = _loaded(library, head, source, f"hf:{model}", config.model_type)
+    dtype = getattr(require("torch", _EXTRA), precision)
+    found = frozen(found).to(device=place, dtype=dtype)
+    return HfEncoder(found, head, tokenizer, processor, place, dtype, f"hf:{label}")
+
+
+class HfEncoder(TorchEncoder):
+    """A dual encoder of transformers; see `load`.
+
+    Attributes
+    ----------
+    model : transformers.PreTrainedModel
+    tokenizer : transformers tokenizer
+    processor : transformers image processor
+    device : torch.device
+    head : Head
+        How the model is asked for rows.
+    padding : {"longest", "max_length"}
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        head: Head,
+        tokenizer: Any,
+        processor: Any,
+        device: Any,
+        dtype: Any,
+        model_id: str,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.processor = processor
+        self.device = device
+        self.dtype = dtype
+        self.model_id = model_id
+        self.head = head
+        kind = model.config.model_type
+        self.padding = "max_length" if kind in _PADDED else "longest"
+        self._masked = kind not in _PADDED
+        self.prompts = _PROMPTS.get(kind, ("a photo of a {c}.",))
+        self.max_tokens = _max_tokens(model.config, tokenizer)
+        self.temperature = _temperature(model)
+        self.preprocess = pixels_of_processor(processor)
+        self.dimension = int(self._encode_texts(["a"]).shape[1])
+
+    def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Tokens of each text with those that mark its ends, before any cut, shape (n,)."""
+        if not texts:
+            return np.zeros(0, dtype=np.intp)
+        found = self.tokenizer(list(texts), truncation=False, padding=False, verbose=False)
+        return np.array([len(row) for row in found["input_ids"]], dtype=np.intp)
+
+    def image_tensor(self, pixels: npt.NDArray[Any]) -> Any:
+        """What the image tower takes, of a stack of `preprocess` results, on the device."""
+        if isinstance(self.preprocess, Pixels):
+            return super().image_tensor(pixels)
+        import torch
+
+        if pixels.ndim < 3 or pixels.dtype != np.float32:
+            raise DistnormError(
+                f"pixels of shape {pixels.shape} and dtype {pixels.dtype} for {self.model_id}",
+                "a stack of float32 arrays",
+                "let preprocess make them from PIL images",
+            )
+        return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, self.dtype)
+
+    def encode_queries(self, images: Sequence[Any]) -> npt.NDArray[np.float32]:
+        """BLIP-2's vectors of PIL images, one for each query, float32 of shape (n, queries, d).
+
+        Raises
+        ------
+        DistnormError
+            For any other model.
+        """
+        import torch
+
+        if not hasattr(self.model, "query_tokens") or self.preprocess is None:
+            raise DistnormError(f"queries of {self.model_id}", "a BLIP-2", "use encode_images")
+        pixels = np.stack([self.preprocess(image) for image in images])
+        with torch.inference_mode():
+            return to_rows(query_rows(self.model, self.image_tensor(pixels)))
+
+    def _image_rows(self, tensor: Any) -> Any:
+        if isinstance(self.preprocess, ProcessorPixels) and tensor.ndim == 3:
+            # Patches: see ProcessorPixels.
+            return self.head.image(
+                self.model,
+                pixel_values=tensor[..., :-3],
+                pixel_attention_mask=tensor[..., -3].long(),
+                spatial_shapes=tensor[:, 0, -2:].long(),
+            )
+        return self.head.image(self.model, pixel_values=tensor)
+
+    def text_tokens(self, texts: Sequence[str]) -> dict[str, Any]:
+        """What the text tower takes of texts, by keyword, cut and padded, on the device."""
+        tokens = self.tokenizer(
+            list(texts),
+            padding=self.padding,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
+        ).to(self.device)
+        taken = ("input_ids", "attention_mask") if self._masked else ("input_ids",)
+        return {name: tokens[name] for name in taken}
+
+    def _text_rows(self, texts: Sequence[str]) -> Any:
+        return self.head.text(self.model, **self.text_tokens(texts))
+
+
+def _loaded(library: Any, head: Head, source: str, name: str, kind: str) -> Any:
+    """A model whose every part has weights."""
+    found, about = getattr(library, head.loader).from_pretrained(source, output_loading_info=True)
+    if not all(hasattr(found, f"get_{side}_features") for side in ("image", "text")) and (
+        head.loader == "AutoModel"
+    ):
+        raise DistnormError(
+            f"{name}, a model of type {kind!r}",
+            "a dual encoder: clip, siglip, siglip2, align, altclip, chinese_clip, metaclip_2, "
+            "flava, blip, blip-2, vision-text-dual-encoder",
+            "choose a model with an image and a text tower",
+        )
+    missing = sorted(about["missing_keys"])
+    if head.loader.startswith("Blip"):
+        # The matching head scores pairs; rows do without it.
+        missing = [key for key in missing if not key.startswith("itm_head")]
+    if missing or about.get("mismatched_keys"):
+        wrong = missing or sorted(str(key) for key in about["mismatched_keys"])
+        raise DistnormError(
+            f"{name}, whose weights lack {len(wrong)} parts of {type(found).__name__}, "
+            f"such as {wrong[0]}",
+            "a checkpoint with both towers and their projections",
+            "for BLIP and BLIP-2 take an '-itm-' checkpoint; check the file otherwise",
+        )
+    return found
+
+
+def _image_processor(library: Any, source: str) -> Any:
+    """The processor that resizes with Pillow, as the models' authors did, without torchvision."""
+    named = hasattr(library, "CLIPImageProcessorPil")
+    pillow = {"backend": "pil"} if named else {"use_fast": False}
+    return library.AutoImageProcessor.from_pretrained(source, **pillow)
+
+
+def _max_tokens(config: Any, tokenizer: Any) -> int | None:
+    """Longest text that is not cut: positions, tokenizer and training agree to it."""
+    part = "qformer_config" if config.model_type == "blip-2" else "text_config"
+    text = getattr(config, part, config)
+    limits = [_TRAINED.get(config.model_type)]
+    positions = getattr(text, "max_position_embeddings", None)
+    if positions is not None:
+        # RoBERTa's first position comes after its padding number.
+        roberta = "roberta" in text.model_type or text.model_type.startswith("altclip")
+        limits.append(positions - (text.pad_token_id + 1 if roberta else 0))
+    if tokenizer.model_max_length < 1e6:
+        limits.append(tokenizer.model_max_length)
+    known = [int(limit) for limit in limits if limit is not None]
+    return min(known) if known else None
+
+
+def _temperature(model: Any) -> float | None:
+    """Training temperature: ALIGN keeps it, others the logarithm of its inverse."""
+    if getattr(model, "temperature", None) is not None:
+        return float(model.temperature.detach().float())
+    scale = getattr(model, "logit_scale", None)
+    return None if scale is None else float((-scale.detach().float()).exp())

@@ -1,0 +1,1 @@
+"""Exported graphs: the model, how to read a graph, how to write one."""

@@ -1,0 +1,1 @@
+"""Exact search: a closed room, of which others import `topk`, `Gallery` and `place`."""

@@ -1,0 +1,292 @@
+"""Exact top-k by inner product, with an optional bias of each item.
+
+    score(q, x) = q . x - bias(x)
+
+Scores are sums of products in float64, rounded to the dtype of the result (float32, or float64 if
+an input is). Ties are equal scores *after* that rounding, and go to the lowest index; so the order
+can be checked against what is returned, and depends neither on BLAS, threads and block sizes nor
+on the precision of the search. That precision only decides how fast the few items are found whose
+scores are worth computing (`exact.scan`, with the bounds of `exact.engines`):
+bfloat16 where there are units for it, else float32. Queries whose best items lie closer together
+than a precision can tell are done again with the next, at last in float64.
+
+The gallery is read in blocks: memory grows with the number of queries times k, not with m.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import (
+    Array,
+    as_working,
+    blocks,
+    check_embeddings,
+    in_library_of,
+    to_numpy,
+    torch_if_loaded,
+)
+from distnorm.errors import DistnormError, require
+from distnorm.exact.bfloat16 import ProcessorEngine, TorchEngine, bfloat16_units
+from distnorm.exact.candidates import Candidates
+from distnorm.exact.engines import FewEngine, NumpyEngine
+from distnorm.exact.exhaustive import exhaustive
+from distnorm.exact.gallery import Gallery, check_bias
+from distnorm.exact.scan import FEW, scan
+from distnorm.system.shards import ShardedRows
+from distnorm.system.threads import threads
+
+__all__ = ["topk"]
+
+Progress = Callable[[int, int], None]
+_Found = tuple[npt.NDArray[Any], npt.NDArray[np.intp]]
+
+# Results kept at once: queries beyond this times k read the gallery again.
+_RESULTS = 1 << 20
+# Products from which loading torch for its bfloat16 pays, and queries from which converting does.
+_PAYS, _MANY = 1e12, 32
+# Numbers of items in float64 at a time: few calls, near the cache's size.
+_NUMBERS = 1 << 19
+
+
+def topk(
+    queries: Array,
+    items: Array | ShardedRows | Gallery,
+    k: int = 10,
+    bias: Any = None,
+    *,
+    precision: str = "auto",
+    progress: Progress | None = None,
+) -> tuple[Array, Array]:
+    """The k items of highest q . x - bias, best first; the lowest index first on ties.
+
+    Parameters
+    ----------
+    queries : array, shape (n, d)
+    items : array, ShardedRows or Gallery, shape (m, d)
+        Of any precision. Memory-mapped arrays and shards are read block by block.
+    k : int
+        At least 1; k larger than m gives all m.
+    bias : array, shape (m,), optional
+        To subtract, e.g. of `ScoreNormalization.item_bias`.
+    precision : {"auto", "bfloat16", "float32"}
+        Of the first pass; the result is the same. "auto" takes bfloat16 (with torch) for items
+        on a GPU, for very large jobs where there is one, and for large jobs on processors with
+        AMX or AVX512-BF16.
+    progress : callable, optional
+        Called with (items read, items to read) now and then.
+
+    Returns
+    -------
+    scores : array, shape (n, min(k, m))
+        In the library and on the device of ``queries``; float32, or float64 if an input is.
+    indices : array of int, shape (n, min(k, m))
+
+    Raises
+    ------
+    DistnormError
+        For unusable rows, k below 1 or a bias of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores, rows = topk(np.eye(2, dtype="float32"), np.eye(2)[[1, 0, 1]], 2)
+    >>> rows.tolist()
+    [[1, 0], [0, 2]]
+    """
+    queries = check_embeddings(queries, "queries")
+    rows = _gallery(items, queries.shape[1])
+    if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or k < 1:
+        words = " ".join(repr(k).split())[:40]
+        raise DistnormError(f"k = {words}", "an integer from 1 on", "ask for one item at least")
+    k = min(int(k), len(rows))
+    offset = check_bias(bias, len(rows))
+    left = to_numpy(as_working(queries))
+    wide = rows.is_wide or left.dtype == np.float64
+    fast = _fast_engine(precision, left, rows, offset is not None)
+    scores = np.empty((len(left), k), dtype=np.float64 if wide else np.float32)
+    places = np.empty((len(left), k), dtype=np.intp)
+    parts = list(blocks(len(left), max(1, _RESULTS // k)))
+    for number, part in enumerate(parts):
+
+        def report(done: int, before: int = number) -> None:
+            if progress is not None:
+                progress(before * len(rows) + done, len(parts) * len(rows))
+
+        scores[part], places[part] = _search(left[part], rows, k, offset, wide, fast, report)
+    return in_library_of(queries, scores), in_library_of(queries, places)
+
+
+def _gallery(items: Array | ShardedRows | Gallery, dimension: int) -> Gallery:
+    if not isinstance(items, Gallery):
+        return Gallery(items, dimension)
+    if items.shape[1] != dimension:
+        raise DistnormError(
+            f"items of shape {items.shape}",
+            f"{dimension} dimensions",
+            "use embeddings of one and the same model on both sides",
+        )
+    return items
+
+
+def _fast_engine(
+    precision: str, queries: npt.NDArray[Any], rows: Gallery, biased: bool
+) -> Callable[[Any], Any] | None:
+    """The bfloat16 engine if there is to be one: on a GPU, or a processor with units for it."""
+    if precision not in ("auto", "bfloat16", "float32"):
+        raise DistnormError(
+            f"precision {precision!r}", "'auto', 'bfloat16' or 'float32'", "leave it out"
+        )
+    if precision == "float32":
+        return None
+    torch, device = torch_if_loaded(), rows.device
+    if precision == "auto" and device == "cpu":
+        work = float(queries.size) * len(rows)
+        if work < (_PAYS if torch is None else _PAYS / 100) or len(queries) < _MANY:
+            return None
+        if torch is None and importlib.util.find_spec("torch") is None:
+            return None
+        if work >= _PAYS:
+            torch = require("torch", "torch")
+            device = _gpu(torch) or device
+        if device == "cpu" and not bfloat16_units():
+            return None
+    torch = require("torch", "torch") if torch is None else torch
+    kind = ProcessorEngine if device == "cpu" else TorchEngine
+    return lambda rows: kind(rows, torch, device, biased)
+
+
+def _gpu(torch: Any) -> str | None:
+    """Where a large job on arrays is worth sending."""
+    return "cuda" if torch.cuda.is_available() else None
+
+
+def _search(
+    queries: npt.NDArray[Any],
+    rows: Gallery,
+    k: int,
+    bias: npt.NDArray[np.float64] | None,
+    wide: bool,
+    fast: Callable[[Any], Any] | None,
+    report: Callable[[int], None],
+) -> _Found:
+    """The k best of some queries, in the first precision that can tell."""
+    scores = np.empty((len(queries), k), dtype=np.float64 if wide else np.float32)
+    places = np.empty((len(queries), k), dtype=np.intp)
+    left = np.arange(len(queries))
+    with np.errstate(over="ignore"):
+        narrow = queries.astype(np.float32, copy=False)
+    first = FewEngine if len(queries) <= FEW else None
+    for engine in (fast or first, NumpyEngine):
+        if engine is None:
+            continue
+        here = engine(narrow[left])
+        found = scan(here, len(left), rows, k, bias, report)
+        report = _silent
+        if found is None:
+            continue
+        parts = _Rescoring(queries[left].astype(np.float64), rows, k, bias, scores.dtype)
+        some = parts.of(found)
+        if some is None:
+            # These units do not compute as assumed: nothing of theirs is used.
+            continue
+        crowded = np.concatenate([one.crowded for one in found])
+        sure = left[~crowded]
+        scores[sure], places[sure] = some
+        left = left[crowded]
+        if not len(left):
+            return scores, places
+    scores[left], places[left] = exhaustive(
+        queries[left].astype(np.float64), rows, k, bias, scores.dtype
+    )
+    return scores, places
+
+
+def _silent(done: int) -> None:
+    del done
+
+
+def best_first(scores: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Columns of each row from the highest score to the lowest; ties in rising order."""
+    if scores.dtype != np.float32 or scores.shape[1] >= 1 << 31:
+        return np.argsort(-scores, axis=1, kind="stable")
+    # Float32's bits in the order of the numbers, then the column: one integer, sorted as a whole
+    # several times as fast. -0 equals 0.
+    bits = (scores + np.float32(0)).view(np.int32)
+    rising = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    keys: npt.NDArray[np.intp] = (~rising.astype(np.intp) << 32) | np.arange(scores.shape[1])
+    keys.sort(axis=1)
+    keys &= 0xFFFFFFFF
+    return keys
+
+
+class _Rescoring:
+    """Scores of candidates in float64, and the k best of each query."""
+
+    def __init__(
+        self,
+        queries: npt.NDArray[np.float64],
+        rows: Gallery,
+        k: int,
+        bias: npt.NDArray[np.float64] | None,
+        dtype: Any,
+    ) -> None:
+        self._queries, self._rows, self._k, self._bias = queries, rows, k, bias
+        self._dtype = dtype
+
+    def of(self, found: list[Candidates]) -> _Found | None:
+        """Results of all queries that are not crowded; None if a score is out of its bounds."""
+        with ThreadPoolExecutor(threads()) as pool:
+            # A single part is not worth starting a thread.
+            parts = list((map if len(found) == 1 else pool.map)(self._best, found))
+        kept = [part for part in parts if part is not None]
+        if len(kept) < len(parts):
+            return None
+        return np.concatenate([p[0] for p in kept]), np.concatenate([p[1] for p in kept])
+
+    def _best(self, one: Candidates) -> _Found | None:
+        row, column, lower, upper = one.finish()
+        score = self._scores(row + one.rows.start, column)
+        if not ((score >= lower) & (score <= upper)).all():
+            return None
+        with np.errstate(over="ignore"):
+            rounded = score.astype(self._dtype)
+        counts = np.bincount(row, minlength=len(one.crowded))[~one.crowded]
+        inside = np.arange(counts.max(initial=self._k)) < counts[:, None]
+        padded = np.full(inside.shape, -np.inf, dtype=self._dtype)
+        padded[inside] = rounded
+        order = best_first(padded)[:, : self._k]
+        best = (np.cumsum(counts) - counts)[:, None] + order
+        return rounded[best], column[best]
+
+    def _scores(
+        self, row: npt.NDArray[np.intp], column: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.float64]:
+        """Float64 scores of pairs sorted by row; the sum over d runs in one order for all."""
+        scores = np.empty(len(row))
+        edges = np.flatnonzero(np.diff(row, prepend=-1, append=-1))
+        counts = np.diff(edges)
+        # Queries of like counts are taken together, each with as many pairs as the largest needs.
+        order = np.argsort(counts, kind="stable")[::-1]
+        most = max(1, _NUMBERS // self._rows.shape[1])
+        room = np.empty((most, self._rows.shape[1]))
+        at = 0
+        while at < len(order):
+            width = int(counts[order[at]])
+            some = order[at : at + max(1, most // width)]
+            at += len(some)
+            for part in blocks(width, most):
+                # Past the end of a query's pairs its last one is computed again.
+                pairs = np.minimum(np.arange(part.start, part.stop), counts[some, None] - 1)
+                pairs += edges[some, None]
+                items = self._rows.wide(column[pairs.ravel()], room[: pairs.size])
+                items = items.reshape(*pairs.shape, -1)
+                left = self._queries[row[pairs[:, 0]]]
+                scores[pairs] = np.einsum("qij,qj->qi", items, left)
+        return scores if self._bias is None else scores - self._bias[column]

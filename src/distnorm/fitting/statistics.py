@@ -1,0 +1,141 @@
+"""Statistics of inputs, of all their rows or of a random sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError
+from distnorm.fitting.inputs import Input, Inputs, StoredRows
+from distnorm.normalization import ScoreNormalization
+from distnorm.store.vectors import stored
+
+__all__ = ["FITTED_ON", "Fit", "fit_inputs", "store_note"]
+
+Progress = Callable[[int, int], None]
+
+# Under this name a normalization's notes say what it was fitted on.
+FITTED_ON = "fitted_on"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit went over.
+
+    Attributes
+    ----------
+    rows : dict from side to int
+    failed : int
+        Photos and sentences that could not be used.
+    over_long : int
+        Sentences that the model has cut.
+    """
+
+    rows: dict[str, int]
+    failed: int
+    over_long: int
+
+
+def fit_inputs(
+    norm: ScoreNormalization,
+    inputs: Inputs,
+    *,
+    samples: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Fit:
+    """Fit a normalization on inputs; it then knows their model and prompt.
+
+    Parameters
+    ----------
+    norm : ScoreNormalization
+        Unfitted.
+    inputs : Inputs
+    samples : int, optional
+        So many rows a side, drawn without replacement over all inputs of the side. What cannot be
+        read is replaced by the next drawn.
+    seed : int
+    progress : callable, optional
+        Called with (rows done, rows in all).
+
+    Raises
+    ------
+    DistnormError
+        For fewer rows than samples, or rows that no statistics can be taken of.
+    """
+    norm.model, norm.prompt = inputs.model_id, inputs.prompt
+    rng = np.random.default_rng(seed)
+    wanted = {side: samples or sum(map(len, given)) for side, given in inputs.sides.items()}
+    total, done = sum(wanted.values()), 0
+    counts = {}
+    for side, given in inputs.sides.items():
+        before = done
+        whole = norm.spec.keeps_bank
+        blocks = _all(given) if samples is None else _sampled(given, side, samples, rng)
+        for part in [_joined(blocks)] if whole or samples is not None else blocks:
+            rows: dict[str, Any] = {side: part}
+            norm.partial_fit(**rows)
+            done += len(part)
+            if progress is not None:
+                progress(done, total)
+        counts[side] = done - before
+    norm.notes[FITTED_ON] = {
+        "samples": samples,
+        "seed": seed,
+        "inputs": {side: [store_note(x) for x in given] for side, given in inputs.sides.items()},
+    }
+    every = [x for given in inputs.sides.values() for x in given]
+    return Fit(
+        counts,
+        sum(x.failed for x in every),
+        sum(getattr(x, "over_long", 0) for x in every),
+    )
+
+
+def store_note(x: Input) -> dict[str, Any]:
+    """What a later update needs to know of an input."""
+    if not isinstance(x, StoredRows):
+        return {"name": x.label}
+    about = stored(x.path)
+    return {"store": str(Path(x.path).resolve()), "id": about["id"], "commit": x.as_of}
+
+
+def _all(given: list[Input]) -> Iterator[npt.NDArray[Any]]:
+    for x in given:
+        yield from x.take(None)
+
+
+def _sampled(
+    given: list[Input], side: str, samples: int, rng: np.random.Generator
+) -> Iterator[npt.NDArray[Any]]:
+    ends = np.cumsum([len(x) for x in given])
+    if samples > ends[-1]:
+        raise DistnormError(
+            f"{ends[-1]} {side} rows", f"at least --samples {samples}", "lower --samples"
+        )
+    order = rng.permutation(int(ends[-1]))
+    while samples:
+        if not len(order):
+            raise DistnormError(
+                f"{side} rows of which {samples} too few can be read",
+                "more that can",
+                "lower --samples, or mend the files",
+            )
+        drawn, order = np.sort(order[:samples]), order[samples:]
+        for x, end in zip(given, ends, strict=True):
+            start = end - len(x)
+            here = drawn[(drawn >= start) & (drawn < end)] - start
+            if len(here):
+                for part in x.take(here):
+                    samples -= len(part)
+                    yield part
+
+
+def _joined(blocks: Iterator[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    parts = list(blocks)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,0 +1,151 @@
+"""Pure functions from ranks, scores and embeddings to the field's figures.
+
+Hit-type recall@k is 1 for a query if any of its positives is among the first k items. With R
+positives of ranks r_1 < r_2 < ...
+
+    R-precision = #{r_j <= R} / R          mAP@R = (1/R) sum over r_j <= R of j / r_j
+
+(Musgrave, Belongie, Lim: A Metric Learning Reality Check, ECCV 2020; used by ECCV Caption.)
+Ties go to the item of lowest index; negative scores are ordinary scores.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, to_numpy
+from distnorm.errors import DistnormError
+from distnorm.metrics.positives import Positives
+from distnorm.moments import Moments
+
+__all__ = [
+    "average_precision_at_r",
+    "check_k",
+    "k_occurrence",
+    "modality_gap",
+    "occupancy",
+    "r_precision",
+    "recall_at_k",
+    "recall_of_ranks",
+    "skewness",
+]
+
+Float64 = npt.NDArray[np.float64]
+Ranks = npt.NDArray[np.int64]
+
+
+def recall_at_k(
+    scores: Array, positives: Any, k: int | Sequence[int] = (1, 5, 10)
+) -> dict[int, float]:
+    """Hit-type recall@k of a full matrix of scores.
+
+    Parameters
+    ----------
+    scores : array or nested sequence, shape (n_queries, n_items)
+        Any finite numbers, negative ones included.
+    positives : sequence of int sequences, int array (n_queries,) or bool matrix
+        Relevant items of each query, at least one.
+    k : int or sequence of int
+        Each at least 1; one larger than the gallery counts every query as a hit.
+
+    Returns
+    -------
+    dict from k to float
+        Shares of queries, in [0, 1].
+
+    Raises
+    ------
+    DistnormError
+        For scores that are no finite matrix, positives that do not fit it, or a bad k.
+
+    Examples
+    --------
+    >>> recall_at_k([[0.9, 0.1], [0.8, -0.2]], [0, 1], k=(1, 2))
+    {1: 0.5, 2: 1.0}
+    """
+    matrix = np.asarray(scores) if isinstance(scores, (list, tuple)) else to_numpy(scores)
+    if matrix.ndim != 2 or matrix.dtype.kind != "f":
+        raise DistnormError(
+            f"scores of shape {matrix.shape} and dtype {matrix.dtype}",
+            "a floating matrix (queries, items)",
+            "pass norm.similarity(...) or its transpose",
+        )
+    if not np.isfinite(matrix).all():
+        row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
+        raise DistnormError(f"a score that is no number in row {row}", "finite scores", "mend it")
+    truth = Positives.of(positives, *matrix.shape)
+    ranks = np.empty(len(truth.indices), dtype=np.int64)
+    for pair, (row, item) in enumerate(zip(truth.rows, truth.indices, strict=True)):
+        line = matrix[row]
+        above = np.count_nonzero(line > line[item])
+        ranks[pair] = 1 + above + np.count_nonzero(line[:item] == line[item])
+    return recall_of_ranks(np.minimum.reduceat(ranks, truth.indptr[:-1]), k)
+
+
+def recall_of_ranks(ranks: Ranks, k: int | Sequence[int] = (1, 5, 10)) -> dict[int, float]:
+    """Share of queries whose best positive has rank <= k; ranks start at 1."""
+    return {value: float(np.mean(ranks <= value)) for value in check_k(k)}
+
+
+def check_k(k: int | Iterable[int]) -> tuple[int, ...]:
+    """The ks as a tuple of ints, each at least 1.
+
+    Raises
+    ------
+    DistnormError
+        For none, or one that is not a positive integer.
+    """
+    values: tuple[Any, ...] = tuple(k) if isinstance(k, Iterable) else (k,)
+    for value in values:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not whole or int(value) < 1:
+            raise DistnormError(f"k = {value!r}", "integers from 1 on", "e.g. k=(1, 5, 10)")
+    if not values:
+        raise DistnormError("no k", "at least one", "e.g. k=(1, 5, 10)")
+    return tuple(int(value) for value in values)
+
+
+def r_precision(ranks: Ranks, positives: Positives) -> Float64:
+    """Share of each query's positives among its first R items; ranks of all pairs in order."""
+    inside = (ranks <= positives.counts[positives.rows]).astype(np.float64)
+    return np.add.reduceat(inside, positives.indptr[:-1]) / positives.counts
+
+
+def average_precision_at_r(ranks: Ranks, positives: Positives) -> Float64:
+    """AP@R of each query, shape (n_queries,); its mean is mAP@R."""
+    order = np.lexsort((ranks, positives.rows))
+    ordered = ranks[order]
+    position = np.arange(len(ordered)) - np.repeat(positives.indptr[:-1], positives.counts) + 1
+    inside = ordered <= positives.counts[positives.rows]
+    precision = np.where(inside, position / ordered, 0.0)
+    return np.add.reduceat(precision, positives.indptr[:-1]) / positives.counts
+
+
+def k_occurrence(top: npt.NDArray[np.intp], n_items: int) -> npt.NDArray[np.int64]:
+    """How often each item is among the k first, shape (n_items,), from (n_queries, k) indices."""
+    return np.bincount(top.ravel(), minlength=n_items).astype(np.int64)
+
+
+def skewness(counts: npt.NDArray[np.int64]) -> float:
+    """Third standardised moment of k-occurrences; large where hubs crowd the lists.
+
+    Radovanovic, Nanopoulos, Ivanovic: Hubs in Space, JMLR 2010. 0 if all items are equal.
+    """
+    deviation = counts - counts.mean()
+    spread = float(np.sqrt(np.mean(deviation**2)))
+    return float(np.mean(deviation**3)) / spread**3 if spread else 0.0
+
+
+def occupancy(best: npt.NDArray[np.intp], n_items: int) -> float:
+    """Share of items that are some query's best item, from (n_queries,) indices."""
+    return len(np.unique(best)) / n_items
+
+
+def modality_gap(first: Moments, second: Moments) -> float:
+    """Distance between the two sides' means (Liang et al., NeurIPS 2022)."""
+    return float(np.linalg.norm(first.mean - second.mean))

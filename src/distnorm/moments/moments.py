@@ -1,0 +1,400 @@
+"""Streaming, mergeable first and second moments of embeddings.
+
+For rows x_1 .. x_n in R^d the state is (count, sums), never the mean itself:
+
+    count = n,   sum = sum_i x_i,   squares = sum_i |x_i|^2,   second = sum_i x_i x_i'
+
+    mean m       = sum / n
+    covariance S = second / n - m m'           (population; the second cumulant of the sample)
+    standard error of m: e = sqrt(tr(S) / (n - 1)), the expected length of m - E[x]
+
+Adding sums is associative and commutative, so any chunking, order and sharding gives the same
+statistics up to float64 rounding, and subtracting a shard's sums takes it out again.
+
+With ``rank`` the second moment is kept as F'F + (residual / d) I, F of shape (rank, d): after
+each block the leading ``rank`` directions of [F; block] stay and the energy of the others goes
+into the residual, so traces are exact and directions approximate (Liberty, Simple and
+Deterministic Matrix Sketching, KDD 2013, is the idea; the isotropic rest is ours).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, as_working, blocks, check_form, is_unit_length, to_numpy
+from distnorm.errors import DistnormError
+from distnorm.moments.sums import sum_rows
+
+__all__ = ["MeanUncertainty", "Moments", "moments"]
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MeanUncertainty:
+    """How far the sample mean can be from the mean of the whole distribution.
+
+    Attributes
+    ----------
+    count : int
+        Rows the mean rests on.
+    norm : float
+        Length of the sample mean.
+    standard_error : float
+        Expected length of the error of the mean, sqrt(tr(S) / (n - 1)); infinite for one row.
+    relative_error : float
+        ``standard_error / norm``.
+    cosine : float
+        Estimated cosine between the sample mean and the true mean, the share of the mean
+        that is direction and not noise: sqrt(max(0, |m|^2 - e^2)) / |m|.
+    """
+
+    count: int
+    norm: float
+    standard_error: float
+    relative_error: float
+    cosine: float
+
+    def __repr__(self) -> str:
+        """One line with the three figures that answer "is my sample large enough?"."""
+        return (
+            f"MeanUncertainty(count={self.count}, norm={self.norm:.4f}, "
+            f"standard_error={self.standard_error:.4f}, cosine={self.cosine:.3f})"
+        )
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Plain numbers for JSON; infinity becomes None."""
+        return {key: value if math.isfinite(value) else None for key, value in vars(self).items()}
+
+    def samples_for(self, relative_error: float) -> int | None:
+        """Rows needed to bring the relative error down to ``relative_error``; None if unknown."""
+        if not math.isfinite(self.relative_error) or not relative_error > 0:
+            return None
+        variance = self.standard_error**2 * (self.count - 1)
+        return math.ceil(variance / (relative_error * self.norm) ** 2) + 1
+
+
+class Moments:
+    """Count, float64 sum and, on request, second moment of embeddings.
+
+    Parameters
+    ----------
+    dimension : int, optional
+        d; taken from the first update when left out.
+    order : {1, 2}
+        2 keeps the second moment as well.
+    rank : int, optional
+        Keep the second moment at this rank instead of in full, (rank, d) numbers for d x d.
+
+    Attributes
+    ----------
+    count : int
+    sum : ndarray, shape (d,), float64
+    squares : float
+        Sum of the squared lengths.
+    second : ndarray, shape (d, d), float64, or None
+    factor : ndarray, shape (<= rank, d), float64, or None
+    residual : float
+        Energy outside ``factor``.
+    unit_length : bool or None
+        Whether all rows had length 1; None before the first update.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shard = Moments().update(np.array([[1.0, 0.0], [0.0, 1.0]]))
+    >>> shard.merge(Moments().update(np.array([[1.0, 0.0]]))).mean
+    array([0.66666667, 0.33333333])
+    """
+
+    def __init__(
+        self, dimension: int | None = None, *, order: int = 1, rank: int | None = None
+    ) -> None:
+        if order not in (1, 2):
+            raise DistnormError(
+                f"order {order!r}", "1 (mean) or 2 (covariance)", "pass one of them"
+            )
+        if rank is not None and (not isinstance(rank, int) or isinstance(rank, bool) or rank < 1):
+            raise DistnormError(
+                f"rank {rank!r}", "a positive integer", "leave it out for full rank"
+            )
+        self.order = order
+        self.rank = rank if order == 2 else None
+        self.count = 0
+        self.sum: Float64 = np.zeros(dimension or 0)
+        self.squares = 0.0
+        self.second: Float64 | None = None
+        self.factor: Float64 | None = None
+        self.residual = 0.0
+        self.unit_length: bool | None = None
+        self._dimension = dimension
+        if dimension is not None:
+            self._allocate(dimension)
+
+    def _allocate(self, dimension: int) -> None:
+        self._dimension = dimension
+        self.sum = np.zeros(dimension)
+        if self.order == 2 and self.rank is None:
+            self.second = np.zeros((dimension, dimension))
+        elif self.rank is not None:
+            self.factor = np.zeros((0, dimension))
+
+    @property
+    def dimension(self) -> int | None:
+        """The d of the rows, None before it is known."""
+        return self._dimension
+
+    def __repr__(self) -> str:
+        """One line: what is kept and over how many rows."""
+        kind = "" if self.order == 1 else f", rank={self.rank or 'full'}"
+        return f"Moments(count={self.count}, dimension={self.dimension}, order={self.order}{kind})"
+
+    def update(self, x: Array, name: str = "embeddings") -> Moments:
+        """Add rows; on an error nothing is added.
+
+        Parameters
+        ----------
+        x : array, shape (n, d), float16, bfloat16, float32 or float64
+            NumPy (memory-mapped too), torch or any array-API library. Read in blocks.
+        name : str
+            What to call the rows in messages.
+
+        Raises
+        ------
+        DistnormError
+            For input that is no matrix of finite, non-zero rows of the right dimension.
+        """
+        x = check_form(x, name, self.dimension)
+        sums = sum_rows(x, name, second=self.order == 2 and self.rank is None)
+        part = Moments(x.shape[1], order=self.order, rank=self.rank)
+        part.count, part.sum, part.squares, part.second = (
+            sums.count,
+            sums.sum,
+            sums.squares,
+            sums.second,
+        )
+        part.unit_length = is_unit_length(x)
+        if self.rank is not None:
+            for rows in blocks(x.shape[0], max(512, 4 * self.rank)):
+                part._compress(to_numpy(as_working(x[rows, ...]), np.float64))
+        self._accept(part)
+        self._add(part, 1)
+        return self
+
+    def merge(self, other: Moments) -> Moments:
+        """Moments over both shards, as a new object; associative and commutative.
+
+        Raises
+        ------
+        DistnormError
+            If the two keep different things or saw different kinds of rows.
+        """
+        result = copy.deepcopy(self)
+        result._accept(other)
+        result._add(other, 1)
+        return result
+
+    def remove(self, shard: Moments | Array) -> Moments:
+        """Take rows out again: those of ``shard``, given as rows or as their moments.
+
+        What is left agrees with never having added them to about 1e-12 of what was there:
+        good for deletes, not for removing nearly everything.
+
+        Raises
+        ------
+        DistnormError
+            If the shard has at least as many rows as there are, or the second moment is kept
+            at low rank (it cannot be subtracted).
+        """
+        if self.rank is not None:
+            raise DistnormError(
+                f"a removal from moments of rank {self.rank}",
+                "order 1, or order 2 in full",
+                "merge the shards that stay instead",
+            )
+        if not isinstance(shard, Moments):
+            shard = Moments(order=self.order).update(shard)
+        self._accept(shard)
+        if shard.count >= self.count:
+            raise DistnormError(
+                f"{shard.count} rows to remove from {self.count}",
+                "fewer rows than there are",
+                "start from empty moments instead",
+            )
+        self._add(shard, -1)
+        return self
+
+    def decay(self, factor: float) -> Moments:
+        """These moments as if of round(factor * count) rows, at least 1; factor in (0, 1].
+
+        A new object. All sums shrink alike, so mean and covariance stay until rows are added.
+        """
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
+            raise DistnormError(f"factor {factor!r}", "above 0, at most 1", "1 forgets nothing")
+        result = copy.deepcopy(self)
+        if not self.count:
+            return result
+        result.count = max(1, round(factor * self.count))
+        share = result.count / self.count
+        result.sum = share * result.sum
+        result.squares *= share
+        result.residual *= share
+        if result.second is not None:
+            result.second = share * result.second
+        if result.factor is not None:
+            result.factor = math.sqrt(share) * result.factor
+        return result
+
+    def _accept(self, other: Moments) -> None:
+        """Raise unless ``other`` can be added; take its dimension if none is known."""
+        if (self.order, self.rank) != (other.order, other.rank):
+            raise DistnormError(
+                f"{other!r}",
+                f"moments like {self!r}",
+                "build all shards with the same order and rank",
+            )
+        if self.dimension is None and other.dimension is not None:
+            self._allocate(other.dimension)
+        elif other.dimension is not None and self.dimension != other.dimension:
+            raise DistnormError(
+                f"moments of {other.dimension} dimensions",
+                f"{self.dimension} dimensions",
+                "merge statistics of one and the same model",
+            )
+        if self.count and other.count and self.unit_length != other.unit_length:
+            raise DistnormError(
+                "normalised and un-normalised rows in one set of statistics",
+                "unit length everywhere or nowhere",
+                "apply distnorm.normalize to the raw rows",
+            )
+
+    def _add(self, other: Moments, sign: int) -> None:
+        if not other.count:
+            return
+        self.count += sign * other.count
+        self.sum = self.sum + sign * other.sum
+        self.squares += sign * other.squares
+        self.unit_length = other.unit_length
+        if self.second is not None and other.second is not None:
+            self.second = self.second + sign * other.second
+        if self.factor is not None and other.factor is not None:
+            self.residual += other.residual
+            self._compress(other.factor)
+
+    def _compress(self, rows: Float64) -> None:
+        """Stack ``rows`` under the factor and keep the leading directions."""
+        if self.factor is None or self.rank is None:
+            return
+        stacked = np.vstack([self.factor, rows])
+        if len(stacked) <= self.rank:
+            self.factor = stacked
+            return
+        energies, directions = np.linalg.eigh(stacked @ stacked.T)
+        self.factor = directions[:, -self.rank :].T @ stacked
+        self.residual += float(np.clip(energies[: -self.rank], 0, None).sum())
+
+    @property
+    def mean(self) -> Float64:
+        """Mean of the rows, shape (d,), float64.
+
+        Raises
+        ------
+        DistnormError
+            Before the first row.
+        """
+        self._require_rows()
+        return self.sum / self.count
+
+    def covariance(self) -> Float64:
+        """Population covariance, shape (d, d), float64; low rank plus isotropic rest if so kept.
+
+        Raises
+        ------
+        DistnormError
+            Before the first row, or for moments of order 1.
+        """
+        m = self.mean
+        return self.second_moment() - np.outer(m, m)
+
+    def second_moment(self) -> Float64:
+        """E[x x'], shape (d, d), float64.
+
+        Raises
+        ------
+        DistnormError
+            Before the first row, or for moments of order 1.
+        """
+        self._require_rows()
+        if self.second is not None:
+            return self.second / self.count
+        if self.factor is None:
+            raise DistnormError(
+                "moments of order 1", "order 2 for a covariance", "build with Moments(order=2)"
+            )
+        d = self.factor.shape[1]
+        total: Float64 = self.factor.T @ self.factor + np.eye(d) * (self.residual / d)
+        return total / self.count
+
+    def uncertainty(self) -> MeanUncertainty:
+        """How sure the mean is; see `MeanUncertainty`.
+
+        Raises
+        ------
+        DistnormError
+            Before the first row.
+        """
+        m = self.mean
+        norm = float(np.linalg.norm(m))
+        spread = max(0.0, self.squares / self.count - norm**2)
+        error = math.sqrt(spread / (self.count - 1)) if self.count > 1 else math.inf
+        relative = error / norm if norm else math.inf
+        cosine = math.sqrt(max(0.0, 1 - relative**2)) if math.isfinite(relative) else 0.0
+        return MeanUncertainty(self.count, norm, error, relative, cosine)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The state as named float64 arrays, for a file."""
+        arrays = {"sum": self.sum, "totals": np.array([self.squares, self.residual])}
+        if self.second is not None:
+            arrays["second"] = self.second
+        if self.factor is not None:
+            arrays["factor"] = self.factor
+        return arrays
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: dict[str, npt.NDArray[Any]],
+        *,
+        count: int,
+        unit_length: bool | None,
+        rank: int | None,
+    ) -> Moments:
+        """Rebuild what `to_arrays` gave."""
+        order = 2 if "second" in arrays or "factor" in arrays else 1
+        state = cls(arrays["sum"].shape[0], order=order, rank=rank)
+        state.count, state.sum, state.unit_length = count, arrays["sum"], unit_length
+        state.squares, state.residual = (float(v) for v in arrays["totals"])
+        state.second = arrays.get("second")
+        state.factor = arrays.get("factor")
+        return state
+
+    def _require_rows(self) -> None:
+        if not self.count:
+            raise DistnormError("moments of no rows", "at least one row", "call update first")
+
+
+def moments(x: Array, *, order: int = 1, rank: int | None = None) -> Moments:
+    """Moments of one array of embeddings, shape (n, d): ``Moments(...).update(x)``.
+
+    Raises
+    ------
+    DistnormError
+        As `Moments.update`.
+    """
+    return Moments(order=order, rank=rank).update(x)

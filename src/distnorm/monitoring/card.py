@@ -1,0 +1,320 @@
+"""A card beside a saved normalization: what it is, what it rests on, how far to trust it.
+
+`build_card` gathers plain values (for machines, schema 1), `card_markdown` writes them for
+people. Nothing is measured here but hubs, before and after, on rows that are given for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from distnorm.arrays import Array, take_rows
+from distnorm.calibration.reading import calibration_of, false_alarm_rate, threshold
+from distnorm.calibration.score_kinds import score_kind
+from distnorm.comparison.diagnostics import hubness
+from distnorm.errors import DistnormError
+from distnorm.metrics import modality_gap
+from distnorm.normalization.factories import make
+
+__all__ = ["build_card", "card_markdown", "hubs_before_and_after"]
+
+HUB_ROWS = 5000
+"""Rows of each side on which hubs are counted, evenly spaced."""
+
+_RATES = (0.1, 0.01, 0.001, 0.0001)
+_FEW_ROWS, _SURE = 100, 0.95
+
+
+def hubs_before_and_after(norm: Any, first: Array, second: Array) -> dict[str, Any]:
+    """Hubness of the dot product and of ``norm``, for queries of each side.
+
+    Parameters
+    ----------
+    norm : ScoreNormalization, fitted
+    first, second : array, shape (n, d), (m, d)
+        At most 5,000 rows of each are used, evenly spaced.
+
+    Returns
+    -------
+    dict
+        ``rows``, and by query side ``before`` and ``after``: ``skewness`` of the
+        10-occurrences, ``occupancy`` of the first places.
+    """
+    dot = make("dot", sides=norm.sides, input="any")
+    rows = dict(zip(norm.sides, (_spaced(first), _spaced(second)), strict=True))
+    found: dict[str, Any] = {"rows": {side: int(x.shape[0]) for side, x in rows.items()}}
+    for side in norm.sides:
+        other = norm._names.other(side)
+        found[side] = {
+            word: {
+                "skewness": figures["k_occurrence_skewness"],
+                "occupancy": figures["occupancy"],
+                "k": figures["k"],
+            }
+            for word, figures in (
+                ("before", hubness(dot, rows[side], rows[other], side)),
+                ("after", hubness(norm, rows[side], rows[other], side)),
+            )
+        }
+    return found
+
+
+def build_card(
+    norm: Any,
+    *,
+    name: str | None = None,
+    checksum: str | None = None,
+    data: str | None = None,
+    hubs: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Everything a card says, as plain values.
+
+    Parameters
+    ----------
+    norm : ScoreNormalization
+    name, checksum : str, optional
+        Of the file.
+    data : str, optional
+        A sentence on the data; what ``notes["data"]`` says if left out.
+    hubs : mapping, optional
+        Of `hubs_before_and_after`; what ``notes["hubs"]`` says if left out.
+    """
+    moments = {side: norm.moments(side) for side in norm.sides}
+    first, second = moments.values()
+    means = {
+        side: None if found is None else {**found.uncertainty().to_dict(), "rows": found.count}
+        for side, found in moments.items()
+    }
+    card = {
+        "schema": 1,
+        "name": name,
+        "checksum": checksum,
+        "title": norm.spec.title,
+        "reference": norm.spec.reference,
+        **norm.to_dict(),
+        "score": score_kind(norm).to_dict(),
+        "data": data if data is not None else norm.notes.get("data"),
+        "means": means,
+        "modality_gap": modality_gap(first, second) if first and second else None,
+        "hubs": hubs if hubs is not None else norm.notes.get("hubs"),
+        "choice": _choice(norm.notes.get("selection")),
+        "calibration": _calibration(norm),
+        "probability": _probability(norm.notes.get("probability")),
+    }
+    card["caveats"] = _caveats(card)
+    return card
+
+
+def card_markdown(card: Mapping[str, Any]) -> str:
+    """The card for people."""
+    side_strength = ", ".join(f"{side} {value:g}" for side, value in card["strength"].items())
+    params = ", ".join(f"{k}={v}" for k, v in card["params"].items() if v is not None)
+    lines = [
+        f"# {card['name'] or 'A normalization of scores'}",
+        "",
+        f"{card['title']} (`{card['method']}`), strength for queries of each side: "
+        f"{side_strength}. {card['reference']}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| model | {card['model'] or 'not stated'} |",
+        f"| prompt style | {_prompt(card['prompt'])} |",
+        f"| data | {card['data'] or 'not described'} |",
+        f"| dimensions, rows | {card['dimension']}, {_lengths(card['input'])} |",
+        f"| parameters | {params or 'none'} |",
+        f"| scores | {card['score']['label']}"
+        f"{'' if card['score']['is_cosine'] else ', not a cosine'} |",
+        f"| checksum | {card['checksum'] or 'not saved'} |",
+        "",
+        "## Statistics",
+        "",
+        "| side | rows | length of the mean | standard error | cosine of mean and true mean |",
+        "|---|---|---|---|---|",
+    ]
+    for side, mean in card["means"].items():
+        if mean is None:
+            lines.append(f"| {side} | 0 | - | - | - |")
+            continue
+        lines.append(
+            f"| {side} | {mean['rows']} | {mean['norm']:.4f} | "
+            f"{_number(mean['standard_error'])} | {mean['cosine']:.3f} |"
+        )
+    if card["modality_gap"] is not None:
+        lines += ["", f"Modality gap (distance of the means): {card['modality_gap']:.3f}."]
+    lines += _hub_lines(card["hubs"]) + _choice_lines(card["choice"])
+    lines += _calibration_lines(card["calibration"]) + _probability_lines(card["probability"])
+    if card["caveats"]:
+        lines += ["", "## Mind", "", *(f"- {line}" for line in card["caveats"])]
+    return "\n".join(lines) + "\n"
+
+
+def _choice(selection: Any) -> dict[str, Any] | None:
+    """Method, strength and reason of each side, whatever else a choice has noted."""
+    if not isinstance(selection, Mapping):
+        return None
+    sides = selection.get("sides")
+    if not isinstance(sides, Mapping):
+        found = {key: selection[key] for key in ("summary", "why") if key in selection}
+        return found or None
+    keep = ("method", "strength", "why", "evidence", "samples", "gallery", "more")
+    return {
+        "rule": selection.get("rule"),
+        "sides": {
+            side: {key: about[key] for key in keep if key in about} for side, about in sides.items()
+        },
+    }
+
+
+def _calibration(norm: Any) -> dict[str, Any] | None:
+    if "calibration" not in norm.notes:
+        return None
+    try:
+        table = calibration_of(norm)
+    except DistnormError:
+        return None
+    keep = ("score", "n_rows", "n_pairs", "pairs", "hidden_matches", "cross_fitted", "by_query")
+    thresholds = []
+    for rate in _RATES:
+        at = threshold(table, rate)
+        thresholds.append(
+            {
+                "false_alarm_rate": rate,
+                "threshold": at.to_dict(),
+                "interval_of_rate": false_alarm_rate(table, float(at)).to_dict(),
+            }
+        )
+    return {**{key: table[key] for key in keep}, "thresholds": thresholds}
+
+
+def _probability(found: Any) -> dict[str, Any] | None:
+    if not isinstance(found, Mapping):
+        return None
+    keep = ("method", "prior", "n_matches", "n_non_matches", "expected_calibration_error")
+    return {key: found[key] for key in keep}
+
+
+def _caveats(card: Mapping[str, Any]) -> list[str]:
+    """What a reader should not overlook."""
+    found = []
+    for side, mean in card["means"].items():
+        if mean is None:
+            found.append(f"No statistics of the {side} side: scores take none of it.")
+            continue
+        if mean["rows"] < _FEW_ROWS:
+            found.append(f"Only {mean['rows']} {side} rows; {_FEW_ROWS} are the paper's sample.")
+        if mean["cosine"] < _SURE:
+            found.append(
+                f"The {side} mean is uncertain: cosine {mean['cosine']:.2f} with the true one."
+            )
+    for key, why in (
+        ("model", "nobody is kept from using it with another one"),
+        ("prompt", "texts worded otherwise have another mean"),
+    ):
+        if card[key] is None:
+            found.append(f"The {key} is not stated: {why}.")
+    if card["calibration"] is None:
+        found.append("Not calibrated: its scores have no thresholds yet (`distnorm calibrate`).")
+    elif not card["calibration"]["thresholds"][2]["threshold"]["reliable"]:
+        found.append("Too small a calibration sample for false-alarm rates of 0.001.")
+    return found
+
+
+def _hub_lines(hubs: Mapping[str, Any] | None) -> list[str]:
+    if not hubs:
+        return []
+    sides = [side for side in hubs if side != "rows"]
+    rows = ", ".join(f"{n} {side}" for side, n in hubs["rows"].items())
+    lines = [
+        "",
+        f"## Hubs, on {rows} rows",
+        "",
+        "| queries of | skewness, dot | skewness, now | items that are found first, dot | now |",
+        "|---|---|---|---|---|",
+    ]
+    for side in sides:
+        before, after = hubs[side]["before"], hubs[side]["after"]
+        lines.append(
+            f"| {side} | {before['skewness']:.2f} | {after['skewness']:.2f} | "
+            f"{before['occupancy']:.1%} | {after['occupancy']:.1%} |"
+        )
+    return lines
+
+
+def _choice_lines(choice: Mapping[str, Any] | None) -> list[str]:
+    if not choice:
+        return []
+    lines = ["", "## Chosen without labels", ""]
+    for side, about in choice.get("sides", {}).items():
+        strength = f" at {about['strength']:.3g}" if "strength" in about else ""
+        lines.append(f"- {side}: `{about.get('method')}`{strength}. {about.get('why', '')}")
+    lines += [f"- {choice[key]}" for key in ("summary", "why") if key in choice]
+    return lines
+
+
+def _calibration_lines(calibration: Mapping[str, Any] | None) -> list[str]:
+    if calibration is None:
+        return []
+    rows = ", ".join(f"{n} {side}" for side, n in calibration["n_rows"].items())
+    lines = [
+        "",
+        "## What a score means",
+        "",
+        f"From {rows} rows, {calibration['n_pairs']} pairs taken as non-matches "
+        f"(matches among them: {calibration['pairs']}).",
+        "",
+        "| false-alarm rate | threshold [95 %] | rate there [95 %] |",
+        "|---|---|---|",
+    ]
+    for row in calibration["thresholds"]:
+        at, rate = row["threshold"], row["interval_of_rate"]
+        word = "" if at["reliable"] else ", too small a sample to know"
+        lines.append(
+            f"| {row['false_alarm_rate']:g} | {at['value']:.4f} [{at['low']:.4f}, "
+            f"{at['high']:.4f}] | [{rate['low']:.2g}, {rate['high']:.2g}]{word} |"
+        )
+    by_query = calibration["by_query"]
+    varied = ", ".join(
+        f"{about['variation']:.2f} over {side} queries"
+        for side, about in by_query.items()
+        if side != "rate" and about["variation"] is not None
+    )
+    if varied:
+        lines += [
+            "",
+            f"At one threshold for {by_query['rate']:.0%} overall, the rate of single queries "
+            f"varies by {varied} (standard deviation over mean).",
+        ]
+    return lines
+
+
+def _probability_lines(probability: Mapping[str, Any] | None) -> list[str]:
+    if probability is None:
+        return []
+    return [
+        "",
+        f"P(match) by {probability['method']} regression on {probability['n_matches']} matches "
+        f"and {probability['n_non_matches']} non-matches, prior {probability['prior']:.3g}; "
+        f"expected calibration error {probability['expected_calibration_error']:.3f}.",
+    ]
+
+
+def _spaced(x: Array) -> Array:
+    if x.shape[0] <= HUB_ROWS:
+        return x
+    rows = np.linspace(0, x.shape[0] - 1, HUB_ROWS).astype(np.intp)
+    return take_rows(x, rows)
+
+
+def _prompt(prompt: str | None) -> str:
+    return "not stated" if prompt is None else f"`{prompt}`" if prompt else "no prefix"
+
+
+def _lengths(requirement: str) -> str:
+    return {"unit": "unit length", "raw": "raw length"}.get(requirement, "any length")
+
+
+def _number(value: float | None) -> str:
+    return "infinite" if value is None else f"{value:.4f}"

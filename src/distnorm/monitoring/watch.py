@@ -1,0 +1,257 @@
+"""`Watch`: new rows come, and it says when the statistics no longer fit them.
+
+The last ``window`` rows of each side are kept. After 16, 32, 64, ... rows and from a full window
+on after every half of one, their mean is tested against the fitted one (`drift.compare_means`,
+which knows that the fitted mean has an error of its own). Look k of a side may alarm at
+
+    p < alpha_k,     alpha_k = alpha / (2 k (k + 1)),     sum over k and both sides = alpha
+
+so the chance that an unchanged stream ever alarms, however long it is watched and however often
+it is looked at, is at most the stated ``false_alarm_rate`` alpha: a union bound, no assumption on
+how looks depend on each other. What it sees is a changed mean; a change that leaves the mean alone
+leaves Distribution Normalization right, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from distnorm.arrays import Array, check_embeddings, to_numpy
+from distnorm.errors import DistnormError
+from distnorm.moments import Moments
+from distnorm.monitoring.drift import MeanTest, check_sides, compare_means, side_covariance
+from distnorm.system.files import atomic_write
+
+__all__ = ["Look", "Watch"]
+
+_FIRST_LOOK = 16
+
+
+@dataclass(frozen=True)
+class Look:
+    """One test of one side.
+
+    Attributes
+    ----------
+    side : str
+    rows : int
+        Rows of that side seen so far.
+    test : MeanTest
+    level : float
+        The p-value that alarms.
+    alarm : bool
+    """
+
+    side: str
+    rows: int
+    test: MeanTest
+    level: float
+    alarm: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**vars(self), "test": self.test.to_dict()}
+
+
+class Watch:
+    """A sequential test of whether new rows still fit a normalization's statistics.
+
+    Parameters
+    ----------
+    norm : ScoreNormalization
+        Fitted on at least 2 rows of each side that is watched.
+    false_alarm_rate : float
+        Largest chance of ever alarming without a change, over both sides.
+    window : int
+        Rows of each side that are kept and tested, at least 16.
+
+    Attributes
+    ----------
+    alarm : Look or None
+        The first look that alarmed.
+    looks : list of Look
+
+    Examples
+    --------
+    >>> import numpy as np, distnorm
+    >>> rng = np.random.default_rng(0)
+    >>> draw = lambda shift: distnorm.normalize(rng.normal(1 + shift, 1, (200, 8)))
+    >>> watch = Watch(distnorm.make("dn").fit(images=draw(0)), window=100)
+    >>> watch.update(images=draw(0)).alarm is None
+    True
+    >>> watch.update(images=draw(3.0 * (np.arange(8) > 3))).alarm.side
+    'image'
+    """
+
+    def __init__(self, norm: Any, *, false_alarm_rate: float = 0.01, window: int = 500) -> None:
+        if not 0 < false_alarm_rate < 1:
+            raise DistnormError(
+                f"false-alarm rate {false_alarm_rate!r}", "between 0 and 1", "e.g. 0.01"
+            )
+        if isinstance(window, bool) or not isinstance(window, int) or window < _FIRST_LOOK:
+            raise DistnormError(f"window {window!r}", f"at least {_FIRST_LOOK}", "e.g. 500")
+        self.norm = norm
+        self.false_alarm_rate = float(false_alarm_rate)
+        self.window = window
+        self.looks: list[Look] = []
+        self.alarm: Look | None = None
+        self._rows: dict[str, npt.NDArray[np.float32]] = {}
+        self._seen = dict.fromkeys(norm.sides, 0)
+        self._number = dict.fromkeys(norm.sides, 0)
+
+    @property
+    def seen(self) -> dict[str, int]:
+        """Rows of each side so far."""
+        return dict(self._seen)
+
+    def update(self, **embeddings: Array) -> Watch:
+        """Take new rows and look where it is time to.
+
+        Raises
+        ------
+        DistnormError
+            For unusable rows, rows that look like the other side's, or a side that was not
+            fitted.
+        """
+        for key, x in embeddings.items():
+            side = self.norm._names.resolve(key)
+            name = self.norm._names.plural(side)
+            reference = self.norm.moments(side)
+            if reference is None or reference.count < 2:
+                raise DistnormError(
+                    f"no statistics of the {side} side to watch", "a fit on 2 rows or more", "refit"
+                )
+            x = check_embeddings(x, name, dimension=self.norm.dimension)
+            check_sides(self.norm, side, x)
+            new = to_numpy(x, np.float32)
+            while len(new):
+                step = self._until_next_look(side)
+                part, new = new[:step], new[step:]
+                kept = self._rows.get(side, part[:0])
+                self._rows[side] = np.concatenate([kept, part])[-self.window :]
+                self._seen[side] += len(part)
+                if len(part) == step:
+                    self._look(side)
+        return self
+
+    def refreshed(self, keep: float = 0.5) -> Any:
+        """The normalization with the kept rows added and its own counting for ``keep``.
+
+        Returns
+        -------
+        ScoreNormalization
+            A new one; the watched one stays as it is.
+
+        Raises
+        ------
+        DistnormError
+            For a share outside (0, 1].
+        """
+        norm = self.norm.clone()
+        norm._statistics = dict(self.norm._statistics)
+        norm.forget(keep)
+        rows = {side: rows for side, rows in self._rows.items() if len(rows)}
+        return norm.partial_fit(**rows) if rows else norm
+
+    def to_dict(self) -> dict[str, Any]:
+        """Where it stands, for JSON."""
+        last = {look.side: look.to_dict() for look in self.looks}
+        return {
+            "false_alarm_rate": self.false_alarm_rate,
+            "window": self.window,
+            "rows": self.seen,
+            "looks": dict(self._number),
+            "alarm": None if self.alarm is None else self.alarm.to_dict(),
+            "last": last,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state, to go on with `load`; whole or not at all."""
+        about = json.dumps(
+            {
+                "schema": 1,
+                **self.to_dict(),
+                "fits": _fingerprint(self.norm),
+            }
+        )
+        tensors = {side: np.ascontiguousarray(rows) for side, rows in self._rows.items()}
+        with atomic_write(path) as file:
+            file.write(to_bytes(tensors, {"distnorm_watch": about}))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], norm: Any) -> Watch:
+        """Go on where `save` left off.
+
+        Raises
+        ------
+        DistnormError
+            For a file of something else, or of another normalization.
+        """
+        name = os.fspath(path)
+        if not Path(path).is_file():
+            raise DistnormError(f"no file {name}", "a state that watch wrote", "check the path")
+        try:
+            with safe_open(name, framework="numpy") as file:
+                about = json.loads((file.metadata() or {})["distnorm_watch"])
+                rows = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise DistnormError(
+                f"{name}, which is no state of a watch", "a file that watch wrote", "start anew"
+            ) from error
+        if about["fits"] != _fingerprint(norm):
+            raise DistnormError(
+                f"{name}, the state of another normalization",
+                "the one that was watched",
+                "remove the state file to start anew",
+            )
+        watch = cls(norm, false_alarm_rate=about["false_alarm_rate"], window=about["window"])
+        watch._rows, watch._seen, watch._number = rows, about["rows"], about["looks"]
+        watch.looks = [_as_look(look) for look in about["last"].values()]
+        watch.alarm = None if about["alarm"] is None else _as_look(about["alarm"])
+        return watch
+
+    def _until_next_look(self, side: str) -> int:
+        seen, at = self._seen[side], _FIRST_LOOK
+        while at <= seen and at < self.window:
+            at = min(2 * at, self.window)
+        half = self.window // 2
+        return at - seen if at > seen else half - (seen - self.window) % half
+
+    def _look(self, side: str) -> None:
+        self._number[side] += 1
+        k = self._number[side]
+        level = self.false_alarm_rate / (2 * k * (k + 1))
+        recent = Moments(order=2).update(self._rows[side], side)
+        test = compare_means(
+            self.norm.moments(side),
+            recent,
+            covariances=(side_covariance(self.norm, side), recent.covariance()),
+        )
+        look = Look(side, self._seen[side], test, level, test.p_value < level)
+        self.looks.append(look)
+        if look.alarm and self.alarm is None:
+            self.alarm = look
+
+
+def _as_look(about: dict[str, Any]) -> Look:
+    test = {**about["test"], "counts": tuple(about["test"]["counts"])}
+    return Look(**{**about, "test": MeanTest(**test)})
+
+
+def _fingerprint(norm: Any) -> str:
+    """Sums and counts of the statistics, enough to tell one file from another."""
+    found = [norm.method]
+    for side in norm.sides:
+        moments = norm.moments(side)
+        if moments is not None:
+            found.append(f"{side} {moments.count} {float(np.abs(moments.sum).sum()):.9g}")
+    return "; ".join(found)

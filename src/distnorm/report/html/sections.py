@@ -1,0 +1,268 @@
+"""Sections of a page from a comparison's JSON; the same for every task.
+
+Input is what ``distnorm compare --json`` prints (schema 1), so that a saved file can be drawn
+as well as a result at hand. No number is computed here beyond a change of unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from distnorm.report.html.choices import choice_sections
+from distnorm.report.html.figures import bars, densities, intervals
+from distnorm.report.html.page import Cell, Figure, Section, Table, render
+from distnorm.report.html.titles import DIRECTION_TITLES, chosen_text, metric_title
+
+__all__ = [
+    "change_cell",
+    "comparison_page",
+    "comparison_section",
+    "hubness_section",
+    "ladder_section",
+    "protocol_line",
+    "similarity_section",
+]
+
+
+def protocol_line(result: Mapping[str, Any]) -> str:
+    """Where statistics came from, how many, which seed and prefix."""
+    protocol = result["protocol"]
+    fitted = ", ".join(f"{n} {side}" for side, n in result["results"][-1]["n_fit"].items())
+    sizes = ", ".join(
+        f"{value} {name.removeprefix('n_')}"
+        for name, value in result.items()
+        if name.startswith("n_")
+    )
+    return (
+        f"{sizes}. Statistics: {protocol['statistics']}, {fitted} rows; "
+        f"{protocol['repeats']} draws, seed {protocol['seed']}; "
+        f"prefix: {protocol.get('prompt') or 'not stated'}. ± is the standard deviation over "
+        "draws, brackets hold the 95 % interval of a paired bootstrap."
+    )
+
+
+def comparison_page(result: Mapping[str, Any], source: str) -> str:
+    """A whole page out of a comparison's JSON.
+
+    Parameters
+    ----------
+    result : mapping
+    source : str
+        What was compared, for the heading.
+    """
+    sections = [comparison_section(result["task"].capitalize(), result)]
+    diagnostics = result.get("diagnostics")
+    if diagnostics is not None:
+        if diagnostics.get("histograms") is not None:
+            sections.append(
+                similarity_section(diagnostics["histograms"], diagnostics["modality_gap"])
+            )
+        sections += [hubness_section(diagnostics), ladder_section(diagnostics)]
+        if diagnostics.get("selection") is not None:
+            sections += choice_sections(diagnostics["selection"])
+    lead = "Every method against the dot product. Grey changes are within noise."
+    return render(f"distnorm: {source}", lead, sections, [protocol_line(result)])
+
+
+def comparison_section(
+    title: str, result: Mapping[str, Any], *, text: str = "", main: Sequence[str] | None = None
+) -> Section:
+    """Table of every metric and a plot of the differences to the dot product.
+
+    Parameters
+    ----------
+    title : str
+    result : mapping
+        A comparison's JSON.
+    text : str
+        A sentence below the heading.
+    main : sequence of str, optional
+        Metrics whose differences are drawn; those with an interval and without "@5", "@10" if
+        left out.
+    """
+    entries = result["results"]
+    names = [n for n in entries[0]["metrics"] if entries[0]["metrics"][n] is not None]
+    if main is None:
+        main = [
+            name
+            for name in names
+            if entries[-1]["metrics"][name]["delta_ci95"] is not None
+            and not name.endswith(("@5", "@10"))
+        ]
+    tables = [_table(entries, group, main) for group in _groups(names)]
+    tables[-1] = Table(tables[-1].columns, tables[-1].rows, tables[-1].title, protocol_line(result))
+    panels = {
+        metric_title(name): [
+            (_method(entry), *_points(entry["metrics"][name])) for entry in entries[1:]
+        ]
+        for name in main
+    }
+    figures = []
+    if len(entries) > 1 and panels:
+        svg = intervals(panels, x_label="points against the dot product", label=title)
+        caption = "Difference to the dot product with its 95 % interval; grey crosses 0."
+        figures.append(Figure(svg, caption))
+    return Section(title, text, tables, figures)
+
+
+def similarity_section(
+    histograms: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], gap: float | None
+) -> Section:
+    """Histograms of similarities before and after; see `diagnostics.similarity_histograms`."""
+    panels = {
+        panel: {name: (h["edges"], h["density"]) for name, h in series.items()}
+        for panel, series in histograms.items()
+    }
+    said = "" if gap is None else f" The means of the two sides lie {gap:.3f} apart."
+    return Section(
+        "The modality gap",
+        "Two pictures, or two texts, resemble each other far more than a picture and its text: "
+        "the two sides sit in different corners of the sphere." + said + " Subtracting a part "
+        "of each side's mean draws them together.",
+        figures=[Figure(densities(panels, x_label="similarity", label="similarities"))],
+    )
+
+
+def hubness_section(
+    diagnostics: Mapping[str, Any],
+    occurrences: Mapping[str, Mapping[str, Sequence[int]]] | None = None,
+) -> Section:
+    """Hubs of every method, and how often items are found if ``occurrences`` holds counts.
+
+    ``occurrences`` maps direction to method to the counts of `diagnostics.occurrence_counts`.
+    """
+    rows = []
+    for entry in diagnostics["hubness"]:
+        cells: list[Cell | str] = [_method(entry)]
+        for direction in DIRECTION_TITLES:
+            found = entry[direction]
+            hub = found["hubs"][0]
+            cells += [
+                f"{found['k_occurrence_skewness']:.2f}",
+                f"{100 * found['occupancy']:.0f} %",
+                f"#{hub['item']}, {hub['count']} times",
+            ]
+        rows.append(cells)
+    columns = ["method"]
+    for title in DIRECTION_TITLES.values():
+        columns += [f"{title} skewness", "ever found first", "largest hub"]
+    figures = [
+        Figure(
+            _occurrence_plot(counts, DIRECTION_TITLES[direction]),
+            f"{DIRECTION_TITLES[direction]}: how many items are among the first 10 of how many "
+            "queries.",
+        )
+        for direction, counts in (occurrences or {}).items()
+    ]
+    text = (
+        "A hub is an item that many queries find whatever they ask for. Skewness of the "
+        "10-occurrence is 0 when all items are found equally often."
+    )
+    return Section("Hubs", text, [Table(columns, rows)], figures)
+
+
+def ladder_section(diagnostics: Mapping[str, Any]) -> Section:
+    """How much of the exact log-partition each order explains."""
+    rows: list[list[Cell | str]] = []
+    for name, rungs in diagnostics["ladder"].items():
+        for start in range(0, len(rungs), 3):
+            three = rungs[start : start + 3]
+            rows.append(
+                [
+                    name.removesuffix("_bias") + "s",
+                    f"{three[0]['inverse_temperature']:g}",
+                    *[f"{rung['explained_variance']:.2f}" for rung in three],
+                ]
+            )
+    return Section(
+        "Zeroth, first, second order",
+        "Share of the variance of the exact log-partition, over held-out items, that each order "
+        "of its expansion explains: the dot product is order 0, DN order 1, its second-order "
+        "form order 2. 1 is exact; below 0 the order makes things worse at that temperature.",
+        [Table(["bias of", "1/τ", "order 0", "order 1", "order 2"], rows)],
+    )
+
+
+def _groups(names: Sequence[str]) -> list[list[str]]:
+    """Metrics of one direction go into one table; all others into one."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(next((d for d in DIRECTION_TITLES if name.startswith(d)), ""), []).append(
+            name
+        )
+    return list(found.values())
+
+
+def _table(
+    entries: Sequence[Mapping[str, Any]], names: Sequence[str], main: Sequence[str]
+) -> Table:
+    direction = next((d for d in DIRECTION_TITLES if names[0].startswith(d)), None)
+    columns = ["method", "strength"]
+    for name in names:
+        title = metric_title(name)
+        columns.append(
+            title.removeprefix(DIRECTION_TITLES[direction]).strip() if direction else title
+        )
+        if name in main:
+            columns.append("against dot")
+    rows: list[list[Cell | str]] = []
+    for entry in entries:
+        cells: list[Cell | str] = [_method(entry), _strength(entry["strength"])]
+        for name in names:
+            summary = entry["metrics"][name]
+            unit = 1 if name.endswith("rank") else 100
+            cells.append(f"{unit * summary['mean']:.1f} ± {unit * summary['std']:.1f}")
+            if name in main:
+                cells.append(change_cell(entry["method"], summary))
+        rows.append(cells)
+    return Table(columns, rows, DIRECTION_TITLES[direction] if direction else "")
+
+
+def change_cell(method: str, summary: Mapping[str, Any]) -> Cell:
+    """The change against the dot product with its interval, in points."""
+    if method == "dot" or summary["delta_ci95"] is None:
+        return Cell("")
+    middle, low, high = (100 * value for value in (summary["delta"], *summary["delta_ci95"]))
+    text = f"{middle:+.1f} [{low:+.1f}, {high:+.1f}]"
+    if low <= 0 <= high:
+        return Cell(text + " noise", "noise")
+    return Cell(text, "better" if low > 0 else "worse")
+
+
+def _points(summary: Mapping[str, Any]) -> tuple[float, float, float]:
+    low, high = summary["delta_ci95"]
+    return 100 * low, 100 * summary["delta"], 100 * high
+
+
+def _method(entry: Mapping[str, Any]) -> str:
+    word = ", transductive" if entry.get("transductive") else ""
+    chosen = chosen_text(entry.get("params", {}))
+    return f"{entry['method']}{word} ({chosen})" if chosen else f"{entry['method']}{word}"
+
+
+def _strength(strength: Mapping[str, float]) -> str:
+    values = set(strength.values())
+    if len(values) == 1:
+        return f"{values.pop():g}"
+    return ", ".join(f"{side} {value:g}" for side, value in strength.items())
+
+
+def _occurrence_plot(counts: Mapping[str, Sequence[int]], title: str) -> str:
+    edges = [0, 1, 5, 10, 20, 40, 80, 160]
+    labels = ["0", "1-4", "5-9", "10-19", "20-39", "40-79", "80-159", "160+"]
+    upper = [*edges[1:], float("inf")]
+    groups = {
+        name: [
+            float(sum(low <= count < high for count in values))
+            for low, high in zip(edges, upper, strict=True)
+        ]
+        for name, values in counts.items()
+    }
+    return bars(
+        labels,
+        groups,
+        x_label="queries that find an item among their first 10",
+        y_label="items",
+        label=f"occurrences, {title}",
+    )

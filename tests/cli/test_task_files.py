@@ -1,0 +1,96 @@
+"""Labels, judgements and embeddings as .npy, .csv and .parquet; names that classes share."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from distnorm import DistnormError, normalize
+from distnorm.cli.main import cli
+from distnorm.store.vectors import read_embeddings, read_lines, read_numbers, read_rows
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def files(tmp_path, rng):
+    """Ten images of four classes, each kind of file three times over."""
+    arrow = pytest.importorskip("pyarrow", reason="writes .parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="writes .parquet")
+    images = normalize(rng.normal(size=(10, 5)).astype(np.float32))
+    classes = normalize(rng.normal(size=(4, 5)).astype(np.float32))
+    labels, human = rng.integers(0, 4, 10), rng.integers(1, 5, 10).astype(float)
+    for name, values in (("images", images), ("classes", classes)):
+        np.save(tmp_path / f"{name}.npy", values)
+        head = ",".join(f"x{column}" for column in range(5))
+        np.savetxt(tmp_path / f"{name}.csv", values, delimiter=",", header=head, comments="")
+        table = arrow.table({"id": list(range(len(values))), "embedding": list(values)})
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    for name, values in (("labels", labels), ("human", human)):
+        np.save(tmp_path / f"{name}.npy", values)
+        lines = [f"{row},{value}" for row, value in enumerate(values)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["id,value", *lines]) + "\n")
+        table = arrow.table({"id": list(range(len(values))), "value": values})
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    return tmp_path, images, classes, labels, human
+
+
+@pytest.mark.parametrize("kind", ["npy", "csv", "parquet"])
+def test_every_kind_of_file_gives_the_same(files, kind):
+    folder, images, classes, labels, human = files
+    np.testing.assert_allclose(read_embeddings(folder / f"images.{kind}"), images, atol=1e-6)
+    np.testing.assert_array_equal(read_rows(folder / f"labels.{kind}"), labels)
+    np.testing.assert_array_equal(read_numbers(folder / f"human.{kind}"), human)
+    result = invoke(
+        *("evaluate", "classification", "--images", folder / f"images.{kind}"),
+        *("--classes", folder / f"classes.{kind}", "--labels", folder / f"labels.{kind}"),
+        *("--json", "-"),
+    )
+    assert result.exit_code == 0, result.output
+    right = ((images @ classes.T).argmax(axis=1) == labels).mean()
+    assert json.loads(result.stdout)["metrics"]["acc1"] == pytest.approx(right)
+    scored = invoke(
+        *("evaluate", "captions", "--images", folder / f"images.{kind}"),
+        *("--captions", folder / f"images.{kind}", "--human", folder / f"human.{kind}"),
+        *("--rule", "clipscore", "--json", "-"),
+    )
+    assert scored.exit_code == 0, scored.output
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_shared_names_are_reported(files, command):
+    folder = files[0]
+    (folder / "names.txt").write_text("tench\ncrane\nowl\ncrane\n")
+    arguments = (
+        *(command, "classification", "--images", folder / "images.npy"),
+        *("--classes", folder / "classes.npy", "--labels", folder / "labels.npy"),
+        *("--class-names", folder / "names.txt", "--json", "-"),
+    )
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["repeated_names"] == ["crane"]
+    assert "share a name" in result.stderr
+    (folder / "names.txt").write_text("tench\ncrane\n")
+    assert "2 names of 4 classes" in invoke(*arguments).stderr
+
+
+def test_what_is_no_file_of_these_is_said(tmp_path):
+    (tmp_path / "x.csv").write_text("1,2\n3\n")
+    with pytest.raises(DistnormError, match="cannot be read"):
+        read_embeddings(tmp_path / "x.csv")
+    (tmp_path / "half.csv").write_text("row\n0.5\n")
+    with pytest.raises(DistnormError, match="whole numbers"):
+        read_rows(tmp_path / "half.csv")
+    (tmp_path / "names.txt").write_text("")
+    with pytest.raises(DistnormError, match="without a line"):
+        read_lines(tmp_path / "names.txt")
+    with pytest.raises(DistnormError, match="no file"):
+        read_lines(tmp_path / "none.txt")
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(DistnormError, match="UTF-8"):
+        read_lines(tmp_path / "bytes.txt")

@@ -1,0 +1,74 @@
+"""Every page of the documentation does what it says: its blocks run, one after the other."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import distnorm
+
+PROJECT = Path(__file__).resolve().parents[2]
+PAGES = sorted((PROJECT / "docs").glob("*.md"))
+BLOCK = re.compile(
+    r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<kind>python|bash)\n(?P<code>.*?)```", re.DOTALL
+)
+# What a block needs beyond the core, by a word in it.
+NEEDS = {
+    "builtin": "onnxruntime",
+    "calibrate_probability": "sklearn",
+    "demo": "onnxruntime",
+    "embed": "pyarrow",
+    "faiss": "faiss",
+    "--report": "matplotlib",
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_blocks_of_a_page_run(page, tmp_path):
+    blocks = [
+        (m["mark"] or "", m["kind"], m["code"]) for m in BLOCK.finditer(page.read_text("utf-8"))
+    ]
+    blocks = [(kind, code) for mark, kind, code in blocks if not mark.startswith("not run: ")]
+    if not blocks:
+        # The reference is made from docstrings, whose examples run as doctests.
+        pytest.skip("no blocks to run on this page")
+    text = " ".join(code for _, code in blocks)
+    for word, module in NEEDS.items():
+        if word in text and find_spec(module) is None:
+            pytest.skip(f"the page's blocks need {module}")
+    home = str(Path(distnorm.__file__).resolve().parent.parent)
+    bin_folder = str(Path(sys.executable).parent)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")])),
+        "PATH": os.pathsep.join([bin_folder, os.environ.get("PATH", "")]),
+    }
+
+    def run(*command: str) -> None:
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+    run(sys.executable, str(PROJECT / "examples" / "make_vectors.py"))
+    before = ""
+    for kind, code in blocks:
+        if kind == "bash":
+            run("bash", "-euo", "pipefail", "-c", code)
+        else:
+            before += code
+            (tmp_path / "block.py").write_text(before, encoding="utf-8")
+            run(sys.executable, "block.py")
+
+
+def test_a_block_that_does_not_run_says_why():
+    for page in PAGES:
+        for m in BLOCK.finditer(page.read_text("utf-8")):
+            mark = m["mark"] or ""
+            assert mark == "" or re.fullmatch(r"not run: .+", mark), (page.name, mark)

@@ -1,0 +1,105 @@
+"""Every format gives back what was written; damaged files give one clear error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from distnorm import DistnormError
+from distnorm.store.vectors import read_embeddings, read_rows
+
+ROWS = np.random.default_rng(0).normal(0, 1, (7, 4)).astype(np.float32)
+
+
+def test_npy_is_memory_mapped(tmp_path):
+    np.save(tmp_path / "x.npy", ROWS)
+    found = read_embeddings(tmp_path / "x.npy")
+    assert isinstance(found, np.memmap)
+    np.testing.assert_array_equal(found, ROWS)
+
+
+def test_npz_by_name_and_by_side(tmp_path):
+    np.savez(tmp_path / "x.npz", text=ROWS, other=ROWS + 1)
+    np.testing.assert_array_equal(read_embeddings(tmp_path / "x.npz", "text"), ROWS)
+    np.testing.assert_array_equal(read_embeddings(tmp_path / "x.npz", key="other"), ROWS + 1)
+    with pytest.raises(DistnormError, match="'text', 'other'"):
+        read_embeddings(tmp_path / "x.npz", "image")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_safetensors_is_memory_mapped(tmp_path, dtype):
+    save_file({"pad": np.zeros(3), "image": ROWS.astype(dtype)}, tmp_path / "x.safetensors")
+    found = read_embeddings(tmp_path / "x.safetensors", "image")
+    assert isinstance(found, np.memmap)
+    np.testing.assert_array_equal(found, ROWS.astype(dtype))
+
+
+def test_bfloat16_safetensors(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file as save_tensors
+
+    tensor = torch.from_numpy(ROWS).to(torch.bfloat16)
+    save_tensors({"x": tensor}, tmp_path / "x.safetensors")
+    found = read_embeddings(tmp_path / "x.safetensors")
+    np.testing.assert_array_equal(found, tensor.float().numpy())
+
+
+def test_parquet_lists(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    for kind in (arrow.list_(arrow.float32()), arrow.list_(arrow.float32(), 4)):
+        table = arrow.table({"id": list(range(7)), "emb": arrow.array(ROWS.tolist(), kind)})
+        parquet.write_table(table, tmp_path / "x.parquet")
+        np.testing.assert_array_equal(read_embeddings(tmp_path / "x.parquet"), ROWS)
+
+
+def test_clip_retrieval_folder_in_numeric_order(tmp_path):
+    for side, rows in (("img_emb", ROWS), ("text_emb", ROWS + 1)):
+        (tmp_path / side).mkdir()
+        for number in (0, 2, 10):
+            np.save(tmp_path / side / f"{side}_{number}.npy", (rows + number).astype(np.float16))
+    wanted = np.concatenate([ROWS, ROWS + 2, ROWS + 10]).astype(np.float16)
+    np.testing.assert_array_equal(read_embeddings(tmp_path, "image"), wanted)
+    with pytest.raises(DistnormError, match="audio_emb"):
+        read_embeddings(tmp_path, "audio")
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "safetensors"])
+@pytest.mark.parametrize("length", [0, 5, 60, 100])
+def test_truncated_files(tmp_path, suffix, length):
+    whole = tmp_path / f"whole.{suffix}"
+    if suffix == "npy":
+        np.save(whole, ROWS)
+    elif suffix == "npz":
+        np.savez(whole, ROWS)
+    else:
+        save_file({"x": ROWS}, whole)
+    broken = tmp_path / f"broken.{suffix}"
+    broken.write_bytes(whole.read_bytes()[:length])
+    with pytest.raises(DistnormError, match="cannot be read") as caught:
+        read_embeddings(broken)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_embeddings(tmp_path):
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(DistnormError, match="cannot be read"):
+        read_embeddings(tmp_path / "objects.npy")
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DistnormError, match=r"\.txt"):
+        read_embeddings(tmp_path / "notes.txt")
+    with pytest.raises(DistnormError, match=r"did you mean .*objects\.npy"):
+        read_embeddings(tmp_path / "object.npy")
+
+
+def test_rows_of_images(tmp_path):
+    (tmp_path / "rows.txt").write_text("0\n0\n1\n")
+    np.testing.assert_array_equal(read_rows(tmp_path / "rows.txt"), [0, 0, 1])
+    np.save(tmp_path / "rows.npy", np.array([2, 1]))
+    np.testing.assert_array_equal(read_rows(tmp_path / "rows.npy"), [2, 1])
+    np.save(tmp_path / "bad.npy", np.array([2.5]))
+    for name, words in (("bad.npy", "float64"), ("none.npy", "no file")):
+        with pytest.raises(DistnormError, match=words):
+            read_rows(tmp_path / name)
