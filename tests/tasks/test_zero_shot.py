@@ -109,7 +109,7 @@ def test_scikit_learn_clones_it(problem):
 
 
 def test_each_class_may_have_templates_of_its_own():
-    templates = {"bad": ["a {c}", "{c} egg"], "fed": ["{c}"]}
+    templates = {"bad": ["a {}", "{c} egg"], "fed": ["{c}"]}
     named = ZeroShotClassifier("dot", encoder=Letters(), templates=templates).fit(["bad", "fed"])
     each = Letters().encode_texts(["a bad", "bad egg"])
     mean = distnorm.normalize(each.mean(axis=0, keepdims=True))[0]

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from distnorm.augmentation.views import augmented_rows, count_views, random_crops
 from distnorm.encoders.base import unit_rows
+from distnorm.encoders.prompts import place
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.normalization.factories import make
@@ -166,7 +167,7 @@ def class_scores(
     classes : sequence of str, or mapping from class to its prompts
         As `class_rows`; ``tpt`` takes names alone.
     templates : sequence of str
-        Prompts with ``{c}``, averaged; ``tpt`` takes exactly one.
+        Prompts with ``{}`` or ``{c}``, averaged; ``tpt`` takes exactly one.
     norms : mapping from str to ScoreNormalization or None, optional
         Fitted on rows of `augmented_image_rows`; None is the score without any. Only that, as
         ``dot``, if left out.
@@ -314,9 +315,11 @@ def _tuned(
             "a list of names: prompt tuning writes the prompts itself",
             "pass names and one template",
         )
-    if isinstance(templates, str) or len(templates) != 1 or "{c}" not in templates[0]:
+    if isinstance(templates, str) or len(templates) != 1 or place(templates[0]) is None:
         raise DistnormError(
-            f"templates {templates!r}", "exactly one, with '{c}'", "write ('a photo of a {c}.',)"
+            f"templates {templates!r}",
+            "exactly one, with '{}' or '{c}'",
+            "write ('a photo of a {c}.',)",
         )
     count, mix, parts = settings["views"], settings["mix"], clip_parts(encoder)
     if count < 1:

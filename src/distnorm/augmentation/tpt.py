@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.augmentation.clip_parts import ClipParts
+from distnorm.encoders.prompts import fill, place
 from distnorm.errors import DistnormError
 
 __all__ = ["PromptTuner", "confident_views", "mean_entropy"]
@@ -66,7 +67,7 @@ class PromptTuner:
     parts : ClipParts
     classes : sequence of str
     template : str
-        With ``{c}``, and words before it: their token embeddings are the context vectors.
+        With ``{}`` or ``{c}``, and words before it: their token embeddings are the context vectors.
     confident : float in (0, 1]
         Share rho of the views that count.
     steps : int
@@ -112,7 +113,7 @@ class PromptTuner:
         self._parts, self._torch = parts, parts.torch
         self._confident, self._steps = confident, steps
         self._rate, self._decay = learning_rate, weight_decay
-        self._tokens = parts.tokens([template.replace("{c}", name) for name in classes])
+        self._tokens = parts.tokens([fill(template, name) for name in classes])
         length = self._context_length(template)
         # Texts of like length go together, so that few are padded to the length of the longest.
         self._ends = parts.ends(self._tokens)
@@ -196,7 +197,7 @@ class PromptTuner:
 
     def _context_length(self, template: str) -> int:
         """How many tokens the words before the class are, in every prompt alike."""
-        words = template.partition("{c}")[0].strip()
+        words = template.partition(place(template) or "{c}")[0].strip()
         if not words:
             raise DistnormError(
                 f"template {template!r}",

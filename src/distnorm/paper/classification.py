@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from distnorm.embedding.pictures import open_picture
 from distnorm.encoders.base import unit_rows
+from distnorm.encoders.prompts import fill
 from distnorm.normalization import ScoreNormalization
 from distnorm.paper.evaluation import Outcome, Results, run_methods
 from distnorm.paper.prepared import ClassData
@@ -120,7 +121,7 @@ def _stored(work: _Work) -> Callable[[str, int], Outcome]:
     norms, draws, pool, templates = work.norms, work.draws, work.pool, work.templates
     raw = cache.images(dataset, data.images, augment=augment, raw=True)
     fit_raw = cache.images(dataset, pool, augment=augment, raw=True) if pool else raw
-    prompts = [template.replace("{c}", c) for c in data.classes for template in templates]
+    prompts = [fill(template, c) for c in data.classes for template in templates]
     parts = cache.texts(dataset, prompts, raw=True).reshape(len(data.classes), len(templates), -1)
     lengths = np.linalg.norm(parts, axis=2, keepdims=True)
     rows = {
@@ -157,7 +158,7 @@ def _tuned(work: _Work) -> Callable[[str, int], Outcome]:
         list(data.classes),
         **options,
     )
-    classes = cache.texts(dataset, [templates[0].replace("{c}", c) for c in data.classes])
+    classes = cache.texts(dataset, [fill(templates[0], c) for c in data.classes])
     fitted: dict[str, ScoreNormalization] = {}
     for label, norm in norms.items():
         # Rows of an augmentation are unit rows: the authors' variant shifts and renormalises them.

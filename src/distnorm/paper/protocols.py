@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.comparison.splits import draw_splits
+from distnorm.encoders.prompts import check_templates
 from distnorm.errors import DistnormError
 
 __all__ = ["AUTHORS_PREFIX", "PROTOCOLS", "Draw", "Protocol", "draw_pool", "held_out"]
@@ -74,9 +75,7 @@ class Protocol:
         ):
             if value < least:
                 raise DistnormError(f"{what} = {value}", f"{least} or more", "raise it")
-        wrong = next((t for t in self.templates if "{c}" not in t), None)
-        if wrong is not None:
-            raise DistnormError(f"template {wrong!r}", "'{c}' in it", "write 'a photo of a {c}.'")
+        check_templates(self.templates)
 
     @property
     def authors(self) -> bool:

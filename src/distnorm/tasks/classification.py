@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, check_embeddings
+from distnorm.encoders.prompts import check_templates, fill
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranks import best_ranks
@@ -140,7 +141,7 @@ def class_rows(
     classes : sequence of str, or mapping from class to its prompts
         Names are put into the templates; a mapping's prompts are used as they are.
     templates : sequence of str, or mapping from class to its own templates
-        With ``{c}`` for the class, as CLIP_benchmark writes them.
+        With ``{}`` or ``{c}`` for the class, as CLIP_benchmark writes them.
     normalize : bool
         Unit rows; False averages the model's raw output, for ``dn-renorm``.
 
@@ -151,7 +152,7 @@ def class_rows(
     Raises
     ------
     DistnormError
-        For no class, a class without prompts or templates, or a template without ``{c}``.
+        For no class, a class without prompts or templates, or a template without a place.
     """
     if isinstance(classes, str) or not len(classes):
         raise DistnormError(f"classes {classes!r}", "a list of names", "give at least one")
@@ -159,8 +160,7 @@ def class_rows(
         prompts = [list(texts) for texts in classes.values()]
     else:
         prompts = [
-            [template.replace("{c}", name) for template in _templates(templates, name)]
-            for name in classes
+            [fill(template, name) for template in _templates(templates, name)] for name in classes
         ]
     for name, texts in zip(classes, prompts, strict=True):
         if not texts:
@@ -184,9 +184,11 @@ def _templates(templates: Sequence[str] | Mapping[str, Sequence[str]], name: str
         templates = templates[name]
     if isinstance(templates, str):
         raise DistnormError(f"the template {templates!r}", "a list", "wrap it in a list")
-    wrong = next((t for t in templates if "{c}" not in t), None)
-    if wrong is not None or not len(templates):
-        raise DistnormError(f"template {wrong!r}", "'{c}' in it", "write 'a photo of a {c}'")
+    if not len(templates):
+        raise DistnormError(
+            f"no template of {name!r}", "one with '{}' or '{c}' in it", "write 'a photo of a {c}.'"
+        )
+    check_templates(templates)
     return templates
 
 

@@ -39,7 +39,7 @@ class ZeroShotClassifier:
     encoder : Encoder, optional
         For classes given as texts.
     templates : sequence of str, or mapping from class to its own templates
-        Prompts with ``{c}``; averaged.
+        Prompts with ``{}`` or ``{c}`` for the class; averaged.
     temperature : float
         tau of `predict_proba`; CLIP's is 0.01.
     threshold : float, optional
