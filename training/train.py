@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from distnorm.encoders.words import Words
+from distnorm.encoders.builtin import Words
 from distnorm.scenes import vocabulary
 from distnorm.scenes.sampling import TRAINING, WORLDS, draw_scene
 from training.model import MAX_TOKENS, ImageTower, TextTower

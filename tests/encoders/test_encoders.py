@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from distnorm import DistnormError, MissingExtraError, load_encoder
-from distnorm.encoders import FAMILIES, torch_encoder
+from distnorm.encoders import FAMILIES, hub, list_encoders, torch_encoder
 from distnorm.encoders.fingerprints import file_digest, folder_digest, one_line
-from distnorm.encoders.hf import hub as hf_hub
-from distnorm.encoders.hf.pixels import recipe
 from distnorm.encoders.pixels import Pixels
+from distnorm.encoders.processor import recipe
 
 # Family: the package that it cannot do without, and a name to ask for.
 NEEDS = {
@@ -30,16 +29,37 @@ NEEDS = {
 def test_an_unknown_family_lists_what_is_possible():
     with pytest.raises(DistnormError) as caught:
         load_encoder("clipp:ViT-B-32")
-    for family, (_, extra) in FAMILIES.items():
-        assert f"{family} (pip install 'distnorm[{extra}]')" in str(caught.value)
+    for name, family in FAMILIES.items():
+        assert f"{name} (pip install 'distnorm[{family.extra}]')" in str(caught.value)
     assert set(NEEDS) == set(FAMILIES)
+
+
+def test_families_are_listed_with_what_to_install_and_how_to_name_a_model(monkeypatch):
+    assert [family.name for family in list_encoders()] == list(FAMILIES)
+    for family in list_encoders():
+        assert family.example.partition(":")[0] == family.name
+        assert family.to_dict()["extra"] == family.extra
+    family = FAMILIES["st"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name != "torch" or None)
+    assert not family.installed
+    assert "pip install 'distnorm[st]'" in repr(family)
+    assert FAMILIES["open_clip"].pretrained() == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert family.installed
+    assert repr(family) == "Family('st', 'st:clip-ViT-B-32', installed)"
+    assert family.pretrained() == []
+
+
+def test_published_weights_are_listed_without_loading_any():
+    pytest.importorskip("open_clip", reason="lists its own weights")
+    assert ("ViT-B-32", "laion2b_s34b_b79k") in FAMILIES["open_clip"].pretrained()
 
 
 @pytest.mark.parametrize("family", list(NEEDS))
 def test_a_missing_package_is_named_with_its_pip_line(family, monkeypatch):
     package, name = NEEDS[family]
     monkeypatch.setitem(sys.modules, package, None)
-    line = rf"no module '{package}'.*pip install 'distnorm\[{FAMILIES[family][1]}\]'"
+    line = rf"no module '{package}'.*pip install 'distnorm\[{FAMILIES[family].extra}\]'"
     with pytest.raises(MissingExtraError, match=line):
         load_encoder(f"{family}:{name}" if name else family)
 
@@ -59,7 +79,7 @@ def test_a_torchvision_of_another_build_is_explained(monkeypatch, wrapped):
         torch_encoder.require_vision("open_clip", "open-clip")
     with (
         pytest.raises(DistnormError, match="both of one build"),
-        hf_hub.explained("hf:x", "a model"),
+        hub.explained("hf:x", "a model"),
     ):
         broken()
 
@@ -75,15 +95,17 @@ def test_an_import_that_fails_otherwise_is_not_put_down_to_torchvision(monkeypat
 
 def test_every_extra_is_in_the_project_file(project):
     text = (project / "pyproject.toml").read_text("utf-8")
-    for _, extra in FAMILIES.values():
-        assert f"\n{extra} = [" in text
+    for family in FAMILIES.values():
+        assert f"\n{family.extra} = [" in text
 
 
 def test_families_cost_nothing_until_they_are_used():
     code = (
         "import sys; import distnorm.encoders\n"
         "import importlib\n"
-        "for module, _ in distnorm.encoders.FAMILIES.values(): importlib.import_module(module)\n"
+        "for family in distnorm.encoders.list_encoders():\n"
+        "    assert isinstance(family.installed, bool)\n"
+        "    importlib.import_module('distnorm.encoders.' + family.loader.partition(':')[0])\n"
         "heavy = {'torch', 'transformers', 'open_clip', 'timm', 'onnxruntime', 'PIL',\n"
         "         'sentence_transformers', 'tokenizers', 'torchvision'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -181,11 +181,11 @@ def test_tokens_are_counted_before_the_cut(arch):
 @pytest.mark.parametrize("resize", ["shortest", "squash", "longest"])
 @pytest.mark.parametrize("size", [32, (20, 30)], ids=["square", "oblong"])
 def test_pixels_equal_the_librarys(resize, size):
-    from distnorm.encoders.open_clip import _recipe
+    from distnorm.encoders.open_clip import recipe
 
     about = open_clip.transform.PreprocessCfg(size=size, resize_mode=resize, fill_color=7)
     theirs = open_clip.transform.image_transform_v2(about, is_train=False)
-    mine = _recipe(vars(about))
+    mine = recipe(vars(about))
     assert isinstance(mine, Pixels)
     for image in pictures():
         expected = theirs(image.convert("RGB")).numpy()

@@ -88,17 +88,16 @@ class Encoder(ABC):
         DistnormError
             If the model takes texts alone.
         """
-        if self.preprocess is None:
+        preprocess = self.preprocess
+        if preprocess is None:
             raise DistnormError(
                 f"pictures for {self.model_id}", "sentences", "choose a model of images and texts"
             )
-        parts = [
-            self.encode_pixels(
-                np.stack([self.preprocess(image) for image in images[at : at + batch_size]])
-            )
-            for at in range(0, len(images), batch_size)
-        ]
-        return self._joined(parts, normalize)
+
+        def encode(batch: Sequence[Any]) -> Rows:
+            return self.encode_pixels(np.stack([preprocess(image) for image in batch]))
+
+        return self._in_batches(encode, images, normalize, batch_size)
 
     def encode_texts(
         self, texts: Sequence[str], *, normalize: bool = True, batch_size: int = 256
@@ -126,15 +125,14 @@ class Encoder(ABC):
         for row, text in enumerate(texts):
             if not text.strip():
                 raise DistnormError(f"an empty text in row {row}", "words", "leave the row out")
-        parts = [
-            self._encode_texts(texts[at : at + batch_size])
-            for at in range(0, len(texts), batch_size)
-        ]
-        return self._joined(parts, normalize)
+        return self._in_batches(self._encode_texts, texts, normalize, batch_size)
 
-    def _joined(self, parts: list[Rows], normalize: bool) -> Rows:
-        if not parts:
+    def _in_batches(
+        self, encode: Callable[[Any], Rows], inputs: Sequence[Any], normalize: bool, size: int
+    ) -> Rows:
+        if not len(inputs):
             return np.empty((0, self.dimension), dtype=np.float32)
+        parts = [encode(inputs[at : at + size]) for at in range(0, len(inputs), size)]
         rows = np.concatenate(parts)
         return unit_rows(rows) if normalize else np.asarray(rows, dtype=np.float32)
 

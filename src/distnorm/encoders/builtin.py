@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -19,32 +20,20 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.encoders.base import Encoder, Rows
-from distnorm.encoders.words import Words
+from distnorm.encoders.pixels import check_stack
 from distnorm.errors import DistnormError, require
 
-__all__ = ["BuiltinEncoder", "card", "load", "pixels_of"]
+__all__ = ["BuiltinEncoder", "Words", "card", "load", "pixels_of"]
 
 _SIDE = 64
+_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
+_WEIGHTS = resources.files("distnorm.encoders").joinpath("weights")
 
 
 def load(model: str = "", *, threads: int | None = None, device: str = "cpu") -> BuiltinEncoder:
-    """The built-in encoder.
+    """The built-in encoder; ``threads`` are onnxruntime's, its own choice if left out.
 
-    Parameters
-    ----------
-    model : str
-        Empty: there is one.
-    threads : int, optional
-        Of onnxruntime; its own choice if left out.
-    device : str
-        "cpu" or "auto", which is the same: the model is small.
-
-    Raises
-    ------
-    DistnormError
-        For a model name or another device, or if a weights file is not the card's.
-    MissingExtraError
-        Without onnxruntime.
+    ``model`` is empty, as there is one; ``device`` is "cpu" or "auto", which is the same.
     """
     if model:
         raise DistnormError(f"the model 'builtin:{model}'", "'builtin'", "leave the rest out")
@@ -56,14 +45,8 @@ def load(model: str = "", *, threads: int | None = None, device: str = "cpu") ->
 @cache
 def card() -> dict[str, Any]:
     """What the model is: checksums, words, training, scores."""
-    text = (
-        resources.files("distnorm.encoders")
-        .joinpath("weights")
-        .joinpath("card.json")
-        .read_text("utf-8")
-    )
-    found: dict[str, Any] = json.loads(text)
-    return found
+    entries: dict[str, Any] = json.loads(_WEIGHTS.joinpath("card.json").read_text("utf-8"))
+    return entries
 
 
 def pixels_of(image: Any) -> npt.NDArray[np.uint8]:
@@ -73,6 +56,30 @@ def pixels_of(image: Any) -> npt.NDArray[np.uint8]:
     if image.size != (_SIDE, _SIDE):
         image = image.resize((_SIDE, _SIDE), resample=3, reducing_gap=2.0)
     return np.asarray(image, dtype=np.uint8)
+
+
+class Words:
+    """Words to numbers: 0 pads, 1 is any unknown word, the list's own numbers begin at 2.
+
+    ``words`` are in lower case; anything but letters separates; ``max_tokens`` cuts a text.
+    """
+
+    def __init__(self, words: Sequence[str], max_tokens: int) -> None:
+        self.words = tuple(words)
+        self.max_tokens = max_tokens
+        self._numbers = {word: number for number, word in enumerate(self.words, start=2)}
+
+    def split(self, text: str) -> list[int]:
+        """Number of each word of a text, uncut."""
+        return [self._numbers.get(word, 1) for word in _WORD.findall(text.lower())]
+
+    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Numbers, int64 of shape (n, longest); a text without any word is one unknown word."""
+        rows = [self.split(text)[: self.max_tokens] or [1] for text in texts]
+        numbers = np.zeros((len(rows), max(len(row) for row in rows)), dtype=np.int64)
+        for place, row in enumerate(rows):
+            numbers[place, : len(row)] = row
+        return numbers
 
 
 class BuiltinEncoder(Encoder):
@@ -101,12 +108,7 @@ class BuiltinEncoder(Encoder):
 
     def encode_pixels(self, pixels: npt.NDArray[Any]) -> Rows:
         """Raw rows of uint8 pixels, shape (n, 64, 64, 3)."""
-        if pixels.ndim != 4 or pixels.shape[1:] != (_SIDE, _SIDE, 3) or pixels.dtype != np.uint8:
-            raise DistnormError(
-                f"pixels of shape {pixels.shape} and dtype {pixels.dtype}",
-                f"(n, {_SIDE}, {_SIDE}, 3) and uint8",
-                "let preprocess make them from PIL images",
-            )
+        check_stack(pixels, (_SIDE, _SIDE), self.model_id)
         rows: Rows = self._image.run(None, {"pixels": pixels})[0]
         return rows
 
@@ -121,15 +123,10 @@ class BuiltinEncoder(Encoder):
 
 def _weights(name: str) -> bytes:
     """A weights file, if it is the card's."""
-    content = _packed(name)
-    found = hashlib.sha256(content).hexdigest()
-    expected = card()["sha256"][name]
-    if found != expected:
+    content = _WEIGHTS.joinpath(name).read_bytes()
+    checksum, expected = hashlib.sha256(content).hexdigest(), card()["sha256"][name]
+    if checksum != expected:
         raise DistnormError(
-            f"{name} with checksum {found[:12]}", expected[:12], "install distnorm again"
+            f"{name} with checksum {checksum[:12]}", expected[:12], "install distnorm again"
         )
     return content
-
-
-def _packed(name: str) -> bytes:
-    return resources.files("distnorm.encoders").joinpath("weights").joinpath(name).read_bytes()

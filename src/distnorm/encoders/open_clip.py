@@ -10,7 +10,9 @@
 
 Weights by OpenAI were trained with another activation (QuickGELU). Where a tag says so the model
 is built with it, whether or not the name ends in ``-quickgelu``; a TorchScript file of OpenAI's own
-release too. Needs the ``open_clip`` extra.
+release too. ``tokenizer=`` names the folder of a tokenizer, for architectures whose tokenizer is on
+the hub (SigLIP, multilingual ones) where the hub is out of reach; ``seed=`` is that of random
+weights. Needs the ``open-clip`` extra.
 """
 
 from __future__ import annotations
@@ -34,11 +36,12 @@ from distnorm.encoders.torch_encoder import (
     choose_device,
     choose_precision,
     frozen,
+    inverse_scale,
     require_vision,
 )
 from distnorm.errors import DistnormError, require
 
-__all__ = ["OpenClipEncoder", "load"]
+__all__ = ["OpenClipEncoder", "load", "pretrained", "recipe"]
 
 _EXTRA = "open-clip"
 _RANDOM = ("", "random")
@@ -55,36 +58,13 @@ def load(
     tokenizer: str | None = None,
     seed: int = 0,
 ) -> OpenClipEncoder:
-    """An OpenCLIP model.
-
-    Parameters
-    ----------
-    model : str
-        ``ARCH/TAG``, ``ARCH/FILE``, ``local-dir:FOLDER``, ``hf-hub:ORG/REPO`` or ``ARCH/random``.
-    device : str
-        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
-    precision : str
-        "auto" (float16 on a GPU, float32 elsewhere), "float32", "float16", "bfloat16".
-    tokenizer : str, optional
-        Folder of a tokenizer, for architectures whose tokenizer is on the hub (SigLIP,
-        multilingual ones) where the hub is out of reach.
-    seed : int
-        Of random weights.
-
-    Raises
-    ------
-    DistnormError
-        For an unknown architecture, tag, file or device, weights of another architecture, or a
-        hub out of reach.
-    MissingExtraError
-        Without open_clip or torch.
-    """
+    """``ARCH/TAG``, ``ARCH/FILE``, ``local-dir:FOLDER``, ``hf-hub:ORG/REPO`` or ``ARCH/random``."""
     library = require_vision("open_clip", _EXTRA)
-    place = choose_device(device, _EXTRA)
-    precision = choose_precision(precision, place)
+    torch_device = choose_device(device, _EXTRA)
+    precision = choose_precision(precision, torch_device)
     arch, weights, label = _parsed(library, model)
     name = f"open_clip:{model}"
-    settings = {"precision": _SHORT[precision], "device": place}
+    settings = {"precision": _SHORT[precision], "device": torch_device}
     with _quiet(), _explained(name):
         # The tokenizer first: it is what may be out of reach, and soon found out.
         if tokenizer is None:
@@ -92,15 +72,22 @@ def load(
         else:
             splitter = _local_tokenizer(library, arch, tokenizer)
         if weights in _RANDOM:
-            found = _random(library, arch, seed, settings)
+            towers = _random(library, arch, seed, settings)
             label = f"{arch}/random-{seed}"
         else:
-            found = _built(library, arch, weights, settings)
-        about = library.get_model_config(arch)
-    encoder = OpenClipEncoder(found, splitter, place, f"open_clip:{label}")
-    encoder.dimension = int(about["embed_dim"])
+            towers = _built(library, arch, weights, settings)
+        config = library.get_model_config(arch)
+    encoder = OpenClipEncoder(towers, splitter, torch_device, f"open_clip:{label}")
+    encoder.dimension = int(config["embed_dim"])
     encoder.dtype = library.get_input_dtype(_SHORT[precision]) or require("torch", _EXTRA).float32
     return encoder
+
+
+def pretrained() -> list[tuple[str, str]]:
+    """Architecture and tag of all published weights; loads none of them."""
+    return [
+        (str(arch), str(tag)) for arch, tag in require_vision("open_clip", _EXTRA).list_pretrained()
+    ]
 
 
 class OpenClipEncoder(TorchEncoder):
@@ -121,9 +108,8 @@ class OpenClipEncoder(TorchEncoder):
         self.model_id = model_id
         self.prompts = _PROMPTS
         self.max_tokens = int(tokenizer.context_length)
-        scale = getattr(model, "logit_scale", None)
-        self.temperature = None if scale is None else float((-scale.detach().float()).exp())
-        self.preprocess = _recipe(model.visual.preprocess_cfg)
+        self.temperature = inverse_scale(model)
+        self.preprocess = recipe(model.visual.preprocess_cfg)
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
         """Tokens of each text with the two that mark its ends, before any cut, shape (n,)."""
@@ -150,12 +136,12 @@ def _parsed(library: Any, model: str) -> tuple[str, str, str]:
         if model.startswith(schema):
             return model, schema, _labelled(model)
     arch, slash, weights = model.partition("/")
-    known = library.list_models()
-    if arch not in known:
-        near = get_close_matches(arch, known, 3, 0.4) or known
+    names = library.list_models()
+    if arch not in names:
+        near = get_close_matches(arch, names, 3, 0.4) or names
         raise DistnormError(
             f"the architecture {arch!r} in 'open_clip:{model}'",
-            f"one of {len(known)}, such as {', '.join(near[:5])}",
+            f"one of {len(names)}, such as {', '.join(near[:5])}",
             "write open_clip:ARCH/WEIGHTS; open_clip.list_models() lists them",
         )
     tags = library.list_pretrained_tags_by_model(arch)
@@ -202,14 +188,14 @@ def _built(library: Any, arch: str, weights: str, settings: dict[str, Any]) -> A
         return library.create_model(arch, require_pretrained=True, **settings)
     if Path(weights).is_file() and _is_torchscript(weights):
         return _from_torchscript(library, arch, weights, settings)
-    more = {}
     tag = library.get_pretrained_cfg(arch, weights)
-    if tag:
-        more["quick_gelu"] = bool(tag.get("quick_gelu", False))
+    activation = {"quick_gelu": bool(tag.get("quick_gelu", False))} if tag else {}
     with warnings.catch_warnings():
         # It warns when the name and the tag differ in this; here the tag has decided.
         warnings.filterwarnings("ignore", message="QuickGELU mismatch")
-        return library.create_model(arch, weights, require_pretrained=True, **more, **settings)
+        return library.create_model(
+            arch, weights, require_pretrained=True, **activation, **settings
+        )
 
 
 def _random(library: Any, arch: str, seed: int, settings: dict[str, Any]) -> Any:
@@ -242,33 +228,34 @@ def _from_torchscript(library: Any, arch: str, file: str, settings: dict[str, An
         state = torch.jit.load(file, map_location="cpu").state_dict()
     for key in ("input_resolution", "context_length", "vocab_size"):
         state.pop(key, None)
-    found = library.create_model(arch, quick_gelu=True, **settings)
-    found.load_state_dict(state)
-    return found
+    towers = library.create_model(arch, quick_gelu=True, **settings)
+    towers.load_state_dict(state)
+    return towers
 
 
 def _local_tokenizer(library: Any, arch: str, folder: str) -> Any:
     if not Path(folder).expanduser().is_dir():
         raise DistnormError(f"tokenizer {folder!r}", "a folder", "name a tokenizer's folder")
-    about = library.get_model_config(arch)["text_cfg"]
+    config = library.get_model_config(arch)["text_cfg"]
     return library.tokenizer.HFTokenizer(
         str(Path(folder).expanduser()),
-        context_length=about.get("context_length", library.tokenizer.DEFAULT_CONTEXT_LENGTH),
-        tokenizer_mode=about.get("tokenizer_mode"),
-        **about.get("tokenizer_kwargs", {}),
+        context_length=config.get("context_length", library.tokenizer.DEFAULT_CONTEXT_LENGTH),
+        tokenizer_mode=config.get("tokenizer_mode"),
+        **config.get("tokenizer_kwargs", {}),
     )
 
 
-def _recipe(about: dict[str, Any]) -> Pixels:
-    size = about["size"]
+def recipe(config: dict[str, Any]) -> Pixels:
+    """The steps of ``preprocess_cfg``."""
+    size = config["size"]
     height, width = (size, size) if isinstance(size, int) else size
     return Pixels(
         (int(height), int(width)),
-        resize=about.get("resize_mode") or "shortest",
-        mean=tuple(about["mean"]),
-        std=tuple(about["std"]),
-        resample=_RESAMPLE[about.get("interpolation") or "bicubic"],
-        fill=about.get("fill_color", 0),
+        resize=config.get("resize_mode") or "shortest",
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        resample=_RESAMPLE[config.get("interpolation") or "bicubic"],
+        fill=config.get("fill_color", 0),
     )
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 
-__all__ = ["Pixels"]
+__all__ = ["Pixels", "check_stack"]
 
 Pair = tuple[int, int]
 
@@ -60,32 +60,20 @@ class Pixels:
         """A PIL image as uint8 of shape (height, width, 3)."""
         if image.mode != "RGB":
             image = image.convert("RGB")
-        wanted = self._resized(image.height, image.width)
-        if wanted != (image.height, image.width):
-            image = image.resize((wanted[1], wanted[0]), resample=self.resample)
+        height, width = self._resized(image.height, image.width)
+        if (height, width) != (image.height, image.width):
+            image = image.resize((width, height), resample=self.resample)
         return self._middle(np.asarray(image, dtype=np.uint8))
 
     def check(self, pixels: npt.NDArray[Any], model: str) -> None:
-        """Raise unless pixels are a stack of results.
-
-        Raises
-        ------
-        DistnormError
-            For another shape or dtype.
-        """
-        expected = (*self.size, 3)
-        if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
-            raise DistnormError(
-                f"pixels of shape {pixels.shape} and dtype {pixels.dtype} for {model}",
-                f"(n, {', '.join(map(str, expected))}) and uint8",
-                "let preprocess make them from PIL images",
-            )
+        """Raise a DistnormError unless pixels are a stack of results."""
+        check_stack(pixels, self.size, model)
 
     def scaled(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Channels first and standardised: float32 of shape (n, 3, height, width)."""
         mean, std = (np.asarray(v, dtype=np.float32) for v in (self.mean, self.std))
-        found = (pixels.astype(np.float32) / np.float32(255) - mean) / std
-        return np.ascontiguousarray(found.transpose(0, 3, 1, 2))
+        standard = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+        return np.ascontiguousarray(standard.transpose(0, 3, 1, 2))
 
     def _resized(self, height: int, width: int) -> Pair:
         """Height and width before the crop."""
@@ -101,12 +89,23 @@ class Pixels:
         return int(aim[0] * height / width), aim[0]
 
     def _middle(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        short = [max(want - have, 0) for want, have in zip(self.size, pixels.shape, strict=False)]
+        short = [max(goal - now, 0) for goal, now in zip(self.size, pixels.shape, strict=False)]
         if any(short):
-            room = [(s // 2, s - s // 2) for s in short]
-            pixels = np.pad(pixels, [*room, (0, 0)], constant_values=self.fill)
-        spare = [have - want for want, have in zip(self.size, pixels.shape, strict=False)]
+            padding = [(s // 2, s - s // 2) for s in short]
+            pixels = np.pad(pixels, [*padding, (0, 0)], constant_values=self.fill)
+        spare = [now - goal for goal, now in zip(self.size, pixels.shape, strict=False)]
         top, left = (round(s / 2) if self.centre == "round" else s // 2 for s in spare)
         return np.ascontiguousarray(
             pixels[top : top + self.size[0], left : left + self.size[1]], dtype=np.uint8
+        )
+
+
+def check_stack(pixels: npt.NDArray[Any], size: Pair, model: str) -> None:
+    """Raise a DistnormError unless pixels are uint8 of shape (n, height, width, 3)."""
+    expected = (*size, 3)
+    if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
+        raise DistnormError(
+            f"pixels of shape {pixels.shape} and dtype {pixels.dtype} for {model}",
+            f"(n, {', '.join(map(str, expected))}) and uint8",
+            "let preprocess make them from PIL images",
         )

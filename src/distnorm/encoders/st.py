@@ -16,14 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.encoders.base import Rows
-from distnorm.encoders.hf.hub import explained, quiet, source_and_label
-from distnorm.encoders.hf.pixels import pixels_of_processor
+from distnorm.encoders.hub import explained, quiet, source_and_label
 from distnorm.encoders.pixels import Pixels
+from distnorm.encoders.processor import pixels_of_processor
 from distnorm.encoders.torch_encoder import (
     TorchEncoder,
     choose_device,
     choose_precision,
     frozen,
+    inverse_scale,
     require_vision,
     to_rows,
 )
@@ -37,52 +38,31 @@ _EXTRA = "st"
 def load(
     model: str, *, device: str = "auto", precision: str = "auto", prompt_name: str | None = None
 ) -> SentenceTransformerEncoder:
-    """A model of sentence-transformers.
+    """A model of sentence-transformers, by its name on the hub or its folder.
 
-    Parameters
-    ----------
-    model : str
-        Name on the hub, or a folder.
-    device : str
-        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
-    precision : str
-        "auto" (float16 on a GPU, float32 elsewhere), "float32", "float16", "bfloat16".
-    prompt_name : str, optional
-        Which of the model's own prompts goes before each text; its default if left out.
-
-    Raises
-    ------
-    DistnormError
-        For an unknown name, folder or prompt, or a hub out of reach.
-    MissingExtraError
-        Without sentence-transformers or torch.
+    ``prompt_name`` is which of the model's own prompts goes before each text; else its default.
     """
     library = require_vision("sentence_transformers", _EXTRA)
-    place = choose_device(device, _EXTRA)
-    dtype = getattr(require("torch", _EXTRA), choose_precision(precision, place))
+    torch_device = choose_device(device, _EXTRA)
+    dtype = getattr(require("torch", _EXTRA), choose_precision(precision, torch_device))
     source, label = source_and_label("st", model)
     with quiet(), explained(f"st:{model}", "a model of sentence-transformers"):
-        found = library.SentenceTransformer(source, device=str(place))
-    if prompt_name is not None and prompt_name not in found.prompts:
+        loaded = library.SentenceTransformer(source, device=str(torch_device))
+    if prompt_name is not None and prompt_name not in loaded.prompts:
         raise DistnormError(
             f"prompt_name {prompt_name!r} for 'st:{model}'",
-            f"one of: {', '.join(found.prompts) or 'none, the model has no prompts'}",
+            f"one of: {', '.join(loaded.prompts) or 'none, the model has no prompts'}",
             "choose another or leave it out",
         )
-    encoder = SentenceTransformerEncoder(frozen(found.to(dtype)), place, f"st:{label}", prompt_name)
+    towers = frozen(loaded.to(dtype))
+    encoder = SentenceTransformerEncoder(towers, torch_device, f"st:{label}", prompt_name)
     encoder.dtype = dtype
     encoder.dimension = int(encoder.encode_texts(["a"]).shape[1])
     return encoder
 
 
 class SentenceTransformerEncoder(TorchEncoder):
-    """A model of sentence-transformers; see `load`.
-
-    Attributes
-    ----------
-    model : sentence_transformers.SentenceTransformer
-    tokenizer : tokenizer of its first module
-    """
+    """A model of sentence-transformers; see `load`."""
 
     def __init__(self, model: Any, device: Any, model_id: str, prompt_name: str | None) -> None:
         self.model = model
@@ -92,8 +72,7 @@ class SentenceTransformerEncoder(TorchEncoder):
         self.tokenizer = getattr(model, "tokenizer", None)
         self._prompt_name = prompt_name
         inner = getattr(model[0], "auto_model", getattr(model[0], "model", None))
-        scale = getattr(inner, "logit_scale", None)
-        self.temperature = None if scale is None else float((-scale.detach().float()).exp())
+        self.temperature = inverse_scale(inner)
         if _takes_pictures(model):
             self.prompts = ("a photo of a {c}.",)
             self.preprocess = _preprocess(model)
@@ -126,8 +105,7 @@ class SentenceTransformerEncoder(TorchEncoder):
         return self.model.encode(inputs, batch_size=len(inputs), **options)
 
     def _image_rows(self, tensor: Any) -> Any:
-        found = self.model({"pixel_values": tensor, "modality": "image"})
-        return found["sentence_embedding"]
+        return self.model({"pixel_values": tensor, "modality": "image"})["sentence_embedding"]
 
     def _text_rows(self, texts: Sequence[str]) -> Any:
         return self._encoded(list(texts), prompt_name=self._prompt_name)
@@ -156,6 +134,6 @@ def _preprocess(model: Any) -> Any:
     processor = getattr(getattr(model[0], "processor", None), "image_processor", None)
     if processor is None or not hasattr(model, "preprocess"):
         return _RawPicture()
-    made = model.preprocess([Image.new("RGB", (64, 48))])
-    pixels_alone = set(made) - {"modality"} == {"pixel_values"}
+    inputs = model.preprocess([Image.new("RGB", (64, 48))])
+    pixels_alone = set(inputs) - {"modality"} == {"pixel_values"}
     return pixels_of_processor(processor) if pixels_alone else _RawPicture()

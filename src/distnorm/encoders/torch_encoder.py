@@ -20,6 +20,7 @@ __all__ = [
     "choose_device",
     "choose_precision",
     "frozen",
+    "inverse_scale",
     "require_vision",
     "to_rows",
     "torchvision_trouble",
@@ -56,13 +57,7 @@ class TorchEncoder(Encoder):
             return to_rows(self._image_rows(self.image_tensor(pixels)))
 
     def image_tensor(self, pixels: npt.NDArray[Any]) -> Any:
-        """What the image tower takes, shape (n, 3, height, width), on the model's device.
-
-        Raises
-        ------
-        DistnormError
-            For pixels of another shape or dtype.
-        """
+        """What the image tower takes, shape (n, 3, height, width), on the model's device."""
         import torch
 
         recipe = self.preprocess
@@ -103,47 +98,33 @@ def frozen(model: Any) -> Any:
     return model.eval().requires_grad_(False)
 
 
+def inverse_scale(model: Any) -> float | None:
+    """The temperature of a model that keeps the logarithm of its inverse; None without it."""
+    scale = getattr(model, "logit_scale", None)
+    return None if scale is None else float((-scale.detach().float()).exp())
+
+
 def choose_device(device: str, extra: str) -> Any:
-    """The torch device of a name.
-
-    Parameters
-    ----------
-    device : str
-        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
-    extra : str
-        Names the pip line if torch is missing.
-
-    Raises
-    ------
-    DistnormError
-        For an unknown device, or one that is not there.
-    MissingExtraError
-        Without torch.
-    """
+    """The torch device of a name; "auto" is a GPU if there is one. ``extra`` brings torch."""
     torch = require("torch", extra)
-    there = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if device == "auto":
-        device = next(name for name, found in there.items() if found)
+        device = next(name for name, usable in available.items() if usable)
     kind, _, number = device.partition(":")
     count = torch.cuda.device_count() if kind == "cuda" else 1
-    if not there.get(kind, False) or (number and not (number.isdigit() and int(number) < count)):
-        found = ", ".join(["auto", *(name for name, is_there in there.items() if is_there)])
-        raise DistnormError(f"device {device!r}", f"one of: {found}", "choose one that is there")
+    fits = not number or (number.isdigit() and int(number) < count)
+    if not (available.get(kind, False) and fits):
+        choices = ", ".join(["auto", *(name for name, usable in available.items() if usable)])
+        raise DistnormError(f"device {device!r}", f"one of: {choices}", "choose one that is there")
     return torch.device(device)
 
 
 def choose_precision(precision: str, device: Any) -> str:
-    """The precision's name: "auto" is float16 on a GPU and float32 elsewhere.
-
-    Raises
-    ------
-    DistnormError
-        For an unknown precision.
-    """
+    """The precision's name: "auto" is float16 on a GPU and float32 elsewhere."""
     if precision == "auto":
         return "float16" if device.type == "cuda" else "float32"
     if precision not in _PRECISIONS:
@@ -154,15 +135,7 @@ def choose_precision(precision: str, device: Any) -> str:
 
 
 def require_vision(module: str, extra: str) -> Any:
-    """As `require`, for a library that imports torchvision.
-
-    Raises
-    ------
-    DistnormError
-        If torchvision is of another build than torch and breaks the import.
-    MissingExtraError
-        If the module is not installed.
-    """
+    """As `require`, for a library that imports torchvision, which may be of another build."""
     try:
         return require(module, extra)
     except (RuntimeError, ImportError) as error:

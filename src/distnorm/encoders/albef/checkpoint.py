@@ -38,23 +38,17 @@ _LAYER = re.compile(r"text_encoder\.encoder\.layer\.(\d+)\.")
 
 
 def read(file: Path, name: str, weights_only: bool) -> Mapping[str, Any]:
-    """The tensors of a checkpoint.
-
-    Raises
-    ------
-    DistnormError
-        If the file is none.
-    """
+    """The tensors of a checkpoint file, by key."""
     import torch
 
     try:
-        found = torch.load(file, map_location="cpu", weights_only=weights_only)
+        content = torch.load(file, map_location="cpu", weights_only=weights_only)
     except Exception as error:
         remedy = "check the file"
         if weights_only and "weights_only" in str(error):
             remedy = "if you trust the file, pass weights_only=False"
         raise DistnormError(f"{name}: {one_line(error)}", "a torch checkpoint", remedy) from error
-    state = found.get("model", found) if isinstance(found, Mapping) else None
+    state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(hasattr(v, "shape") for v in state.values()):
         raise DistnormError(
             f"{name} without a 'model' of tensors", "a checkpoint", "check the file"
@@ -65,19 +59,13 @@ def read(file: Path, name: str, weights_only: bool) -> Mapping[str, Any]:
 def checkpoint_parts(state: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """A checkpoint's tensors by part: image, text, vision_proj, text_proj and other.
 
-    Keys of pre-training (``text_encoder.bert.``) and of retrieval (``text_encoder.``) are both
-    taken.
-
-    Raises
-    ------
-    DistnormError
-        If a part is missing or a key belongs to none.
+    Keys of pre-training (``text_encoder.bert.``) and of retrieval (``text_encoder.``) both count.
     """
     keys = {key.replace("text_encoder.bert.", "text_encoder."): key for key in state}
     fusion = [
-        int(found.group(1))
+        int(layer.group(1))
         for key in keys
-        if ".crossattention." in key and (found := _LAYER.match(key))
+        if ".crossattention." in key and (layer := _LAYER.match(key))
     ]
     last = min(fusion, default=6)
     parts: dict[str, dict[str, Any]] = {
@@ -108,13 +96,9 @@ def checkpoint_parts(state: Mapping[str, Any], name: str) -> dict[str, dict[str,
 
 
 def resized_positions(positions: Any, side: int) -> Any:
-    """Position embeddings for another number of patches: bicubic, the first token kept.
+    """Positions (1, 1 + n * n, width) for ``side`` patches along one side of the picture.
 
-    Parameters
-    ----------
-    positions : tensor of shape (1, 1 + n * n, width)
-    side : int
-        Patches along one side of the picture.
+    Bicubic; the first token is kept.
     """
     import torch
 
@@ -130,14 +114,7 @@ def resized_positions(positions: Any, side: int) -> Any:
 
 
 def built(parts: dict[str, dict[str, Any]], image_size: int | None, name: str) -> Any:
-    """The two towers with their projections, strictly loaded.
-
-    Raises
-    ------
-    DistnormError
-        If a key is missing or left over, a shape is another's, or ``image_size`` is no multiple of
-        the patches.
-    """
+    """The two towers with their projections, strictly loaded."""
     import timm
     import torch
     import transformers
@@ -164,8 +141,8 @@ def built(parts: dict[str, dict[str, Any]], image_size: int | None, name: str) -
             )
         side = image_size // patch
         image = {**image, "pos_embed": resized_positions(positions.float(), side)}
-    found = torch.nn.Module()
-    found.visual_encoder = timm.models.VisionTransformer(
+    towers = torch.nn.Module()
+    towers.visual_encoder = timm.models.VisionTransformer(
         img_size=side * patch,
         patch_size=patch,
         embed_dim=width,
@@ -174,7 +151,7 @@ def built(parts: dict[str, dict[str, Any]], image_size: int | None, name: str) -
         num_classes=0,
         global_pool="token",
     )
-    found.text_encoder = transformers.BertModel(
+    towers.text_encoder = transformers.BertModel(
         transformers.BertConfig(
             vocab_size=words,
             hidden_size=text_width,
@@ -186,7 +163,7 @@ def built(parts: dict[str, dict[str, Any]], image_size: int | None, name: str) -
         ),
         add_pooling_layer=False,
     )
-    found.vision_proj, found.text_proj = sides["vision_proj"], sides["text_proj"]
+    towers.vision_proj, towers.text_proj = sides["vision_proj"], sides["text_proj"]
     state = {
         f"{module}.{key}": value
         for module, part in (
@@ -198,7 +175,7 @@ def built(parts: dict[str, dict[str, Any]], image_size: int | None, name: str) -
         for key, value in part.items()
     }
     try:
-        wrong = found.load_state_dict(state, strict=False)
+        wrong = towers.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise DistnormError(
             f"{name} with tensors of unexpected shapes: {one_line(error)}",
@@ -207,7 +184,7 @@ def built(parts: dict[str, dict[str, Any]], image_size: int | None, name: str) -
         ) from error
     if wrong.missing_keys or wrong.unexpected_keys:
         raise _not_a_checkpoint(name, wrong.missing_keys, wrong.unexpected_keys)
-    return found
+    return towers
 
 
 def _depth(part: Mapping[str, Any], prefix: str) -> int:

@@ -1,14 +1,17 @@
-"""``albef:FILE``: ALBEF (Li et al., NeurIPS 2021) from its authors' checkpoint files.
+"""``albef:FILE``, ``tcl:FILE``: ALBEF and TCL from their authors' checkpoint files.
 
     image row = vision_proj(ViT(pixels)[first token])
     text row  = text_proj(BERT(tokens)[first token]),  the layers before the first cross-attention
 
-The towers are shaped by the tensors themselves; see `distnorm.encoders.albef.checkpoint`.
+ALBEF is Li et al., NeurIPS 2021. TCL (Yang et al., CVPR 2022) trains the same architecture with
+further losses within each modality; its files hold the same keys. The towers are shaped by the
+tensors themselves; see `distnorm.encoders.albef.checkpoint`.
 
 The authors' text preparation is kept: lower case, punctuation removed, at most 30 words, ``[CLS]``
 before them and no ``[SEP]`` after. Needs the ``albef`` extra, and BERT's vocabulary
 (``bert-base-uncased``): a ``vocab.txt`` or a folder that holds one, beside the checkpoint or named
-by ``tokenizer=``.
+by ``tokenizer=``. ``image_size`` is the side of the pictures (positions are interpolated);
+``weights_only=False`` also unpickles code in the file: for files that you trust.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from distnorm.encoders.torch_encoder import (
 )
 from distnorm.errors import DistnormError, require
 
-__all__ = ["AlbefEncoder", "load", "prepared"]
+__all__ = ["AlbefEncoder", "load", "load_tcl", "prepared"]
 
 _EXTRA = "albef"
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -50,37 +53,11 @@ def load(
     weights_only: bool = True,
     family: str = "albef",
 ) -> AlbefEncoder:
-    """An ALBEF checkpoint.
-
-    Parameters
-    ----------
-    model : str
-        The file, such as ``ALBEF.pth`` or a ``checkpoint_best.pth`` of the authors' retrieval code.
-    device : str
-        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
-    precision : str
-        "auto" (float16 on a GPU, float32 elsewhere), "float32", "float16", "bfloat16".
-    tokenizer : str, optional
-        BERT's ``vocab.txt`` or a folder that holds it; looked for beside the file if left out.
-    image_size : int, optional
-        Side of the pictures; positions are interpolated. The checkpoint's own if left out.
-    weights_only : bool
-        False also unpickles code in the file: for files that you trust.
-    family : str
-        What the model's name begins with.
-
-    Raises
-    ------
-    DistnormError
-        For a file that is no such checkpoint (names what is missing or left over), a vocabulary
-        that is missing or of another size, or a wrong device.
-    MissingExtraError
-        Without timm, transformers or torch.
-    """
+    """A checkpoint such as ``ALBEF.pth``, or a ``checkpoint_best.pth`` of the retrieval code."""
     for module in ("timm", "transformers"):
         require_vision(module, _EXTRA)
-    place = choose_device(device, _EXTRA)
-    precision = choose_precision(precision, place)
+    torch_device = choose_device(device, _EXTRA)
+    precision = choose_precision(precision, torch_device)
     file = Path(model).expanduser()
     name = f"{family}:{model}"
     if not file.is_file():
@@ -88,8 +65,8 @@ def load(
     words = _vocabulary(file, tokenizer, name)
     parts = checkpoint_parts(read(file, name, weights_only), name)
     torch = require("torch", _EXTRA)
-    found = frozen(built(parts, image_size, name))
-    rows = found.text_encoder.config.vocab_size
+    towers = frozen(built(parts, image_size, name))
+    rows = towers.text_encoder.config.vocab_size
     if len(words) > rows:
         raise DistnormError(
             f"a vocabulary of {len(words)} words for {name}",
@@ -97,9 +74,9 @@ def load(
             "take the vocab.txt of the BERT that it was trained with (bert-base-uncased)",
         )
     dtype = getattr(torch, precision)
-    side = found.visual_encoder.patch_embed.img_size[0]
-    encoder = AlbefEncoder(found.to(device=place, dtype=dtype), words, side)
-    encoder.device, encoder.dtype = place, dtype
+    side = towers.visual_encoder.patch_embed.img_size[0]
+    encoder = AlbefEncoder(towers.to(device=torch_device, dtype=dtype), words, side)
+    encoder.device, encoder.dtype = torch_device, dtype
     encoder.model_id = f"{family}:{file.name}@{file_digest(file)}"
     if image_size is not None:
         encoder.model_id += f"-{side}px"
@@ -109,15 +86,13 @@ def load(
     return encoder
 
 
-class AlbefEncoder(TorchEncoder):
-    """An ALBEF or TCL checkpoint; see `load`.
+def load_tcl(model: str, **options: Any) -> AlbefEncoder:
+    """A TCL checkpoint, such as ``TCL_4M.pth``; options and errors are those of `load`."""
+    return load(model, family="tcl", **options)
 
-    Attributes
-    ----------
-    model : torch.nn.ModuleDict-like
-        ``visual_encoder``, ``text_encoder``, ``vision_proj`` and ``text_proj``.
-    tokenizer : transformers tokenizer
-    """
+
+class AlbefEncoder(TorchEncoder):
+    """An ALBEF or TCL checkpoint; its model has the two encoders and their projections."""
 
     prompts = ("a photo of a {c}.",)
 
@@ -134,10 +109,10 @@ class AlbefEncoder(TorchEncoder):
 
     def _tokens(self, texts: Sequence[str], words: int | None) -> list[list[int]]:
         first = self._numbers["[CLS]"]
-        found = self.tokenizer.encode_batch(
+        encodings = self.tokenizer.encode_batch(
             [prepared(text, words) for text in texts], add_special_tokens=False
         )
-        return [[first, *row.ids] for row in found]
+        return [[first, *encoding.ids] for encoding in encodings]
 
     def _image_rows(self, tensor: Any) -> Any:
         return self.model.vision_proj(self.model.visual_encoder.forward_features(tensor)[:, 0])
@@ -153,8 +128,8 @@ class AlbefEncoder(TorchEncoder):
         for place, row in enumerate(rows):
             ids[place, : len(row)] = torch.tensor(row)
             mask[place, : len(row)] = 1
-        read = self.model.text_encoder(input_ids=ids, attention_mask=mask)
-        return self.model.text_proj(read.last_hidden_state[:, 0])
+        states = self.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.model.text_proj(states[:, 0])
 
 
 def prepared(text: str, words: int | None = _WORDS) -> str:
@@ -173,19 +148,19 @@ def prepared(text: str, words: int | None = _WORDS) -> str:
 def _vocabulary(file: Path, tokenizer: str | None, name: str) -> list[str]:
     """BERT's words, in the order of their numbers."""
     place = file.parent if tokenizer is None else Path(tokenizer).expanduser()
-    listed = place / "vocab.txt" if place.is_dir() else place
-    if not listed.is_file():
+    vocabulary = place / "vocab.txt" if place.is_dir() else place
+    if not vocabulary.is_file():
         raise DistnormError(
-            f"no BERT vocabulary for {name}: no file {str(listed)!r}",
+            f"no BERT vocabulary for {name}: no file {str(vocabulary)!r}",
             "the vocab.txt of bert-base-uncased",
             "put it beside the checkpoint, or pass tokenizer='/path/to/vocab.txt'",
         )
-    words = listed.read_text("utf-8").rstrip("\n").split("\n")
+    words = vocabulary.read_text("utf-8").rstrip("\n").split("\n")
     absent = {"[PAD]", "[UNK]", "[CLS]"} - set(words)
     if absent:
         raise DistnormError(
-            f"{str(listed)!r} without {', '.join(sorted(absent))}",
-            "BERT's vocabulary, a word a line",
+            f"{str(vocabulary)!r} without {', '.join(sorted(absent))}",
+            "BERT's vocabulary, one word per line",
             "take the vocab.txt of bert-base-uncased",
         )
     return words
@@ -195,7 +170,7 @@ def _tokenizer(numbers: Mapping[str, int]) -> Any:
     """BERT's word pieces, lower case."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-    found = Tokenizer(models.WordPiece(dict(numbers), unk_token="[UNK]"))
-    found.normalizer = normalizers.BertNormalizer(lowercase=True)
-    found.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return found
+    tokenizer = Tokenizer(models.WordPiece(dict(numbers), unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer

@@ -1,1 +1,1 @@
-"""Models of transformers: the model, its heads, its pixels, its files."""
+"""Models of transformers: the model, its heads."""

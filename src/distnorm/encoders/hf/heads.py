@@ -10,7 +10,7 @@
 BLIP's plain ``BlipModel`` has projections too, but the published checkpoints hold none for it;
 those of the retrieval checkpoints (``...-itm-...``) are the trained ones.
 
-BLIP-2 compares a text with each of its (32) unit query vectors and takes the best. One row a
+BLIP-2 compares a text with each of its (32) unit query vectors and takes the best. One row per
 picture cannot do that: here a picture is the mean of its query vectors, so that its score is the
 mean over queries of what the model takes the maximum of; ``queries="first"`` takes the first.
 `query_rows` keeps them all, for scores of your own.
@@ -29,14 +29,9 @@ __all__ = ["Head", "head_of", "pooled", "query_rows"]
 
 @dataclass(frozen=True)
 class Head:
-    """How to load a kind of model, and how to ask it.
+    """How to load a kind of model (a class of transformers), and how to ask it for rows.
 
-    Attributes
-    ----------
-    loader : str
-        Class of transformers whose ``from_pretrained`` brings the contrastive parts.
-    image, text : callable
-        (model, inputs as keywords) to a tensor of rows.
+    ``image`` and ``text`` take the model and its inputs as keywords.
     """
 
     loader: str
@@ -45,20 +40,7 @@ class Head:
 
 
 def head_of(model_type: str, queries: str = "mean") -> Head:
-    """The head of a model type.
-
-    Parameters
-    ----------
-    model_type : str
-        Of the configuration.
-    queries : {"mean", "first"}
-        How BLIP-2's query vectors become one.
-
-    Raises
-    ------
-    DistnormError
-        For other ``queries``.
-    """
+    """The head of a model type; ``queries`` says how BLIP-2's query vectors become one row."""
     if queries not in ("mean", "first"):
         raise DistnormError(f"queries = {queries!r}", "'mean' or 'first'", "choose one")
     if model_type == "blip":
@@ -71,27 +53,26 @@ def head_of(model_type: str, queries: str = "mean") -> Head:
     return Head("AutoModel", _image, _text)
 
 
-def pooled(found: Any) -> Any:
-    """Rows out of what a model returns.
-
-    Up to transformers 4 ``get_..._features`` return a tensor, from 5 on an object with
-    ``pooler_output``. FLAVA projects every token; the contrast is between the first ones.
-    """
-    found = getattr(found, "pooler_output", found)
-    return found[:, 0] if found.ndim == 3 else found
+def pooled(output: Any) -> Any:
+    """Rows out of what a model returns: of FLAVA, which projects every token, the first ones."""
+    # Up to transformers 4 a tensor, from 5 on an object.
+    rows = getattr(output, "pooler_output", output)
+    return rows[:, 0] if rows.ndim == 3 else rows
 
 
 def query_rows(model: Any, pixel_values: Any) -> Any:
     """BLIP-2's unit vectors of a picture, one for each query token, shape (n, queries, d)."""
     import torch
 
-    seen = model.vision_model(pixel_values=pixel_values).last_hidden_state
-    asked = model.qformer(
-        query_embeds=model.query_tokens.expand(len(seen), -1, -1),
-        encoder_hidden_states=seen,
-        encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device),
+    states = model.vision_model(pixel_values=pixel_values).last_hidden_state
+    queries = model.qformer(
+        query_embeds=model.query_tokens.expand(len(states), -1, -1),
+        encoder_hidden_states=states,
+        encoder_attention_mask=torch.ones(
+            states.shape[:-1], dtype=torch.long, device=states.device
+        ),
     ).last_hidden_state
-    projected = model.vision_projection(asked.to(model.vision_projection.weight.dtype))
+    projected = model.vision_projection(queries.to(model.vision_projection.weight.dtype))
     return torch.nn.functional.normalize(projected, dim=-1)
 
 
@@ -109,13 +90,13 @@ def _chinese_clip_text(model: Any, **inputs: Any) -> Any:
 
 
 def _blip_image(model: Any, pixel_values: Any) -> Any:
-    seen = model.vision_model(pixel_values=pixel_values).last_hidden_state
-    return model.vision_proj(seen[:, 0])
+    states = model.vision_model(pixel_values=pixel_values).last_hidden_state
+    return model.vision_proj(states[:, 0])
 
 
 def _blip_text(model: Any, input_ids: Any, attention_mask: Any) -> Any:
-    read = model.text_encoder(input_ids=input_ids, attention_mask=attention_mask)
-    return model.text_proj(read.last_hidden_state[:, 0])
+    output = model.text_encoder(input_ids=input_ids, attention_mask=attention_mask)
+    return model.text_proj(output.last_hidden_state[:, 0])
 
 
 def _mean_query(model: Any, pixel_values: Any) -> Any:
@@ -127,9 +108,9 @@ def _first_query(model: Any, pixel_values: Any) -> Any:
 
 
 def _blip_2_text(model: Any, input_ids: Any, attention_mask: Any) -> Any:
-    read = model.qformer(
+    states = model.qformer(
         query_embeds=model.embeddings(input_ids=input_ids),
         query_length=0,
         attention_mask=attention_mask,
     ).last_hidden_state
-    return model.text_projection(read[:, 0].to(model.text_projection.weight.dtype))
+    return model.text_projection(states[:, 0].to(model.text_projection.weight.dtype))

@@ -16,14 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.encoders.hf.heads import Head, head_of, query_rows
-from distnorm.encoders.hf.hub import explained, quiet, source_and_label
-from distnorm.encoders.hf.pixels import ProcessorPixels, pixels_of_processor
+from distnorm.encoders.hub import explained, quiet, source_and_label
 from distnorm.encoders.pixels import Pixels
+from distnorm.encoders.processor import ProcessorPixels, pixels_of_processor
 from distnorm.encoders.torch_encoder import (
     TorchEncoder,
     choose_device,
     choose_precision,
     frozen,
+    inverse_scale,
     to_rows,
 )
 from distnorm.errors import DistnormError, require
@@ -48,70 +49,35 @@ _PROMPTS = {
 def load(
     model: str, *, device: str = "auto", precision: str = "auto", queries: str = "mean"
 ) -> HfEncoder:
-    """A dual encoder of transformers.
+    """A dual encoder of transformers, by its name on the hub or its folder.
 
-    Parameters
-    ----------
-    model : str
-        Name on the hub, or a folder with configuration, weights, tokenizer and image settings.
-    device : str
-        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
-    precision : str
-        "auto" (float16 on a GPU, float32 elsewhere), "float32", "float16", "bfloat16".
-    queries : {"mean", "first"}
-        BLIP-2 only: how its query vectors become one row; see `distnorm.encoders.hf.heads`.
-
-    Raises
-    ------
-    DistnormError
-        For an unknown name or folder, a hub out of reach, a model without two towers, or weights
-        that lack parts of them.
-    MissingExtraError
-        Without transformers or torch.
+    ``queries``, "mean" or "first", is for BLIP-2 alone: how its query vectors become one row.
     """
     library = require("transformers", _EXTRA)
-    place = choose_device(device, _EXTRA)
-    precision = choose_precision(precision, place)
+    torch_device = choose_device(device, _EXTRA)
+    precision = choose_precision(precision, torch_device)
     source, label = source_and_label("hf", model)
     with quiet(), explained(f"hf:{model}", _FOLDER):
         config = library.AutoConfig.from_pretrained(source)
         head = head_of(config.model_type, queries)
         tokenizer = library.AutoTokenizer.from_pretrained(source)
         processor = _image_processor(library, source)
-        found = _loaded(library, head, source, f"hf:{model}", config.model_type)
+        loaded = _loaded(library, head, source, f"hf:{model}", config.model_type)
     dtype = getattr(require("torch", _EXTRA), precision)
-    found = frozen(found).to(device=place, dtype=dtype)
-    return HfEncoder(found, head, tokenizer, processor, place, dtype, f"hf:{label}")
+    towers = frozen(loaded).to(device=torch_device, dtype=dtype)
+    return HfEncoder(towers, head, tokenizer, processor, dtype, f"hf:{label}")
 
 
 class HfEncoder(TorchEncoder):
-    """A dual encoder of transformers; see `load`.
-
-    Attributes
-    ----------
-    model : transformers.PreTrainedModel
-    tokenizer : transformers tokenizer
-    processor : transformers image processor
-    device : torch.device
-    head : Head
-        How the model is asked for rows.
-    padding : {"longest", "max_length"}
-    """
+    """A dual encoder of transformers; its head asks the model for rows, see `Head`."""
 
     def __init__(
-        self,
-        model: Any,
-        head: Head,
-        tokenizer: Any,
-        processor: Any,
-        device: Any,
-        dtype: Any,
-        model_id: str,
+        self, model: Any, head: Head, tokenizer: Any, processor: Any, dtype: Any, model_id: str
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.processor = processor
-        self.device = device
+        self.device = model.device
         self.dtype = dtype
         self.model_id = model_id
         self.head = head
@@ -128,8 +94,8 @@ class HfEncoder(TorchEncoder):
         """Tokens of each text with those that mark its ends, before any cut, shape (n,)."""
         if not texts:
             return np.zeros(0, dtype=np.intp)
-        found = self.tokenizer(list(texts), truncation=False, padding=False, verbose=False)
-        return np.array([len(row) for row in found["input_ids"]], dtype=np.intp)
+        tokens = self.tokenizer(list(texts), truncation=False, padding=False, verbose=False)
+        return np.array([len(row) for row in tokens["input_ids"]], dtype=np.intp)
 
     def image_tensor(self, pixels: npt.NDArray[Any]) -> Any:
         """What the image tower takes, of a stack of `preprocess` results, on the device."""
@@ -146,13 +112,7 @@ class HfEncoder(TorchEncoder):
         return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, self.dtype)
 
     def encode_queries(self, images: Sequence[Any]) -> npt.NDArray[np.float32]:
-        """BLIP-2's vectors of PIL images, one for each query, float32 of shape (n, queries, d).
-
-        Raises
-        ------
-        DistnormError
-            For any other model.
-        """
+        """BLIP-2's vectors of PIL images, one for each query, float32 of shape (n, queries, d)."""
         import torch
 
         if not hasattr(self.model, "query_tokens") or self.preprocess is None:
@@ -181,8 +141,8 @@ class HfEncoder(TorchEncoder):
             max_length=self.max_tokens,
             return_tensors="pt",
         ).to(self.device)
-        taken = ("input_ids", "attention_mask") if self._masked else ("input_ids",)
-        return {name: tokens[name] for name in taken}
+        names = ("input_ids", "attention_mask") if self._masked else ("input_ids",)
+        return {name: tokens[name] for name in names}
 
     def _text_rows(self, texts: Sequence[str]) -> Any:
         return self.head.text(self.model, **self.text_tokens(texts))
@@ -190,8 +150,9 @@ class HfEncoder(TorchEncoder):
 
 def _loaded(library: Any, head: Head, source: str, name: str, kind: str) -> Any:
     """A model whose every part has weights."""
-    found, about = getattr(library, head.loader).from_pretrained(source, output_loading_info=True)
-    if not all(hasattr(found, f"get_{side}_features") for side in ("image", "text")) and (
+    kind_of_model = getattr(library, head.loader)
+    loaded, report = kind_of_model.from_pretrained(source, output_loading_info=True)
+    if not all(hasattr(loaded, f"get_{side}_features") for side in ("image", "text")) and (
         head.loader == "AutoModel"
     ):
         raise DistnormError(
@@ -200,19 +161,19 @@ def _loaded(library: Any, head: Head, source: str, name: str, kind: str) -> Any:
             "flava, blip, blip-2, vision-text-dual-encoder",
             "choose a model with an image and a text tower",
         )
-    missing = sorted(about["missing_keys"])
+    missing = sorted(report["missing_keys"])
     if head.loader.startswith("Blip"):
         # The matching head scores pairs; rows do without it.
         missing = [key for key in missing if not key.startswith("itm_head")]
-    if missing or about.get("mismatched_keys"):
-        wrong = missing or sorted(str(key) for key in about["mismatched_keys"])
+    if missing or report.get("mismatched_keys"):
+        wrong = missing or sorted(str(key) for key in report["mismatched_keys"])
         raise DistnormError(
-            f"{name}, whose weights lack {len(wrong)} parts of {type(found).__name__}, "
+            f"{name}, whose weights lack {len(wrong)} parts of {type(loaded).__name__}, "
             f"such as {wrong[0]}",
             "a checkpoint with both towers and their projections",
             "for BLIP and BLIP-2 take an '-itm-' checkpoint; check the file otherwise",
         )
-    return found
+    return loaded
 
 
 def _image_processor(library: Any, source: str) -> Any:
@@ -234,13 +195,11 @@ def _max_tokens(config: Any, tokenizer: Any) -> int | None:
         limits.append(positions - (text.pad_token_id + 1 if roberta else 0))
     if tokenizer.model_max_length < 1e6:
         limits.append(tokenizer.model_max_length)
-    known = [int(limit) for limit in limits if limit is not None]
-    return min(known) if known else None
+    return min((int(limit) for limit in limits if limit is not None), default=None)
 
 
 def _temperature(model: Any) -> float | None:
     """Training temperature: ALIGN keeps it, others the logarithm of its inverse."""
     if getattr(model, "temperature", None) is not None:
         return float(model.temperature.detach().float())
-    scale = getattr(model, "logit_scale", None)
-    return None if scale is None else float((-scale.detach().float()).exp())
+    return inverse_scale(model)

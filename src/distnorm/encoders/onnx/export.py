@@ -6,24 +6,43 @@ import inspect
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from distnorm.encoders.hf.model import HfEncoder
 from distnorm.encoders.pixels import Pixels
 from distnorm.errors import DistnormError, require
 from distnorm.system.files import atomic_write
 
-__all__ = ["export"]
+__all__ = ["Exportable", "export"]
 
 
-def export(encoder: HfEncoder, folder: Path | str) -> Path:
+@runtime_checkable
+class Exportable(Protocol):
+    """What `export` reads of an encoder: that of the family ``hf`` has it all."""
+
+    model_id: str
+    model: Any
+    head: Any
+    tokenizer: Any
+    padding: str
+    preprocess: Any
+    prompts: tuple[str, ...]
+    temperature: float | None
+    max_tokens: int | None
+    device: Any
+    dtype: Any
+
+    def text_tokens(self, texts: Sequence[str]) -> dict[str, Any]:
+        """What the text tower takes of texts, by keyword."""
+
+
+def export(encoder: Exportable, folder: Path | str) -> Path:
     """Export both towers, the tokenizer and the image settings.
 
     Parameters
     ----------
-    encoder : HfEncoder
+    encoder : Encoder of the family ``hf``
         In float32 on the CPU: ``load_encoder("hf:...", device="cpu")``.
     folder : path
         Made if it is not there; its files are replaced.
@@ -40,7 +59,7 @@ def export(encoder: HfEncoder, folder: Path | str) -> Path:
         or pictures of varying shapes.
     """
     torch = require("torch", "hf")
-    if not isinstance(encoder, HfEncoder) or not isinstance(encoder.preprocess, Pixels):
+    if not isinstance(encoder, Exportable) or not isinstance(encoder.preprocess, Pixels):
         raise DistnormError(
             f"{encoder!r} to export", "an hf: encoder of pictures of one size", "load one"
         )
@@ -72,7 +91,7 @@ def export(encoder: HfEncoder, folder: Path | str) -> Path:
     return folder
 
 
-def _settings(encoder: HfEncoder, pixels: Pixels) -> dict[str, str]:
+def _settings(encoder: Exportable, pixels: Pixels) -> dict[str, str]:
     """The two JSON files: pictures as transformers writes them, and what the encoder knows."""
     height, width = pixels.before or pixels.size
     shortest = pixels.resize == "shortest"
@@ -88,7 +107,7 @@ def _settings(encoder: HfEncoder, pixels: Pixels) -> dict[str, str]:
         "image_mean": list(pixels.mean),
         "image_std": list(pixels.std),
     }
-    own = {
+    model = {
         "model_id": encoder.model_id,
         "temperature": encoder.temperature,
         "prompts": list(encoder.prompts),
@@ -98,7 +117,7 @@ def _settings(encoder: HfEncoder, pixels: Pixels) -> dict[str, str]:
     }
     return {
         "preprocessor_config.json": json.dumps(images, indent=2),
-        "distnorm.json": json.dumps(own, indent=2, ensure_ascii=False),
+        "distnorm.json": json.dumps(model, indent=2, ensure_ascii=False),
     }
 
 
@@ -118,8 +137,8 @@ def _write(
             super().__init__()
             self.model = model
 
-        def forward(self, *given: Any) -> Any:
-            return rows(self.model, **dict(zip(names, given, strict=True)))
+        def forward(self, *inputs: Any) -> Any:
+            return rows(self.model, **dict(zip(names, inputs, strict=True)))
 
     axes = {
         name: {0: "rows"} if value.ndim == 4 or len(names) == 1 else {0: "rows", 1: "tokens"}

@@ -1,4 +1,4 @@
-"""One exported tower and its habits: names, widths of numbers, fixed shapes."""
+"""One exported tower: the names of its inputs, their number formats, fixed shapes."""
 
 from __future__ import annotations
 
@@ -35,30 +35,9 @@ _OUTPUTS = {
 
 
 class Graph:
-    """An ONNX file in onnxruntime.
+    """An ONNX file in onnxruntime, on "auto", "cpu" or "cuda".
 
-    Parameters
-    ----------
-    runtime : module
-        onnxruntime.
-    file : Path
-    device : str
-        "auto", "cpu" or "cuda".
-    threads : int or None
-
-    Attributes
-    ----------
-    digest : str
-        Of the file.
-    inputs : dict
-        Name to what onnxruntime says of it.
-    fixed_length : int or None
-        Tokens that the model takes, if it takes one number of them.
-
-    Raises
-    ------
-    DistnormError
-        For a file that onnxruntime cannot read, or a device that it has not.
+    ``fixed_length`` is the number of tokens that the model takes, if it takes one number of them.
     """
 
     def __init__(self, runtime: Any, file: Path, device: str, threads: int | None) -> None:
@@ -91,70 +70,58 @@ class Graph:
     def rows(
         self,
         side: str,
-        given: Mapping[str, npt.NDArray[Any]],
+        arrays: Mapping[str, npt.NDArray[Any]],
         other: Mapping[str, npt.NDArray[Any]],
     ) -> Rows:
-        """Rows of one side.
+        """Rows of one side, of arrays (n, ...) by the usual names.
 
-        Parameters
-        ----------
-        side : {"image", "text"}
-        given : mapping of arrays of shape (n, ...)
-            By the usual names.
-        other : mapping
-            What a model of both towers wants besides.
-
-        Raises
-        ------
-        DistnormError
-            If the model takes something else, or gives no rows.
+        ``other`` is what a model of both towers takes besides.
         """
-        feed = {name: self._fitting(name, {**given, **other}) for name in self.inputs}
+        feed = {name: self._input(name, {**arrays, **other}) for name in self.inputs}
         output = self._output(side)
-        first = next(entry for name, entry in self.inputs.items() if self._usual(name) in given)
-        batch = first.shape[0]
-        n = len(next(iter(given.values())))
+        varying = {name for name in feed if self._usual(name) in arrays}
+        batch = next(entry for name, entry in self.inputs.items() if name in varying).shape[0]
+        n = len(next(iter(arrays.values())))
         if not isinstance(batch, int) or batch == n:
-            found = self._run(output, feed)
+            rows = self._run(output, feed)
         else:
             # Exported for one number of rows: that many at a time, the last ones repeated.
-            mine = {name for name in feed if self._usual(name) in given}
             parts = []
             for at in range(0, n, batch):
-                rows = np.minimum(np.arange(at, at + batch), n - 1)
-                some = {k: v[rows] if k in mine else v for k, v in feed.items()}
-                parts.append(self._run(output, some))
-            found = np.concatenate(parts)[:n]
-        if found.ndim != 2:
+                chosen = np.minimum(np.arange(at, at + batch), n - 1)
+                part = {k: v[chosen] if k in varying else v for k, v in feed.items()}
+                parts.append(self._run(output, part))
+            rows = np.concatenate(parts)[:n]
+        if rows.ndim != 2:
             raise DistnormError(
-                f"{self.file.name} whose {output!r} has shape {found.shape}",
+                f"{self.file.name} whose {output!r} has shape {rows.shape}",
                 "one row each",
                 "export the model with its projection",
             )
-        return np.asarray(found, dtype=np.float32)
+        return np.asarray(rows, dtype=np.float32)
 
     def _run(self, output: str, feed: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         try:
-            found: npt.NDArray[Any] = self._session.run([output], feed)[0]
+            rows: npt.NDArray[Any] = self._session.run([output], feed)[0]
         except Exception as error:
             raise DistnormError(
                 f"{self.file.name} which refuses its inputs: {one_line(error)}",
                 "pixels and tokens of the shapes that it was exported for",
                 "check preprocessor_config.json and the tokenizer's length, or export it again",
             ) from error
-        return found
+        return rows
 
     def _usual(self, name: str) -> str:
         """The usual name of an input; what has four axes are pixels."""
         return "pixel_values" if len(self.inputs[name].shape) == 4 else name
 
-    def _fitting(self, name: str, given: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def _input(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         usual = self._usual(name)
         entry = self.inputs[name]
-        if usual not in given:
+        if usual not in arrays:
             raise DistnormError(
                 f"{self.file.name} which takes {name!r}",
-                f"inputs out of {', '.join(given)}",
+                f"inputs out of {', '.join(arrays)}",
                 "export it with the usual names",
             )
         if entry.type not in _DTYPES:
@@ -163,28 +130,26 @@ class Graph:
                 f"one of: {', '.join(_DTYPES)}",
                 "export it with one of these",
             )
-        return given[usual].astype(_DTYPES[entry.type], copy=False)
+        return arrays[usual].astype(_DTYPES[entry.type], copy=False)
 
     def _output(self, side: str) -> str:
         entries = self._session.get_outputs()
         names = [entry.name for entry in entries]
-        for name in _OUTPUTS[side]:
-            if name in names:
-                return name
+        usual = [name for name in _OUTPUTS[side] if name in names]
         flat = [entry.name for entry in entries if len(entry.shape or ()) == 2]
-        return str((flat or names)[0])
+        return str((usual or flat or names)[0])
 
 
 def _providers(runtime: Any, device: str) -> list[str]:
-    there = runtime.get_available_providers()
+    available = runtime.get_available_providers()
     gpu = "CUDAExecutionProvider"
     if device == "auto":
-        device = "cuda" if gpu in there else "cpu"
-    if device not in ("cpu", "cuda") or (device == "cuda" and gpu not in there):
-        found = "auto, cpu" + (", cuda" if gpu in there else "")
+        device = "cuda" if gpu in available else "cpu"
+    if device not in ("cpu", "cuda") or (device == "cuda" and gpu not in available):
+        choices = "auto, cpu" + (", cuda" if gpu in available else "")
         raise DistnormError(
             f"device {device!r} for onnx",
-            f"one of: {found}",
+            f"one of: {choices}",
             "choose one that is there; onnxruntime-gpu brings cuda",
         )
     return [gpu, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]

@@ -30,9 +30,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.encoders.base import Encoder, Rows
-from distnorm.encoders.hf.pixels import recipe
 from distnorm.encoders.onnx.graph import Graph
 from distnorm.encoders.pixels import Pixels
+from distnorm.encoders.processor import recipe
 from distnorm.errors import DistnormError, require
 
 __all__ = ["OnnxEncoder", "load"]
@@ -45,31 +45,17 @@ _PADS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>")
 
 
 def load(model: str, *, device: str = "auto", threads: int | None = None) -> OnnxEncoder:
-    """Exported encoders in a folder.
+    """Exported encoders in a folder, on "auto" (a GPU if onnxruntime has one), "cpu" or "cuda".
 
-    Parameters
-    ----------
-    model : str
-        The folder; see the module for what it holds.
-    device : str
-        "auto" (a GPU if onnxruntime has one), "cpu" or "cuda".
-    threads : int, optional
-        Of onnxruntime; its own choice if left out.
-
-    Raises
-    ------
-    DistnormError
-        For a folder that lacks something (names it), or a device that is not there.
-    MissingExtraError
-        Without onnxruntime or tokenizers.
+    ``threads`` are onnxruntime's, its own choice if left out.
     """
     runtime = require("onnxruntime", _EXTRA)
     tokenizers = require("tokenizers", _EXTRA)
     folder = Path(model).expanduser()
     if not model or not folder.is_dir():
         raise DistnormError(f"'onnx:{model}'", "a folder", "write onnx:/path/to/folder")
-    image, text = _found(folder, _IMAGE), _found(folder, _TEXT)
-    both = _found(folder, ("model.onnx",))
+    image, text = _first_file(folder, _IMAGE), _first_file(folder, _TEXT)
+    both = _first_file(folder, ("model.onnx",))
     if text is None and both is not None:
         image = text = both
     if text is None:
@@ -88,32 +74,32 @@ def load(model: str, *, device: str = "auto", threads: int | None = None) -> Onn
         image_graph = text_graph if text_graph.takes_pictures else None
     elif image is not None:
         image_graph = opened(image)
-    listed = folder / "tokenizer.json"
-    if not listed.is_file():
+    file = folder / "tokenizer.json"
+    if not file.is_file():
         raise DistnormError(
             f"no tokenizer.json in {str(folder)!r}",
             "a tokenizer of the tokenizers library",
             "save it there: tokenizer.backend_tokenizer.save('tokenizer.json')",
         )
     try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(listed))
+        tokenizer = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:
         raise DistnormError(
-            f"{str(listed)!r}: {error}", "a tokenizer of the tokenizers library", "save it again"
+            f"{str(file)!r}: {error}", "a tokenizer of the tokenizers library", "save it again"
         ) from error
-    about = {name: _json(folder / f"{name}.json") for name in _SETTINGS}
+    settings = {name: _json(folder / f"{name}.json") for name in _SETTINGS}
     digests = [image_graph.digest, text_graph.digest] if image_graph else [text_graph.digest]
     model_id = str(
-        about["distnorm"].get("model_id")
+        settings["distnorm"].get("model_id")
         or f"onnx:{folder.resolve().name}@{'-'.join(d[:8] for d in dict.fromkeys(digests))}"
     )
     return OnnxEncoder(
         image_graph,
         text_graph,
         tokenizer,
-        about,
+        settings,
         model_id,
-        None if image_graph is None else _recipe(folder, about["preprocessor_config"]),
+        None if image_graph is None else _recipe(folder, settings["preprocessor_config"]),
     )
 
 
@@ -125,20 +111,20 @@ class OnnxEncoder(Encoder):
         image: Graph | None,
         text: Graph,
         tokenizer: Any,
-        about: dict[str, dict[str, Any]],
+        settings: dict[str, dict[str, Any]],
         model_id: str,
         pixels: Pixels | None,
     ) -> None:
-        own = about["distnorm"]
+        card = settings["distnorm"]
         self.model_id = model_id
         self.preprocess = pixels
-        self.temperature = None if own.get("temperature") is None else float(own["temperature"])
+        self.temperature = None if card.get("temperature") is None else float(card["temperature"])
         default = "a photo of a {c}." if image is not None else "{c}"
-        self.prompts = tuple(own.get("prompts") or (default,))
+        self.prompts = tuple(card.get("prompts") or (default,))
         self._image, self._text = image, text
         self._whole = tokenizer
-        self.max_tokens = _max_tokens(tokenizer, about, text)
-        self._cut = _cutting(tokenizer, about, self.max_tokens, text)
+        self.max_tokens = _max_tokens(tokenizer, settings, text)
+        self._cut = _cutting(tokenizer, settings, self.max_tokens, text)
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.dimension = int(self._encode_texts(["a"]).shape[1])
@@ -170,7 +156,7 @@ class OnnxEncoder(Encoder):
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
 
-def _found(folder: Path, names: Sequence[str]) -> Path | None:
+def _first_file(folder: Path, names: Sequence[str]) -> Path | None:
     for place in (folder, folder / "onnx"):
         for name in names:
             if (place / name).is_file():
@@ -182,12 +168,12 @@ def _json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text("utf-8"))
+        content = json.loads(file.read_text("utf-8"))
     except ValueError as error:
         raise DistnormError(
             f"{str(file)!r}, which is no JSON", "settings", "save it again"
         ) from error
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _recipe(folder: Path, settings: dict[str, Any]) -> Pixels:
@@ -197,51 +183,49 @@ def _recipe(folder: Path, settings: dict[str, Any]) -> Pixels:
             "size, crop, mean and deviation of the pictures",
             "copy it from the model on the hub, or write it: docs/encoders.md",
         )
-    found = recipe(settings)
-    if found is None:
+    pixels = recipe(settings)
+    if pixels is None:
         raise DistnormError(
             f"a preprocessor_config.json in {str(folder)!r} that asks for more than is known here",
             "resizing, a crop, mean and deviation",
             "use the model itself: hf:",
         )
-    return found
+    return pixels
 
 
-def _max_tokens(tokenizer: Any, about: dict[str, dict[str, Any]], text: Graph) -> int | None:
+def _max_tokens(tokenizer: Any, settings: dict[str, dict[str, Any]], text: Graph) -> int | None:
     """Longest text that is not cut: the least that the files say."""
     if text.fixed_length is not None:
         return text.fixed_length
-    if about["distnorm"].get("max_tokens"):
-        return int(about["distnorm"]["max_tokens"])
-    truncation = tokenizer.truncation or {}
-    positions = about["config"].get("text_config", about["config"]).get("max_position_embeddings")
-    known = (
-        truncation.get("max_length"),
-        about["tokenizer_config"].get("model_max_length"),
-        positions,
+    if settings["distnorm"].get("max_tokens"):
+        return int(settings["distnorm"]["max_tokens"])
+    config = settings["config"]
+    limits = (
+        (tokenizer.truncation or {}).get("max_length"),
+        settings["tokenizer_config"].get("model_max_length"),
+        config.get("text_config", config).get("max_position_embeddings"),
     )
-    limits = [int(limit) for limit in known if limit is not None and limit < 1e6]
-    return min(limits) if limits else None
+    return min((int(n) for n in limits if n is not None and n < 1e6), default=None)
 
 
 def _cutting(
-    tokenizer: Any, about: dict[str, dict[str, Any]], limit: int | None, text: Graph
+    tokenizer: Any, settings: dict[str, dict[str, Any]], limit: int | None, text: Graph
 ) -> Callable[[list[str]], list[Any]]:
     """A second tokenizer, which cuts and pads."""
     cut = type(tokenizer).from_str(tokenizer.to_str())
-    settings = tokenizer.padding or {}
+    padding = tokenizer.padding or {}
     if limit is not None:
         cut.enable_truncation(limit)
     token = (
-        about["distnorm"].get("pad_token")
-        or settings.get("pad_token")
-        or about["tokenizer_config"].get("pad_token")
+        settings["distnorm"].get("pad_token")
+        or padding.get("pad_token")
+        or settings["tokenizer_config"].get("pad_token")
     )
     if isinstance(token, dict):
         token = token.get("content")
     names = [token] if token else _PADS
     pad = next((name for name in names if cut.token_to_id(name) is not None), None)
-    kind = about["distnorm"].get("padding")
+    kind = settings["distnorm"].get("padding")
     full = kind == "max_length" or text.fixed_length is not None
     full = full or (kind is None and "attention_mask" not in text.inputs)
     if full and limit is None:
@@ -251,10 +235,6 @@ def _cutting(
             "write it there",
         )
     number = 0 if pad is None else cut.token_to_id(pad)
-    cut.enable_padding(
-        pad_id=number,
-        pad_token=pad or "[PAD]",
-        length=limit if full else None,
-    )
-    found: Callable[[list[str]], list[Any]] = cut.encode_batch
-    return found
+    cut.enable_padding(pad_id=number, pad_token=pad or "[PAD]", length=limit if full else None)
+    encode: Callable[[list[str]], list[Any]] = cut.encode_batch
+    return encode

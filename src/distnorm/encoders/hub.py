@@ -1,4 +1,4 @@
-"""Hugging Face libraries as guests: quiet, one-line errors, folders told from names."""
+"""Hugging Face libraries: kept quiet, errors in one line, folders or names on the hub."""
 
 from __future__ import annotations
 
@@ -17,13 +17,7 @@ __all__ = ["explained", "quiet", "source_and_label"]
 def source_and_label(family: str, model: str) -> tuple[str, str]:
     """What a library loads, and the name that a store remembers.
 
-    A folder is remembered by its last name and a digest of its weights: moved, it is the same
-    model; trained further, it is another.
-
-    Raises
-    ------
-    DistnormError
-        For a path where no folder is.
+    A folder's name has a digest of its weights: moved, it is the same model; trained, another.
     """
     folder = Path(model).expanduser()
     if model and folder.is_dir():
@@ -42,15 +36,15 @@ def quiet() -> Iterator[None]:
     """Hold back loading bars and notes; what matters of them is said in errors here."""
     log = require("transformers", "hf").utils.logging
     level, bar = log.get_verbosity(), log.is_progress_bar_enabled()
-    other = logging.getLogger("sentence_transformers")
-    other_level = other.level
+    sentences = logging.getLogger("sentence_transformers")
+    sentences_level = sentences.level
     log.set_verbosity_error()
     log.disable_progress_bar()
-    other.setLevel(logging.ERROR)
+    sentences.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        other.setLevel(other_level)
+        sentences.setLevel(sentences_level)
         log.set_verbosity(level)
         if bar:
             log.enable_progress_bar()

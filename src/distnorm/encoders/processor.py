@@ -22,22 +22,16 @@ _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, 
 
 
 def recipe(settings: Mapping[str, Any]) -> Pixels | None:
-    """Settings of a ``preprocessor_config.json`` as a recipe; None if it takes more than that.
-
-    Parameters
-    ----------
-    settings : mapping
-        ``size``, ``crop_size``, ``resample``, ``image_mean``, ``rescale_factor`` and so on.
-    """
+    """Settings of a ``preprocessor_config.json`` as a recipe; None if it takes more than that."""
     if not settings.get("do_resize", True) or settings.get("include_top") or "size" not in settings:
         return None
     if settings.get("do_pad") or settings.get("max_num_patches") or settings.get("patch_size"):
         return None
     kind = str(settings.get("image_processor_type") or settings.get("feature_extractor_type") or "")
-    found = _aim(settings["size"], kind.startswith(_SHORTEST))
-    if found is None:
+    aim = _aim(settings["size"], kind.startswith(_SHORTEST))
+    if aim is None:
         return None
-    resize, before = found
+    resize, before = aim
     size = before
     if settings.get("do_center_crop", kind.startswith(_SHORTEST)):
         crop = _aim(settings.get("crop_size", before[0]), shortest=False)
@@ -71,30 +65,27 @@ def recipe(settings: Mapping[str, Any]) -> Pixels | None:
 def pixels_of_processor(processor: Any) -> Any:
     """A processor's work without the library, if it comes out the same; else the processor's own.
 
-    The recipe needs neither torch nor transformers in a worker process and hands a quarter of the
-    bytes over. Whether it does the same is seen by trying both.
+    The recipe hands over a quarter of the bytes, without transformers in workers; both are tried.
     """
-    own = ProcessorPixels(processor)
+    whole = ProcessorPixels(processor)
     light = recipe({"image_processor_type": type(processor).__name__, **processor.to_dict()})
     if light is not None:
         try:
             same = all(
-                np.allclose(light.scaled(light(image)[None])[0], own(image), atol=1e-5, rtol=0)
+                np.allclose(light.scaled(light(image)[None])[0], whole(image), atol=1e-5, rtol=0)
                 for image in _trials()
             )
         except ValueError:
             same = False
         if same:
             return light
-    return own
+    return whole
 
 
 class ProcessorPixels:
     """A processor of transformers as a callable: a PIL image to one float32 array.
 
-    ``pixel_values`` alone are returned as they are. Models of patches (SigLIP 2 with its native
-    aspect ratio) get one row a patch: its values, whether it counts, and the grid's height and
-    width.
+    Models of patches (SigLIP 2, native shapes) get per patch: values, mask, grid height and width.
     """
 
     def __init__(self, processor: Any) -> None:
@@ -104,14 +95,16 @@ class ProcessorPixels:
         """One array of the PIL image."""
         if image.mode != "RGB":
             image = image.convert("RGB")
-        # Told, not guessed: of a picture with one pixel the channels cannot be guessed.
-        found = self.processor(images=image, return_tensors="np", input_data_format="channels_last")
-        values = np.asarray(found["pixel_values"][0], dtype=np.float32)
-        if "spatial_shapes" not in found:
+        # Stated, not guessed: of a picture with one pixel the channels cannot be guessed.
+        output = self.processor(
+            images=image, return_tensors="np", input_data_format="channels_last"
+        )
+        values = np.asarray(output["pixel_values"][0], dtype=np.float32)
+        if "spatial_shapes" not in output:
             return values
         more = np.empty((len(values), 3), dtype=np.float32)
-        more[:, 0] = found["pixel_attention_mask"][0]
-        more[:, 1:] = found["spatial_shapes"][0]
+        more[:, 0] = output["pixel_attention_mask"][0]
+        more[:, 1:] = output["spatial_shapes"][0]
         return np.concatenate([values, more], axis=1)
 
 
@@ -121,11 +114,11 @@ def _aim(size: Any, shortest: bool) -> tuple[str, tuple[int, int]] | None:
         return "shortest" if shortest else "squash", (size, size)
     if isinstance(size, Sequence):
         return "squash", (int(size[0]), int(size[1]))
-    given = {key: value for key, value in dict(size).items() if value is not None}
-    if set(given) == {"shortest_edge"}:
-        return "shortest", (int(given["shortest_edge"]),) * 2
-    if set(given) == {"height", "width"}:
-        return "squash", (int(given["height"]), int(given["width"]))
+    sides = {key: value for key, value in dict(size).items() if value is not None}
+    if set(sides) == {"shortest_edge"}:
+        return "shortest", (int(sides["shortest_edge"]),) * 2
+    if set(sides) == {"height", "width"}:
+        return "squash", (int(sides["height"]), int(sides["width"]))
     return None
 
 

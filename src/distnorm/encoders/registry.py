@@ -1,0 +1,158 @@
+"""The one list of model families; a new family is its module and one line here."""
+
+from __future__ import annotations
+
+import importlib.util
+import pkgutil
+from dataclasses import dataclass
+from typing import Any
+
+from distnorm.encoders.base import Encoder
+from distnorm.errors import DistnormError
+
+__all__ = ["FAMILIES", "Family", "list_encoders", "load_encoder"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models.
+
+    Attributes
+    ----------
+    name : str
+        What stands before the colon of a model's name.
+    extra : str
+        What to install: ``pip install 'distnorm[EXTRA]'``.
+    example : str
+        A name that `load_encoder` takes.
+    packages : tuple of str
+        Modules that the family imports.
+    loader : str
+        ``module:function`` below `distnorm.encoders`: (model, options) to an Encoder.
+    lister : str, optional
+        ``module:function`` that lists the published models.
+    """
+
+    name: str
+    extra: str
+    example: str
+    packages: tuple[str, ...]
+    loader: str
+    lister: str | None = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether its packages are installed; none is imported to see it."""
+        return all(importlib.util.find_spec(package) is not None for package in self.packages)
+
+    def pretrained(self) -> list[tuple[str, str]]:
+        """Pairs (model, weights) that the family's own library lists; no weights are loaded.
+
+        Empty where the library is not installed or lists none; ``open_clip`` lists
+        ``("ViT-B-32", "laion2b_s34b_b79k")``, which is ``open_clip:ViT-B-32/laion2b_s34b_b79k``.
+        """
+        if self.lister is None or not self.installed:
+            return []
+        pairs: list[tuple[str, str]] = _resolve(self.lister)()
+        return pairs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name, extra, example and whether it is installed."""
+        return {
+            "name": self.name,
+            "extra": self.extra,
+            "example": self.example,
+            "installed": self.installed,
+        }
+
+    def __repr__(self) -> str:
+        """Name, example and what to install."""
+        state = "installed" if self.installed else f"pip install 'distnorm[{self.extra}]'"
+        return f"Family({self.name!r}, {self.example!r}, {state})"
+
+
+_OPEN_CLIP = "open_clip:ViT-B-32/laion2b_s34b_b79k"
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family(
+            "albef",
+            "albef",
+            "albef:/path/to/ALBEF.pth",
+            ("torch", "timm", "transformers"),
+            "albef.model:load",
+        ),
+        Family("builtin", "demo", "builtin", ("onnxruntime",), "builtin:load"),
+        Family(
+            "hf",
+            "hf",
+            "hf:openai/clip-vit-base-patch32",
+            ("torch", "transformers"),
+            "hf.model:load",
+        ),
+        Family(
+            "onnx", "onnx", "onnx:/path/to/folder", ("onnxruntime", "tokenizers"), "onnx.model:load"
+        ),
+        Family(
+            "open_clip",
+            "open-clip",
+            _OPEN_CLIP,
+            ("torch", "open_clip"),
+            "open_clip:load",
+            "open_clip:pretrained",
+        ),
+        Family("st", "st", "st:clip-ViT-B-32", ("torch", "sentence_transformers"), "st:load"),
+        Family(
+            "tcl",
+            "albef",
+            "tcl:/path/to/TCL_4M.pth",
+            ("torch", "timm", "transformers"),
+            "albef.model:load_tcl",
+        ),
+    )
+}
+
+
+def list_encoders() -> list[Family]:
+    """The model families: how their models are named, and whether their packages are installed.
+
+    Examples
+    --------
+    >>> from distnorm.encoders import list_encoders
+    >>> [family.example for family in list_encoders() if family.name == "builtin"]
+    ['builtin']
+    """
+    return list(FAMILIES.values())
+
+
+def load_encoder(name: str, **options: Any) -> Encoder:
+    """Load an encoder by its name.
+
+    Parameters
+    ----------
+    name : str
+        ``builtin``, or ``family:model`` with a family of `list_encoders`.
+    **options
+        Passed to the family. Families that run on torch take ``device`` ("auto": a GPU if there
+        is one; "cpu", "cuda", "cuda:1", "mps") and ``precision`` ("auto": float16 on a GPU,
+        float32 elsewhere; "float32", "float16", "bfloat16"); more are in the module of each.
+
+    Raises
+    ------
+    DistnormError
+        For an unknown family: lists what is possible and what to install.
+    MissingExtraError
+        If the family's packages are not installed; names the pip line.
+    """
+    family, _, model = name.partition(":")
+    if family not in FAMILIES:
+        choices = ", ".join(
+            f"{f.name} (pip install 'distnorm[{f.extra}]')" for f in list_encoders()
+        )
+        raise DistnormError(f"the model {name!r}", f"one of: {choices}", "write family:model")
+    encoder: Encoder = _resolve(FAMILIES[family].loader)(model, **options)
+    return encoder
+
+
+def _resolve(path: str) -> Any:
+    return pkgutil.resolve_name(f"distnorm.encoders.{path}")
