@@ -15,7 +15,8 @@ from click.testing import CliRunner
 import distnorm
 from distnorm import DistnormError
 from distnorm.cli.main import cli
-from distnorm.fitting import Inputs, check_models, fit_inputs, prompt_of, update
+from distnorm.fitting import Inputs, fit_inputs, update
+from distnorm.store.models import check_models, prompt_of
 from distnorm.store.vectors import read_embeddings, read_names
 
 Image = pytest.importorskip("PIL.Image", reason="photos need Pillow")
@@ -149,7 +150,7 @@ def test_pictures_count_once_and_prompts_go_around(tmp_path):
         fitted(text=[tmp_path / "s"], prompt="this is ")
     stored_photos(folder, tmp_path / "plain")
     with pytest.raises(DistnormError, match="prompt ''; expected 'a photo of '"):
-        prompt_of([tmp_path / "s", tmp_path / "plain"])
+        prompt_of(tmp_path / "s", tmp_path / "plain")
 
 
 def test_text_to_text_sides(tmp_path):

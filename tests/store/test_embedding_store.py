@@ -7,7 +7,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from distnorm import DistnormError
-from distnorm.store.vectors import read_embeddings, read_rows
+from distnorm.store.vectors import read_embeddings
+from distnorm.tasks.files import read_rows
 
 ROWS = np.random.default_rng(0).normal(0, 1, (7, 4)).astype(np.float32)
 

@@ -46,7 +46,8 @@ def calibrate(
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
     from distnorm.report.trust_tables import calibration_table
     from distnorm.storage import load
-    from distnorm.store.vectors import read_embeddings, read_rows
+    from distnorm.store.vectors import read_embeddings
+    from distnorm.tasks.files import read_rows
 
     if labels is not None and matches:
         raise click.UsageError("--labels excludes --matches")

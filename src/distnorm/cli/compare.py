@@ -74,12 +74,13 @@ def retrieval(
 ) -> None:
     """Retrieval in both directions, every method against the dot product."""
     from distnorm.comparison import compare_retrieval, deduplicate_images
-    from distnorm.fitting import check_models, prompt_of
     from distnorm.report.terminal import comparison_tables
-    from distnorm.store.vectors import read_embeddings, read_rows
+    from distnorm.store.models import check_models, prompt_of
+    from distnorm.store.vectors import read_embeddings
+    from distnorm.tasks.files import read_rows
 
     check_models(None, images, texts, fit_images, fit_texts)
-    prompt = prompt_of([texts], prompt)
+    prompt = prompt_of(texts, stated=prompt)
     if report is not None:
         require_report()
     left = read_embeddings(images, "image")

@@ -60,11 +60,12 @@ def retrieval(
 ) -> None:
     """Retrieval in both directions with given statistics."""
     from distnorm.calibration.score_kinds import score_kind
-    from distnorm.fitting import check_models
     from distnorm.report.terminal import retrieval_table
     from distnorm.report.trust_tables import detection_table
-    from distnorm.store.vectors import read_embeddings, read_rows
+    from distnorm.store.models import check_models
+    from distnorm.store.vectors import read_embeddings
     from distnorm.tasks.detection import chosen_threshold, evaluate_detection
+    from distnorm.tasks.files import read_rows
     from distnorm.tasks.retrieval import evaluate_retrieval, pairing
 
     left = read_embeddings(images, "image")

@@ -100,7 +100,8 @@ def classification(
 ) -> None:
     """Zero-shot classification, every method against the dot product."""
     from distnorm.comparison import compare_classification
-    from distnorm.store.vectors import read_embeddings, read_rows
+    from distnorm.store.vectors import read_embeddings
+    from distnorm.tasks.files import read_rows
 
     _agree(None, images, classes, options)
     given = read_embeddings(images, "image"), read_embeddings(classes, "text"), read_rows(labels)
@@ -124,7 +125,8 @@ def captions(
 ) -> None:
     """Agreement of caption scores with judgements, every method against the dot product."""
     from distnorm.comparison import compare_captions
-    from distnorm.store.vectors import read_embeddings, read_numbers, read_rows
+    from distnorm.store.vectors import read_embeddings
+    from distnorm.tasks.files import read_numbers, read_rows
 
     _agree(None, images, captions, options)
     given = (
@@ -152,9 +154,10 @@ def evaluate_classes(
     **options: Any,
 ) -> None:
     """Zero-shot classification with given statistics."""
-    from distnorm.store.vectors import read_embeddings, read_rows
+    from distnorm.store.vectors import read_embeddings
     from distnorm.tasks.classification import evaluate_classification
     from distnorm.tasks.detection import chosen_threshold, evaluate_rejection
+    from distnorm.tasks.files import read_rows
 
     norm = given_normalization(**options)
     _agree(norm, images, classes, options)
@@ -191,8 +194,9 @@ def evaluate_caption_scores(
 ) -> None:
     """Agreement of caption scores with judgements, with given statistics."""
     from distnorm.calibration.score_kinds import score_kind
-    from distnorm.store.vectors import read_embeddings, read_numbers, read_rows
+    from distnorm.store.vectors import read_embeddings
     from distnorm.tasks.captioning import evaluate_captions
+    from distnorm.tasks.files import read_numbers, read_rows
 
     if (caption_texts is None) != (reference_texts is None):
         raise click.UsageError("--caption-texts and --reference-texts go together")
@@ -221,8 +225,8 @@ def evaluate_caption_scores(
 def _repeated(path: str | None, n_classes: int) -> dict[str, Any]:
     """Names that several classes share, said on standard error and kept in the JSON."""
     from distnorm.errors import DistnormError
-    from distnorm.store.vectors import read_lines
     from distnorm.tasks.classification import repeated_names
+    from distnorm.tasks.files import read_lines
 
     if path is None:
         return {}
@@ -246,7 +250,7 @@ def _baselines(
     captions: str, references: str, human: Any, owner: Any, places: Any
 ) -> dict[str, Any]:
     """BLEU and CIDEr of the same captions against the same judgements."""
-    from distnorm.store.vectors import read_lines
+    from distnorm.tasks.files import read_lines
     from distnorm.tasks.overlap import overlap_baselines
 
     found = overlap_baselines(read_lines(captions), read_lines(references), human, owner, places)
@@ -258,7 +262,7 @@ def _baselines(
 
 def _agree(norm: Any, images: str, texts: str, options: dict[str, Any]) -> None:
     """All vectors, and the normalization, are of one model."""
-    from distnorm.fitting import check_models
+    from distnorm.store.models import check_models
 
     check_models(norm, images, texts, options["fit_images"], options["fit_texts"])
 
@@ -266,7 +270,8 @@ def _agree(norm: Any, images: str, texts: str, options: dict[str, Any]) -> None:
 def _reference_options(
     references: str | None, image_of_reference: str | None, rule: str | None
 ) -> dict[str, Any]:
-    from distnorm.store.vectors import read_embeddings, read_rows
+    from distnorm.store.vectors import read_embeddings
+    from distnorm.tasks.files import read_rows
 
     return {
         "references": None if references is None else read_embeddings(references, "text"),

@@ -12,25 +12,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.embedding.items import PICTURES
 from distnorm.errors import DistnormError, require
 
 __all__ = [
-    "PICTURES",
     "CaptionJudgements",
     "LabelledImages",
     "PreferredCaptions",
     "RetrievalSet",
     "check_counts",
     "json_lines",
+    "parse_lines",
     "picture_names",
     "read_json",
-    "read_lines",
     "read_mat",
     "wanted_file",
     "wanted_folder",
 ]
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 Rows = npt.NDArray[np.intp]
 
@@ -238,7 +236,7 @@ def read_mat(path: Path, *names: str) -> dict[str, Any]:
     return found
 
 
-def read_lines(path: Path, parse: Callable[[str], Any]) -> list[Any]:
+def parse_lines(path: Path, parse: Callable[[str], Any]) -> list[Any]:
     """Every line that is not empty, parsed.
 
     Raises
@@ -265,7 +263,7 @@ def read_lines(path: Path, parse: Callable[[str], Any]) -> list[Any]:
 
 def json_lines(path: Path) -> list[Any]:
     """JSON lines, whatever the file is called."""
-    return read_lines(path, json.loads)
+    return parse_lines(path, json.loads)
 
 
 def check_counts(

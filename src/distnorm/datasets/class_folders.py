@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import LabelledImages, picture_names, read_lines, wanted_folder
+from distnorm.datasets.base import LabelledImages, parse_lines, picture_names, wanted_folder
 from distnorm.errors import DistnormError
 
 __all__ = ["class_folders", "labelled_folders"]
@@ -38,7 +38,7 @@ def class_folders(root: str | Path, split: str | None = None) -> LabelledImages:
         )
     classes = [name.replace("_", " ") for name in names]
     if (Path(root) / "classes.txt").is_file():
-        classes = read_lines(Path(root) / "classes.txt", str.strip)
+        classes = parse_lines(Path(root) / "classes.txt", str.strip)
     images, labels = labelled_folders(Path(root), folder, names)
     if len(classes) != len(names):
         raise DistnormError(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import RetrievalSet, check_counts, read_lines, wanted_file
+from distnorm.datasets.base import RetrievalSet, check_counts, parse_lines, wanted_file
 from distnorm.datasets.flickr8k import token_captions
 from distnorm.errors import DistnormError
 
@@ -41,7 +41,7 @@ def flickr30k(root: str | Path, split: str = "test", *, check: bool = True) -> R
         raise DistnormError(f"split {split!r}", f"one of {', '.join(_COUNTS)}", "rename it")
     path = wanted_file(root, f"flickr30k_{split}.txt", f"{split}.txt", what="the split's images")
     images = tuple(
-        name if name.endswith(".jpg") else f"{name}.jpg" for name in read_lines(path, str.strip)
+        name if name.endswith(".jpg") else f"{name}.jpg" for name in parse_lines(path, str.strip)
     )
     captions = token_captions(wanted_file(root, "results_20130124.token", what="the captions"))
     missing = next((image for image in images if image not in captions), None)

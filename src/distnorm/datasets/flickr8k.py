@@ -18,7 +18,7 @@ from distnorm.datasets.base import (
     CaptionJudgements,
     RetrievalSet,
     check_counts,
-    read_lines,
+    parse_lines,
     wanted_file,
 )
 from distnorm.errors import DistnormError
@@ -46,7 +46,7 @@ def flickr8k(root: str | Path, split: str = "test", *, check: bool = True) -> Re
     if split not in _SPLITS:
         raise DistnormError(f"split {split!r}", f"one of {', '.join(_SPLITS)}", "rename it")
     path = wanted_file(root, f"Flickr_8k.{split}Images.txt", what="the split")
-    images = tuple(read_lines(path, str.strip))
+    images = tuple(parse_lines(path, str.strip))
     captions = _captions(root)
     texts = [text for image in images for text in captions.get(image, ())]
     owner = [row for row, image in enumerate(images) for _ in captions.get(image, ())]
@@ -76,7 +76,7 @@ def flickr8k_expert(root: str | Path, *, check: bool = True) -> CaptionJudgement
             raise ValueError(line)
         return image, caption, tuple(float(score) for score in scores)
 
-    rows = [row for row in read_lines(path, parse) if not row[1].startswith(row[0])]
+    rows = [row for row in parse_lines(path, parse) if not row[1].startswith(row[0])]
     if check:
         check_counts("Flickr8k-Expert", {"pairs": len(rows)}, {"pairs": [5664]})
     return _judged("flickr8k-expert", root, rows)
@@ -97,7 +97,7 @@ def flickr8k_crowdflower(root: str | Path, *, check: bool = True) -> CaptionJudg
         image, caption, _, yes, no = line.split("\t")
         return image, caption, (int(yes) / (int(yes) + int(no)),)
 
-    rows = read_lines(path, parse)
+    rows = parse_lines(path, parse)
     if check:
         # The published 47,830, and what is left without the rows that are malformed.
         check_counts("Flickr8k-CF", {"pairs": len(rows)}, {"pairs": [47830, 47288]})
@@ -145,7 +145,7 @@ def token_captions(path: Path) -> dict[str, tuple[str, ...]]:
         return image, int(number), text.strip()
 
     found: dict[str, dict[int, str]] = {}
-    for image, number, text in read_lines(path, parse):
+    for image, number, text in parse_lines(path, parse):
         found.setdefault(image, {})[number] = text
     return {image: tuple(texts[n] for n in sorted(texts)) for image, texts in found.items()}
 

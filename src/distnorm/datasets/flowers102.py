@@ -15,8 +15,8 @@ import numpy as np
 from distnorm.datasets.base import (
     LabelledImages,
     check_counts,
+    parse_lines,
     read_json,
-    read_lines,
     read_mat,
     wanted_file,
 )
@@ -60,7 +60,7 @@ def flowers102(
         if names is None
         else Path(names)
     )
-    classes = read_json(path) if path.suffix == ".json" else read_lines(path, str.strip)
+    classes = read_json(path) if path.suffix == ".json" else parse_lines(path, str.strip)
     if isinstance(classes, dict):
         classes = [classes[str(number)] for number in range(1, len(classes) + 1)]
     if numbers.max() > len(table):

@@ -25,9 +25,9 @@ import numpy as np
 from distnorm.datasets.base import (
     LabelledImages,
     check_counts,
+    parse_lines,
     picture_names,
     read_json,
-    read_lines,
     read_mat,
     wanted_file,
     wanted_folder,
@@ -103,7 +103,7 @@ def imagenet_names(root: str | Path, names: str | Path | None = None) -> dict[st
     """
     if names is not None:
         path = Path(names)
-        listed = read_json(path) if path.suffix == ".json" else read_lines(path, str.strip)
+        listed = read_json(path) if path.suffix == ".json" else parse_lines(path, str.strip)
         if isinstance(listed, dict) and "0" in listed and isinstance(listed["0"], list):
             return _class_index(listed)
         return {"": [str(name) for name in listed]}
@@ -117,7 +117,7 @@ def imagenet_names(root: str | Path, names: str | Path | None = None) -> dict[st
         synset, _, words = line.strip().partition(" ")
         return synset, words.split(",")[0].strip()
 
-    return dict(read_lines(path, parse))
+    return dict(parse_lines(path, parse))
 
 
 def _class_index(content: dict[str, list[str]]) -> dict[str, str]:
@@ -140,7 +140,7 @@ def _flat(root: Path, folder: Path) -> tuple[tuple[str, ...], list[str]]:
         return images, [truth[Path(f).stem].split()[0] for f in files]
     name = "ILSVRC2012_validation_ground_truth.txt"
     path = wanted_file(root, name, _DEVKIT + name, what="LOC_val_solution.csv, or the labels")
-    numbers = read_lines(path, int)
+    numbers = parse_lines(path, int)
     meta = wanted_file(root, "meta.mat", _DEVKIT + "meta.mat", what="the synsets' numbers")
     table = read_mat(meta, "synsets")["synsets"]
     synset = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in table}

@@ -15,7 +15,7 @@ import numpy as np
 from distnorm.datasets.base import (
     LabelledImages,
     check_counts,
-    read_lines,
+    parse_lines,
     wanted_file,
     wanted_folder,
 )
@@ -51,8 +51,8 @@ def sun397(
         )
     folder = wanted_folder(root, "SUN397", "", what="the images")
     places = (Path(root), folder, Path(root) / "Partitions")
-    classes = read_lines(_first(places, "ClassName.txt"), str.strip)
-    lines = read_lines(_first(places, f"{_FILES[split]}_{partition:02d}.txt"), str.strip)
+    classes = parse_lines(_first(places, "ClassName.txt"), str.strip)
+    lines = parse_lines(_first(places, f"{_FILES[split]}_{partition:02d}.txt"), str.strip)
     row = {name: number for number, name in enumerate(classes)}
     strange = next((line for line in lines if line.rpartition("/")[0] not in row), None)
     if strange is not None:

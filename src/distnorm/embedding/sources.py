@@ -21,7 +21,7 @@ from distnorm.embedding.tables import TABLES, empty_text, table_items
 from distnorm.embedding.tars import tar_items
 from distnorm.errors import DistnormError
 
-__all__ = ["PICTURES", "Item", "Source", "find_items", "listed", "open_source"]
+__all__ = ["Item", "Source", "find_items", "listed", "open_source"]
 
 Listing = Callable[[list[Problem]], Iterator[Item]]
 

@@ -242,13 +242,13 @@ class Inputs:
         paths = [name for given in names.values() for name in given]
         texts = [name for side, given in names.items() if side != "image" for name in given]
         stores = [path for path in paths if _is_store(path)]
-        self.prompt = prompt_of([path for path in texts if _is_store(path)], prompt)
-        self.model_id = model_of(stores, model)
+        self.prompt = prompt_of(*filter(_is_store, texts), stated=prompt)
+        self.model_id = model_of(*stores, stated=model)
         self.encoder: Any = None  # loaded only where something is to be embedded
         if any(_is_source(path) for path in paths):
             name = model or next((stored(path)["model"] for path in stores), None)
             self.encoder = _loaded(name, device, next(p for p in paths if _is_source(p)))
-            self.model_id = model_of(stores, self.encoder.model_id)
+            self.model_id = model_of(*stores, stated=self.encoder.model_id)
         self.sides = {
             side: [self._open(name, side, options) for name in given]
             for side, given in names.items()

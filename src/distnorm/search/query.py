@@ -51,7 +51,7 @@ def encode_query(encoder: Any, text: str, prompt: str | None = None) -> Query:
     DistnormError
         For a picture that cannot be read, or an empty sentence.
     """
-    from distnorm.embedding.sources import PICTURES
+    from distnorm.embedding.items import PICTURES
     from distnorm.encoders.prompts import prompted
 
     path = Path(text)

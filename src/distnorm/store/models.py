@@ -1,9 +1,11 @@
-"""Which model and which prompt vectors and statistics belong to."""
+"""Which model and which prompt vectors and statistics belong to.
+
+Whatever is named may be a store, which says it, or vectors that name no model, or None.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,67 +20,64 @@ __all__ = ["check_models", "model_of", "prompt_of"]
 Name = str | os.PathLike[str]
 
 
-def model_of(paths: Iterable[Name | None], given: str | None = None) -> str | None:
-    """The model id that stores agree on, else ``given``; None where nothing says.
-
-    Parameters
-    ----------
-    paths : iterable of path or None
-        Stores, and vectors that name no model.
-    given : str, optional
-        A model id, or the name that `load_encoder` takes.
+def model_of(*paths: Name | None, stated: str | None = None) -> str | None:
+    """The model id that stores agree on, else ``stated``: a model id or a name of one.
 
     Raises
     ------
     DistnormError
-        If two name different models, with both.
+        If two name different models, with both, or one another than ``stated``.
     """
-    found, where = None, None
+    model, place = None, None
     for path in paths:
         about = {} if path is None else stored(path)
-        model = about.get("model_id")
-        if model is None:
+        other = about.get("model_id")
+        if other is None:
             continue
-        if given not in (None, model, about.get("model")):
+        if stated not in (None, other, about.get("model")):
             raise DistnormError(
-                f"{path} with vectors of {model!r}", f"{given!r} as --model says", _remedy(model)
+                f"{path} with vectors of {other!r}",
+                f"{stated!r} as --model says",
+                f"leave --model out, or embed with that model; the store is of {other}",
             )
-        if found not in (None, model):
+        if model not in (None, other):
             raise DistnormError(
-                f"{path} with vectors of {model!r}",
-                f"{found!r} as in {where}",
+                f"{path} with vectors of {other!r}",
+                f"{model!r} as in {place}",
                 "use stores of one model",
             )
-        found, where = str(model), path
-    return found if found is not None else given
+        model, place = str(other), path
+    return stated if model is None else model
 
 
-def prompt_of(paths: Iterable[Name | None], given: str | None = None) -> str | None:
-    """The prompt that stores of texts agree on, else ``given``.
+def prompt_of(*paths: Name | None, stated: str | None = None) -> str | None:
+    """The prompt that stores of texts were embedded with, else ``stated``.
 
     Raises
     ------
     DistnormError
-        If two were embedded with different prompts, or one with another than ``given``.
+        If two were embedded with different prompts, or one with another than ``stated``.
     """
-    known: dict[str, Name] = {}
+    places: dict[str, Name] = {}
     for path in paths:
         about = {} if path is None else stored(path)
         if path is not None and "prompt" in about and "text" in about.get("sides", ()):
-            known[about["prompt"] or ""] = path
-    if given is not None and known and set(known) != {given}:
-        other = next(prompt for prompt in known if prompt != given)
+            places[about["prompt"] or ""] = path
+    if stated is not None and places and set(places) != {stated}:
+        other = next(prompt for prompt in places if prompt != stated)
         raise DistnormError(
-            f"{known[other]} with texts in the prompt {other!r}", f"{given!r}", "leave --prompt out"
+            f"{places[other]} with texts in the prompt {other!r}",
+            f"{stated!r}",
+            "leave --prompt out",
         )
-    if len(known) > 1:
-        (first, where), (second, other_place) = list(known.items())[:2]
+    if len(places) > 1:
+        (first, place), (second, other_place) = list(places.items())[:2]
         raise DistnormError(
             f"{other_place} with texts in the prompt {second!r}",
-            f"{first!r} as in {where}",
+            f"{first!r} as in {place}",
             "use texts of one prompt",
         )
-    return next(iter(known)) or None if known else given
+    return next(iter(places)) or None if places else stated
 
 
 def check_models(norm: ScoreNormalization | None, *paths: Name | None) -> None:
@@ -89,15 +88,11 @@ def check_models(norm: ScoreNormalization | None, *paths: Name | None) -> None:
     DistnormError
         Naming both models.
     """
-    model = model_of(paths)
+    model = model_of(*paths)
     if norm is not None and None not in (model, norm.model) and norm.model != model:
-        where = next(Path(path) for path in paths if path is not None and stored(path))
+        place = next(Path(path) for path in paths if path is not None and stored(path))
         raise DistnormError(
-            f"a normalization of {norm.model!r} for {where} with vectors of {model!r}",
+            f"a normalization of {norm.model!r} for {place} with vectors of {model!r}",
             "one model",
             "fit a normalization on these vectors",
         )
-
-
-def _remedy(model: str) -> str:
-    return f"leave --model out, or embed with that model; the store is of {model}"

@@ -8,7 +8,6 @@ others are left alone: they belong to a run that is under way or was cut off.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -21,17 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
+from distnorm.system.files import missing_file
 from distnorm.system.shards import ShardedRows
 
 __all__ = [
     "PARTS",
     "open_embeddings",
     "read_embeddings",
-    "read_lines",
     "read_model",
     "read_names",
-    "read_numbers",
-    "read_rows",
     "shard_files",
     "shard_path",
     "stored",
@@ -70,7 +67,7 @@ def read_embeddings(
     if target.is_dir():
         return _read_folder(target, side)
     if not target.exists():
-        raise _missing(target)
+        raise missing_file(target)
     readers = {
         ".npy": _read_npy,
         ".npz": _read_npz,
@@ -199,89 +196,6 @@ def read_names(path: str | os.PathLike[str], side: str = "image") -> list[str]:
     return names
 
 
-def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
-    """Read one number a line (.txt, .csv, .tsv: the last column, a head is skipped) or .npy.
-
-    Raises
-    ------
-    DistnormError
-        For a missing file or anything but numbers.
-    """
-    target = Path(path)
-    if not target.exists():
-        raise _missing(target)
-    try:
-        if target.suffix == ".npy":
-            found = np.asarray(np.load(target, allow_pickle=False), dtype=np.float64)
-        elif target.suffix == ".parquet":
-            table = require("pyarrow.parquet", "parquet").read_table(target)
-            found = np.asarray(table.column(table.num_columns - 1).to_numpy(), dtype=np.float64)
-        else:
-            lines = target.read_text("utf-8").splitlines()
-            cells = [re.split(r"[,\t]", line)[-1].strip() for line in lines if line.strip()]
-            head = cells and not re.match(r"[-+.\d]|nan|inf", cells[0], re.IGNORECASE)
-            found = np.array([float(cell) for cell in cells[1 if head else 0 :]])
-    except (ValueError, OSError, EOFError) as error:
-        raise DistnormError(f"{target}, unreadable", "numbers", "one a line, or .npy") from error
-    if found.ndim != 1 or not len(found) or not np.isfinite(found).all():
-        raise DistnormError(
-            f"{target} of shape {found.shape}", "a vector of finite numbers", "one a row"
-        )
-    return found
-
-
-def read_rows(path: str | os.PathLike[str]) -> npt.NDArray[np.intp]:
-    """Read whole numbers: .npy, .parquet, or one a line as `read_numbers`.
-
-    Raises
-    ------
-    DistnormError
-        For a missing file or anything but whole numbers.
-    """
-    target = Path(path)
-    if target.suffix == ".npy" and target.exists():
-        try:
-            rows = np.load(target, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise DistnormError(
-                f"{target}, unreadable", "whole numbers", "one a line, or .npy"
-            ) from error
-    else:
-        numbers = read_numbers(target)
-        rows = numbers.astype(np.int64) if (numbers == np.floor(numbers)).all() else numbers
-    if rows.ndim != 1 or rows.dtype.kind not in "iu":
-        raise DistnormError(
-            f"{target} of shape {rows.shape} and dtype {rows.dtype}",
-            "a vector of whole numbers",
-            "give the image row of each text",
-        )
-    return np.asarray(rows, dtype=np.intp)
-
-
-def read_lines(path: str | os.PathLike[str]) -> list[str]:
-    """Read one text a line, or the last column of a .parquet.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or unreadable file, or none.
-    """
-    target = Path(path)
-    if not target.exists():
-        raise _missing(target)
-    if target.suffix == ".parquet":
-        table = require("pyarrow.parquet", "parquet").read_table(target)
-        found = [str(value) for value in table.column(table.num_columns - 1).to_pylist()]
-    else:
-        try:
-            found = target.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DistnormError(f"{target}, unreadable", "UTF-8 lines", "convert it") from error
-    if not found:
-        raise DistnormError(f"{target} without a line", "one text a line", "fill it")
-    return [line.strip() for line in found]
-
-
 def _read_npy(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     del side, key
     return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
@@ -381,14 +295,4 @@ def _choose(names: list[str], path: Path, side: str, key: str | None) -> str:
         f"{path} with {', '.join(map(repr, names)) or 'no matrices'}",
         f"one called {wanted[0]!r}, or a single one",
         "rename it, or save the matrix alone with numpy.save",
-    )
-
-
-def _missing(path: Path) -> DistnormError:
-    folder = path.parent if path.parent.is_dir() else Path()
-    near = difflib.get_close_matches(path.name, os.listdir(folder), n=1)
-    return DistnormError(
-        f"no file {path}",
-        "an existing file",
-        f"did you mean {folder / near[0]}?" if near else "check the path",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import tempfile
@@ -12,7 +13,7 @@ from typing import BinaryIO
 
 from distnorm.errors import DistnormError
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_write", "missing_file"]
 
 
 @contextmanager
@@ -45,6 +46,17 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise _unwritable(target, error) from error
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def missing_file(path: Path) -> DistnormError:
+    """The error for a file that is not there, with the nearest name that is."""
+    folder = path.parent if path.parent.is_dir() else Path()
+    near = difflib.get_close_matches(path.name, os.listdir(folder), n=1)
+    return DistnormError(
+        f"no file {path}",
+        "an existing file",
+        f"did you mean {folder / near[0]}?" if near else "check the path",
+    )
 
 
 def _permissions(target: Path) -> int:

@@ -11,8 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from distnorm.embedding.items import PICTURES
 from distnorm.embedding.pictures import open_picture
-from distnorm.embedding.sources import PICTURES
 from distnorm.errors import DistnormError, require
 from distnorm.report.html.page import write_page
 from distnorm.report.terminal import rank_change

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from distnorm import DistnormError, normalize
 from distnorm.cli.main import cli
-from distnorm.store.vectors import read_embeddings, read_lines, read_numbers, read_rows
+from distnorm.store.vectors import read_embeddings
+from distnorm.tasks.files import read_lines, read_numbers, read_rows
 
 
 def invoke(*arguments):
