@@ -16,11 +16,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from calibration import world
 from harness import arguments, publish
 from real_features import folder
 
 import distnorm
+from calibration import world
 from distnorm.calibration import reliability
 
 METHODS = ("dot", "dn", "dn2")
