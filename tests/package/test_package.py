@@ -87,13 +87,13 @@ def test_version_is_that_of_the_installed_package():
     assert distnorm.__version__ == installed
 
 
-def test_core_depends_on_six_light_packages_only():
+def test_core_depends_on_seven_light_packages_only():
     try:
         required = importlib.metadata.requires("distnorm") or []
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("distnorm runs from the source tree and is not installed")
     core = {line.split(">")[0].strip() for line in required if "extra ==" not in line}
-    light = {"array-api-compat", "click", "rich", "threadpoolctl"}
+    light = {"array-api-compat", "click", "filelock", "rich", "threadpoolctl"}
     assert core == {"numpy", "safetensors", *light}
 
 
