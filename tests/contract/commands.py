@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from unittest import mock
 
@@ -65,9 +65,16 @@ def help_text(path: str) -> str:
     return done.stdout
 
 
-def run(*words: Any, columns: int = 200, given: bytes | str | None = None) -> Result:
+def run(
+    *words: Any,
+    columns: int = 200,
+    given: bytes | str | None = None,
+    environment: Mapping[str, str] = {},
+) -> Result:
     """Run ``distnorm WORDS`` in this process."""
-    runner = CliRunner(env={"COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb"})
+    runner = CliRunner(
+        env={"COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb", **environment}
+    )
     arguments = [str(word) for word in words]
     done = runner.invoke(command_line(), arguments, prog_name="distnorm", input=given)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
