@@ -276,8 +276,8 @@ CASES = {
     "fit": Case(
         (
             f"fit {PAIR} --out one.safetensors",
-            f"fit {PAIR} --method dn2@0.25:rank=3 --samples 30 --seed 4 --model m --prompt 'a {{}}' "
-            "--out two.safetensors",
+            f"fit {PAIR} --method dn2@0.25:rank=3 --samples 30 --seed 4 --model m "
+            "--prompt 'a {}' --out two.safetensors",
             "fit --images image.npy --images fit_image.npy --strength image=0.25,text=0.5 "
             "--method nnn:k=4 --out three.safetensors",
             f"fit {PAIR} --sides query,document --input any --out four.safetensors",
@@ -425,8 +425,8 @@ CASES = {
             "benchmark paper --model builtin --data data --out out --no-check --workers 0 "
             "--tasks coco,imagenet,flickr8k-expert,folder:mine --samples 6 --seeds 2 "
             "--methods dot,dn,is --augment none,tta --views identity,flip",
-            "benchmark paper --model builtin --data data --out clean --stores out/stores --no-check "
-            "--workers 0 --tasks folder:mine --protocol clean --samples 6 --seeds 2",
+            "benchmark paper --model builtin --data data --out clean --stores out/stores "
+            "--no-check --workers 0 --tasks folder:mine --protocol clean --samples 6 --seeds 2",
             "benchmark paper --model builtin --data data --out none --tasks imagenet",
         ),
         needs=(*STORE, *PAGE, "pycocoevalcap"),

@@ -1,4 +1,4 @@
-"""Recorded JSON against found JSON: keys and types strictly, words exactly, floats within bounds."""
+"""Recorded JSON against found JSON: keys, types and words exactly, floats within bounds."""
 
 from __future__ import annotations
 
@@ -32,17 +32,35 @@ def settled(value: Any, names: dict[str, str] | None = None) -> Any:
 
 
 def differences(
-    recorded: Any, found: Any, *, rel: float = 1e-6, abs_: float = 1e-8, share: float = 0.0
+    recorded: Any,
+    found: Any,
+    *,
+    rel: float = 1e-6,
+    abs_: float = 1e-8,
+    share: float = 0.0,
+    grown: bool = False,
 ) -> list[str]:
     """What differs, a line each; nothing if all is as it was.
 
     ``share`` of the floats may lie further away, where ranks rest on what a model's runtime
-    rounds: a single pair that changes places changes what is counted from it.
+    rounds: a single pair that changes places changes what is counted from it. ``grown`` allows
+    keys that were not recorded.
     """
+    if grown:
+        found = _known(recorded, found)
     other: list[str] = []
     numbers: list[str] = []
     total = _walk(recorded, found, "", rel, abs_, other, numbers)
     return other + (numbers if len(numbers) > share * total else [])
+
+
+def _known(recorded: Any, found: Any) -> Any:
+    """``found`` without keys that are new."""
+    if isinstance(recorded, dict) and isinstance(found, dict):
+        return {key: _known(recorded[key], x) for key, x in found.items() if key in recorded}
+    if isinstance(recorded, list) and isinstance(found, list) and len(recorded) == len(found):
+        return [_known(one, two) for one, two in zip(recorded, found, strict=True)]
+    return found
 
 
 def _walk(

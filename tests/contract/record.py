@@ -1,4 +1,4 @@
-"""Record what the contract tests compare with: ``python tests/contract/record.py help|json|names``.
+"""Record what the contract tests compare with: ``record.py help``, ``json``, ``names``, ``cards``.
 
 ``files`` are not among them: they were saved by the revision they stand for, once.
 """
@@ -15,6 +15,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import click
+
+import distnorm
 
 __all__ = ["main"]
 
@@ -64,6 +66,22 @@ def record_names() -> None:
     from contract.names import public_names
 
     _write(HERE / "names.json", public_names())
+
+
+@main.command("cards")
+def record_cards() -> None:
+    """How the saved normalizations call themselves, and the cards of some."""
+    from contract.results import card_of
+    from contract.saved import CARDS, FILES, names_of_normalizations
+
+    folder = HERE / "cards"
+    folder.mkdir(exist_ok=True)
+    saved = {
+        name: FILES / "normalizations" / f"{name}.safetensors" for name in names_of_normalizations()
+    }
+    _write(folder / "reprs.json", {name: repr(distnorm.load(path)) for name, path in saved.items()})
+    for name in CARDS:
+        (folder / f"{name}.md").write_text(card_of(saved[name])[1], "utf-8")
 
 
 @main.command("files")
