@@ -120,8 +120,9 @@ def _halves(both: dict[str, np.ndarray]) -> Any:
 
 def _stores() -> None:
     from distnorm.embedding.writer import StoreWriter
-    from distnorm.scenes import save_scenes
     from distnorm.search.kept_bias import kept_bias
+
+    from distnorm.scenes import save_scenes
     from distnorm.storage import read
 
     save_scenes(Path("scenes"), 6, world="matched", seed=3)
