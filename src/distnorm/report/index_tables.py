@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from distnorm.search.indexes.biases import Check
+from distnorm.search.indexes.check import Check
 
 __all__ = ["index_check_table"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distnorm import DistnormError
-from distnorm.search.indexes.bias_folder import BiasFolder
+from distnorm.search.indexes.bias_store import BiasFolder
 from distnorm.search.indexes.biases import column_of
 from distnorm.search.indexes.sql import SqlBiases, quoted
 

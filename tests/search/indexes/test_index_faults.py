@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -280,7 +281,7 @@ def test_an_answer_of_another_kind(index_builders, index_world, tmp_path):
     try:
         with built.open() as index:
             index._ask([0.0] * 24, 1)
-            index.dimension = 12
+            index.capabilities = replace(index.capabilities, dimension=12)
             with pytest.raises(DistnormError, match="HTTP 500"):
                 index.search(index_world.queries[:1, :12], 3)
             index._get = lambda *_: {"message": "busy"}

@@ -8,8 +8,8 @@ import pytest
 
 import distnorm
 from distnorm.search.indexes import Both, open_index
-from distnorm.search.indexes.bias_folder import BiasFolder
-from distnorm.search.indexes.extra_dimension import items_with_bias, queries_for_bias
+from distnorm.search.indexes.bias_store import BiasFolder
+from distnorm.search.indexes.biases import items_with_bias, queries_for_bias
 
 K = 10
 

@@ -1,7 +1,8 @@
-"""What is handed in, checked: a spec's place, files that must be there, queries, counts."""
+"""What is handed in, checked: a spec's place, files and columns that must be there, queries."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,22 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
 from distnorm.errors import DistnormError
+from distnorm.normalization import ScoreNormalization
 
-__all__ = ["existing", "positive", "query_rows", "split_last"]
+__all__ = [
+    "existing",
+    "known_columns",
+    "no_connection",
+    "one_of",
+    "positive",
+    "query_rows",
+    "side_of",
+    "split_last",
+]
 
 
 def split_last(target: str, system: str, what: str) -> tuple[str, str]:
-    """``a/b/c`` as ``a/b`` and ``c``.
-
-    Raises
-    ------
-    DistnormError
-        If either part is empty.
-    """
+    """``a/b/c`` as ``a/b`` and ``c``, neither of them empty."""
     head, _, tail = target.rpartition("/")
     if not head or not tail or head.endswith(":/"):
         raise DistnormError(
@@ -31,47 +36,75 @@ def split_last(target: str, system: str, what: str) -> tuple[str, str]:
 
 
 def existing(path: str, what: str, *, folder: bool = False) -> Path:
-    """The path, if it is there.
-
-    Raises
-    ------
-    DistnormError
-        If it is not.
-    """
-    found = Path(path)
+    """The path of a file or folder that is there; ``what`` says of which kind."""
+    place = Path(path)
     try:
-        there = found.is_dir() if folder else found.is_file()
+        there = place.is_dir() if folder else place.is_file()
     except (OSError, ValueError):
         there = False
     if not there:
         raise DistnormError(
             f"no {'folder' if folder else 'file'} {path}", what, "check the path in the spec"
         )
-    return found
+    return place
+
+
+def known_columns(names: Iterable[str], place: str, *columns: str) -> None:
+    """Raise unless a table has these columns."""
+    names = list(names)
+    for column in columns:
+        if column not in names:
+            raise DistnormError(
+                f"no column {column!r} in {place}", f"one of {', '.join(names)}", "name it"
+            )
+
+
+def one_of(name: str, value: str, choices: Iterable[str], remedy: str = "pick one") -> None:
+    """Raise unless an option has one of its values."""
+    if value not in choices:
+        raise DistnormError(f"{name} {value!r}", ", ".join(choices), remedy)
+
+
+def no_connection(place: str, error: BaseException, remedy: str) -> DistnormError:
+    """The error for a server that does not answer, with the first line of the client's own."""
+    why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return DistnormError(f"no connection to {place}: {why}", "a running server", remedy)
 
 
 def query_rows(queries: Array, dimension: int) -> npt.NDArray[np.float64]:
-    """Queries, shape (n, dimension), of any array library in float64.
-
-    Raises
-    ------
-    DistnormError
-        For unusable rows or other dimensions.
-    """
+    """Queries, shape (n, dimension), of any array library in float64."""
     checked = check_embeddings(queries, "queries", dimension=dimension)
     return np.asarray(to_numpy(as_working(checked)), dtype=np.float64)
 
 
 def positive(value: Any, name: str) -> int:
-    """A whole number from 1 on.
-
-    Raises
-    ------
-    DistnormError
-        For anything else.
-    """
+    """A whole number from 1 on."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
         raise DistnormError(
             f"{name} = {value!r}", "an integer from 1 on", "ask for one item at least"
         )
     return int(value)
+
+
+def side_of(
+    norm: ScoreNormalization, side: str | None, modality: str | None, *, items: bool
+) -> str:
+    """The side named by ``query_side`` or ``item_side``, or by its alias ``modality``.
+
+    Left out, queries are of the text side and items of the other one, where there is a text side.
+    """
+    keyword = "item_side" if items else "query_side"
+    named = [norm._names.resolve(each) for each in (side, modality) if each is not None]
+    if len(set(named)) > 1:
+        raise DistnormError(
+            f"{keyword}={side!r} and modality={modality!r}", "one of them", "leave modality out"
+        )
+    if named:
+        return named[0]
+    if "text" not in norm.sides:
+        raise DistnormError(
+            f"a normalization of the sides {norm.sides[0]!r} and {norm.sides[1]!r}",
+            f"{keyword}=, one of them",
+            f"say {keyword}={norm.sides[0 if items else 1]!r} or the other",
+        )
+    return norm._names.other("text") if items else "text"

@@ -1,13 +1,13 @@
 """Chroma: a collection of a folder or of a server. Its search walks a graph.
 
-Biases are a metadata key a normalization; what is complete stands in the collection's metadata.
+Biases are a metadata key per normalization; what is complete stands in the collection's metadata.
 Chroma's telemetry is switched off for clients made here.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.arguments import existing, split_last
-from distnorm.search.indexes.base import Hits, Index
+from distnorm.search.indexes.arguments import existing, no_connection, split_last
+from distnorm.search.indexes.base import Index
+from distnorm.search.indexes.bias_store import About, ListedBiases
+from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["ChromaIndex"]
 
@@ -47,12 +49,11 @@ class ChromaIndex(Index):
         space = ((self._collection.configuration or {}).get("hnsw") or {}).get("space", "l2")
         if space not in _UNITS:
             raise DistnormError(f"{self.place} of space {space}", ", ".join(_UNITS), "use such")
-        self.unit, self.exact = _UNITS[space], False
         with self.plain_errors("open"):
-            some = self._collection.get(limit=1, include=["embeddings"])["embeddings"]
-        if some is None or not len(some):
+            sample = self._collection.get(limit=1, include=["embeddings"])["embeddings"]
+        if sample is None or not len(sample):
             raise DistnormError(f"{self.place}, which is empty", "items", "add some first")
-        self.dimension = len(some[0])
+        self.capabilities = Capabilities(_UNITS[space], len(sample[0]), exact=False)
         self.biases = _MetadataBiases(self._collection)
 
     @classmethod
@@ -68,11 +69,8 @@ class ChromaIndex(Index):
             existing(str(folder / "chroma.sqlite3"), f"a Chroma database in {place}")
             quiet = settings(anonymized_telemetry=False)
             client = chromadb.PersistentClient(str(folder), settings=quiet)
-        return cls(client, collection, f"chroma:{target}")._own()
-
-    def _release(self) -> None:
-        if hasattr(self._client, "close"):
-            self._client.close()
+        closing = getattr(client, "close", lambda: None)
+        return cls.owning(closing, client, collection, f"chroma:{target}")
 
     def count(self) -> int:
         """Number of items."""
@@ -104,7 +102,7 @@ class ChromaIndex(Index):
 
 
 def _connected(url: str, timeout: float) -> Any:
-    """A client of a server that answers; Chroma's own would wait without end for one that not."""
+    """A client of a server that answers; Chroma's own waits without end for one that does not."""
     chromadb = require("chromadb", "chroma")
     settings = require("chromadb.config", "chroma").Settings(anonymized_telemetry=False)
     parts = urlsplit(url)
@@ -119,53 +117,42 @@ def _connected(url: str, timeout: float) -> Any:
         )
     except Exception as error:
         # Chroma's client raises whatever its transport raises.
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DistnormError(
-            f"no connection to {url}: {why}", "a running server", "check it, or raise timeout="
-        ) from error
+        raise no_connection(url, error, "check it, or raise timeout=") from error
     session = getattr(getattr(client, "_server", None), "_session", None)
     if session is not None:
         session.timeout = timeout
     return client
 
 
-class _MetadataBiases:
-    """A metadata key for each normalization."""
+class _MetadataBiases(ListedBiases):
+    """A metadata key per normalization."""
 
     def __init__(self, collection: Any) -> None:
         self._collection = collection
 
-    def published(self) -> dict[str, dict[str, Any]]:
-        metadata = self._collection.metadata or {}
-        found: dict[str, dict[str, Any]] = json.loads(metadata.get(_KEY, "{}"))
-        return found
+    def published(self) -> dict[str, About]:
+        listing: dict[str, About] = json.loads((self._collection.metadata or {}).get(_KEY, "{}"))
+        return listing
 
-    def publish(self, column: str, about: dict[str, Any] | None) -> None:
-        listing = self.published()
-        listing.pop(column, None)
-        if about is not None:
-            listing[column] = about
+    def keep(self, listing: dict[str, About]) -> None:
         # Chroma refuses its own setting in a change of metadata; it stays in the configuration.
-        kept = {
+        metadata = {
             key: value
             for key, value in (self._collection.metadata or {}).items()
             if not key.startswith("hnsw:")
         }
-        self._collection.modify(metadata={**kept, _KEY: json.dumps(listing)})
-        if about is None:
-            held = self._collection.get(where={column: {"$gt": -1e30}}, include=[])["ids"]
-            for start in range(0, len(held), 1000):
-                some = held[start : start + 1000]
-                self._collection.update(ids=some, metadatas=[{column: None} for _ in some])
+        self._collection.modify(metadata={**metadata, _KEY: json.dumps(listing)})
 
-    def prepare(self, column: str) -> None:
-        return
+    def drop(self, column: str) -> None:
+        ids = self._collection.get(where={column: {"$gt": -1e30}}, include=[])["ids"]
+        for start in range(0, len(ids), 1000):
+            part = ids[start : start + 1000]
+            self._collection.update(ids=part, metadatas=[{column: None} for _ in part])
 
-    def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
-        found = self._collection.get(ids=list(ids), include=["metadatas"])
-        notes = zip(found["ids"], found["metadatas"], strict=True)
-        known = {item: (note or {}).get(column, np.nan) for item, note in notes}
-        return np.array([known.get(item, np.nan) for item in ids], dtype=np.float64)
+    def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
+        answer = self._collection.get(ids=ids, include=["metadatas"])
+        notes = zip(answer["ids"], answer["metadatas"], strict=True)
+        return {item: (note or {}).get(column) for item, note in notes}
 
     def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
         self._collection.update(

@@ -18,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
-from distnorm.search.indexes.arguments import split_last
-from distnorm.search.indexes.base import Hits, Index
-from distnorm.search.indexes.bias_folder import BiasFolder
+from distnorm.search.indexes.arguments import one_of, split_last
+from distnorm.search.indexes.base import Index
+from distnorm.search.indexes.bias_store import BiasFolder
+from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["ClipRetrievalIndex"]
 
+_UNITS = {"ip": "ip", "l2": "l2sq"}
 _MOST = 10_000
 
 
@@ -61,12 +63,10 @@ class ClipRetrievalIndex(Index):
         metric: str = "ip",
         timeout: float = 10.0,
     ) -> None:
-        if metric not in ("ip", "l2"):
-            raise DistnormError(f"metric {metric!r}", "'ip' or 'l2'", "as the index was built")
+        one_of("metric", metric, _UNITS, "as the index was built")
         self._url, self._indice, self._modality = url.rstrip("/"), indice, modality
         self._timeout = timeout
         self.place = f"clip-retrieval:{url}/{indice}"
-        self.unit, self.exact, self.max_k = ("ip" if metric == "ip" else "l2sq"), exact, _MOST
         self.biases = BiasFolder(None)
         with self.plain_errors("open"):
             names = self._get("/indices-list")
@@ -74,7 +74,8 @@ class ClipRetrievalIndex(Index):
             raise DistnormError(
                 f"indice {indice!r} of {url}", f"one of {', '.join(map(str, names))}", "name it"
             )
-        self.dimension = dimension or self._find_dimension()
+        dimension = dimension or self._find_dimension()
+        self.capabilities = Capabilities(_UNITS[metric], dimension, exact, max_k=_MOST)
 
     @classmethod
     def open(
@@ -92,8 +93,8 @@ class ClipRetrievalIndex(Index):
             raise DistnormError(
                 f"clip-retrieval:{target}", "clip-retrieval:http://host:port/indice", "write it so"
             )
-        settings: dict[str, Any] = {"dimension": dimension, "exact": exact, "metric": metric}
-        return cls(url, indice, modality=modality, timeout=timeout, **settings)
+        options: dict[str, Any] = {"dimension": dimension, "exact": exact, "metric": metric}
+        return cls(url, indice, modality=modality, timeout=timeout, **options)
 
     def count(self) -> int:
         """Unknown to the client: what one search may return at most."""
@@ -102,7 +103,7 @@ class ClipRetrievalIndex(Index):
     def nearest(
         self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
     ) -> list[Hits]:
-        """One request a query."""
+        """One request per query."""
         found = []
         for row in queries:
             answer = self._ask(row.tolist(), k)

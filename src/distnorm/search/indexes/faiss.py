@@ -11,7 +11,6 @@ the wrapper shift the items as well. Opened here, the wrapper is taken off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,15 +19,15 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.arguments import existing
-from distnorm.search.indexes.base import Hits, Index
-from distnorm.search.indexes.bias_folder import BiasFolder
+from distnorm.search.indexes.arguments import side_of
+from distnorm.search.indexes.files import FileIndex
+from distnorm.search.indexes.system import Capabilities, Hits
 from distnorm.system.files import atomic_write
 
 __all__ = ["FaissIndex", "save_with_shift"]
 
 
-class FaissIndex(Index):
+class FaissIndex(FileIndex):
     """A FAISS index.
 
     Parameters
@@ -43,6 +42,8 @@ class FaissIndex(Index):
     """
 
     system: ClassVar[str] = "faiss"
+    library: ClassVar[str] = "FAISS"
+    written_by: ClassVar[str] = "faiss.write_index"
     failures = (RuntimeError, AssertionError)
 
     def __init__(
@@ -65,41 +66,25 @@ class FaissIndex(Index):
             raise DistnormError(
                 f"{place} of metric {index.metric_type}", "inner product or L2", "build it so"
             )
-        self.index = index
-        inner = index.index if isinstance(index, faiss.IndexIDMap) else index
-        self._inner = faiss.downcast_index(inner)
-        self.place = place
-        self.unit = units[index.metric_type]
-        self.dimension = int(index.d)
-        self.exact = isinstance(self._inner, faiss.IndexFlat)
-        self.biases = BiasFolder(biases)
+        self._wrapped = isinstance(index, faiss.IndexIDMap)
+        self._inner = faiss.downcast_index(index.index if self._wrapped else index)
+        exact = isinstance(self._inner, faiss.IndexFlat)
         self._nprobe, self._ef = nprobe, ef
+        can = Capabilities(units[index.metric_type], int(index.d), exact)
+        super().__init__(index, place, biases, can)
 
     @classmethod
     def open(cls, target: str, nprobe: int = 0, ef: int = 0) -> FaissIndex:
         """A file that ``faiss.write_index`` wrote."""
         faiss = require("faiss", "faiss")
-        path = existing(target, "a file of faiss.write_index")
-        try:
-            index = faiss.read_index(str(path))
-        except RuntimeError as error:
-            raise DistnormError(
-                f"{path}, which FAISS cannot read", "a file of faiss.write_index", "write it again"
-            ) from error
-        folder = path.with_name(path.name + ".bias")
-        return cls(index, f"faiss:{target}", biases=folder, nprobe=nprobe, ef=ef)
+        return cls.open_file(target, faiss.read_index, nprobe=nprobe, ef=ef)
 
     def count(self) -> int:
         """Number of items."""
         return int(self.index.ntotal)
 
-    def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
-    ) -> list[Hits]:
-        """Ask the index; it pads short answers with -1."""
-        k = min(k, self.count())
-        if not k:
-            return [Hits([], []) for _ in queries]
+    def ask(self, queries: npt.NDArray[np.float32], k: int) -> list[Hits]:
+        """FAISS pads short answers with -1."""
         faiss, settings = self._faiss, None
         if isinstance(self._inner, faiss.IndexIVF):
             settings = faiss.SearchParametersIVF(nprobe=self._nprobe or self._inner.nprobe)
@@ -112,27 +97,29 @@ class FaissIndex(Index):
             for line, row in zip(values, ids, strict=True)
         ]
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def numbers(self) -> Any:
+        """Numbers in the inner index."""
+        faiss, inner = self._faiss, self._inner
+        if not isinstance(inner, faiss.IndexIVF):
+            return range(self.count())
+        inner.set_direct_map_type(faiss.DirectMap.Hashtable)
+        lists = [_listed(faiss, inner, number) for number in range(inner.nlist)]
+        return np.sort(np.concatenate(lists))
+
+    def rows(self, numbers: Any) -> tuple[list[Any], npt.NDArray[np.float32]]:
         """Rows as the index keeps them: a compressed index gives them back roughly."""
-        faiss, inner, n = self._faiss, self._inner, self.count()
-        if isinstance(inner, faiss.IndexIVF):
-            inner.set_direct_map_type(faiss.DirectMap.Hashtable)
-            numbers = np.concatenate(
-                [_listed(faiss, inner, number) for number in range(inner.nlist)]
-            )
-            numbers.sort()
-        else:
-            numbers = np.arange(n)
-        wrapped = self.index is not self._inner and isinstance(self.index, faiss.IndexIDMap)
-        names = faiss.vector_to_array(self.index.id_map) if wrapped else None
-        for start in range(0, n, batch):
-            some = numbers[start : start + batch]
-            ids = some if names is None else names[some]
-            yield ids.tolist(), inner.reconstruct_batch(some)
+        where = np.asarray(numbers, dtype=np.int64)
+        names = self._faiss.vector_to_array(self.index.id_map)[where] if self._wrapped else where
+        return names.tolist(), self._inner.reconstruct_batch(where)
 
 
 def save_with_shift(
-    index: Any, norm: ScoreNormalization, path: str | Path, *, modality: str = "text"
+    index: Any,
+    norm: ScoreNormalization,
+    path: str | Path,
+    *,
+    query_side: str | None = None,
+    modality: str | None = None,
 ) -> None:
     """Write a FAISS file that shifts each query by s mu before it searches ``index``.
 
@@ -143,8 +130,10 @@ def save_with_shift(
     norm : ScoreNormalization
         Of a linear method, fitted on the queries' side.
     path : path
-    modality : str
-        The side of the queries the file is for.
+    query_side : str, optional
+        The side of the queries that the file is for; left out, they are texts.
+    modality : str, optional
+        Another name of ``query_side``.
 
     Raises
     ------
@@ -156,7 +145,7 @@ def save_with_shift(
         raise DistnormError(
             f"{norm.method!r} for a shift inside the file", "a linear method (dn, dn*)", "use one"
         )
-    side = norm._names.resolve(modality)
+    side = side_of(norm, query_side, modality, items=False)
     shift = np.zeros(index.d, dtype=np.float32)
     if norm.strength[side]:
         shift = (norm.strength[side] * norm._direction(side)).astype(np.float32)

@@ -7,7 +7,6 @@ the element size it records is compared with ``dim``. Biases lie in the folder `
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,15 +15,15 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing
-from distnorm.search.indexes.base import Hits, Index
-from distnorm.search.indexes.bias_folder import BiasFolder
+from distnorm.search.indexes.files import FileIndex
+from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["HnswlibIndex"]
 
 _UNITS = {"ip": "1-ip", "cosine": "1-cos", "l2": "l2sq"}
 
 
-class HnswlibIndex(Index):
+class HnswlibIndex(FileIndex):
     """An hnswlib index.
 
     Parameters
@@ -38,6 +37,8 @@ class HnswlibIndex(Index):
     """
 
     system: ClassVar[str] = "hnswlib"
+    library: ClassVar[str] = "hnswlib"
+    written_by: ClassVar[str] = "hnswlib's save_index"
     failures = (RuntimeError, ValueError)
 
     def __init__(
@@ -48,56 +49,49 @@ class HnswlibIndex(Index):
         biases: Path | None = None,
         ef: int = 100,
     ) -> None:
-        self.index, self.place, self.unit = index, place, _UNITS[index.space]
-        self.dimension, self.exact = int(index.dim), False
-        self.biases = BiasFolder(biases)
         self._ef = ef
+        can = Capabilities(_UNITS[index.space], int(index.dim), exact=False)
+        super().__init__(index, place, biases, can)
 
     @classmethod
     def open(cls, target: str, dim: int = 0, space: str = "", ef: int = 100) -> HnswlibIndex:
         """A saved file; ``dim`` and ``space`` (ip, cosine, l2) as it was built."""
         hnswlib = require("hnswlib", "hnswlib")
-        path = existing(target, "a file of hnswlib's save_index")
         if space not in _UNITS or dim < 1:
             raise DistnormError(
                 f"hnswlib:{target} with dim={dim} and space={space!r}",
                 "both, as the index was built: the file does not say",
                 "write hnswlib:FILE?dim=512&space=ip (or cosine, l2)",
             )
+        path = existing(target, f"a file of {cls.written_by}")
         stored = _stored_dimension(path)
         if stored is not None and stored != dim:
             raise DistnormError(f"dim={dim} for {path}", f"{stored} as it was built", "say so")
-        index = hnswlib.Index(space, dim)
-        try:
-            index.load_index(str(path))
-        except RuntimeError as error:
-            raise DistnormError(
-                f"{path}, which hnswlib cannot read", "a file of save_index", "save it again"
-            ) from error
-        folder = path.with_name(path.name + ".bias")
-        return cls(index, f"hnswlib:{target}", biases=folder, ef=ef)
+
+        def read(name: str) -> Any:
+            index = hnswlib.Index(space, dim)
+            index.load_index(name)
+            return index
+
+        return cls.open_file(target, read, ef=ef)
 
     def count(self) -> int:
         """Number of items."""
         return int(self.index.element_count)
 
-    def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
-    ) -> list[Hits]:
-        """Ask the index."""
-        k = min(k, self.count())
-        if not k:
-            return [Hits([], []) for _ in queries]
+    def ask(self, queries: npt.NDArray[np.float32], k: int) -> list[Hits]:
+        """The width of the search is at least k."""
         self.index.set_ef(max(self._ef, k))
         ids, values = self.index.knn_query(queries, k)
         return [Hits(row.tolist(), line) for row, line in zip(ids, values, strict=True)]
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def numbers(self) -> Any:
+        """The ids."""
+        return sorted(self.index.get_ids_list())
+
+    def rows(self, numbers: Any) -> tuple[list[Any], npt.NDArray[np.float32]]:
         """Rows as stored: at unit length in the cosine space."""
-        ids = sorted(self.index.get_ids_list())
-        for start in range(0, len(ids), batch):
-            some = ids[start : start + batch]
-            yield some, np.asarray(self.index.get_items(some), dtype=np.float32)
+        return numbers, np.asarray(self.index.get_items(numbers), dtype=np.float32)
 
 
 def _stored_dimension(path: Path) -> int | None:

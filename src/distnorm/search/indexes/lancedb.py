@@ -8,15 +8,17 @@ complete in ``distnorm_biases``: the vector table keeps its version.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.arguments import existing, split_last
-from distnorm.search.indexes.base import Hits, Index
+from distnorm.search.indexes.arguments import existing, known_columns, one_of, split_last
+from distnorm.search.indexes.base import Index
+from distnorm.search.indexes.bias_store import About, BiasStore
+from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["LanceDBIndex"]
 
@@ -59,12 +61,7 @@ class LanceDBIndex(Index):
             self._table = database.open_table(table)
         self._column, self._id = column, id
         schema = self._table.schema
-        for name in (column, id):
-            if name not in schema.names:
-                known = ", ".join(schema.names)
-                raise DistnormError(
-                    f"no column {name!r} in {self.place}", f"one of {known}", "name it"
-                )
+        known_columns(schema.names, self.place, column, id)
         kind = schema.field(column).type
         if not hasattr(kind, "list_size"):
             raise DistnormError(
@@ -75,10 +72,9 @@ class LanceDBIndex(Index):
             stats = self._table.index_stats(indexed[0].name) if indexed else None
         own = str(stats.distance_type).lower() if stats is not None else ""
         self._metric = metric or own or "dot"
-        if self._metric not in _UNITS:
-            raise DistnormError(f"metric {self._metric!r}", ", ".join(_UNITS), "pick one")
-        self.unit, self.dimension = _UNITS[self._metric], int(kind.list_size)
-        self.exact = exact or not indexed
+        one_of("metric", self._metric, _UNITS)
+        exact = exact or not indexed
+        self.capabilities = Capabilities(_UNITS[self._metric], int(kind.list_size), exact)
         self.biases = _TableBiases(database, table, schema.field(id).type)
 
     @classmethod
@@ -95,8 +91,8 @@ class LanceDBIndex(Index):
         folder, table = split_last(target, "lancedb", "table")
         if "://" not in folder:
             existing(folder, "a LanceDB folder", folder=True)
-        settings: dict[str, Any] = {"column": column, "id": id, "metric": metric, "exact": exact}
-        return cls(lancedb.connect(folder), table, f"lancedb:{target}", **settings)
+        options: dict[str, Any] = {"column": column, "id": id, "metric": metric, "exact": exact}
+        return cls(lancedb.connect(folder), table, f"lancedb:{target}", **options)
 
     def count(self) -> int:
         """Number of rows."""
@@ -106,7 +102,7 @@ class LanceDBIndex(Index):
     def nearest(
         self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
     ) -> list[Hits]:
-        """One search a query."""
+        """One search per query."""
         found = []
         for row in queries:
             search = self._table.search(row, vector_column_name=self._column)
@@ -124,7 +120,7 @@ class LanceDBIndex(Index):
                 yield part[self._id].to_pylist(), rows
 
 
-class _TableBiases:
+class _TableBiases(BiasStore):
     """Tables beside the vectors."""
 
     def __init__(self, database: Any, table: str, id_type: Any) -> None:
@@ -136,13 +132,13 @@ class _TableBiases:
         except ValueError:
             return None
 
-    def published(self) -> dict[str, dict[str, Any]]:
+    def published(self) -> dict[str, About]:
         table = self._open(_REGISTRY)
         rows = [] if table is None else table.to_arrow().to_pylist()
         mine = [row for row in rows if row["target"] == self._target]
         return {row["column"]: json.loads(row["about"]) for row in mine}
 
-    def publish(self, column: str, about: dict[str, Any] | None) -> None:
+    def publish(self, column: str, about: About | None) -> None:
         pyarrow = require("pyarrow", "lancedb")
         table = self._open(_REGISTRY)
         row = {"key": f"{self._target} {column}", "target": self._target, "column": column}
@@ -164,14 +160,14 @@ class _TableBiases:
             schema = pyarrow.schema([("id", self._id_type), ("bias", pyarrow.float32())])
             self._database.create_table(self._name(column), schema=schema)
 
-    def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
+    def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
         table = self._open(self._name(column))
-        known: dict[Any, float] = {}
+        values: dict[Any, float] = {}
         for start in range(0, len(ids) if table is not None else 0, 500):
-            wanted = ", ".join(map(_literal, ids[start : start + 500]))
-            found = table.search().where(f"id IN ({wanted})").limit(500).to_arrow()  # type: ignore[union-attr]
-            known.update(zip(found["id"].to_pylist(), found["bias"].to_pylist(), strict=True))
-        return np.array([known.get(item, np.nan) for item in ids], dtype=np.float64)
+            names = ", ".join(map(_literal, ids[start : start + 500]))
+            rows = table.search().where(f"id IN ({names})").limit(500).to_arrow()  # type: ignore[union-attr]
+            values.update(zip(rows["id"].to_pylist(), rows["bias"].to_pylist(), strict=True))
+        return values
 
     def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
         pyarrow = require("pyarrow", "lancedb")

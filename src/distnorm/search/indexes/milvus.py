@@ -1,6 +1,6 @@
 """Milvus: a collection of Milvus Lite (a file) or of a server.
 
-Biases are a dynamic field a normalization, written by partial upserts (Milvus 2.6, Lite 3); what
+Biases are a dynamic field per normalization, written by partial upserts (Milvus 2.6, Lite 3); what
 is complete stands in the collection's properties.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.arguments import existing, split_last
-from distnorm.search.indexes.base import Hits, Index
+from distnorm.search.indexes.arguments import existing, no_connection, split_last
+from distnorm.search.indexes.base import Index
+from distnorm.search.indexes.bias_store import About, ListedBiases
+from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["MilvusIndex"]
 
@@ -67,9 +69,12 @@ class MilvusIndex(Index):
         self._id = next(f["name"] for f in about["fields"] if f.get("is_primary"))
         if not index or index["metric_type"] not in _UNITS:
             raise DistnormError(f"{self.place} of {index}", "IP, COSINE or L2", "index it so")
-        self.unit, self.dimension = _UNITS[index["metric_type"]], int(field["params"]["dim"])
-        self.exact = index["index_type"] == "FLAT"
-        self.max_k = _MOST
+        self.capabilities = Capabilities(
+            _UNITS[index["metric_type"]],
+            int(field["params"]["dim"]),
+            exact=index["index_type"] == "FLAT",
+            max_k=_MOST,
+        )
         self.biases = _FieldBiases(
             client, collection, self._id, bool(about.get("enable_dynamic_field")), self.place
         )
@@ -92,25 +97,14 @@ class MilvusIndex(Index):
             with _quiet():
                 client = module.MilvusClient(uri=place, timeout=timeout, token=token)
         except module.MilvusException as error:
-            raise DistnormError(
-                f"no connection to {place}: {error.message}",
-                "a running server",
-                "check the address",
-            ) from error
-        try:
-            return cls(client, collection, f"milvus:{target}", column=column)._own()
-        except BaseException:
-            client.close()
-            raise
+            raise no_connection(place, error, "check the address") from error
+        return cls.owning(client.close, client, collection, f"milvus:{target}", column=column)
 
     @contextmanager
     def plain_errors(self, doing: str) -> Iterator[None]:
         """As `Index.plain_errors`, without pymilvus's own log of the same."""
         with super().plain_errors(doing), _quiet():
             yield
-
-    def _release(self) -> None:
-        self._client.close()
 
     def count(self) -> int:
         """Number of entities."""
@@ -156,31 +150,31 @@ class MilvusIndex(Index):
             yield some, np.asarray([rows[item] for item in some], dtype=np.float32)
 
 
-class _FieldBiases:
-    """A dynamic field for each normalization."""
+class _FieldBiases(ListedBiases):
+    """A dynamic field per normalization."""
 
     def __init__(self, client: Any, collection: str, id: str, dynamic: bool, place: str) -> None:
         self._client, self._collection, self._id = client, collection, id
         self._dynamic, self._place = dynamic, place
 
-    def published(self) -> dict[str, dict[str, Any]]:
+    def published(self) -> dict[str, About]:
         properties = self._client.describe_collection(self._collection).get("properties") or {}
-        found: dict[str, dict[str, Any]] = json.loads(properties.get(_KEY, "{}"))
-        return found
+        listing: dict[str, About] = json.loads(properties.get(_KEY, "{}"))
+        return listing
 
-    def publish(self, column: str, about: dict[str, Any] | None) -> None:
-        listing = self.published()
-        listing.pop(column, None)
-        if about is not None:
-            listing[column] = about
-        self._client.alter_collection_properties(
-            self._collection, properties={_KEY: json.dumps(listing)}
-        )
+    def keep(self, listing: dict[str, About]) -> None:
+        properties = {_KEY: json.dumps(listing)}
+        self._client.alter_collection_properties(self._collection, properties=properties)
         # Searches of what was not flushed are many times slower in Lite.
         self._client.flush(self._collection)
-        if about is None:
-            # A dynamic field cannot be dropped: a null counts as not there.
-            self._clear(column)
+
+    def drop(self, column: str) -> None:
+        # A dynamic field cannot be dropped: a null counts as not there.
+        while rows := self._client.query(
+            self._collection, filter=f"{column} > -1e30", output_fields=[self._id], limit=1000
+        ):
+            empty = [{self._id: row[self._id], column: None} for row in rows]
+            self._client.upsert(self._collection, empty, partial_update=True)
 
     def prepare(self, column: str) -> None:
         if not self._dynamic:
@@ -190,30 +184,15 @@ class _FieldBiases:
                 "pass biases=FOLDER to open_index",
             )
 
-    def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
-        found = self._client.get(self._collection, ids=list(ids), output_fields=[column])
-        known = {row[self._id]: row.get(column) for row in found}
-        values = [known.get(item) for item in ids]
-        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
+        rows = self._client.get(self._collection, ids=ids, output_fields=[column])
+        return {row[self._id]: row.get(column) for row in rows}
 
     def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
         rows = [
             {self._id: item, column: float(value)} for item, value in zip(ids, values, strict=True)
         ]
         self._client.upsert(self._collection, rows, partial_update=True)
-
-    def _clear(self, column: str) -> None:
-        while True:
-            found = self._client.query(
-                self._collection,
-                filter=f"{column} > -1e30",
-                output_fields=[self._id],
-                limit=1000,
-            )
-            if not found:
-                return
-            rows = [{self._id: row[self._id], column: None} for row in found]
-            self._client.upsert(self._collection, rows, partial_update=True)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ lie in a table of their own (see `sql`); the vector table is never written to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.base import Hits, Index
-from distnorm.search.indexes.sql import SqlBiases, quoted
+from distnorm.search.indexes.arguments import known_columns, no_connection, one_of
+from distnorm.search.indexes.sql import SqlBiases, SqlIndex
+from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["PgvectorIndex"]
 
@@ -28,7 +29,7 @@ _OPERATORS = {
 }
 
 
-class PgvectorIndex(Index):
+class PgvectorIndex(SqlIndex):
     """A table.
 
     Parameters
@@ -49,6 +50,7 @@ class PgvectorIndex(Index):
     """
 
     system: ClassVar[str] = "pgvector"
+    mark: ClassVar[str] = "%s"
 
     def __init__(
         self,
@@ -65,18 +67,16 @@ class PgvectorIndex(Index):
         psycopg = require("psycopg", "pgvector")
         self.failures = (psycopg.Error,)
         connection.autocommit = True
-        self._connection, self._psycopg = connection, psycopg
-        self.place = place or f"table {table!r}"
-        self._table, self._column, self._id = quoted(table), quoted(column), quoted(id)
+        super().__init__(connection, table, place, id, column)
         with self.plain_errors("open"):
             types = dict(
-                self._run(
+                self.run(
                     "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
                     "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
                     [self._table],
                 )
             )
-            indexes = self._run(
+            indexes = self.run(
                 "SELECT am.amname, opc.opcname FROM pg_index x "
                 "JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am am ON am.oid = c.relam "
                 "JOIN pg_opclass opc ON opc.oid = x.indclass[0] "
@@ -84,11 +84,7 @@ class PgvectorIndex(Index):
                 "WHERE x.indrelid = %s::regclass AND a.attname = %s AND x.indisvalid",
                 [self._table, column],
             )
-        for name in (column, id):
-            if name not in types:
-                raise DistnormError(
-                    f"no column {name!r} in {self.place}", f"one of {', '.join(types)}", "name it"
-                )
+        known_columns(types, self.place, column, id)
         kind, _, size = types[column].partition("(")
         if kind != "vector" or not size:
             raise DistnormError(
@@ -98,14 +94,13 @@ class PgvectorIndex(Index):
         if not metric:
             fits = (name for name, (_, _, ops) in _OPERATORS.items() if ops in found)
             metric = next(fits, "ip")
-        if metric not in _OPERATORS:
-            raise DistnormError(f"metric {metric!r}", ", ".join(_OPERATORS), "pick one")
-        self._operator, self.unit, ops = _OPERATORS[metric]
-        self.dimension = int(size.rstrip(")"))
-        self._walks = found.get(ops)
-        self.exact = exact or self._walks is None
-        self._ef = ef
-        self.biases = SqlBiases(table, types[id], self._run, "%s")
+        one_of("metric", metric, _OPERATORS)
+        operator, unit, ops = _OPERATORS[metric]
+        self.value = f"{self._column} {operator} %s::vector"
+        self._walks, self._ef = found.get(ops), ef
+        exact = exact or self._walks is None
+        self.capabilities = Capabilities(unit, int(size.rstrip(")")), exact)
+        self.biases = SqlBiases(table, types[id], self.run, self.mark)
 
     @classmethod
     def open(
@@ -136,68 +131,38 @@ class PgvectorIndex(Index):
                 options=f"-c statement_timeout={timeout * 1000}",
             )
         except psycopg.Error as error:
-            raise DistnormError(
-                f"no connection to {parts.hostname or 'PostgreSQL'}: "
-                f"{str(error).strip().splitlines()[0]}",
-                "a running server",
-                "check the address, or raise timeout=",
-            ) from error
-        try:
-            settings: dict[str, Any] = {
-                "column": column,
-                "id": id,
-                "metric": metric,
-                "exact": exact,
-                "ef": ef,
-            }
-            return cls(connection, table, f"pgvector table {table!r}", **settings)._own()
-        except BaseException:
-            connection.close()
-            raise
-
-    def _release(self) -> None:
-        self._connection.close()
-
-    def count(self) -> int:
-        """Number of rows with a vector."""
-        with self.plain_errors("count"):
-            return int(self._run(f"SELECT count({self._column}) FROM {self._table}")[0][0])
+            remedy = "check the address, or raise timeout="
+            raise no_connection(parts.hostname or "PostgreSQL", error, remedy) from error
+        options = {"column": column, "id": id, "metric": metric, "exact": exact, "ef": ef}
+        place = f"pgvector table {table!r}"
+        return cls.owning(connection.close, connection, table, place, **options)
 
     def nearest(
         self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
     ) -> list[Hits]:
-        """One statement a query, in one transaction."""
-        statement = (
-            f"SELECT {self._id}, {self._column} {self._operator} %s::vector AS value "
-            f"FROM {self._table} WHERE {self._column} IS NOT NULL ORDER BY value LIMIT {k}"
-        )
-        found = []
+        """All in one transaction, for its settings."""
         with self._connection.transaction():
             if self.exact and self._walks:
-                self._run("SET LOCAL enable_indexscan = off")
+                self.run("SET LOCAL enable_indexscan = off")
             elif self._walks == "hnsw":
-                own = int(self._run("SELECT current_setting('hnsw.ef_search', true)")[0][0] or 40)
-                self._run(f"SET LOCAL hnsw.ef_search = {min(1000, max(own, self._ef, k))}")
-            for row in queries:
-                rows = self._run(statement, [_text(row)])
-                found.append(Hits([item for item, _ in rows], [value for _, value in rows]))
-        return found
+                own = int(self.run("SELECT current_setting('hnsw.ef_search', true)")[0][0] or 40)
+                self.run(f"SET LOCAL hnsw.ef_search = {min(1000, max(own, self._ef, k))}")
+            return super().nearest(queries, k, column)
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
-        """Pages in the order of ids: no transaction stays open, later rows do no harm."""
-        head = f"SELECT {self._id}, {self._column}::text FROM {self._table} "
-        tail = f"ORDER BY {self._id} LIMIT {batch}"
-        present = f"{self._column} IS NOT NULL"
-        rows = self._run(f"{head} WHERE {present} {tail}")
-        while rows:
-            values = [np.fromstring(text[1:-1], np.float32, sep=",") for _, text in rows]
-            yield [item for item, _ in rows], np.stack(values)
-            rows = self._run(f"{head} WHERE {present} AND {self._id} > %s {tail}", [rows[-1][0]])
+    def sent(self, query: npt.NDArray[np.float32]) -> Any:
+        """Numbers in brackets."""
+        return "[" + ",".join(map(repr, query.tolist())) + "]"
 
-    def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+    @property
+    def stored(self) -> str:
+        """As text, since psycopg does not know the type."""
+        return f"{self._column}::text"
+
+    def read(self, value: Any) -> Any:
+        """Numbers in brackets."""
+        return np.fromstring(value[1:-1], np.float32, sep=",")
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows, for a statement that has some."""
         cursor = self._connection.execute(statement, values or None)
         return list(cursor.fetchall()) if cursor.description else []
-
-
-def _text(row: npt.NDArray[np.float32]) -> str:
-    return "[" + ",".join(map(repr, row.tolist())) + "]"

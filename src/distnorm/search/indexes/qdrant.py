@@ -1,13 +1,13 @@
 """Qdrant: a collection of a server, or of local mode (``:memory:`` or a folder).
 
-Biases are a payload key a normalization; what is complete stands in the collection's metadata.
+Biases are a payload key per normalization; what is complete stands in the collection's metadata.
 A server's search walks a graph unless asked ``exact``; local mode compares with every item.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, split_last
-from distnorm.search.indexes.base import Hits, Index
+from distnorm.search.indexes.base import Index
+from distnorm.search.indexes.bias_store import About, ListedBiases
+from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["QdrantIndex"]
 
@@ -50,11 +52,7 @@ class QdrantIndex(Index):
     ) -> None:
         module = require("qdrant_client", "qdrant")
         exceptions = require("qdrant_client.http.exceptions", "qdrant")
-        self.failures = (
-            ValueError,
-            RuntimeError,
-            exceptions.ApiException,
-        )
+        self.failures = (ValueError, RuntimeError, exceptions.ApiException)
         self._client, self._models = client, module.models
         self.collection, self.place = collection, place or f"qdrant collection {collection!r}"
         with self.plain_errors("open"):
@@ -68,9 +66,9 @@ class QdrantIndex(Index):
         if found is None or found.distance.value not in _UNITS:
             kind = "sparse vectors" if found is None else f"distance {found.distance.value}"
             raise DistnormError(f"{self.place} of {kind}", "Dot, Cosine or Euclid", "use such")
-        self.unit, self.dimension = _UNITS[found.distance.value], int(found.size)
         local = type(getattr(client, "_client", None)).__name__ == "QdrantLocal"
-        self.exact = exact or local
+        unit = _UNITS[found.distance.value]
+        self.capabilities = Capabilities(unit, int(found.size), exact or local)
         self._vector = vector or None
         self._settings = self._models.SearchParams(exact=True) if exact and not local else None
         self.biases = _PayloadBiases(client, module.models, collection)
@@ -105,15 +103,8 @@ class QdrantIndex(Index):
                     "a folder of local mode that nobody else has open",
                     "close the other client, or run a server",
                 ) from error
-        try:
-            index = cls(client, collection, f"qdrant:{target}", vector=vector, exact=exact)
-            return index._own()
-        except BaseException:
-            client.close()
-            raise
-
-    def _release(self) -> None:
-        self._client.close()
+        place = f"qdrant:{target}"
+        return cls.owning(client.close, client, collection, place, vector=vector, exact=exact)
 
     def count(self) -> int:
         """Number of points."""
@@ -164,33 +155,26 @@ class QdrantIndex(Index):
                 return
 
 
-class _PayloadBiases:
-    """A payload key for each normalization."""
+class _PayloadBiases(ListedBiases):
+    """A payload key per normalization."""
 
     def __init__(self, client: Any, models: Any, collection: str) -> None:
         self._client, self._models, self._collection = client, models, collection
 
-    def published(self) -> dict[str, dict[str, Any]]:
+    def published(self) -> dict[str, About]:
         metadata = self._client.get_collection(self._collection).config.metadata or {}
-        found: dict[str, dict[str, Any]] = json.loads(metadata.get(_KEY, "{}"))
-        return found
+        listing: dict[str, About] = json.loads(metadata.get(_KEY, "{}"))
+        return listing
 
-    def publish(self, column: str, about: dict[str, Any] | None) -> None:
-        listing = self.published()
-        listing.pop(column, None)
-        if about is not None:
-            listing[column] = about
+    def keep(self, listing: dict[str, About]) -> None:
         self._client.update_collection(self._collection, metadata={_KEY: json.dumps(listing)})
-        if about is None:
-            self._client.delete_payload(self._collection, [column], self._models.Filter())
 
-    def prepare(self, column: str) -> None:
-        return
+    def drop(self, column: str) -> None:
+        self._client.delete_payload(self._collection, [column], self._models.Filter())
 
-    def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
-        points = self._client.retrieve(self._collection, list(ids), with_payload=[column])
-        known = {point.id: (point.payload or {}).get(column, np.nan) for point in points}
-        return np.array([known.get(item, np.nan) for item in ids], dtype=np.float64)
+    def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
+        points = self._client.retrieve(self._collection, ids, with_payload=[column])
+        return {point.id: (point.payload or {}).get(column) for point in points}
 
     def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
         models = self._models

@@ -29,7 +29,7 @@ __all__ = [
     "inner_products",
     "linear_queries",
     "metric_of",
-    "own_biases",
+    "query_biases",
 ]
 
 Float64 = npt.NDArray[np.float64]
@@ -65,27 +65,7 @@ def inner_products(values: Any, unit: str, length: float) -> Float64:
 def linear_queries(
     norm: ScoreNormalization, queries: Float64, side: str
 ) -> tuple[Float64, Float64, str]:
-    """Shifted queries, the constant to subtract for each, and the name of the score.
-
-    Parameters
-    ----------
-    norm : ScoreNormalization
-        Of a linear method.
-    queries : ndarray, shape (n, d)
-    side : str
-        The queries' side.
-
-    Returns
-    -------
-    shifted : ndarray, shape (n, d)
-    constants : ndarray, shape (n,)
-    score : str
-
-    Raises
-    ------
-    DistnormError
-        If the side was not fitted, for unusable queries, or a query that is its side's mean.
-    """
+    """Shifted queries, the constant to subtract for each, and the name of the score."""
     side = norm._names.resolve(side)
     # `shift_queries` less its checks of what `Index.search` has checked: they would cost more
     # than the shift.
@@ -109,7 +89,9 @@ def linear_queries(
     return shifted, constants, score_kind(norm).label
 
 
-def own_biases(norm: ScoreNormalization, queries: Float64, side: str) -> tuple[Float64, float, str]:
+def query_biases(
+    norm: ScoreNormalization, queries: Float64, side: str
+) -> tuple[Float64, float, str]:
     """Bias of each query, the factor of the method's score, and the score's name.
 
     The query's own bias is constant over items; it needs the statistics of the items' side.

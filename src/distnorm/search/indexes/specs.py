@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_folder import BiasFolder
+from distnorm.search.indexes.bias_store import BiasFolder
 
 __all__ = ["SYSTEMS", "is_spec", "open_index"]
 
@@ -64,7 +65,7 @@ def open_index(
     biases : path, optional
         Folder for numbers an item, instead of the system's own place.
     bias_dimension : bool
-        The last stored dimension is the bias (see `extra_dimension`): inner product only.
+        The last stored dimension is the bias (see `biases`): inner product only.
     **options
         Of the system: its adapter's ``open``.
 
@@ -120,8 +121,9 @@ def _share(index: Index, shared: dict[str, Any]) -> Index:
     index.model = shared["model"]
     if shared["biases"] is not None:
         index.biases = BiasFolder(Path(shared["biases"]))
-    index.bias_dimension = _typed("bias_dimension", shared["bias_dimension"], False)
-    if index.bias_dimension and index.metric != "ip":
+    inside = _typed("bias_dimension", shared["bias_dimension"], False)
+    index.capabilities = replace(index.capabilities, bias_dimension=inside)
+    if inside and index.metric != "ip":
         raise DistnormError(
             f"bias_dimension of a {index.metric} index",
             "an inner product index",

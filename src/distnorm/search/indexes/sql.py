@@ -1,36 +1,36 @@
-"""Biases in a table of their own, for systems that speak SQL.
+"""Systems that speak SQL: a table of vectors, and biases in a table beside it.
 
-``distnorm_bias_<fingerprint>_<target>(id primary key, bias)`` holds the numbers and
+``distnorm_bias_<fingerprint>_<target>(id primary key, bias)`` holds the biases and
 ``distnorm_biases(name primary key, about)`` what is complete. The user's own table and its
 vector index are left as they are: updating rows there would write into the index again.
 """
 
 from __future__ import annotations
 
+import abc
 import json
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
+from distnorm.search.indexes.base import Index
+from distnorm.search.indexes.bias_store import About, BiasStore
+from distnorm.search.indexes.system import Hits
 
-__all__ = ["SqlBiases", "quoted"]
+__all__ = ["SqlBiases", "SqlIndex", "quoted"]
 
 _REGISTRY = "distnorm_biases"
 _AT_ONCE = 500
+Float32 = npt.NDArray[np.float32]
+Run = Callable[..., list[Any]]
 
 
 def quoted(name: str) -> str:
-    """An identifier in SQL, ``schema.table`` included.
-
-    Raises
-    ------
-    DistnormError
-        For anything but letters, digits and underscores.
-    """
+    """An identifier in SQL, ``schema.table`` included; letters, digits and underscores only."""
     if not re.fullmatch(r"\w+(\.\w+)?", name):
         raise DistnormError(
             f"the name {name!r}", "letters, digits and underscores, or schema.table", "rename it"
@@ -38,30 +38,85 @@ def quoted(name: str) -> str:
     return ".".join(f'"{part}"' for part in name.split("."))
 
 
-class SqlBiases:
-    """A `BiasStore` by one callable of a database.
+class SqlIndex(Index):
+    """A table with a column of ids and one of vectors; statements differ by system.
 
-    Parameters
-    ----------
-    target : str
-        The table of vectors.
-    id_type : str
-        SQL type of its ids.
-    run : callable
-        Takes a statement and its values, returns rows; what it writes is durable then.
-    mark : str
-        What stands for a value in a statement.
-    writable : callable, optional
-        Called before anything is written.
-    catalog : str
-        Where names of tables are listed.
+    An adapter names the columns and the value to order by, and turns rows into numbers.
+    """
+
+    mark: ClassVar[str] = "?"
+    """What stands for a value in a statement."""
+    value: str
+    """What a statement computes for a row and a query, lowest first unless ``descending``."""
+    descending: ClassVar[bool] = False
+
+    def __init__(
+        self, connection: Any, table: str, place: str | None, id: str, column: str
+    ) -> None:
+        self._connection = connection
+        self.place = place or f"table {table!r}"
+        self._table, self._id, self._column = quoted(table), quoted(id), quoted(column)
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows of a statement; what it writes is durable then."""
+        return list(self._connection.execute(statement, list(values)).fetchall())
+
+    def count(self) -> int:
+        """Number of rows with a vector."""
+        with self.plain_errors("count"):
+            return int(self.run(f"SELECT count({self._column}) FROM {self._table}")[0][0])
+
+    @abc.abstractmethod
+    def sent(self, query: Float32) -> Any:
+        """A query as a value of a statement."""
+
+    @abc.abstractmethod
+    def read(self, value: Any) -> Any:
+        """A vector of a row as numbers."""
+
+    def nearest(self, queries: Float32, k: int, column: str | None = None) -> list[Hits]:
+        """One statement per query."""
+        order = "DESC" if self.descending else "ASC"
+        statement = (
+            f"SELECT {self._id}, {self.value} AS value FROM {self._table} "
+            f"WHERE {self._column} IS NOT NULL ORDER BY value {order} LIMIT {k}"
+        )
+        return [self.hits(statement, query) for query in queries]
+
+    def hits(self, statement: str, query: Float32) -> Hits:
+        """The answer to one query."""
+        rows = self.run(statement, [self.sent(query)])
+        return Hits([item for item, _ in rows], [value for _, value in rows])
+
+    def vectors(self, batch: int) -> Iterator[tuple[list[Any], Float32]]:
+        """Pages in the order of ids: nothing stays open, rows that come later do no harm."""
+        head = (
+            f"SELECT {self._id}, {self.stored} FROM {self._table} WHERE {self._column} IS NOT NULL"
+        )
+        tail = f"ORDER BY {self._id} LIMIT {batch}"
+        rows = self.run(f"{head} {tail}")
+        while rows:
+            yield [item for item, _ in rows], np.stack([self.read(value) for _, value in rows])
+            rows = self.run(f"{head} AND {self._id} > {self.mark} {tail}", [rows[-1][0]])
+
+    @property
+    def stored(self) -> str:
+        """The vectors in a statement."""
+        return self._column
+
+
+class SqlBiases(BiasStore):
+    """A table of biases per normalization.
+
+    ``run`` takes a statement and its values, ``mark`` stands for a value in it, ``writable`` is
+    called before anything is written, and ``catalog`` is where names of tables are listed.
     """
 
     def __init__(
         self,
         target: str,
         id_type: str,
-        run: Callable[..., list[Any]],
+        run: Run,
         mark: str = "?",
         writable: Callable[[], None] = lambda: None,
         catalog: str = "information_schema.tables WHERE table_name",
@@ -76,7 +131,7 @@ class SqlBiases:
         """Name of the table that holds a column; PostgreSQL cuts names at 63 characters."""
         return f"{column}_{self._target}"[:63]
 
-    def published(self) -> dict[str, dict[str, Any]]:
+    def published(self) -> dict[str, About]:
         """What is complete."""
         if not self._exists(_REGISTRY):
             return {}
@@ -88,7 +143,7 @@ class SqlBiases:
             if name.startswith(prefix)
         }
 
-    def publish(self, column: str, about: dict[str, Any] | None) -> None:
+    def publish(self, column: str, about: About | None) -> None:
         """Add to what is complete, or take away."""
         self._writable()
         name = f"{self._target} {column}"
@@ -114,29 +169,31 @@ class SqlBiases:
             f"(id {self._id_type} PRIMARY KEY, bias REAL NOT NULL)"
         )
 
-    def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
-        """Numbers of items."""
-        known: dict[Any, float] = {}
-        there = self._exists(self.table(column))
-        for start in range(0, len(ids) if there else 0, _AT_ONCE):
-            some = list(ids[start : start + _AT_ONCE])
-            marks = ", ".join([self._mark] * len(some))
-            statement = f"SELECT id, bias FROM {quoted(self.table(column))} WHERE id IN ({marks})"
-            known.update(self._run(statement, some))
-        return np.array([known.get(item, np.nan) for item in ids], dtype=np.float64)
+    def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
+        """Biases of items, some hundred per statement."""
+        values: dict[Any, float] = {}
+        if self._exists(self.table(column)):
+            for start in range(0, len(ids), _AT_ONCE):
+                part = ids[start : start + _AT_ONCE]
+                marks = ", ".join([self._mark] * len(part))
+                table = quoted(self.table(column))
+                values.update(
+                    self._run(f"SELECT id, bias FROM {table} WHERE id IN ({marks})", part)
+                )
+        return values
 
     def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
-        """Store numbers of items, some hundred a statement."""
+        """Store biases of items, some hundred per statement."""
         self._writable()
         numbers = values.tolist()
         for start in range(0, len(ids), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            some = [value for pair in zip(ids[part], numbers[part], strict=True) for value in pair]
-            rows = ", ".join([f"({self._mark}, {self._mark})"] * (len(some) // 2))
+            pairs = [value for pair in zip(ids[part], numbers[part], strict=True) for value in pair]
+            rows = ", ".join([f"({self._mark}, {self._mark})"] * (len(pairs) // 2))
             self._run(
                 f"INSERT INTO {quoted(self.table(column))} (id, bias) VALUES {rows} "
                 "ON CONFLICT (id) DO UPDATE SET bias = excluded.bias",
-                some,
+                pairs,
             )
 
     def _exists(self, table: str) -> bool:

@@ -16,20 +16,16 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, MissingExtraError, require
 from distnorm.search.indexes.arguments import existing, split_last
-from distnorm.search.indexes.base import Hits, Index
-from distnorm.search.indexes.sql import SqlBiases, quoted
+from distnorm.search.indexes.sql import SqlBiases, SqlIndex, quoted
+from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["SqliteVecIndex", "connect"]
 
+_MOST = 4096
+
 
 def connect(path: str, timeout: float = 10) -> Any:
-    """A connection with sqlite-vec loaded.
-
-    Raises
-    ------
-    MissingExtraError
-        If no SQLite module here can load extensions.
-    """
+    """A connection with sqlite-vec loaded, of a module of SQLite that can load extensions."""
     extension = require("sqlite_vec", "sqlite-vec")
     for name in ("sqlite3", "pysqlite3"):
         try:
@@ -51,7 +47,7 @@ def connect(path: str, timeout: float = 10) -> Any:
     )
 
 
-class SqliteVecIndex(Index):
+class SqliteVecIndex(SqlIndex):
     """A ``vec0`` table.
 
     Parameters
@@ -71,10 +67,9 @@ class SqliteVecIndex(Index):
     ) -> None:
         module = importlib.import_module(type(connection).__module__.partition(".")[0])
         self.failures = (module.Error,)
-        self._connection, self.place = connection, place or f"table {table!r}"
-        self._table, self._column = quoted(table), quoted(column)
+        super().__init__(connection, table, place, "rowid", column)
         with self.plain_errors("open"):
-            rows = self._run("SELECT sql FROM sqlite_master WHERE name = ?", [table])
+            rows = self.run("SELECT sql FROM sqlite_master WHERE name = ?", [table])
         text = rows[0][0] if rows else ""
         shape = re.search(rf"\b{re.escape(column)}\b\s+float\s*\[(\d+)\]([^,]*)", text, re.I)
         if "vec0" not in text.lower() or not shape:
@@ -89,12 +84,13 @@ class SqliteVecIndex(Index):
         name = metric[1].lower() if metric else "l2"
         if name not in ("l2", "cosine"):
             raise DistnormError(f"{self.place} of distance {name}", "L2 or cosine", "build it so")
-        self.unit = "l2" if name == "l2" else "1-cos"
         key = re.search(r"(\w+)\s+(text|integer)\s+primary\s+key", text, re.I)
-        self._id = quoted(key[1]) if key else "rowid"
-        self.dimension, self.exact, self.max_k = int(shape[1]), True, 4096
+        if key:
+            self._id = quoted(key[1])
+        unit = "l2" if name == "l2" else "1-cos"
+        self.capabilities = Capabilities(unit, int(shape[1]), exact=True, max_k=_MOST)
         kind = key[2].upper() if key else "INTEGER"
-        self.biases = SqlBiases(table, kind, self._run, catalog="sqlite_master WHERE name")
+        self.biases = SqlBiases(table, kind, self.run, catalog="sqlite_master WHERE name")
 
     @classmethod
     def open(cls, target: str, column: str = "embedding", timeout: float = 10.0) -> SqliteVecIndex:
@@ -102,43 +98,41 @@ class SqliteVecIndex(Index):
         path, table = split_last(target, "sqlite-vec", "table")
         existing(path, "an SQLite database")
         connection = connect(path, timeout)
-        try:
-            return cls(connection, table, f"sqlite-vec:{target}", column=column)._own()
-        except BaseException:
-            connection.close()
-            raise
-
-    def _release(self) -> None:
-        self._connection.close()
+        place = f"sqlite-vec:{target}"
+        return cls.owning(connection.close, connection, table, place, column=column)
 
     def count(self) -> int:
         """Number of rows."""
         with self.plain_errors("count"):
-            return int(self._run(f"SELECT count(*) FROM {self._table}")[0][0])
+            return int(self.run(f"SELECT count(*) FROM {self._table}")[0][0])
 
     def nearest(
         self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
     ) -> list[Hits]:
-        """One statement a query."""
+        """One statement per query, in the form of a virtual table."""
         statement = (
             f"SELECT {self._id}, distance FROM {self._table} "
             f"WHERE {self._column} MATCH ? AND k = {k} ORDER BY distance"
         )
-        found = []
-        for row in queries:
-            rows = self._run(statement, [row.tobytes()])
-            found.append(Hits([item for item, _ in rows], [value for _, value in rows]))
-        return found
+        return [self.hits(statement, query) for query in queries]
+
+    def sent(self, query: npt.NDArray[np.float32]) -> Any:
+        """Bytes."""
+        return query.tobytes()
+
+    def read(self, value: Any) -> Any:
+        """Bytes."""
+        return np.frombuffer(value, np.float32)
 
     def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
         """One pass over the table."""
         cursor = self._connection.execute(f"SELECT {self._id}, {self._column} FROM {self._table}")
         while rows := cursor.fetchmany(batch):
-            values = [np.frombuffer(row, np.float32) for _, row in rows]
-            yield [item for item, _ in rows], np.stack(values)
+            yield [item for item, _ in rows], np.stack([self.read(value) for _, value in rows])
 
-    def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        found = list(self._connection.execute(statement, list(values)).fetchall())
+    def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows of a statement, committed."""
+        rows = super().run(statement, values)
         if self._connection.in_transaction:
             self._connection.commit()
-        return found
+        return rows

@@ -6,7 +6,6 @@ or recovered scores are off by the rounding. Biases lie in the folder ``FILE.bia
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,16 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.arguments import existing
-from distnorm.search.indexes.base import Hits, Index
-from distnorm.search.indexes.bias_folder import BiasFolder
+from distnorm.search.indexes.files import FileIndex
+from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["USearchIndex"]
 
 _UNITS = {"IP": "1-ip", "Cos": "1-cos", "L2sq": "l2sq"}
 
 
-class USearchIndex(Index):
+class USearchIndex(FileIndex):
     """A USearch index.
 
     Parameters
@@ -37,6 +35,8 @@ class USearchIndex(Index):
     """
 
     system: ClassVar[str] = "usearch"
+    library: ClassVar[str] = "USearch"
+    written_by: ClassVar[str] = "usearch's Index.save"
     failures = (RuntimeError, ValueError, KeyError)
 
     def __init__(
@@ -50,51 +50,42 @@ class USearchIndex(Index):
         metric = getattr(index.metric_kind, "name", str(index.metric_kind))
         if metric not in _UNITS:
             raise DistnormError(f"{place} of metric {metric}", "ip, cos or l2sq", "build it so")
-        self.index, self.place, self.unit = index, place, _UNITS[metric]
-        self.dimension, self.exact = int(index.ndim), exact
-        self.biases = BiasFolder(biases)
+        can = Capabilities(_UNITS[metric], int(index.ndim), exact)
+        super().__init__(index, place, biases, can)
 
     @classmethod
     def open(cls, target: str, exact: bool = False, view: bool = False) -> USearchIndex:
         """A saved file; ``view`` maps it instead of reading it."""
         module = require("usearch.index", "usearch")
-        path = existing(target, "a file of usearch's Index.save")
-        try:
-            index = module.Index.restore(str(path), view=view)
-        except (RuntimeError, ValueError) as error:
-            raise DistnormError(
-                f"{path}, which USearch cannot read", "a file of Index.save", "save it again"
-            ) from error
-        if index is None:
-            raise DistnormError(f"{path}, no USearch file", "a file of Index.save", "save it again")
-        folder = path.with_name(path.name + ".bias")
-        return cls(index, f"usearch:{target}", biases=folder, exact=exact)._own()
 
-    def _release(self) -> None:
-        self.index.reset()
+        def read(name: str) -> Any:
+            index = module.Index.restore(name, view=view)
+            if index is None:
+                raise ValueError("no USearch file")
+            return index
+
+        opened = cls.open_file(target, read, exact=exact)
+        opened.closing = opened.index.reset
+        return opened
 
     def count(self) -> int:
         """Number of items."""
         return len(self.index)
 
-    def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
-    ) -> list[Hits]:
-        """Ask the index."""
-        k = min(k, self.count())
-        if not k:
-            return [Hits([], []) for _ in queries]
-        found = self.index.search(queries, k, exact=self.exact)
+    def ask(self, queries: npt.NDArray[np.float32], k: int) -> list[Hits]:
+        """One query has an answer of another shape."""
+        answer = self.index.search(queries, k, exact=self.exact)
         if len(queries) == 1:
-            return [Hits(np.ravel(found.keys).tolist(), np.ravel(found.distances))]
+            return [Hits(np.ravel(answer.keys).tolist(), np.ravel(answer.distances))]
         return [
-            Hits(found.keys[row][:n].tolist(), found.distances[row][:n])
-            for row, n in enumerate(found.counts)
+            Hits(answer.keys[row][:n].tolist(), answer.distances[row][:n])
+            for row, n in enumerate(answer.counts)
         ]
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def numbers(self) -> Any:
+        """The keys."""
+        return np.fromiter(self.index.keys, dtype=np.uint64, count=self.count())
+
+    def rows(self, numbers: Any) -> tuple[list[Any], npt.NDArray[np.float32]]:
         """Rows as stored."""
-        keys = np.fromiter(self.index.keys, dtype=np.uint64, count=self.count())
-        for start in range(0, len(keys), batch):
-            some = keys[start : start + batch]
-            yield some.tolist(), np.asarray(self.index.get(some), dtype=np.float32)
+        return numbers.tolist(), np.asarray(self.index.get(numbers), dtype=np.float32)

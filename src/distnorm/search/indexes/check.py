@@ -1,0 +1,170 @@
+"""A look at an index: what its rows are like, which lack a bias, whether its lists agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, to_numpy
+from distnorm.normalization import ScoreNormalization
+from distnorm.search.indexes.arguments import query_rows
+from distnorm.search.indexes.biases import bias_store, column_of, stored_rows
+from distnorm.search.indexes.ranking import search
+from distnorm.search.indexes.results import Found
+from distnorm.search.indexes.system import System
+from distnorm.system.progress import Progress
+
+__all__ = ["Check", "check_index"]
+
+_MEND = "distnorm index bias SPEC --normalization FILE"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a look at an index found.
+
+    Attributes
+    ----------
+    items, dimension, metric, exact
+        Of the index.
+    unit_length : bool or None
+        Whether the stored rows have length 1; None where the system keeps them to itself.
+    mean_cosine : float or None
+        Cosine of the stored rows' mean and the mean of the items' side in the normalization:
+        near 1 for the same model and kind of items, near 0 for another model.
+    method, column, published, with_bias, without_bias
+        Stored biases of this normalization; None for methods that need none.
+    agreement : float or None
+        Share of the exact top-k, by distnorm itself, that the index returned, for sample queries.
+    k, queries : int
+    mend : str or None
+        What to do about items without a bias.
+    """
+
+    items: int
+    dimension: int
+    metric: str
+    exact: bool
+    unit_length: bool | None
+    mean_cosine: float | None
+    method: str | None
+    column: str | None
+    published: bool | None
+    with_bias: int | None
+    without_bias: int | None
+    agreement: float | None
+    k: int
+    queries: int
+    mend: str | None
+
+    @property
+    def healthy(self) -> bool:
+        """Nothing to mend: unit rows, no bias missing, vectors of the normalization's model."""
+        stranger = self.mean_cosine is not None and self.mean_cosine < 0.5
+        return self.mend is None and self.unit_length is not False and not stranger
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "healthy": self.healthy}
+
+
+def check_index(
+    system: System,
+    norm: ScoreNormalization | None,
+    side: str,
+    *,
+    queries: Array | None = None,
+    k: int = 10,
+    batch: int = 1000,
+    progress: Progress | None = None,
+) -> Check:
+    """`Index.check` for items of ``side``."""
+    dimension = system.capabilities.query_dimension
+    if norm is not None and norm.dimension not in (None, dimension):
+        system.check_normalization(norm)
+    biased = norm is not None and not norm.spec.is_query_shift
+    column = published = store = None
+    if norm is not None and biased and not system.capabilities.bias_dimension:
+        column, store = column_of(norm, side), bias_store(system)
+        with system.plain_errors("read biases"):
+            published = column in store.published()
+    asked = None if queries is None else query_rows(queries, dimension)
+    best = _Best(k)
+    seen, with_bias, sum_, unit = 0, 0, np.zeros(dimension), True
+    total = system.count()
+    for ids, stored in stored_rows(system, batch):
+        rows = stored[:, :dimension].astype(np.float64)
+        lengths = np.linalg.norm(rows, axis=1)
+        unit = unit and bool(np.abs(lengths - 1).max() <= 5e-3)
+        rows = rows / lengths[:, None] if system.metric == "cos" else rows
+        seen, sum_ = seen + len(ids), sum_ + rows.sum(axis=0)
+        if store is not None and column is not None:
+            with system.plain_errors("read biases"):
+                with_bias += int(np.isfinite(store.read(column, ids)).sum())
+        if asked is not None:
+            bias: Any = 0.0
+            if norm is not None and norm.method != "dot":
+                bias = to_numpy(norm.item_bias(rows, modality=side), np.float64)
+            best.see(ids, asked @ rows.T - bias)
+        if progress is not None:
+            progress(seen, max(total, seen))
+    agreement = None
+    if asked is not None and seen and published is not False:
+        asker = "text" if norm is None else norm._names.other(side)
+        agreement = best.agreement(cast(Found, search(system, asked, k, norm, side=asker)).ids)
+    moments = None if norm is None else norm.moments(side)
+    cosine = None
+    if moments is not None and seen:
+        mean = np.asarray(moments.mean)
+        cosine = float(mean @ sum_ / np.linalg.norm(mean) / np.linalg.norm(sum_))
+    missing = seen - with_bias if column and seen else None
+    return Check(
+        items=total,
+        dimension=system.dimension,
+        metric=system.metric,
+        exact=system.exact,
+        unit_length=unit if seen else None,
+        mean_cosine=cosine,
+        method=None if norm is None else norm.method,
+        column=column,
+        published=published,
+        with_bias=with_bias if column and seen else None,
+        without_bias=missing,
+        agreement=agreement,
+        k=k,
+        queries=0 if asked is None else len(asked),
+        mend=f"run: {_MEND}" if missing or published is False else None,
+    )
+
+
+class _Best:
+    """The exact k best ids of each query, batch after batch."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self._ids: list[Any] = []
+        self._places: npt.NDArray[np.intp] | None = None
+        self._scores: npt.NDArray[np.float64] | None = None
+
+    def see(self, ids: Sequence[Any], scores: npt.NDArray[np.float64]) -> None:
+        places = np.broadcast_to(np.arange(len(ids)) + len(self._ids), scores.shape)
+        self._ids.extend(ids)
+        if self._scores is not None and self._places is not None:
+            scores = np.concatenate([self._scores, scores], axis=1)
+            places = np.concatenate([self._places, places], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : self._k]
+        self._scores = np.take_along_axis(scores, order, axis=1)
+        self._places = np.take_along_axis(places, order, axis=1)
+
+    def agreement(self, found: Sequence[Sequence[Any]]) -> float:
+        if self._places is None:
+            return 1.0
+        shares = [
+            len({self._ids[place] for place in row} & set(got)) / len(row)
+            for row, got in zip(self._places, found, strict=True)
+        ]
+        return float(np.mean(shares))

@@ -1,0 +1,72 @@
+"""`FileIndex`: the base of libraries that keep an index in one file, or in memory."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError
+from distnorm.search.indexes.arguments import existing
+from distnorm.search.indexes.base import Index
+from distnorm.search.indexes.bias_store import BiasFolder
+from distnorm.search.indexes.system import Capabilities, Hits
+
+__all__ = ["FileIndex"]
+
+Self = TypeVar("Self", bound="FileIndex")
+
+
+class FileIndex(Index):
+    """An index in memory or in one file; its biases lie in the folder ``FILE.bias``."""
+
+    library: ClassVar[str]
+    written_by: ClassVar[str]
+
+    def __init__(self, index: Any, place: str, biases: Path | None, can: Capabilities) -> None:
+        self.index, self.place, self.capabilities = index, place, can
+        self.biases = BiasFolder(biases)
+
+    @classmethod
+    def open_file(cls: type[Self], target: str, read: Callable[[str], Any], **options: Any) -> Self:
+        """The index of a file, by what reads it or raises one of the system's failures."""
+        path = existing(target, f"a file of {cls.written_by}")
+        try:
+            index = read(str(path))
+        except cls.failures as error:
+            raise DistnormError(
+                f"{path}, which {cls.library} cannot read",
+                f"a file of {cls.written_by}",
+                "write it again",
+            ) from error
+        folder = path.with_name(path.name + ".bias")
+        return cls(index, f"{cls.system}:{target}", biases=folder, **options)
+
+    def nearest(
+        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+    ) -> list[Hits]:
+        """No more than there is."""
+        k = min(k, self.count())
+        return self.ask(queries, k) if k else [Hits([], []) for _ in queries]
+
+    @abc.abstractmethod
+    def ask(self, queries: npt.NDArray[np.float32], k: int) -> list[Hits]:
+        """`nearest` for k items that are there."""
+
+    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+        """By ids that are listed first."""
+        numbers = self.numbers()
+        for start in range(0, len(numbers), batch):
+            yield self.rows(numbers[start : start + batch])
+
+    @abc.abstractmethod
+    def numbers(self) -> Any:
+        """What items are read by, one per item; may be sliced."""
+
+    @abc.abstractmethod
+    def rows(self, numbers: Any) -> tuple[list[Any], npt.NDArray[np.float32]]:
+        """Ids and rows of some items."""
