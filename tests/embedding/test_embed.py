@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from click.testing import CliRunner
 import distnorm
 from distnorm import DistnormError
 from distnorm.cli.main import cli
-from distnorm.store.vectors import read_embeddings, read_names, shard_files, stored
+from distnorm.store.columns import read_names
+from distnorm.store.layout import Commit
+from distnorm.store.vectors import read_embeddings
 
 Image = pytest.importorskip("PIL.Image", reason="embedding pictures needs Pillow")
 parquet = pytest.importorskip("pyarrow.parquet", reason="stores need pyarrow")
@@ -39,7 +42,7 @@ def tiny(**options):
 
 def table(store):
     rows = []
-    for file in shard_files(store, "metadata"):
+    for file in Commit.read(store).files("metadata"):
         rows += parquet.read_table(file).to_pylist()
     return rows
 
@@ -72,7 +75,7 @@ def test_the_layout_is_clip_retrievals(tmp_path):
     np.testing.assert_allclose(texts, tiny().encode_texts([r["caption"] for r in rows]), atol=1e-3)
     # A picture of two captions went through the model once.
     assert sum(encoder.batches) == 11
-    about = stored(tmp_path / "s")
+    about = Commit.read(tmp_path / "s").to_dict()
     assert (about["model_id"], about["shards"]) == ("tiny", {"0": 10, "1": 10, "2": 2})
     assert read_names(tmp_path / "s", "text")[1] == "photo 0 b"
 
@@ -114,7 +117,7 @@ def test_only_what_is_new_is_embedded(tmp_path):
     done, encoded = again()
     assert (done.written, done.known, encoded) == (2, 5, 2)
     assert read_names(store) == [f"{n:03}.png" for n in range(7)]
-    assert stored(store)["shards"] == {"0": 7}
+    assert Commit.read(store).shards == {0: 7}
     # Moved elsewhere: the content tells.
     shutil.copytree(folder, tmp_path / "moved")
     encoder = tiny()
@@ -144,7 +147,7 @@ def test_changed_files_are_replaced_and_deleted_ones_pruned(tmp_path):
     done = embed(tiny(), open_source(folder), store, model="t", prune=True, shard_rows=4)
     assert (done.written, done.pruned, done.gone) == (0, 1, 0)
     assert sorted(read_names(store)) == sorted(set(rows) - {"002.png"})
-    assert stored(store)["shards"] == {"0": 2, "1": 4, "2": 2}
+    assert Commit.read(store).shards == {0: 2, 1: 4, 2: 2}
     log = [np.load(file) for file in sorted((store / "removed").iterdir())]
     assert [len(part["image"]) for part in log] == [1, 1]
 
@@ -196,14 +199,14 @@ def test_sentences_twice_and_pairs_twice_are_one_row(tmp_path):
     texts = [Item(text, None, text) for text in ("a", "b", "a")]
     done = embed(tiny(), texts, tmp_path / "t", model="t")
     assert (done.written, done.known) == (2, 1)
-    assert parquet.read_schema(shard_files(tmp_path / "t", "metadata")[0]).names == [
+    assert parquet.read_schema(Commit.read(tmp_path / "t").files("metadata")[0]).names == [
         "caption", "hash", "source", "commit",
     ]  # fmt: skip
     # A new caption of a known picture is a new row, and the picture is embedded for it.
     folder = photos(tmp_path / "in", 1)
     pair = Item("000.png", str(folder / "000.png"), "one")
     embed(tiny(), [pair], tmp_path / "p", model="t")
-    done = embed(tiny(), [pair, pair._replace(text="two")], tmp_path / "p", model="t")
+    done = embed(tiny(), [pair, replace(pair, text="two")], tmp_path / "p", model="t")
     assert (done.written, done.known) == (1, 1)
     rows = read_embeddings(tmp_path / "p")
     np.testing.assert_array_equal(rows[0], rows[1])
@@ -215,7 +218,7 @@ def test_a_prompt_goes_around_texts_and_is_remembered(tmp_path):
     expected = tiny().encode_texts(["a photo of a cat."])
     np.testing.assert_allclose(read_embeddings(tmp_path / "s", "text"), expected, atol=1e-3)
     assert read_names(tmp_path / "s", "text") == ["a cat"]
-    assert stored(tmp_path / "s")["prompt"] == "a photo of {}."
+    assert Commit.read(tmp_path / "s").prompt == "a photo of {}."
     with pytest.raises(DistnormError, match=r"'a photo of \{\}.'; expected texts .* None"):
         embed(tiny(), texts, tmp_path / "s", model="t")
 

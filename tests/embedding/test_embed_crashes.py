@@ -19,7 +19,9 @@ import pytest
 
 import distnorm
 from distnorm import DistnormError
-from distnorm.store.vectors import read_embeddings, read_names, stored
+from distnorm.store.columns import read_names
+from distnorm.store.layout import Commit
+from distnorm.store.vectors import read_embeddings
 
 Image = pytest.importorskip("PIL.Image", reason="embedding pictures needs Pillow")
 pytest.importorskip("pyarrow", reason="stores need pyarrow")
@@ -76,8 +78,14 @@ def assert_same_rows(store, expected, side="image"):
 def assert_tidy(store):
     strays = [p for p in store.rglob("*") if p.suffix in (".tmp", ".new")]
     assert not strays
-    shards = {f"img_emb_{n}.npy" for n in stored(store)["shards"]}
+    shards = {f"img_emb_{n}.npy" for n in Commit.read(store).shards}
     assert {p.name for p in (store / "img_emb").iterdir()} == shards
+
+
+def commits(store):
+    """How many a store has seen, -1 where there is none."""
+    number = Commit.read(store).number
+    return -1 if number is None else number
 
 
 def session_members(session):
@@ -118,15 +126,15 @@ def test_kills_lose_and_double_nothing(tmp_path, model):
     for _ in range(6 if model == "tiny" else 3):
         process = start(*command, "--out", broken, script=script)
         # Some commits on, at any moment of the next.
-        goal = stored(broken).get("commit", 0) + dice.randrange(3)
-        while process.poll() is None and stored(broken).get("commit", -1) < goal:
+        goal = max(0, commits(broken)) + dice.randrange(3)
+        while process.poll() is None and commits(broken) < goal:
             time.sleep(0.002)
         time.sleep(dice.random() * 0.03)
         kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert_nothing_runs_on(process.pid)
-        if stored(broken).get("shards"):
+        if Commit.read(broken).shards:
             # Also as it lies there: whole rows, each once.
             names = read_names(broken)
             assert names == [f"{n:03}.png" for n in range(len(names))]
@@ -226,7 +234,7 @@ def test_ctrl_c_says_how_to_go_on_and_ends_all_processes(tmp_path):
     source, out = photos(tmp_path / "in", 200), tmp_path / "s"
     command = ("embed", source, "--model", "t", "--batch-size", 1, "--shard-rows", 7, "--out", out)
     process = start(*command)
-    while process.poll() is None and stored(out).get("commit", 0) < 2:
+    while process.poll() is None and commits(out) < 2:
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
@@ -305,5 +313,5 @@ def test_a_checkpoint_after_some_time_fills_the_last_shard_up(tmp_path, monkeypa
     )
     embed(tiny(), words(40), tmp_path / "s", model="t", shard_rows=16, checkpoint=0.0)
     assert len(commits) == 40
-    assert stored(tmp_path / "s")["shards"] == {"0": 16, "1": 16, "2": 8}
+    assert Commit.read(tmp_path / "s").shards == {0: 16, 1: 16, 2: 8}
     assert read_names(tmp_path / "s", "text") == [f"word {n}" for n in range(40)]

@@ -16,8 +16,10 @@ import distnorm
 from distnorm import DistnormError
 from distnorm.cli.main import cli
 from distnorm.fitting import Inputs, fit_inputs, update
+from distnorm.store.columns import read_names
 from distnorm.store.models import check_models, prompt_of
-from distnorm.store.vectors import read_embeddings, read_names
+from distnorm.store.rows import StoredRows
+from distnorm.store.vectors import read_embeddings
 
 Image = pytest.importorskip("PIL.Image", reason="photos need Pillow")
 pytest.importorskip("pyarrow", reason="stores need pyarrow")
@@ -203,17 +205,15 @@ def test_an_update_equals_a_fresh_fit(tmp_path, method):
 
 
 def test_an_update_reads_no_row_that_stayed(tmp_path, monkeypatch):
-    from distnorm.fitting import inputs
-
     _, norm = difference(tmp_path)
     read = []
-    original = inputs.StoredRows.read
+    original = StoredRows.read
 
     def counted(self, rows):
         read.append(len(rows))
         return original(self, rows)
 
-    monkeypatch.setattr(inputs.StoredRows, "read", counted)
+    monkeypatch.setattr(StoredRows, "read", counted)
     changes = update(norm)
     assert sum(read) == changes.added["image"] + changes.added["text"] == 4 + 18
 

@@ -18,7 +18,8 @@ from distnorm.cli.main import cli
 from distnorm.exact.place import places
 from distnorm.scenes import save_scenes
 from distnorm.search.bias_file import bias_of, kept_bias
-from distnorm.store.vectors import open_embeddings, read_embeddings, read_names
+from distnorm.store.columns import read_names
+from distnorm.store.vectors import open_embeddings, read_embeddings
 from distnorm.system.shards import ShardedRows
 
 pytest.importorskip("PIL", reason="stores of pictures")

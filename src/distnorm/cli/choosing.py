@@ -84,12 +84,10 @@ def choose_and_explain(
 
 
 def _thinned(given: Any) -> Any:
-    """Evenly spaced rows of files of vectors and stores, at most about 5,000; None for others."""
+    """Evenly spaced rows of what is embedded, at most about 5,000; None for others."""
     import numpy as np
 
-    from distnorm.fitting.inputs import StoredRows, VectorRows
-
-    if not all(isinstance(x, (StoredRows, VectorRows)) for x in given):
+    if not all(x.embedded for x in given):
         return None
     step = -(-sum(map(len, given)) // _ROWS) or 1
     parts = [part for x in given for part in x.take(np.arange(0, len(x), step))]

@@ -75,6 +75,7 @@ def retrieval(
     """Retrieval in both directions, every method against the dot product."""
     from distnorm.comparison import compare_retrieval, deduplicate_images
     from distnorm.report.terminal import comparison_tables
+    from distnorm.store.layout import is_store
     from distnorm.store.models import check_models, prompt_of
     from distnorm.store.vectors import read_embeddings
     from distnorm.tasks.files import read_rows
@@ -88,7 +89,7 @@ def retrieval(
     if repeated_images and image_of_text is not None:
         raise click.UsageError("--repeated-images excludes --image-of-text")
     owner = None if image_of_text is None else read_rows(image_of_text)
-    if owner is None and images == texts and Path(images, "store.json").is_file():
+    if owner is None and images == texts and is_store(images):
         # A store repeats a picture's row for each of its captions.
         repeated_images = True
     if repeated_images:

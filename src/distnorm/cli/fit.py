@@ -107,11 +107,10 @@ def _update(
     from distnorm.fitting import update
     from distnorm.report.terminal import normalization_table
     from distnorm.storage import load
-    from distnorm.store.vectors import stored
 
     target = old if out is None or Path(out) == Path(old) else _new_file(out, overwrite)
     norm = load(old)
-    changes = update(norm, {stored(place)["id"]: place for place in places if stored(place)})
+    changes = update(norm, places)
     norm.save(target)
     console().print(normalization_table(norm))
     words = [

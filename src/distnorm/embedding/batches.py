@@ -1,7 +1,7 @@
 """Entries of a feed to unit rows: full batches of pictures, texts of one length together.
 
 A batch is filled across items, whatever failed between them, and runs when it is full. Rows are
-given on in the order of the entries: `Rows.ready` of them at any time.
+given on in the order of the entries: those that are encoded at any time.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from distnorm.embedding.pool import DecoderPool
 from distnorm.encoders.base import unit_rows
 from distnorm.encoders.prompts import prompted
 
-__all__ = ["Rows"]
+__all__ = ["Batches"]
 
 _CACHE = 1024  # pictures whose row is kept for others of the same content
 
 
-class Rows:
+class Batches:
     """Encode entries.
 
     Parameters

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +60,8 @@ class Recipe:
         return max(sides), max(sides)
 
 
-class Task(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Task:
     """A picture to decode, and the content that it is known to have had."""
 
     path: str
@@ -70,7 +71,8 @@ class Task(NamedTuple):
     expected: bytes | None
 
 
-class Decoded(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Decoded:
     """What became of it: pixels (elsewhere), the same content as expected, or a reason."""
 
     digest: bytes = b""

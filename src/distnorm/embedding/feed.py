@@ -12,7 +12,7 @@ import queue
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -200,8 +200,8 @@ class Feed:
             if result is None:
                 return False
             # Rows wait for their shard: not with the whole file in their hands.
-            entry.item = entry.item._replace(content=None)
-            entry.job.task = entry.job.task._replace(content=None)
+            entry.item = replace(entry.item, content=None)
+            entry.job.task = replace(entry.job.task, content=None)
         entry.verdict = self._verdict(entry, result)
         if entry.verdict != "new" and entry.job is not None:
             self._leave(entry.job, entry)

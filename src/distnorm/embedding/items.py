@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 __all__ = ["PICTURES", "TARS", "Item", "Problem", "clean", "kind_of"]
 
@@ -15,7 +15,8 @@ TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 Problem = tuple[str, str]
 
 
-class Item(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Item:
     """A picture, a text, or both.
 
     Attributes
@@ -41,8 +42,8 @@ class Item(NamedTuple):
 
 def kind_of(item: Item) -> tuple[str, ...]:
     """The sides that an item has."""
-    found = () if item.path is None else ("image",)
-    return found if item.text is None else (*found, "text")
+    present = {"image": item.path, "text": item.text}
+    return tuple(side for side, value in present.items() if value is not None)
 
 
 def clean(name: str) -> str:

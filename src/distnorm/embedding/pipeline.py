@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from distnorm.embedding.batches import Rows
+from distnorm.embedding.batches import Batches
 from distnorm.embedding.decoding import Recipe
 from distnorm.embedding.feed import Entry, Feed
 from distnorm.embedding.items import Item
@@ -29,15 +29,15 @@ from distnorm.embedding.sources import Source, listed
 from distnorm.errors import DistnormError
 from distnorm.store.failures import Failures
 from distnorm.store.known import Known
+from distnorm.store.layout import Commit
 from distnorm.store.writer import StoreWriter
+from distnorm.system.progress import OpenProgress
 
 __all__ = ["Embedded", "cores", "decoders", "embed"]
 
 _SHARD = 8192
 _CHECKPOINT = 60.0
 _TELL = 0.1
-
-Progress = Callable[[int, "int | None"], None]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def embed(
     rehash: bool = False,
     full: bool = False,
     checkpoint: float = _CHECKPOINT,
-    progress: Progress | None = None,
+    progress: OpenProgress | None = None,
 ) -> Embedded:
     """Embed what a store lacks of a source.
 
@@ -134,21 +134,16 @@ def embed(
     """
     if not isinstance(source, Source):
         source = listed(source)
-    about = {
-        "model": model,
-        "model_id": encoder.model_id,
-        "dimension": encoder.dimension,
-        "prompt": prompt or None,
-    }
-    with StoreWriter(folder, about, source.sides, shard_rows) as writer:
+    origin = Commit(folder, model, encoder.model_id, encoder.dimension, prompt or "", source.sides)
+    with StoreWriter(origin, shard_rows) as writer:
         known = Known(writer.tables(), source.label)
         pool = decoders(encoder, source.sides, batch_size, workers, full=full)
-        rows = Rows(encoder, source.sides, batch_size, pool, prompt)
-        state = _Run(writer, known, rows, source.label)
+        batches = Batches(encoder, source.sides, batch_size, pool, prompt)
+        run = _Run(writer, known, batches, source.label)
         counter = _Counter(source)
         with (
             pool or nullcontext(),
-            Failures(folder / "failed.jsonl", source.label) as failures,
+            Failures(folder, source.label) as failures,
             Feed(source, known, pool, rehash=rehash) as feed,
         ):
             done, told = 0, 0.0
@@ -156,37 +151,37 @@ def embed(
             for entry in feed:
                 done += 1
                 if entry.verdict == "new":
-                    rows.add(entry)
+                    batches.add(entry)
                 elif entry.verdict == "failed":
                     failures.add(entry.item.name, entry.reason)
                 else:
-                    state.known += 1
+                    run.known += 1
                 now = time.monotonic()
-                if len(rows) >= shard_rows or now - last > checkpoint:
-                    state.flush(failures)
+                if len(batches) >= shard_rows or now - last > checkpoint:
+                    run.flush(failures)
                     last = time.monotonic()
                 if progress is not None and now - told > _TELL:
                     progress(done, counter.total)
                     told = now
             if progress is not None:
                 progress(done, done)
-            rows.finish()
-            state.flush(failures)
+            batches.finish()
+            run.flush(failures)
             for name, reason in source.problems:
                 failures.add(name, reason)
             failures.keep()
         # A folder that could not be listed says nothing about what was in it.
         whole = source.complete and not source.problems
-        pruned = state.settle(prune=prune and whole)
+        pruned = run.settle(prune=prune and whole)
         gone = int(known.gone.sum()) - pruned if whole else 0
         return Embedded(
-            state.written,
-            state.changed,
-            state.known,
+            run.written,
+            run.changed,
+            run.known,
             failures.count,
             gone,
             pruned,
-            rows.over_long,
+            batches.over_long,
             str(folder),
         )
 
@@ -222,13 +217,13 @@ def decoders(
 class _Run:
     """What one run has written."""
 
-    def __init__(self, writer: StoreWriter, known: Known, rows: Rows, label: str) -> None:
-        self._writer, self._known, self._rows, self._label = writer, known, rows, label
+    def __init__(self, writer: StoreWriter, known: Known, batches: Batches, label: str) -> None:
+        self._writer, self._known, self._batches, self._label = writer, known, batches, label
         self.written = self.changed = self.known = 0
 
     def flush(self, failures: Failures) -> None:
         """Write the rows that are encoded."""
-        entries, rows = self._rows.take()
+        entries, rows = self._batches.take()
         good = [entry for entry in entries if entry.verdict == "new"]
         for entry in entries:
             if entry.verdict == "failed":

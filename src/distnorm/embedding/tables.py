@@ -11,7 +11,7 @@ from typing import Any
 from distnorm.embedding.items import Item
 from distnorm.errors import DistnormError, require
 
-__all__ = ["TABLES", "empty_text", "has_vectors", "table_items"]
+__all__ = ["TABLES", "empty_text", "table_items"]
 
 TABLES = (".csv", ".tsv", ".parquet")
 _PATHS = ("path", "filepath", "file", "image", "image_path", "filename", "file_name")
@@ -43,18 +43,6 @@ def table_items(path: Path, path_column: str | None, text_column: str | None) ->
                 f"an empty path in line {line} of {path}", "a picture's path", "drop the line"
             )
         yield Item(name, os.path.join(folder, name), text)
-
-
-def has_vectors(path: Path) -> bool:
-    """Whether a Parquet file holds a column of embeddings."""
-    arrow = require("pyarrow", "embed")
-    schema = require("pyarrow.parquet", "embed").read_schema(path)
-    lists = (arrow.types.is_list, arrow.types.is_large_list, arrow.types.is_fixed_size_list)
-    return any(
-        test(field.type) and arrow.types.is_floating(field.type.value_type)
-        for field in schema
-        for test in lists
-    )
 
 
 def empty_text(source: str, line: int) -> DistnormError:

@@ -7,20 +7,29 @@ are embedded when they are taken, and not before they are chosen.
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.errors import DistnormError, require
+from distnorm import encoders
+from distnorm.embedding.batches import Batches
+from distnorm.embedding.feed import Feed
+from distnorm.embedding.items import Item
+from distnorm.embedding.pipeline import decoders
+from distnorm.embedding.sources import Source, open_source
+from distnorm.errors import DistnormError
+from distnorm.store.known import KeySet, Known, key_of
+from distnorm.store.layout import PARTS, Commit, has_shards, is_store
 from distnorm.store.models import model_of, prompt_of
-from distnorm.store.vectors import PARTS, read_embeddings, shard_files, stored
+from distnorm.store.rows import StoredRows
+from distnorm.store.vectors import has_vectors, read_embeddings
 
-__all__ = ["Input", "Inputs", "SourceRows", "StoredRows", "VectorRows"]
+__all__ = ["Input", "Inputs", "SourceRows", "VectorRows"]
 
 Rows = npt.NDArray[Any]
 Chosen = npt.NDArray[np.intp]
@@ -29,10 +38,12 @@ _BLOCK = 1 << 14
 
 
 class Input(Protocol):
-    """Rows of one side."""
+    """Rows of one side: ``embedded`` ones, or what a model is needed for."""
 
     label: str
+    embedded: bool
     failed: int
+    over_long: int
 
     def __len__(self) -> int:
         """How many there are."""
@@ -40,12 +51,17 @@ class Input(Protocol):
     def take(self, chosen: Chosen | None) -> Iterator[Rows]:
         """The chosen ones (sorted numbers), or all, in blocks; less what cannot be read."""
 
+    def note(self) -> dict[str, Any]:
+        """What a later update needs to know of it."""
+
 
 class VectorRows:
     """A file or folder of vectors."""
 
+    embedded, failed, over_long = True, 0, 0
+
     def __init__(self, path: str, side: str) -> None:
-        self.label, self.failed = path, 0
+        self.label = path
         self._rows = read_embeddings(path, side)
 
     def __len__(self) -> int:
@@ -62,59 +78,9 @@ class VectorRows:
             for start in range(0, max(1, len(self._rows)), _BLOCK):
                 yield self._rows[start : start + _BLOCK]
 
-
-class StoredRows:
-    """A store's distinct pictures, or its texts.
-
-    Attributes
-    ----------
-    path : str
-    digest : ndarray of bytes, shape (n,)
-        Hash of each row's content.
-    commit : ndarray of int64, shape (n,)
-        The commit that added it.
-    as_of : int
-        The store's last commit.
-    """
-
-    def __init__(self, path: str, side: str) -> None:
-        self.label = self.path = path
-        self.failed = 0
-        parquet = require("pyarrow.parquet", "embed")
-        self.as_of = int(stored(path)["commit"])
-        self._files = shard_files(path, PARTS[side])
-        if not self._files:
-            read_embeddings(path, side)  # for the error that says what is missing
-        tables = [
-            parquet.read_table(file, columns=["hash", "commit"])
-            for file in shard_files(path, "metadata")
-        ]
-        self.digest = np.concatenate(
-            [np.array(table.column("hash").to_pylist(), dtype="S64") for table in tables]
-        )
-        self.commit = np.concatenate([table.column("commit").to_numpy() for table in tables])
-        self._ends = np.cumsum([table.num_rows for table in tables])
-        self.rows: Chosen = np.arange(len(self.digest))
-        if side == "image":
-            # A picture stands in a row for each of its captions.
-            self.rows = np.sort(np.unique(self.digest, return_index=True)[1])
-
-    def __len__(self) -> int:
-        """Distinct pictures, or texts."""
-        return len(self.rows)
-
-    def take(self, chosen: Chosen | None) -> Iterator[Rows]:
-        """As `Input.take`."""
-        yield from self.read(self.rows if chosen is None else self.rows[chosen])
-
-    def read(self, rows: Chosen) -> Iterator[Rows]:
-        """Rows by their sorted numbers, shard by shard."""
-        start = 0
-        for file, end in zip(self._files, self._ends, strict=True):
-            here = rows[(rows >= start) & (rows < end)] - start
-            start = int(end)
-            if len(here):
-                yield np.asarray(np.load(file, mmap_mode="r", allow_pickle=False)[here])
+    def note(self) -> dict[str, Any]:
+        """As `Input.note`."""
+        return {"name": self.label}
 
 
 class SourceRows:
@@ -123,11 +89,11 @@ class SourceRows:
     A picture counts once however many rows of a table name it; a sentence as often as it comes.
     """
 
+    embedded = False
+
     def __init__(
         self, name: str, side: str, encoder: Any, prompt: str | None, **options: Any
     ) -> None:
-        from distnorm.embedding.sources import open_source
-
         self.label, self.failed, self.over_long = name, 0, 0
         self._source = open_source(name)
         self._encoder, self._prompt, self._options = encoder, prompt, options
@@ -149,57 +115,52 @@ class SourceRows:
 
     def take(self, chosen: Chosen | None) -> Iterator[Rows]:
         """As `Input.take`."""
-        from distnorm.embedding.batches import Rows as Encoded
-        from distnorm.embedding.feed import Feed
-        from distnorm.embedding.pipeline import decoders
-        from distnorm.embedding.sources import Source
-        from distnorm.store.known import Known
-
         picked = Source(self.label, lambda _: _at(self._items(), chosen))
         size, workers = self._options.get("batch_size", 64), self._options.get("workers")
         pool = decoders(self._encoder, (self._side,), size, workers, full=False)
-        rows = Encoded(self._encoder, (self._side,), size, pool, self._prompt)
+        batches = Batches(self._encoder, (self._side,), size, pool, self._prompt)
         with pool or nullcontext(), Feed(picked, Known(), pool, distinct=False) as feed:
             for entry in feed:
                 if entry.verdict == "failed":
                     self.failed += 1
                 else:
-                    rows.add(entry)
-                if len(rows) >= _BLOCK:
-                    yield from self._taken(rows)
-            rows.finish()
-            yield from self._taken(rows)
-        self.over_long += rows.over_long
+                    batches.add(entry)
+                if len(batches) >= _BLOCK:
+                    yield from self._encoded(batches)
+            batches.finish()
+            yield from self._encoded(batches)
+        self.over_long += batches.over_long
 
-    def _taken(self, rows: Any) -> Iterator[Rows]:
-        entries, found = rows.take()
+    def note(self) -> dict[str, Any]:
+        """As `Input.note`."""
+        return {"name": self.label}
+
+    def _encoded(self, batches: Batches) -> Iterator[Rows]:
+        entries, rows = batches.take()
         self.failed += sum(entry.verdict == "failed" for entry in entries)
-        if found and len(found[self._side]):
-            yield found[self._side]
+        if rows and len(rows[self._side]):
+            yield rows[self._side]
 
-    def _items(self) -> Iterator[Any]:
-        from distnorm.embedding.items import Item
-        from distnorm.store.known import KeySet, key_of
-
-        met = KeySet()
+    def _items(self) -> Iterator[Item]:
+        pictures = KeySet()
         for item in self._source:
             if self._side == "text":
                 yield Item(item.text or "", None, item.text)
-            elif met.add(key_of(item.path, str(item.offset))):
-                yield item._replace(text=None)
+            elif pictures.add(key_of(item.path, str(item.offset))):
+                yield replace(item, text=None)
 
 
-def _at(items: Iterator[Any], chosen: Chosen | None) -> Iterator[Any]:
+def _at(items: Iterator[Item], chosen: Chosen | None) -> Iterator[Item]:
     if chosen is None:
         yield from items
         return
-    wanted = iter([*chosen.tolist(), -1])
-    next_one = next(wanted)
+    numbers = iter([*chosen.tolist(), -1])
+    following = next(numbers)
     for number, item in enumerate(items):
-        if number == next_one:
+        if number == following:
             yield item
-            next_one = next(wanted)
-            if next_one < 0:
+            following = next(numbers)
+            if following < 0:
                 return
 
 
@@ -239,39 +200,37 @@ class Inputs:
         device: str | None = None,
         **options: Any,
     ) -> None:
-        paths = [name for given in names.values() for name in given]
-        texts = [name for side, given in names.items() if side != "image" for name in given]
-        stores = [path for path in paths if _is_store(path)]
-        self.prompt = prompt_of(*filter(_is_store, texts), stated=prompt)
+        paths = [name for group in names.values() for name in group]
+        texts = [name for side, group in names.items() if side != "image" for name in group]
+        stores = list(filter(is_store, paths))
+        sources = list(filter(_is_source, paths))
+        self.prompt = prompt_of(*filter(is_store, texts), stated=prompt)
         self.model_id = model_of(*stores, stated=model)
         self.encoder: Any = None  # loaded only where something is to be embedded
-        if any(_is_source(path) for path in paths):
-            name = model or next((stored(path)["model"] for path in stores), None)
-            self.encoder = _loaded(name, device, next(p for p in paths if _is_source(p)))
+        if sources:
+            name = model or next((Commit.read(store).model for store in stores), None)
+            self.encoder = _loaded(name, device, sources[0])
             self.model_id = model_of(*stores, stated=self.encoder.model_id)
         self.sides = {
-            side: [self._open(name, side, options) for name in given]
-            for side, given in names.items()
-            if given
+            side: [self._open(name, side, options) for name in group]
+            for side, group in names.items()
+            if group
         }
 
     def rows(self) -> dict[str, Rows]:
         """All rows of each side at once; embeds what is not embedded."""
         return {
-            side: np.concatenate([part for x in given for part in x.take(None)])
-            for side, given in self.sides.items()
+            side: np.concatenate([part for x in group for part in x.take(None)])
+            for side, group in self.sides.items()
         }
 
     def _open(self, name: str, side: str, options: dict[str, Any]) -> Input:
         if _is_source(name):
             return SourceRows(name, side, self.encoder, self.prompt, **options)
-        if side in PARTS and "commit" in stored(name):
-            return StoredRows(name, side)
+        commit = Commit.read(name)
+        if side in PARTS and commit.number is not None:
+            return StoredRows(commit, side)
         return VectorRows(name, side)
-
-
-def _is_store(name: str) -> bool:
-    return Path(name, "store.json").is_file()
 
 
 def _is_source(name: str) -> bool:
@@ -280,24 +239,20 @@ def _is_source(name: str) -> bool:
     if name == "-":
         return True
     if path.is_dir():
-        return not (_is_store(name) or any(path.glob("*_emb/*.npy")))
+        return not has_shards(path)
     if not path.exists():
         return glob.has_magic(name)
     end = path.suffix.lower()
     if end == ".parquet":
-        from distnorm.embedding.tables import has_vectors
-
         return not has_vectors(path)
     return end not in _VECTORS
 
 
 def _loaded(model: str | None, device: str | None, source: str) -> Any:
-    from distnorm.encoders import load_encoder
-
     if model is None:
         raise DistnormError(
-            f"{os.fspath(source)}, which is to be embedded, and no model",
+            f"{source}, which is to be embedded, and no model",
             "--model, such as builtin",
             "say which model embeds it",
         )
-    return load_encoder(model, **({} if device is None else {"device": device}))
+    return encoders.load_encoder(model, **({} if device is None else {"device": device}))

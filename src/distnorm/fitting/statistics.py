@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
-from distnorm.fitting.inputs import Input, Inputs, StoredRows
+from distnorm.fitting.inputs import Input, Inputs
 from distnorm.normalization import ScoreNormalization
-from distnorm.store.vectors import stored
+from distnorm.system.progress import Progress
 
-__all__ = ["FITTED_ON", "Fit", "fit_inputs", "store_note"]
-
-Progress = Callable[[int, int], None]
+__all__ = ["FITTED_ON", "Fit", "fit_inputs"]
 
 # Under this name a normalization's notes say what it was fitted on.
 FITTED_ON = "fitted_on"
@@ -57,8 +54,8 @@ def fit_inputs(
         Unfitted.
     inputs : Inputs
     samples : int, optional
-        So many rows a side, drawn without replacement over all inputs of the side. What cannot be
-        read is replaced by the next drawn.
+        So many rows per side, drawn without replacement over all inputs of the side. What cannot
+        be read is replaced by the next drawn.
     seed : int
     progress : callable, optional
         Called with (rows done, rows in all).
@@ -87,22 +84,10 @@ def fit_inputs(
     norm.notes[FITTED_ON] = {
         "samples": samples,
         "seed": seed,
-        "inputs": {side: [store_note(x) for x in given] for side, given in inputs.sides.items()},
+        "inputs": {side: [x.note() for x in given] for side, given in inputs.sides.items()},
     }
     every = [x for given in inputs.sides.values() for x in given]
-    return Fit(
-        counts,
-        sum(x.failed for x in every),
-        sum(getattr(x, "over_long", 0) for x in every),
-    )
-
-
-def store_note(x: Input) -> dict[str, Any]:
-    """What a later update needs to know of an input."""
-    if not isinstance(x, StoredRows):
-        return {"name": x.label}
-    about = stored(x.path)
-    return {"store": str(Path(x.path).resolve()), "id": about["id"], "commit": x.as_of}
+    return Fit(counts, sum(x.failed for x in every), sum(x.over_long for x in every))
 
 
 def _all(given: list[Input]) -> Iterator[npt.NDArray[Any]]:
@@ -129,9 +114,9 @@ def _sampled(
         drawn, order = np.sort(order[:samples]), order[samples:]
         for x, end in zip(given, ends, strict=True):
             start = end - len(x)
-            here = drawn[(drawn >= start) & (drawn < end)] - start
-            if len(here):
-                for part in x.take(here):
+            inside = drawn[(drawn >= start) & (drawn < end)] - start
+            if len(inside):
+                for part in x.take(inside):
                     samples -= len(part)
                     yield part
 

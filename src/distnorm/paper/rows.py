@@ -6,7 +6,6 @@ missing is embedded by `distnorm.embedding.embed`, which continues a stopped run
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,10 @@ from distnorm.embedding import Item, embed
 from distnorm.encoders.base import unit_rows
 from distnorm.errors import DistnormError
 from distnorm.paper.encoding import RawEncoder, ViewEncoder, raw_rows
-from distnorm.store.vectors import read_embeddings, read_names
+from distnorm.store.columns import read_names
+from distnorm.store.failures import failure_reason
+from distnorm.store.layout import METADATA, Commit
+from distnorm.store.vectors import read_embeddings
 
 __all__ = ["TTA_VIEWS", "RowCache", "step_progress"]
 
@@ -142,8 +144,9 @@ class RowCache:
             known = self._known(store, side, encoder)
         missing = next((name for name in names if name not in known), None)
         if missing is not None:
+            reason = failure_reason(store, missing)
             raise DistnormError(
-                f"{missing}, which cannot be embedded{_reason(store, missing)}",
+                f"{missing}, which cannot be embedded" + (f" ({reason})" if reason else ""),
                 "a readable picture",
                 "get it again",
             )
@@ -152,17 +155,16 @@ class RowCache:
 
     def _known(self, store: Path, side: str, encoder: Any) -> dict[str, int]:
         """Row of each name that the store has."""
-        marker = store / "store.json"
-        if not marker.is_file() or not any(store.glob("metadata/metadata_*.parquet")):
+        commit = Commit.read(store)
+        if not commit.files(METADATA):
             return {}
-        found = json.loads(marker.read_text("utf-8")).get("model_id")
-        if found != encoder.model_id:
+        if commit.model_id != encoder.model_id:
             raise DistnormError(
-                f"{store} with rows of {found!r}",
+                f"{store} with rows of {commit.model_id!r}",
                 f"rows of {encoder.model_id!r}",
                 "name another --stores, or remove it",
             )
-        return {name: row for row, name in enumerate(read_names(store, side))}
+        return {name: row for row, name in enumerate(read_names(commit, side))}
 
 
 def step_progress(progress: Progress | None, what: str) -> Callable[[int, int | None], None] | None:
@@ -174,11 +176,3 @@ def step_progress(progress: Progress | None, what: str) -> Callable[[int, int | 
         progress(what, done, done if total is None else total)
 
     return report
-
-
-def _reason(store: Path, name: str) -> str:
-    failed = store / "failed.jsonl"
-    if not failed.is_file():
-        return ""
-    reasons = [json.loads(line) for line in failed.read_text("utf-8").splitlines()]
-    return next((f" ({entry['reason']})" for entry in reasons if entry["path"] == name), "")

@@ -6,7 +6,6 @@ query, any other one subtracts a number from each item. Shards are read one afte
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,9 @@ from distnorm.search.bias_file import bias_of, kept_bias
 from distnorm.search.judge import judged
 from distnorm.search.mixed import topk_mixed
 from distnorm.search.query import Query, check_normalization, encode_query, load_normalization
-from distnorm.store.vectors import open_embeddings, read_names
+from distnorm.store.columns import read_names
+from distnorm.store.layout import Commit
+from distnorm.store.vectors import open_embeddings
 
 __all__ = ["search_store"]
 
@@ -38,9 +39,9 @@ class _Shelf:
     A picture stands in a row for each of its captions; it is listed once.
     """
 
-    def __init__(self, store: Path, side: str) -> None:
-        self.items = open_embeddings(store, side)
-        self.names = read_names(store, side)
+    def __init__(self, commit: Commit, side: str) -> None:
+        self.items = open_embeddings(commit, side)
+        self.names = read_names(commit, side)
         counts = Counter(self.names)
         self.count, self.copies = len(counts), max(counts.values())
         # Backwards, so that the first row of a name is the one that stays.
@@ -111,20 +112,20 @@ def search_store(
     """
     from distnorm.encoders import load_encoder
 
-    about = _about(store)
-    name = model or about.get("model")
+    commit = Commit.read(store)
+    name = model or commit.model
     if name is None:
         raise DistnormError(f"{store}, which names no model", "--model", "say which model made it")
     encoder = load_encoder(name)
-    if about.get("model_id") not in (None, encoder.model_id):
+    if commit.model_id not in (None, encoder.model_id):
         raise DistnormError(
-            f"a query of {encoder.model_id!r}", f"{about['model_id']!r} as {store}", "leave --model"
+            f"a query of {encoder.model_id!r}", f"{commit.model_id!r} as {store}", "leave --model"
         )
     shelves = {
-        one: _Shelf(store, one) for one in (("image", "text") if side == "both" else (side,))
+        one: _Shelf(commit, one) for one in (("image", "text") if side == "both" else (side,))
     }
     loaded, checksum = load_normalization(normalization)
-    prompt = about.get("prompt") if loaded is None or loaded.prompt is None else loaded.prompt
+    prompt = (commit.prompt or None) if loaded is None or loaded.prompt is None else loaded.prompt
     asked = encode_query(encoder, query, prompt)
     for shelf in shelves.values():
         if shelf.items.shape[1] != asked.row.shape[1]:
@@ -244,14 +245,3 @@ def _mixed(
     results = listed(norm, scale)
     found = {"score": f"{scale} score of each side", "results": results}
     return {**found, **({"dot": listed(None, "two-sided")} if both else {})}
-
-
-def _about(store: Path) -> dict[str, Any]:
-    marker = store / "store.json"
-    if not marker.is_file():
-        return {}
-    try:
-        found: dict[str, Any] = json.loads(marker.read_text("utf-8"))
-    except ValueError as error:
-        raise DistnormError(f"{marker}, which is no JSON", "a whole file", "embed again") from error
-    return found

@@ -1,29 +1,28 @@
-"""``failed.jsonl``: what could not be embedded and why, one JSON object a line."""
+"""What could not be embedded and why, one JSON object per line of ``failed.jsonl``."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Failures"]
+from distnorm.store.layout import FAILED
+
+__all__ = ["Failures", "failure_reason"]
 
 
 class Failures:
     """Collect the failures of one source in a new file that replaces the old one at the end.
 
     Those of other sources stay. Nothing is kept in memory.
-
-    Attributes
-    ----------
-    count : int
     """
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, folder: Path, source: str) -> None:
         self.count = 0
-        self._path, self._source = path, source
+        self._path, self._source = folder / FAILED, source
 
     def __enter__(self) -> Failures:
         """Begin."""
@@ -45,13 +44,10 @@ class Failures:
     def keep(self) -> None:
         """Replace the old file; remove it if nothing failed."""
         others = 0
-        if self._path.exists():
-            with self._path.open(encoding="utf-8") as file:
-                for line in file:
-                    entry = json.loads(line)
-                    if entry.get("source") != self._source:
-                        self._write(entry["path"], entry["reason"], entry["source"])
-                        others += 1
+        for entry in _entries(self._path):
+            if entry.get("source") != self._source:
+                self._write(entry["path"], entry["reason"], entry["source"])
+                others += 1
         self._new.flush()
         os.fsync(self._new.fileno())
         self._new.close()
@@ -64,3 +60,15 @@ class Failures:
     def _write(self, name: str, reason: str, source: str) -> None:
         line = json.dumps({"path": name, "reason": reason, "source": source})
         self._new.write(line + "\n")
+
+
+def failure_reason(folder: Path, name: str) -> str | None:
+    """Why an item of a store could not be embedded, None if it did not fail."""
+    entries = _entries(folder / FAILED)
+    return next((entry["reason"] for entry in entries if entry["path"] == name), None)
+
+
+def _entries(path: Path) -> Iterator[dict[str, str]]:
+    if path.is_file():
+        with path.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)

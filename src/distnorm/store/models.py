@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distnorm.errors import DistnormError
-from distnorm.store.vectors import stored
+from distnorm.store.layout import Commit, is_store
 
 if TYPE_CHECKING:
     from distnorm.normalization import ScoreNormalization
@@ -30,11 +30,11 @@ def model_of(*paths: Name | None, stated: str | None = None) -> str | None:
     """
     model, place = None, None
     for path in paths:
-        about = {} if path is None else stored(path)
-        other = about.get("model_id")
-        if other is None:
+        commit = None if path is None else Commit.read(path)
+        if commit is None or commit.model_id is None:
             continue
-        if stated not in (None, other, about.get("model")):
+        other = commit.model_id
+        if stated not in (None, other, commit.model):
             raise DistnormError(
                 f"{path} with vectors of {other!r}",
                 f"{stated!r} as --model says",
@@ -46,7 +46,7 @@ def model_of(*paths: Name | None, stated: str | None = None) -> str | None:
                 f"{model!r} as in {place}",
                 "use stores of one model",
             )
-        model, place = str(other), path
+        model, place = other, path
     return stated if model is None else model
 
 
@@ -60,9 +60,9 @@ def prompt_of(*paths: Name | None, stated: str | None = None) -> str | None:
     """
     places: dict[str, Name] = {}
     for path in paths:
-        about = {} if path is None else stored(path)
-        if path is not None and "prompt" in about and "text" in about.get("sides", ()):
-            places[about["prompt"] or ""] = path
+        commit = None if path is None else Commit.read(path)
+        if path is not None and commit and commit.prompt is not None and "text" in commit.sides:
+            places[commit.prompt] = path
     if stated is not None and places and set(places) != {stated}:
         other = next(prompt for prompt in places if prompt != stated)
         raise DistnormError(
@@ -90,7 +90,7 @@ def check_models(norm: ScoreNormalization | None, *paths: Name | None) -> None:
     """
     model = model_of(*paths)
     if norm is not None and None not in (model, norm.model) and norm.model != model:
-        place = next(Path(path) for path in paths if path is not None and stored(path))
+        place = next(Path(path) for path in paths if path is not None and is_store(path))
         raise DistnormError(
             f"a normalization of {norm.model!r} for {place} with vectors of {model!r}",
             "one model",

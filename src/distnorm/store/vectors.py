@@ -1,9 +1,7 @@
-"""Embeddings from files: .npy, .npz, .safetensors, .parquet, .csv and clip-retrieval folders.
+"""Embeddings from files: .npy, .npz, .safetensors, .parquet, .csv and folders of shards.
 
-.npy and .safetensors are memory-mapped, so a file larger than memory can be fitted. A folder
-in the clip-retrieval layout holds ``img_emb/img_emb_0.npy``, ``text_emb/text_emb_0.npy`` and so
-on, with rows in the order of the files' numbers. Where a ``store.json`` says which of them count,
-others are left alone: they belong to a run that is under way or was cut off.
+.npy and .safetensors are memory-mapped, so a file larger than memory can be fitted. Which files of
+a folder count is the business of `distnorm.store.layout`.
 """
 
 from __future__ import annotations
@@ -20,34 +18,25 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
+from distnorm.store.layout import PARTS, Commit
 from distnorm.system.files import missing_file
 from distnorm.system.shards import ShardedRows
 
-__all__ = [
-    "PARTS",
-    "open_embeddings",
-    "read_embeddings",
-    "read_model",
-    "read_names",
-    "shard_files",
-    "shard_path",
-    "stored",
-]
+__all__ = ["has_vectors", "open_embeddings", "read_embeddings"]
 
-PARTS = {"image": "img_emb", "text": "text_emb"}
 _SAFETENSORS_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 _PARQUET_COLUMNS = ("embedding", "emb", "vector", "embeddings")
 
 
 def read_embeddings(
-    path: str | os.PathLike[str], side: str = "image", *, key: str | None = None
+    path: str | os.PathLike[str] | Commit, side: str = "image", *, key: str | None = None
 ) -> npt.NDArray[Any]:
     """Read one side's embeddings, memory-mapped where the format allows.
 
     Parameters
     ----------
-    path : path
-        .npy, .npz, .safetensors, .parquet, .csv (a row a line, a head is skipped), or a
+    path : path or Commit
+        .npy, .npz, .safetensors, .parquet, .csv (one row per line, a head is skipped), or a
         clip-retrieval folder.
     side : str
         Which side's shards of a folder, and which array of a file that holds several.
@@ -63,9 +52,29 @@ def read_embeddings(
     DistnormError
         For a missing, unreadable or ambiguous file.
     """
-    target = Path(path)
-    if target.is_dir():
-        return _read_folder(target, side)
+    rows = open_embeddings(path, side, key=key)
+    return np.concatenate(rows.parts) if isinstance(rows, ShardedRows) else rows
+
+
+def open_embeddings(
+    path: str | os.PathLike[str] | Commit, side: str = "image", *, key: str | None = None
+) -> npt.NDArray[Any] | ShardedRows:
+    """As `read_embeddings`, but several shards of a folder stay in their files."""
+    commit = path if isinstance(path, Commit) else Commit.read(path)
+    if not commit.folder.is_dir():
+        return _read_file(commit.folder, side, key)
+    parts = _shards(commit, side)
+    return parts[0] if len(parts) == 1 else ShardedRows(parts)
+
+
+def has_vectors(path: Path) -> bool:
+    """Whether a Parquet file holds a column of embeddings."""
+    floating = require("pyarrow", "embed").types.is_floating
+    schema = require("pyarrow.parquet", "embed").read_schema(path)
+    return any(floating(field.type.value_type) for field in _lists(schema))
+
+
+def _read_file(target: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     if not target.exists():
         raise missing_file(target)
     readers = {
@@ -93,107 +102,6 @@ def read_embeddings(
             f"a whole {target.suffix} file of numbers",
             "write it again: it is truncated, damaged or holds objects",
         ) from error
-
-
-def open_embeddings(
-    path: str | os.PathLike[str], side: str = "image", *, key: str | None = None
-) -> npt.NDArray[Any] | ShardedRows:
-    """As `read_embeddings`, but several shards of a folder stay in their files."""
-    target = Path(path)
-    if not target.is_dir():
-        return read_embeddings(target, side, key=key)
-    parts = _shards(target, side)
-    return parts[0] if len(parts) == 1 else ShardedRows(parts)
-
-
-def read_model(path: str | os.PathLike[str]) -> str | None:
-    """The model id that a store's ``store.json`` names, None where nothing does."""
-    found = stored(path).get("model_id")
-    return None if found is None else str(found)
-
-
-def stored(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a store's ``store.json`` says; nothing where there is none.
-
-    Raises
-    ------
-    DistnormError
-        If it is damaged.
-    """
-    marker = Path(path) / "store.json"
-    if not marker.is_file():
-        return {}
-    try:
-        found = json.loads(marker.read_text("utf-8"))
-    except ValueError as error:
-        raise DistnormError(f"{marker}, which is damaged", "whole JSON", "embed again") from error
-    if not isinstance(found, dict):
-        raise DistnormError(f"{marker}, which is damaged", "a JSON object", "embed again")
-    return found
-
-
-def shard_path(path: str | os.PathLike[str], part: str, number: int) -> Path:
-    """The file of one shard: ``part`` is "img_emb", "text_emb" or "metadata"."""
-    return Path(path) / part / f"{part}_{number}.{'parquet' if part == 'metadata' else 'npy'}"
-
-
-def shard_files(path: str | os.PathLike[str], part: str) -> list[Path]:
-    """A folder's shards in the order of rows.
-
-    A shard that ``store.json`` calls pending counts in its new version, which a run that was cut
-    off has not given its name yet.
-    """
-    about = stored(path)
-    if "shards" not in about:
-        end = "parquet" if part == "metadata" else "npy"
-        return sorted((Path(path) / part).glob(f"*.{end}"), key=_number)
-    files = []
-    for number in sorted(map(int, about["shards"])):
-        file = shard_path(path, part, number)
-        newer = file.with_name(f"{file.name}.new")
-        if number in about.get("pending", ()) and newer.exists():
-            file = newer
-        if file.exists() or (Path(path) / part).is_dir():
-            files.append(file)
-    return files
-
-
-def read_names(path: str | os.PathLike[str], side: str = "image") -> list[str]:
-    """What each row is called: its path or its caption, else its number.
-
-    Parameters
-    ----------
-    path : path
-        As `read_embeddings`; only a store's ``metadata`` folder holds names.
-    side : str
-        Images go by their path, texts by their caption.
-
-    Raises
-    ------
-    DistnormError
-        If there are names for another number of rows.
-    """
-    rows = len(open_embeddings(path, side))
-    files = shard_files(path, "metadata")
-    if not files:
-        return [f"#{row}" for row in range(rows)]
-    parquet = require("pyarrow.parquet", "parquet")
-    wanted = ("image_path", "path", "url") if side == "image" else ("caption", "text")
-    names: list[str] = []
-    for file in files:
-        table = parquet.read_table(file)
-        column = next((name for name in wanted if name in table.column_names), None)
-        found = [None] * table.num_rows if column is None else table.column(column).to_pylist()
-        names += [
-            f"#{len(names) + i}" if name is None else str(name) for i, name in enumerate(found)
-        ]
-    if len(names) != rows:
-        raise DistnormError(
-            f"{path} with {rows} {side} rows and metadata of {len(names)}",
-            "one line a row",
-            "embed again",
-        )
-    return names
 
 
 def _read_npy(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
@@ -232,15 +140,8 @@ def _read_safetensors(path: Path, side: str, key: str | None) -> npt.NDArray[Any
 
 def _read_parquet(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     parquet = require("pyarrow.parquet", "parquet")
-    arrow = require("pyarrow", "parquet")
     file = parquet.ParquetFile(path)
-    names = [
-        field.name
-        for field in file.schema_arrow
-        if arrow.types.is_list(field.type)
-        or arrow.types.is_large_list(field.type)
-        or arrow.types.is_fixed_size_list(field.type)
-    ]
+    names = [field.name for field in _lists(file.schema_arrow)]
     column = file.read([_choose(names, path, side, key)]).column(0).combine_chunks()
     if column.null_count:
         raise DistnormError(f"{path} with empty rows", "an embedding in every row", "drop them")
@@ -250,6 +151,12 @@ def _read_parquet(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     return np.asarray(flat.reshape(len(column), -1))
 
 
+def _lists(schema: Any) -> list[Any]:
+    types = require("pyarrow", "parquet").types
+    tests = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    return [field for field in schema if any(test(field.type) for test in tests)]
+
+
 def _read_csv(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     del side, key
     with path.open(encoding="utf-8") as file:
@@ -257,31 +164,23 @@ def _read_csv(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     return np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2, skiprows=int(head))
 
 
-def _read_folder(path: Path, side: str) -> npt.NDArray[Any]:
-    parts = _shards(path, side)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _shards(path: Path, side: str) -> list[npt.NDArray[Any]]:
-    name = PARTS.get(side, f"{side}_emb")
-    shards = shard_files(path, name)
-    if not shards:
+def _shards(commit: Commit, side: str) -> list[npt.NDArray[Any]]:
+    part = PARTS.get(side, f"{side}_emb")
+    files = commit.files(part)
+    if not files:
         raise DistnormError(
-            f"the directory {path} without {name}/*.npy",
+            f"the directory {commit.folder} without {part}/*.npy",
             "a clip-retrieval folder, or a file",
             f"name the {side} embeddings' file",
         )
-    parts = [read_embeddings(shard, side) for shard in shards]
-    if len({(part.shape[1:], part.dtype) for part in parts}) > 1:
+    shards = [_read_file(file, side, None) for file in files]
+    if len({(rows.shape[1:], rows.dtype) for rows in shards}) > 1:
         raise DistnormError(
-            f"{path / name} with shards of different dimensions or dtypes", "one kind", "split it"
+            f"{commit.folder / part} with shards of different dimensions or dtypes",
+            "one kind",
+            "split it",
         )
-    return parts
-
-
-def _number(path: Path) -> tuple[int, str]:
-    digits = re.findall(r"\d+", path.stem)
-    return (int(digits[-1]) if digits else -1, path.stem)
+    return shards
 
 
 def _choose(names: list[str], path: Path, side: str, key: str | None) -> str:

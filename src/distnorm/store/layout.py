@@ -1,0 +1,226 @@
+"""How a folder of embeddings is laid out: the only place that knows its files' names.
+
+Shard i is ``img_emb/img_emb_i.npy``, ``text_emb/text_emb_i.npy`` and
+``metadata/metadata_i.parquet``, as clip-retrieval writes them, with rows in the order of the
+shards' numbers. ``store.json`` says which shards count; other files are left alone: they belong to
+a run that is under way or was cut off. A folder without a ``store.json`` has every shard that is
+there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distnorm.errors import DistnormError
+from distnorm.system.files import atomic_write
+
+__all__ = [
+    "FAILED",
+    "LOCK",
+    "METADATA",
+    "PARTS",
+    "Commit",
+    "has_shards",
+    "is_begun",
+    "is_shard",
+    "is_store",
+    "removed_path",
+    "shard_path",
+    "sync",
+    "temporary_files",
+    "write_commit",
+]
+
+PARTS = {"image": "img_emb", "text": "text_emb"}
+METADATA, FAILED, LOCK = "metadata", "failed.jsonl", ".lock"
+_MARKER, _REMOVED = "store.json", "removed"
+_SHARD = re.compile(r"\.?(img_emb|text_emb|metadata|removed)_\d+\.(npy|npz|parquet)(\..*)?$")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A folder of embeddings as one ``store.json`` describes it.
+
+    Attributes
+    ----------
+    folder : Path
+    model, model_id : str or None
+        The name that `load_encoder` takes, and the model's id.
+    dimension : int or None
+    prompt : str or None
+        Around every text; "" for none, None where nothing says.
+    sides : tuple of str
+    id : str or None
+        The store's own, wherever it is moved.
+    number : int or None
+        Counts commits; None where the folder is not kept by `StoreWriter`.
+    shards : mapping from number to rows, or None
+    pending : tuple of int
+        Shards whose new version has not got its name yet.
+    removed : mapping from commit to rows
+        Commits that have taken rows out.
+    others : mapping
+        What else ``store.json`` says.
+    """
+
+    folder: Path
+    model: str | None = None
+    model_id: str | None = None
+    dimension: int | None = None
+    prompt: str | None = None
+    sides: tuple[str, ...] = ()
+    id: str | None = None
+    number: int | None = None
+    shards: Mapping[int, int] | None = None
+    pending: tuple[int, ...] = ()
+    removed: Mapping[int, int] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Commit:
+        """The commit that a folder is at.
+
+        Raises
+        ------
+        DistnormError
+            If ``store.json`` is damaged.
+        """
+        marker = Path(path) / _MARKER
+        if not marker.is_file():
+            return cls(Path(path))
+        try:
+            settings = json.loads(marker.read_text("utf-8"))
+            return cls._parse(Path(path), settings)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise DistnormError(
+                f"{marker}, which is damaged", "a whole JSON object", "embed again"
+            ) from error
+
+    @classmethod
+    def _parse(cls, folder: Path, settings: dict[str, Any]) -> Commit:
+        settings = dict(settings.items())
+        prompt = (settings.pop("prompt") or "") if "prompt" in settings else None
+        shards = settings.pop("shards", None)
+        return cls(
+            folder,
+            **{name: settings.pop(name, None) for name in ("model", "model_id", "dimension", "id")},
+            prompt=prompt,
+            sides=tuple(settings.pop("sides", ())),
+            number=settings.pop("commit", None),
+            shards=None if shards is None else _numbered(shards),
+            pending=tuple(settings.pop("pending", ())),
+            removed=_numbered(settings.pop("removed", {})),
+            others=settings,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``store.json`` says."""
+        return {
+            "schema": 1,
+            "model": self.model,
+            "model_id": self.model_id,
+            "dimension": self.dimension,
+            "prompt": self.prompt or None,
+            "normalized": True,
+            "dtype": "float16",
+            "sides": list(self.sides),
+            "id": self.id,
+            "commit": self.number,
+            "shards": {str(number): rows for number, rows in sorted((self.shards or {}).items())},
+            "pending": list(self.pending),
+            "removed": {str(commit): rows for commit, rows in self.removed.items()},
+            **self.others,
+        }
+
+    def files(self, part: str) -> list[Path]:
+        """The shards of ``part`` ("img_emb", "text_emb" or "metadata") in the order of rows."""
+        if self.shards is None:
+            return sorted((self.folder / part).glob(f"*{_end(part)}"), key=_order)
+        files = []
+        for number in sorted(self.shards):
+            file = shard_path(self.folder, part, number)
+            newer = Path(f"{file}.new")
+            if number in self.pending and newer.exists():
+                file = newer
+            if file.exists() or file.parent.is_dir():
+                files.append(file)
+        return files
+
+    def folders(self) -> list[Path]:
+        """The folders of shards that are there."""
+        parts = (METADATA, *(PARTS[side] for side in self.sides))
+        return [self.folder / part for part in parts if (self.folder / part).is_dir()]
+
+
+def has_shards(folder: Path) -> bool:
+    """Whether a folder is a store, or has vectors where clip-retrieval keeps them."""
+    return is_store(folder) or any(folder.glob("*_emb/*.npy"))
+
+
+def is_store(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder says in a ``store.json`` what it holds."""
+    return Path(path, _MARKER).is_file()
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a folder is empty but for what a writer makes before its first ``store.json``."""
+    return folder.is_dir() and all(
+        path.name.startswith((f".{_MARKER}.", LOCK)) for path in folder.iterdir()
+    )
+
+
+def is_shard(name: str) -> bool:
+    """Whether a file is called as shards, logs and their temporary files are."""
+    return _SHARD.match(name) is not None
+
+
+def shard_path(folder: Path, part: str, number: int) -> Path:
+    """The file of one shard."""
+    return folder / part / f"{part}_{number}{_end(part)}"
+
+
+def removed_path(folder: Path, commit: int) -> Path:
+    """Where the vectors of rows are kept that a commit took out."""
+    return folder / _REMOVED / f"{_REMOVED}_{commit}.npz"
+
+
+def temporary_files(folder: Path) -> list[Path]:
+    """Files at the top of a store that a killed run left half-written."""
+    return list(folder.glob(".*.tmp"))
+
+
+def write_commit(commit: Commit) -> None:
+    """Replace ``store.json``, in one step."""
+    with atomic_write(commit.folder / _MARKER) as file:
+        file.write((json.dumps(commit.to_dict(), indent=1) + "\n").encode())
+    sync(commit.folder)
+
+
+def sync(folder: Path) -> None:
+    """Make the names in a folder last, where the system can."""
+    if os.name != "posix" or not folder.is_dir():
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _end(part: str) -> str:
+    return ".parquet" if part == METADATA else ".npy"
+
+
+def _numbered(rows: Mapping[str, int]) -> dict[int, int]:
+    return {int(number): count for number, count in rows.items()}
+
+
+def _order(path: Path) -> tuple[int, str]:
+    digits = re.findall(r"\d+", path.stem)
+    return (int(digits[-1]) if digits else -1, path.stem)

@@ -1,0 +1,70 @@
+"""A store's distinct pictures or its texts, as rows of one commit that can be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.store.columns import read_tables
+from distnorm.store.layout import PARTS, Commit
+from distnorm.store.vectors import read_embeddings
+
+__all__ = ["StoredRows"]
+
+
+class StoredRows:
+    """Rows of one side of a store that `StoreWriter` keeps.
+
+    Attributes
+    ----------
+    commit : Commit
+        What the rows were read at.
+    digest : ndarray of bytes, shape (n,)
+        Hash of each row's content.
+    added : ndarray of int64, shape (n,)
+        The commit that added it.
+    rows : ndarray of int
+        The distinct ones: a picture stands in a row for each of its captions.
+    """
+
+    embedded, failed, over_long = True, 0, 0
+
+    def __init__(self, commit: Commit, side: str) -> None:
+        self.commit, self.label = commit, str(commit.folder)
+        self._files = commit.files(PARTS[side])
+        if not self._files:
+            read_embeddings(commit, side)  # for the error that says what is missing
+        tables = [table for _, table in read_tables(commit, ("hash", "commit"))]
+        self.digest = np.concatenate(
+            [np.array(table.column("hash").to_pylist(), dtype="S64") for table in tables]
+        )
+        self.added = np.concatenate([table.column("commit").to_numpy() for table in tables])
+        self._ends = np.cumsum([table.num_rows for table in tables])
+        self.rows: npt.NDArray[np.intp] = np.arange(len(self.digest))
+        if side == "image":
+            self.rows = np.sort(np.unique(self.digest, return_index=True)[1])
+
+    def __len__(self) -> int:
+        """Distinct pictures, or texts."""
+        return len(self.rows)
+
+    def take(self, chosen: npt.NDArray[np.intp] | None) -> Iterator[npt.NDArray[Any]]:
+        """The chosen ones of the distinct rows (sorted numbers), or all, in blocks."""
+        yield from self.read(self.rows if chosen is None else self.rows[chosen])
+
+    def note(self) -> dict[str, Any]:
+        """What a later update needs to know of it."""
+        where = str(self.commit.folder.resolve())
+        return {"store": where, "id": self.commit.id, "commit": self.commit.number}
+
+    def read(self, rows: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[Any]]:
+        """Rows by their sorted numbers, shard by shard."""
+        start = 0
+        for file, end in zip(self._files, self._ends, strict=True):
+            inside = rows[(rows >= start) & (rows < end)] - start
+            start = int(end)
+            if len(inside):
+                yield np.asarray(np.load(file, mmap_mode="r", allow_pickle=False)[inside])
