@@ -11,7 +11,7 @@ import distnorm
 from distnorm import DistnormError, compare_retrieval, evaluate_retrieval
 from distnorm.comparison import deduplicate_images
 from distnorm.comparison.diagnostics import ladder
-from distnorm.comparison.splits import draw_splits
+from distnorm.comparison.draws import draw_splits
 from distnorm.methods.registry import parse_method
 
 

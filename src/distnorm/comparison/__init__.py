@@ -2,7 +2,7 @@
 
 from distnorm.comparison.captions import compare_captions
 from distnorm.comparison.classification import compare_classification
-from distnorm.comparison.protocol import DEFAULT_METHODS, PROTOCOLS
+from distnorm.comparison.protocol import DEFAULT_METHODS, PROTOCOLS, Protocol
 from distnorm.comparison.results import Comparison, MethodResult, MetricSummary
 from distnorm.comparison.retrieval import compare_retrieval, deduplicate_images
 
@@ -12,6 +12,7 @@ __all__ = [
     "Comparison",
     "MethodResult",
     "MetricSummary",
+    "Protocol",
     "compare_captions",
     "compare_classification",
     "compare_retrieval",

@@ -6,25 +6,21 @@ caption's share in it (first order of its Hoeffding decomposition), with the tie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, check_embeddings
-from distnorm.comparison.protocol import (
-    DEFAULT_METHODS,
-    describe,
-    draws,
-    method_norms,
-    reference_rows,
-    take_rows,
-)
+from distnorm.arrays import Array, checked
+from distnorm.comparison.draws import Draw, draws, reference_rows
+from distnorm.comparison.protocol import Protocol
 from distnorm.comparison.results import Comparison
-from distnorm.comparison.tally import Tally
+from distnorm.comparison.runner import Experiment, run
+from distnorm.comparison.tally import Outcome
 from distnorm.errors import DistnormError
 from distnorm.metrics.correlations import concordance, tau_scale
+from distnorm.normalization import ScoreNormalization
+from distnorm.system.progress import Progress
 from distnorm.tasks.captioning import CaptionResult, check_owner, evaluate_captions
 
 __all__ = ["compare_captions", "tau_shares"]
@@ -39,17 +35,9 @@ def compare_captions(
     references: Array | None = None,
     image_of_reference: Any = None,
     rule: str | None = None,
-    methods: Sequence[str] = DEFAULT_METHODS,
-    protocol: str = "held-out",
-    fit_fraction: float = 0.5,
-    repeats: int | None = None,
-    seed: int = 0,
-    samples: int = 100,
-    fit_images: Array | None = None,
-    fit_texts: Array | None = None,
-    strength: float | Mapping[str, float] | None = None,
-    input: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    protocol: str | Protocol = "held-out",
+    progress: Progress | None = None,
+    **settings: Any,
 ) -> Comparison:
     """Compare methods on Kendall's tau b and c and Spearman's rho.
 
@@ -61,18 +49,19 @@ def compare_captions(
     image_of_caption : int array, shape (m,), optional
     references, image_of_reference, rule
         As `score_captions`.
-    methods, protocol, fit_fraction, repeats, seed, samples, fit_images, fit_texts, strength, input
+    protocol, progress, **settings
         As `compare_retrieval`; texts are the captions.
-    progress : callable, optional
 
     Raises
     ------
     DistnormError
         For input that cannot be compared or split, or judgements that are all equal.
     """
-    images = check_embeddings(images, "images")
-    captions = check_embeddings(captions, "captions", dimension=images.shape[1])
-    owner = check_owner(image_of_caption, captions.shape[0], images.shape[0], "captions")
+    left = checked(images, "images")
+    right = checked(captions, "captions", dimension=left.shape[1])
+    if references is not None:
+        references = checked(references, "references", dimension=left.shape[1])
+    owner = check_owner(image_of_caption, right.shape[0], left.shape[0], "captions")
     judged = np.asarray(human, dtype=np.float64)
     if judged.shape != (len(owner),) or len(np.unique(judged)) < 2:
         raise DistnormError(
@@ -80,50 +69,36 @@ def compare_captions(
             f"({len(owner)},) numbers that differ",
             "give one for each caption",
         )
-    norms = method_norms(methods, strength, input)
-    if fit_images is not None or fit_texts is not None:
-        protocol = "reference" if protocol == "held-out" else protocol
-    described = describe(protocol, fit_fraction, repeats, seed, samples)
-    reference = reference_rows(fit_images, fit_texts, protocol, images.shape[1])
-    tally = Tally(norms, {"caption": owner}, images.shape[0])
-    total = len(norms) * int(described["repeats"])
-    named = rule or ("plain" if references is None else "additive")
+    plan = Protocol.of(protocol, **settings)
+    reference = reference_rows(plan, left.shape[1], both=True)
     options = {"references": references, "image_of_reference": image_of_reference, "rule": rule}
-    for number, (split, fit_rows) in enumerate(
-        draws(images, captions, owner, described, reference)
-    ):
-        texts = take_rows(captions, split.texts)
-        answers = judged[split.texts]
-        tally.saw("caption", split.texts)
-        for index, norm in enumerate(norms):
-            fitted = norm.clone().fit(**fit_rows)
-            result = evaluate_captions(
-                fitted, images, texts, answers, owner[split.texts], **options
-            )
-            flag = protocol == "transductive"
-            tally.note(index, fitted, result.metrics, transductive=flag)
-            for name, values in tau_shares(result, answers).items():
-                tally.add(index, name, "caption", split.texts, values)
-            if progress is not None:
-                progress(number * len(norms) + index + 1, total)
-    sizes = {"n_images": images.shape[0], "n_captions": captions.shape[0]}
-    return Comparison("captions", sizes, described, tally.results(described, rule=named))
+
+    def evaluate(norm: ScoreNormalization, draw: Draw) -> Outcome:
+        answers, owners = judged[draw.texts], owner[draw.texts]
+        result = evaluate_captions(norm, left, draw.evaluated[1], answers, owners, **options)
+        values = {
+            name: ("caption", draw.texts, shares)
+            for name, shares in tau_shares(result, answers).items()
+        }
+        return Outcome(norm, result.metrics, values, plan.transductive)
+
+    experiment = Experiment(
+        "captions",
+        {"n_images": left.shape[0], "n_captions": right.shape[0]},
+        {"caption": owner},
+        draws(plan, left, right, owner, reference),
+        evaluate,
+        rule=rule or ("plain" if references is None else "additive"),
+    )
+    return run(experiment, plan, progress)
 
 
 def tau_shares(
     result: CaptionResult, human: npt.NDArray[np.float64]
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Each caption's share in tau b and c, to first order: their mean is tau.
-
-    Parameters
-    ----------
-    result : CaptionResult
-    human : ndarray, shape (n_captions,)
-        The judgements that it was evaluated with.
-    """
+    """Each caption's share in tau b and c, to first order, by metric: their mean is tau."""
     share = concordance(result.scores, human) * len(human)
-    found = {}
-    for variant in ("b", "c"):
-        name = f"kendall_tau_{variant}"
-        found[name] = share * tau_scale(result.scores, human, variant) - result.metrics[name]
-    return found
+    return {
+        name: share * tau_scale(result.scores, human, name[-1]) - result.metrics[name]
+        for name in ("kendall_tau_b", "kendall_tau_c")
+    }

@@ -25,7 +25,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, blocks, rows_per_block, to_numpy
+from distnorm.arrays import (
+    Array,
+    CheckedRows,
+    as_working,
+    blocks,
+    checked,
+    rows_per_block,
+    to_numpy,
+)
 from distnorm.methods.bank import inverted_softmax_bias
 from distnorm.methods.linear import linear_bias
 from distnorm.methods.quadratic import QuadraticBias
@@ -58,7 +66,7 @@ def hubness(
     side: str,
     *,
     rows: Indices | None = None,
-    before: ScoreNormalization | None = None,
+    before: npt.NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """k-occurrence skewness (k = 10), top-1 occupancy and the most frequent hubs.
 
@@ -70,9 +78,9 @@ def hubness(
         The queries' side.
     rows : int array, shape (m,), optional
         What hubs are called: the items' rows in the data that they were taken from.
-    before : ScoreNormalization, optional
-        Usually the dot product: hubs then also carry ``count_before``, and ``hubs_before``
-        are its own hubs with what has become of them. ``norm`` itself if left out.
+    before : int array, shape (m,), optional
+        `occurrence_counts`, usually of the dot product: hubs also carry ``count_before``, and
+        ``hubs_before`` are the hubs of that. The method's own if left out.
 
     Returns
     -------
@@ -81,9 +89,8 @@ def hubness(
         between hubs go to the lowest index.
     """
     top = top_items(norm.ranking(queries, items, side), _HUB_K)
-    counts = earlier = k_occurrence(top, items.shape[0])
-    if before is not None and before is not norm:
-        earlier = occurrence_counts(before, queries, items, side)
+    counts = k_occurrence(top, items.shape[0])
+    earlier = counts if before is None else before
     names = np.arange(items.shape[0]) if rows is None else rows
 
     def most_frequent(by: npt.NDArray[np.int64]) -> list[dict[str, int]]:
@@ -245,13 +252,24 @@ def diagnose(
     rows : pair of int arrays, optional
         Rows of ``images`` and ``texts`` in the whole data: hubs are called by them.
     """
+    first, second = (checked(x, name) for x, name in ((images, "images"), (texts, "texts")))
+    left, right = first.rows, second.rows
+    banks = {side: x.rows if isinstance(x, CheckedRows) else x for side, x in fit_rows.items()}
     one, two = norms[0].sides
     means = {side: norms[0].moments(side) for side in (one, two)}
-    first, second = means[one], means[two]
+    both = [m for m in means.values() if m]
+    gap = modality_gap(*both) if len(both) == 2 else None
     image_rows, text_rows = rows if rows is not None else (None, None)
-    pairs = {f"{one}_bias": ("texts", images), f"{two}_bias": ("images", texts)}
+    ways = {
+        name: (pair, side, numbers, occurrence_counts(norms[0], *pair, side))
+        for name, pair, side, numbers in (
+            ("text_retrieval", (first, second), one, text_rows),
+            ("image_retrieval", (second, first), two, image_rows),
+        )
+    }
+    pairs = {f"{one}_bias": ("texts", left), f"{two}_bias": ("images", right)}
     return {
-        "modality_gap": modality_gap(first, second) if first and second else None,
+        "modality_gap": gap,
         "mean_norm": {
             side: float(np.linalg.norm(m.mean)) if m else None for side, m in means.items()
         },
@@ -260,22 +278,20 @@ def diagnose(
         },
         "similarity": None
         if image_of_text is None
-        else pair_similarity(images, texts, image_of_text),
+        else pair_similarity(left, right, image_of_text),
         "histograms": None
         if image_of_text is None
         else similarity_histograms(
-            {n.method: n for n in norms if n.method in ("dot", "dn")}, images, texts, image_of_text
+            {n.method: n for n in norms if n.method in ("dot", "dn")}, left, right, image_of_text
         ),
         "hubness": [
             {
                 "method": norm.method,
                 "strength": dict(norm.strength),
-                "text_retrieval": hubness(
-                    norm, images, texts, one, rows=text_rows, before=norms[0]
-                ),
-                "image_retrieval": hubness(
-                    norm, texts, images, two, rows=image_rows, before=norms[0]
-                ),
+                **{
+                    name: hubness(norm, *pair, side, rows=numbers, before=counts)
+                    for name, (pair, side, numbers, counts) in ways.items()
+                },
             }
             for norm in norms
         ],
@@ -284,10 +300,10 @@ def diagnose(
             name: [
                 rung
                 for beta in _INVERSE_TEMPERATURES
-                for rung in ladder(fit_rows[side][:_LADDER_ROWS], items[:_LADDER_ROWS], beta)
+                for rung in ladder(banks[side][:_LADDER_ROWS], items[:_LADDER_ROWS], beta)
             ]
             for name, (side, items) in pairs.items()
-            if side in fit_rows
+            if side in banks
         },
     }
 

@@ -9,25 +9,22 @@ narrow: instead each query's difference is averaged over the splits that evaluat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, check_embeddings, to_numpy
+from distnorm.arrays import Array, check_embeddings, checked, take_rows, to_numpy
 from distnorm.comparison.diagnostics import diagnose
-from distnorm.comparison.protocol import (
-    DEFAULT_METHODS,
-    describe,
-    draws,
-    method_norms,
-    reference_rows,
-    take_rows,
-)
+from distnorm.comparison.draws import Draw, draws, reference_rows
+from distnorm.comparison.protocol import Protocol
 from distnorm.comparison.results import Comparison
-from distnorm.comparison.tally import Tally
+from distnorm.comparison.runner import Experiment, run
+from distnorm.comparison.tally import Outcome
 from distnorm.metrics import check_k
+from distnorm.normalization import ScoreNormalization
+from distnorm.system.progress import Progress
 from distnorm.tasks.retrieval import DIRECTIONS, evaluate_retrieval, pairing
 
 __all__ = ["compare_retrieval", "deduplicate_images"]
@@ -38,19 +35,11 @@ def compare_retrieval(
     texts: Array,
     image_of_text: Any = None,
     *,
-    methods: Sequence[str] = DEFAULT_METHODS,
-    protocol: str = "held-out",
-    fit_fraction: float = 0.5,
-    repeats: int | None = None,
-    seed: int = 0,
-    samples: int = 100,
-    fit_images: Array | None = None,
-    fit_texts: Array | None = None,
+    protocol: str | Protocol = "held-out",
     k: int | Sequence[int] = (1, 5, 10),
-    strength: float | Mapping[str, float] | None = None,
-    input: str | None = None,
     diagnostics: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
 ) -> Comparison:
     """Compare methods on retrieval in both directions.
 
@@ -59,77 +48,52 @@ def compare_retrieval(
     images, texts : array, shape (n_images, d) and (n_texts, d)
     image_of_text : int array, shape (n_texts,), optional
         Row of each text's image; row with row if left out.
-    methods : sequence of str
-        Names, each optionally with strength and parameters as `parse_method` reads them. The
-        dot product is always there.
-    protocol : {"held-out", "paper", "reference", "transductive"}
-    fit_fraction : float in (0, 1)
-        Share of the images that gives statistics (held-out).
-    repeats : int, optional
-        Splits; 20 held-out, 5 paper, else 1.
-    seed : int
-    samples : int
-        Rows a side that give statistics (paper).
-    fit_images, fit_texts : array, optional
-        Statistics of other data: the protocol is then "reference", or "paper" if asked for
-        (samples drawn from them).
+    protocol : Protocol, or {"held-out", "paper", "reference", "transductive"}
     k : int or sequence of int
-    strength : float or mapping, optional
-        For every method that has none in its name.
-    input : {"unit", "raw", "any"}, optional
-        See `ScoreNormalization`.
     diagnostics : bool
         Also hubness, gap and the ladder of approximations, on the first split.
     progress : callable, optional
         Called with (evaluations done, evaluations in all).
+    **settings
+        Fields of `distnorm.comparison.Protocol`: ``methods``, ``fit_fraction``, ``repeats``,
+        ``seed``, ``samples``, ``fit_images``, ``fit_texts``, ``strength``, ``input``, ``prompt``.
 
     Raises
     ------
     DistnormError
         For input that cannot be compared or split.
     """
-    images = check_embeddings(images, "images")
-    texts = check_embeddings(texts, "texts", dimension=images.shape[1])
+    left = checked(images, "images")
+    right = checked(texts, "texts", dimension=left.shape[1])
     ks = check_k(k)
-    truth = pairing(image_of_text, images.shape[0], texts.shape[0])
-    owner = truth.indices
+    truth = pairing(image_of_text, left.shape[0], right.shape[0])
     truth.transposed()
-    norms = method_norms(methods, strength, input)
-    if fit_images is not None or fit_texts is not None:
-        protocol = "reference" if protocol == "held-out" else protocol
-    described = describe(protocol, fit_fraction, repeats, seed, samples)
-    reference = reference_rows(fit_images, fit_texts, protocol, images.shape[1])
-    tally = Tally(norms, {"text_retrieval": None, "image_retrieval": owner}, images.shape[0])
-    found: dict[str, Any] | None = None
-    total = len(norms) * int(described["repeats"])
-    for number, (split, fit_rows) in enumerate(draws(images, texts, owner, described, reference)):
-        left, right = take_rows(images, split.images), take_rows(texts, split.texts)
-        fitted = [norm.clone().fit(**fit_rows) for norm in norms]
-        placed = {"text_retrieval": split.images, "image_retrieval": split.texts}
-        for direction in DIRECTIONS:
-            tally.saw(direction, placed[direction])
-        for index, norm in enumerate(fitted):
-            result = evaluate_retrieval(norm, left, right, split.image_of_text, k=ks)
-            flag = result.transductive or protocol == "transductive"
-            tally.note(index, norm, result.metrics, transductive=flag)
-            for direction in DIRECTIONS:
-                for value in ks:
-                    name = f"{direction}_recall@{value}"
-                    hits = result.ranks[direction] <= value
-                    tally.add(index, name, direction, placed[direction], hits)
-            if progress is not None:
-                progress(number * len(norms) + index + 1, total)
-        if number == 0 and diagnostics:
-            found = diagnose(
-                fitted,
-                left,
-                right,
-                fit_rows,
-                image_of_text=split.image_of_text,
-                rows=(split.images, split.texts),
-            )
-    sizes = {"n_images": images.shape[0], "n_texts": texts.shape[0]}
-    return Comparison("retrieval", sizes, described, tally.results(described), found)
+    plan = Protocol.of(protocol, **settings)
+    reference = reference_rows(plan, left.shape[1], both=True)
+
+    def evaluate(norm: ScoreNormalization, draw: Draw) -> Outcome:
+        result = evaluate_retrieval(norm, *draw.evaluated, draw.image_of_text, k=ks)
+        rows = {"text_retrieval": draw.images, "image_retrieval": draw.texts}
+        values = {
+            f"{way}_recall@{value}": (way, rows[way], result.ranks[way] <= value)
+            for way in DIRECTIONS
+            for value in ks
+        }
+        return Outcome(norm, result.metrics, values, result.transductive or plan.transductive)
+
+    def look(norms: Sequence[ScoreNormalization], draw: Draw) -> dict[str, Any]:
+        numbers, pairs = (draw.images, draw.texts), draw.image_of_text
+        return diagnose(norms, *draw.evaluated, draw.fit, image_of_text=pairs, rows=numbers)
+
+    experiment = Experiment(
+        "retrieval",
+        {"n_images": left.shape[0], "n_texts": right.shape[0]},
+        {"text_retrieval": None, "image_retrieval": truth.indices},
+        draws(plan, left, right, truth.indices, reference),
+        evaluate,
+        look if diagnostics else None,
+    )
+    return run(experiment, plan, progress)
 
 
 def deduplicate_images(images: Array) -> tuple[Array, npt.NDArray[np.intp]]:

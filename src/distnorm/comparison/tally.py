@@ -19,24 +19,32 @@ from distnorm.comparison.results import MethodResult, MetricSummary
 from distnorm.metrics.bootstrap import paired_intervals
 from distnorm.normalization import ScoreNormalization
 
-__all__ = ["Tally"]
+__all__ = ["Outcome", "Tally"]
 
 Float64 = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """One fitted method under one split.
+
+    ``values`` maps a metric to (kind of row, rows, value of each row) whose mean is the metric;
+    a metric without an entry has no interval.
+    """
+
+    norm: ScoreNormalization
+    metrics: Mapping[str, float]
+    values: Mapping[str, tuple[str, Rows, Any]] = field(repr=False)
+    transductive: bool = False
+
+
 @dataclass
 class Tally:
-    """What the methods of one comparison have scored so far.
+    """What the methods of one comparison, the dot product first, have scored so far.
 
-    Parameters
-    ----------
-    norms : sequence of ScoreNormalization
-        The dot product first.
-    owners : mapping from a kind of row to the image of each row
-        ``None`` where rows are images.
-    n_images : int
-        What is drawn with replacement.
+    ``owners`` maps a kind of row to the image of each row (None where rows are images), which
+    are drawn with replacement.
     """
 
     norms: Sequence[ScoreNormalization]
@@ -62,41 +70,31 @@ class Tally:
             for kind, owner in self.owners.items()
         }
 
-    def saw(self, kind: str, rows: Rows) -> None:
-        """These rows are evaluated in the present split."""
-        self._seen[kind][rows] += 1
-
-    def note(
-        self,
-        index: int,
-        norm: ScoreNormalization,
-        metrics: Mapping[str, float],
-        *,
-        transductive: bool,
-    ) -> None:
-        """The metrics of a method in the present split."""
+    def record(self, index: int, outcome: Outcome) -> None:
+        """One method under the present split; the dot product says what the split evaluates."""
+        norm = outcome.norm
         self._counts[index] = norm.counts
-        self._flags[index] |= transductive
+        self._flags[index] |= outcome.transductive
         if norm.selection is not None:
             for side in norm.sides:
                 spec, _, strength = norm.applied(side)
                 by_method = self._chosen[index].setdefault(side, {})
                 by_method.setdefault(spec.name, []).append(strength)
-        for name, value in metrics.items():
+        for name, value in outcome.metrics.items():
             self._plain[index].setdefault(name, []).append(value)
-
-    def add(self, index: int, name: str, kind: str, rows: Rows, values: Any) -> None:
-        """A metric's value for each of some rows of a kind."""
-        self._kinds[name] = kind
-        total = self._sums[index].setdefault(name, np.zeros(len(self._seen[kind])))
-        total[rows] += values
+        if index == 0:
+            for kind, rows in {kind: rows for kind, rows, _ in outcome.values.values()}.items():
+                self._seen[kind][rows] += 1
+        for name, (kind, rows, values) in outcome.values.items():
+            self._kinds[name] = kind
+            total = self._sums[index].setdefault(name, np.zeros(len(self._seen[kind])))
+            total[rows] += values
 
     def results(
-        self, protocol: Mapping[str, Any], *, rule: str | None = None
+        self, repeats: int, seed: int, *, rule: str | None = None
     ) -> tuple[MethodResult, ...]:
         """Every method's summaries; scores rank, unless ``rule`` makes caption scores of them."""
-        repeats = int(protocol["repeats"])
-        child = np.random.SeedSequence(protocol["seed"]).spawn(repeats + 1)[-1]
+        child = np.random.SeedSequence(seed).spawn(repeats + 1)[-1]
         table = [{name: self._average(name, s) for name, s in each.items()} for each in self._sums]
         owners = {name: self.owners[kind] for name, kind in self._kinds.items()}
         intervals = paired_intervals(table, owners, self.n_images, np.random.default_rng(child))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.comparison import MethodResult
 from distnorm.comparison.protocol import method_norms
-from distnorm.comparison.tally import Tally
+from distnorm.comparison.tally import Outcome, Tally
 from distnorm.errors import DistnormError
 from distnorm.methods.registry import parse_method
 from distnorm.normalization import ScoreNormalization
@@ -22,26 +20,6 @@ __all__ = ["Outcome", "Results", "labelled_norms", "run_methods"]
 
 Rows = npt.NDArray[np.intp]
 Results = tuple[dict[str, MethodResult], dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One method under one draw.
-
-    Attributes
-    ----------
-    norm : ScoreNormalization
-        Fitted.
-    metrics : dict from str to float
-    values : dict from metric to (kind, rows, value of each row)
-        Whose mean is the metric; metrics without one have no interval.
-    transductive : bool
-    """
-
-    norm: ScoreNormalization
-    metrics: dict[str, float]
-    values: dict[str, tuple[str, Rows, Any]] = field(repr=False)
-    transductive: bool = False
 
 
 def labelled_norms(methods: Sequence[str]) -> dict[str, ScoreNormalization]:
@@ -54,7 +32,7 @@ def labelled_norms(methods: Sequence[str]) -> dict[str, ScoreNormalization]:
     """
     words = [text.strip() for text in methods]
     others = [text for text in words if parse_method(text) != ("dot", None, {})]
-    return dict(zip(["dot", *others], method_norms(words, None, None), strict=True))
+    return dict(zip(["dot", *others], method_norms(words), strict=True))
 
 
 def run_methods(
@@ -107,17 +85,11 @@ def run_methods(
             continue
         found[label] = outcomes
     tally = Tally([norms[label] for label in found], owners, n_images)
-    for outcome in found["dot"]:
-        for kind, rows in {kind: rows for kind, rows, _ in outcome.values.values()}.items():
-            tally.saw(kind, rows)
     for index, outcomes in enumerate(found.values()):
         for outcome in outcomes:
-            flag = outcome.transductive
-            tally.note(index, outcome.norm, outcome.metrics, transductive=flag)
-            for name, (kind, rows, values) in outcome.values.items():
-                tally.add(index, name, kind, rows, values)
-    described = {"repeats": n_draws, "seed": protocol.seed}
-    return dict(zip(found, tally.results(described), strict=True)), failures
+            tally.record(index, outcome)
+    results = tally.results(n_draws, protocol.seed)
+    return dict(zip(found, results, strict=True)), failures
 
 
 def _finite(outcome: Outcome) -> Outcome:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.comparison.splits import draw_splits
+from distnorm.comparison.draws import draw_splits
 from distnorm.encoders.prompts import check_templates
 from distnorm.errors import DistnormError
 

@@ -21,7 +21,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, blocks, check_embeddings, rows_per_block, to_numpy
+from distnorm.arrays import (
+    Array,
+    CheckedRows,
+    as_working,
+    blocks,
+    checked,
+    rows_per_block,
+    to_numpy,
+)
 from distnorm.errors import DistnormError
 from distnorm.metrics.correlations import kendall_tau, spearman_rho
 from distnorm.normalization import ScoreNormalization
@@ -100,8 +108,8 @@ def score_captions(
     DistnormError
         For unusable rows, an unknown rule, or references that a rule needs and lacks.
     """
-    images = check_embeddings(images, "images")
-    captions = check_embeddings(captions, "captions", dimension=images.shape[1])
+    images = checked(images, "images")
+    captions = checked(captions, "captions", dimension=images.shape[1])
     owner = check_owner(image_of_caption, captions.shape[0], images.shape[0], "captions")
     rule = rule or ("plain" if references is None else "additive")
     if rule not in RULES:
@@ -119,9 +127,9 @@ def score_captions(
         return 2.5 * np.maximum(scores, 0)
     if references is None:
         raise DistnormError(f"rule {rule!r} without references", "references=", "give them")
-    references = check_embeddings(references, "references", dimension=images.shape[1])
+    references = checked(references, "references", dimension=images.shape[1])
     belongs = check_owner(image_of_reference, references.shape[0], images.shape[0], "references")
-    best = best_reference(captions, owner, references, belongs)
+    best = best_reference(captions.rows, owner, references.rows, belongs)
     if rule == "additive":
         return scores + 0.25 * best
     first = 2.5 * np.maximum(scores, 0) if rule == "refclipscore" else np.maximum(scores, 0)
@@ -250,15 +258,19 @@ def check_owner(owner: Any, n_rows: int, n_images: int, what: str) -> npt.NDArra
 
 
 def _pair_scores(
-    norm: ScoreNormalization | None, images: Array, captions: Array, owner: npt.NDArray[np.intp]
+    norm: ScoreNormalization | None,
+    images: CheckedRows,
+    captions: CheckedRows,
+    owner: npt.NDArray[np.intp],
 ) -> Float64:
     """Two-sided scores pair by pair, in blocks."""
-    left, right = to_numpy(as_working(images)), to_numpy(as_working(captions))
+    left, right = to_numpy(as_working(images.rows)), to_numpy(as_working(captions.rows))
     scores = np.empty(len(owner))
     for rows in blocks(len(owner), rows_per_block(right.shape[1], itemsize=8)):
         first, second = left[owner[rows]], right[rows]
         if norm is None:
             scores[rows] = np.einsum("ij,ij->i", first, second, dtype=np.float64)
         else:
-            scores[rows] = norm.paired_similarity(first, second)
+            pair = CheckedRows(first, images.name), CheckedRows(second, captions.name)
+            scores[rows] = norm.paired_similarity(*pair)
     return scores

@@ -9,20 +9,21 @@ statistics only. A linear bias is a shift of the image row, so DN costs one subt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, check_embeddings
+from distnorm.arrays import Array, checked
 from distnorm.encoders.prompts import check_templates, fill
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranks import best_ranks
 from distnorm.normalization import ScoreNormalization
 from distnorm.normalization.factories import make
+from distnorm.system.progress import Progress
 
 __all__ = [
     "ClassificationResult",
@@ -76,7 +77,7 @@ def evaluate_classification(
     labels: Any,
     *,
     k: int = 5,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ClassificationResult:
     """Top-1, top-k and mean per class accuracy.
 
@@ -101,8 +102,8 @@ def evaluate_classification(
     """
     norm = make("dot") if norm is None else norm
     one = norm.sides[0]
-    images = check_embeddings(images, f"{one}s")
-    classes = check_embeddings(classes, "classes", dimension=images.shape[1])
+    images = checked(images, f"{one}s")
+    classes = checked(classes, "classes", dimension=images.shape[1])
     own = check_labels(labels, images.shape[0], classes.shape[0])
     ranking = norm.ranking(images, classes, one)
     truth = Positives.of(own, len(own), classes.shape[0])

@@ -7,21 +7,22 @@ ties, no full matrix in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, check_embeddings
+from distnorm.arrays import Array, checked
 from distnorm.errors import DistnormError
 from distnorm.metrics import average_precision_at_r, check_k, r_precision, recall_of_ranks
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranking import Ranking
-from distnorm.metrics.ranks import Progress, Ranks, best_ranks, best_ranks_both_ways, pair_ranks
+from distnorm.metrics.ranks import Ranks, best_ranks, best_ranks_both_ways, pair_ranks
 from distnorm.normalization import ScoreNormalization
 from distnorm.normalization.factories import make
+from distnorm.system.progress import Progress
 
 __all__ = ["DIRECTIONS", "RetrievalResult", "evaluate_retrieval", "pairing"]
 
@@ -93,7 +94,7 @@ def evaluate_retrieval(
     k: int | Sequence[int] = (1, 5, 10),
     directions: Sequence[str] = DIRECTIONS,
     with_r_precision: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> RetrievalResult:
     """Retrieval of texts by images and of images by texts.
 
@@ -121,8 +122,8 @@ def evaluate_retrieval(
     """
     norm = make("dot") if norm is None else norm
     one, two = norm.sides
-    images = check_embeddings(images, f"{one}s")
-    texts = check_embeddings(texts, f"{two}s", dimension=images.shape[1])
+    images = checked(images, f"{one}s")
+    texts = checked(texts, f"{two}s", dimension=images.shape[1])
     ks = check_k(k)
     n_images, n_texts = images.shape[0], texts.shape[0]
     if positives is not None and image_of_text is not None:

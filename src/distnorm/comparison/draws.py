@@ -1,0 +1,169 @@
+"""Which rows give statistics and which are evaluated, split by split.
+
+A group is one image with all its texts: splits never part them, since a text whose siblings
+are in the reference half is no longer unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import CheckedRows, checked
+from distnorm.comparison.protocol import Protocol
+from distnorm.errors import DistnormError
+
+__all__ = ["Draw", "Split", "draw_splits", "draws", "reference_rows"]
+
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Numbers of the rows that give statistics and of those that are evaluated; disjoint."""
+
+    fit_images: Indices
+    fit_texts: Indices
+    images: Indices
+    texts: Indices
+    image_of_text: Indices
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The evaluated images and texts, also by number, and the rows that ``fit`` gets.
+
+    ``image_of_text`` counts the evaluated images.
+    """
+
+    images: Indices
+    texts: Indices
+    image_of_text: Indices
+    evaluated: tuple[CheckedRows, CheckedRows]
+    fit: Mapping[str, CheckedRows]
+
+
+def draw_splits(
+    image_of_text: Indices | None,
+    n_images: int,
+    *,
+    repeats: int,
+    seed: int,
+    fit_fraction: float | None = None,
+    samples: int | None = None,
+) -> Iterator[Split]:
+    """Random disjoint splits by image, the same for the same seed.
+
+    With ``fit_fraction``, that share of the images and all their texts give the statistics.
+    With ``samples``, so many images give the image statistics, one text of each of as many
+    *other* images the text statistics (unpaired), and everything else is evaluated. Without
+    ``image_of_text`` images alone are split.
+    """
+    owner = np.zeros(0, dtype=np.intp) if image_of_text is None else image_of_text
+    share = 0.5 if fit_fraction is None else fit_fraction
+    sides = 1 if image_of_text is None else 2
+    reserved = round(n_images * share) if samples is None else sides * samples
+    if not 1 <= reserved <= n_images - 2:
+        raise DistnormError(
+            f"{n_images} images of which {reserved} would give statistics",
+            "at least 1 for the statistics and 2 to evaluate",
+            "use more data, another fit fraction or fewer samples",
+        )
+    for child in np.random.SeedSequence(seed).spawn(repeats):
+        rng = np.random.default_rng(child)
+        order = rng.permutation(n_images)
+        kept = np.zeros(n_images, dtype=bool)
+        kept[order[reserved:]] = True
+        images = np.flatnonzero(kept)
+        texts = np.flatnonzero(kept[owner])
+        row = np.full(n_images, -1)
+        row[images] = np.arange(len(images))
+        if samples is None or image_of_text is None:
+            fit_images, fit_texts = np.flatnonzero(~kept), np.flatnonzero(~kept[owner])
+        else:
+            fit_images = np.sort(order[:samples])
+            fit_texts = _one_text_each(owner, order[samples:reserved], rng)
+        yield Split(fit_images, fit_texts, images, texts, row[owner[texts]])
+
+
+def draws(
+    protocol: Protocol,
+    images: CheckedRows,
+    texts: CheckedRows,
+    image_of_text: Indices | None,
+    reference: Mapping[str, CheckedRows],
+) -> Iterator[Draw]:
+    """Every split of a comparison.
+
+    Without ``image_of_text`` the texts are classes: all of them serve every split, for the
+    statistics as well unless ``reference`` has texts.
+    """
+    n, m = images.shape[0], texts.shape[0]
+    classes = {"texts": reference.get("texts", texts)} if image_of_text is None else {}
+    if protocol.statistics in ("held-out", "paper") and "images" not in reference:
+        for split in draw_splits(
+            image_of_text,
+            n,
+            repeats=protocol.splits,
+            seed=protocol.seed,
+            fit_fraction=protocol.fit_fraction,
+            samples=protocol.samples if protocol.statistics == "paper" else None,
+        ):
+            of_texts = classes or {"texts": texts.take(split.fit_texts)}
+            fit = {"images": images.take(split.fit_images), **of_texts}
+            left, right = images.take(split.images), texts
+            if image_of_text is not None:
+                right = texts.take(split.texts)
+            yield Draw(split.images, split.texts, split.image_of_text, (left, right), fit)
+        return
+    owner = np.zeros(0, dtype=np.intp) if image_of_text is None else image_of_text
+    for child in np.random.SeedSequence(protocol.seed).spawn(protocol.splits):
+        rows = {"images": images, "texts": texts, **reference}
+        if protocol.statistics == "paper":
+            rng = np.random.default_rng(child)
+            rows = {
+                side: _sample(x, protocol.samples, rng, side)
+                for side, x in rows.items()
+                if side not in classes
+            }
+        fit = {**rows, **classes}
+        yield Draw(np.arange(n), np.arange(m), owner, (images, texts), fit)
+
+
+def reference_rows(protocol: Protocol, dimension: int, *, both: bool) -> dict[str, CheckedRows]:
+    """The checked rows of other data by keyword; ``both`` sides or none where one is not enough."""
+    sides = {"images": protocol.fit_images, "texts": protocol.fit_texts}
+    rows = {
+        side: checked(x, f"fit_{side}", dimension=dimension)
+        for side, x in sides.items()
+        if x is not None
+    }
+    if both and (len(rows) == 1 or (protocol.statistics == "reference" and not rows)):
+        raise DistnormError(
+            f"reference data of {len(rows)} sides", "fit_images and fit_texts", "give both"
+        )
+    if protocol.statistics == "reference" and "images" not in rows:
+        raise DistnormError("no reference images", "fit_images", "give them")
+    if "images" in rows and protocol.transductive:
+        raise DistnormError("reference data", "none under 'transductive'", "leave it out")
+    return rows
+
+
+def _one_text_each(image_of_text: Indices, images: Indices, rng: np.random.Generator) -> Indices:
+    by_image = np.argsort(image_of_text, kind="stable")
+    starts = np.searchsorted(image_of_text[by_image], images)
+    counts = np.bincount(image_of_text, minlength=int(image_of_text.max()) + 1)[images]
+    return np.sort(by_image[starts + rng.integers(0, counts)])
+
+
+def _sample(x: CheckedRows, samples: int, rng: np.random.Generator, side: str) -> CheckedRows:
+    """So many rows drawn without replacement, in their order."""
+    n = x.shape[0]
+    if samples > n:
+        raise DistnormError(
+            f"{n} rows of fit_{side}", f"at least {samples} samples", "lower --samples"
+        )
+    return x.take(np.sort(rng.choice(n, samples, replace=False)))

@@ -1,0 +1,53 @@
+"""The one loop of all comparisons: splits, every method fitted and evaluated, sums, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from distnorm.comparison.draws import Draw, Indices
+from distnorm.comparison.protocol import Protocol
+from distnorm.comparison.results import Comparison
+from distnorm.comparison.tally import Outcome, Tally
+from distnorm.normalization import ScoreNormalization
+from distnorm.system.progress import Progress
+
+__all__ = ["Experiment", "run"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What one task brings to a comparison.
+
+    ``owners`` names the kinds of evaluated rows and the image of each row (None: rows are
+    images); ``diagnose`` looks at the fitted methods of the first split; ``rule`` makes scores
+    of captions.
+    """
+
+    task: str
+    sizes: dict[str, int]
+    owners: dict[str, Indices | None]
+    draws: Iterable[Draw]
+    evaluate: Callable[[ScoreNormalization, Draw], Outcome]
+    diagnose: Callable[[Sequence[ScoreNormalization], Draw], dict[str, Any]] | None = None
+    rule: str | None = None
+
+
+def run(experiment: Experiment, protocol: Protocol, progress: Progress | None = None) -> Comparison:
+    """Fit and evaluate every method on every split; ``progress`` counts evaluations."""
+    norms = protocol.norms
+    tally = Tally(norms, experiment.owners, experiment.sizes["n_images"])
+    diagnostics = None
+    done, total = 0, len(norms) * protocol.splits
+    for number, draw in enumerate(experiment.draws):
+        fitted = [norm.clone().fit(**draw.fit) for norm in norms]
+        for index, norm in enumerate(fitted):
+            tally.record(index, experiment.evaluate(norm, draw))
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        if number == 0 and experiment.diagnose is not None:
+            diagnostics = experiment.diagnose(fitted, draw)
+    results = tally.results(protocol.splits, protocol.seed, rule=experiment.rule)
+    return Comparison(experiment.task, experiment.sizes, protocol.to_dict(), results, diagnostics)
