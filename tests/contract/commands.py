@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from inspect import signature
 from typing import Any
 from unittest import mock
 
@@ -13,6 +14,8 @@ from click.testing import CliRunner, Result
 from distnorm.cli import main
 
 __all__ = ["about_parameters", "command_line", "help_text", "run", "walk"]
+
+_PLAIN = {"NO_COLOR": "1", "TERM": "dumb"}
 
 
 def command_line() -> click.Command:
@@ -72,9 +75,9 @@ def run(
     environment: Mapping[str, str] = {},
 ) -> Result:
     """Run ``distnorm WORDS`` in this process."""
-    runner = CliRunner(
-        env={"COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb", **environment}
-    )
+    # click below 8.2 mixes what is for people into what is for programs, unless told not to.
+    apart = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+    runner = CliRunner(env={"COLUMNS": str(columns), **_PLAIN, **environment}, **apart)
     arguments = [str(word) for word in words]
     done = runner.invoke(command_line(), arguments, prog_name="distnorm", input=given)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
