@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distnorm import DistnormError, Ranking, recall_at_k
+from distnorm.exact import counting
 from distnorm.metrics import (
     average_precision_at_r,
     k_occurrence,
     occupancy,
     r_precision,
-    ranks,
     skewness,
 )
 from distnorm.metrics.positives import Positives
@@ -59,8 +59,7 @@ def test_both_directions_at_once_rank_like_one_after_the_other(problem, tile, sh
     back = Ranking(items, queries if shared else queries.copy(), queries[:, 0])
     back_truth = Positives.of(np.arange(len(items)) % len(queries), len(items), len(queries))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranks, "_TILE_ROWS", tile[0])
-        patch.setattr(ranks, "_TILE_COLUMNS", tile[1])
+        patch.setattr(counting, "TILE", tile)
         found = best_ranks_both_ways(forth, back, (truth, back_truth))
     for ranking, positives, got in ((forth, truth, found[0]), (back, back_truth, found[1])):
         every = brute_ranks(ranking.scores(), positives)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import distnorm
 from distnorm.cli.main import cli
-from distnorm.exact.place import places
+from distnorm.exact import places
 from distnorm.scenes import save_scenes
 from distnorm.search.bias_file import bias_of, kept_bias
 from distnorm.store.columns import read_names

@@ -1,1 +1,11 @@
-"""Exact search: a closed room, of which others import `topk`, `Gallery` and `place`."""
+"""Exact search: a closed room, of which others import what stands here.
+
+`distnorm.metrics.ranks` alone imports `distnorm.exact.counting` as well.
+"""
+
+from distnorm.exact.counting import places
+from distnorm.exact.decision import KBest
+from distnorm.exact.gallery import Gallery
+from distnorm.exact.top_k import topk
+
+__all__ = ["Gallery", "KBest", "places", "topk"]

@@ -22,12 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.exact.engines import (
-    FLOAT32_UNIT,
+    FLOAT32,
     GROUP,
     SLACK,
     TILES,
-    TINY,
-    UNDERFLOW,
     NumpyEngine,
     heaviest,
     kth_largest,
@@ -57,16 +55,12 @@ def bfloat16_units() -> bool:
 class TorchEngine:
     """Bfloat16 products by torch, all steps on its device: for a GPU.
 
-    Parameters
-    ----------
-    queries : ndarray, shape (n, d), float32
-    torch : module
-    device : str
-    biased : bool
-        Whether blocks come with a bias: it takes three more dimensions.
+    A bias takes three more dimensions: ``biased`` says whether blocks come with one.
     """
 
     rounding = _UNIT / (1 - _UNIT)
+    format = FLOAT32
+    dtype = np.dtype(np.float32)
     parallel = concurrent = False
 
     def __init__(
@@ -87,20 +81,22 @@ class TorchEngine:
         """As `NumpyEngine.lengths`; items may be a tensor."""
         torch = self._torch
         found = torch.linalg.vector_norm(self._here(items), dim=1, dtype=torch.float32)
-        return np.asarray(found.cpu().numpy().astype(np.float64) + TINY * items.shape[1] ** 0.5)
+        return np.asarray(
+            found.cpu().numpy().astype(np.float64) + FLOAT32.tiny * items.shape[1] ** 0.5
+        )
 
     longest = NumpyEngine.longest
 
     def block(self, items: Any, longest: float, bias: _Float64 | None) -> tuple[Any, _Float64]:
-        """As `NumpyEngine.block`; items may be a tensor."""
+        """As `Engine.block`; items may be a tensor."""
         torch = self._torch
         d = items.shape[1]
-        sums = 4 * (d + 16) * FLOAT32_UNIT
+        sums = 4 * (d + 16) * FLOAT32.unit
         rounding = (_UNIT * self.sizes + self._off) * SLACK
         error = (
             (rounding + sums * self.sizes) * longest * SLACK
             + 2 * sums * heaviest(bias)
-            + (d + 16) * UNDERFLOW
+            + (d + 16) * FLOAT32.underflow
         )
         rounded = self._here(items).to(torch.bfloat16)
         if bias is not None:
@@ -113,7 +109,7 @@ class TorchEngine:
         return rounded, error
 
     def scores(self, rows: slice, block: Any) -> Any:
-        """As `NumpyEngine.scores`; columns up to a multiple of `GROUP` are -inf."""
+        """As `Engine.scores`; columns up to a multiple of `GROUP` are -inf."""
         torch = self._torch
         left = self._queries[rows]
         h, w = len(left), len(block)
@@ -130,12 +126,12 @@ class TorchEngine:
         return tile, tile.view(h, GROUP, -1).amax(dim=1), w
 
     def part(self, scores: Any, rows: slice) -> Any:
-        """As `NumpyEngine.part`: scores, the best of each group, and the number of columns."""
+        """As `Engine.part`: scores, the best of each group, and the number of columns."""
         tile, maxima, w = scores
         return tile[rows], maxima[rows], w
 
     def kth(self, part: Any, k: int) -> _Float64:
-        """As `NumpyEngine.kth`."""
+        """As `Engine.kth`."""
         tile, maxima, _ = part
         values = maxima if k <= maxima.shape[1] else tile
         if k > values.shape[1]:
@@ -143,7 +139,7 @@ class TorchEngine:
         return _host(values.topk(k, dim=1, sorted=False).values.amin(dim=1))
 
     def above(self, part: Any, threshold: _Float64) -> tuple[_Places, _Places]:
-        """As `NumpyEngine.above`; places are groups."""
+        """As `Engine.above`; places are groups."""
         torch, maxima = self._torch, part[1]
         # Cutting off the lower half of a float32 rounds to bfloat16 towards zero.
         bits = threshold.astype(np.float32)
@@ -156,7 +152,7 @@ class TorchEngine:
     def values(
         self, part: Any, row: _Places, place: _Places, threshold: _Float64
     ) -> tuple[_Places, _Places, _Float32]:
-        """As `NumpyEngine.values`."""
+        """As `Engine.values`."""
         scores = self._members(part[0], row, place)
         found = np.flatnonzero(scores >= threshold[row][:, None])
         pair, member = found // GROUP, found % GROUP
@@ -199,7 +195,7 @@ class ProcessorEngine(TorchEngine):
         return tile.view(self._torch.int16).numpy(), maxima.float().numpy(), w
 
     def kth(self, part: Any, k: int) -> _Float64:
-        """As `NumpyEngine.kth`."""
+        """As `Engine.kth`."""
         tile, maxima, _ = part
         return kth_largest(maxima if k <= maxima.shape[1] else _widened(tile), k)
 

@@ -9,26 +9,29 @@ d u |q| |x| to first order (Higham, *Accuracy and Stability of Numerical Algorit
 rounding the inputs from float64 adds 2 u |q| |x|, the bias 2 u (|q| |x| + |b|). Taken together and
 rounded up: E = (d + 16) u (|q| |x| + |b|).
 
+**float64** (u = 2^-53). The same, twice: what decides is a sum in float64 too, in another order.
+
 **bfloat16**: see `distnorm.exact.bfloat16`.
 
-Underflow is absolute: at most (d + 16) 2^-120 more, also for units that flush subnormal numbers.
+Underflow is absolute: at most (d + 16) 2^-120 more (float64: 2^-1000), also for units that flush
+subnormal numbers.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "FLOAT32_UNIT",
+    "FLOAT32",
     "GROUP",
     "SLACK",
     "TILES",
-    "TINY",
-    "UNDERFLOW",
+    "Engine",
     "FewEngine",
     "NumpyEngine",
     "heaviest",
@@ -42,17 +45,8 @@ GROUP = 16
 TILES = {"numpy": (512, 4096), "cpu": (1024, 8192), "gpu": (4096, 32768)}
 """Queries and items of a tile of scores: large enough for the product, near the cache's size."""
 
-TINY = 2.0**-60
-"""Numbers below may have squares that float32 cannot hold; added to every length."""
-
-FLOAT32_UNIT = 2.0**-24
-"""Unit roundoff."""
-
-UNDERFLOW = 2.0**-120
-"""What a sum may lose for each of its products, if units flush subnormal numbers."""
-
 SLACK = 1 + 1e-3
-"""For lengths, which are themselves computed in float32."""
+"""For lengths, which are themselves computed in the engine's precision."""
 
 _Float32 = npt.NDArray[np.float32]
 _Float64 = npt.NDArray[np.float64]
@@ -61,23 +55,76 @@ _Places = npt.NDArray[np.intp]
 _SINGLE = 3
 
 
-class NumpyEngine:
-    """Float32 products by NumPy's BLAS.
+@dataclass(frozen=True)
+class _Format:
+    """What a floating-point format can hold."""
 
-    Parameters
-    ----------
-    queries : ndarray, shape (n, d), float32
+    unit: float
+    """Unit roundoff; in float64 for the sum that decides as well."""
+    tiny: float
+    """Numbers below may have squares that underflow; added to every length."""
+    underflow: float
+    """What a sum may lose for each of its products, if units flush subnormal numbers."""
+    largest: float
+    """Scores up to which nothing overflows."""
+
+
+FLOAT32 = _Format(2.0**-24, 2.0**-60, 2.0**-120, 1e37)
+_FLOAT64 = _Format(2.0**-52, 2.0**-500, 2.0**-1000, 1e300)
+
+
+class Engine(Protocol):
+    """What multiplies tiles for `Candidates`: ``block``, ``scores``, ``part``, then its figures.
+
+    ``parallel``: parts of a tile may be looked at in several threads. ``concurrent``: copies
+    (``another``) may multiply in several threads. ``rounding``: see above.
     """
 
+    rounding: float
+    parallel: bool
+    concurrent: bool
+    sizes: _Float64
+    tile_rows: int
+    tile_columns: int
+    format: _Format
+
+    def longest(self, items: Any) -> tuple[float, bool]:
+        """Length of the longest row, or more; whether no row can be NaN, infinite or all zero."""
+
+    def block(self, items: Any, longest: float, bias: _Float64 | None) -> tuple[Any, _Float64]:
+        """Items, (w, d), made ready, and the error of each query's scores with them."""
+
+    def scores(self, rows: slice, block: Any) -> Any:
+        """Scores of some queries with a block, in the engine's own form."""
+
+    def part(self, scores: Any, rows: slice) -> Any:
+        """Some rows of a tile, bias included."""
+
+    def kth(self, part: Any, k: int) -> _Float64:
+        """About the k-th largest score of each row, never more; -inf where there are fewer."""
+
+    def above(self, part: Any, threshold: _Float64) -> tuple[_Places, _Places]:
+        """Row and place of what reaches its row's threshold."""
+
+    def values(
+        self, part: Any, row: _Places, place: _Places, threshold: _Float64
+    ) -> tuple[_Places, _Places, _Float32]:
+        """Row, column and score of all at these places that reach the threshold, in this order."""
+
+
+class NumpyEngine:
+    """Products by NumPy's BLAS in the queries' dtype, float32 or float64."""
+
     rounding = 0.0
-    # Whether tiles may be looked at, and copies of this may multiply, in several threads.
     parallel = concurrent = True
 
-    def __init__(self, queries: _Float32) -> None:
+    def __init__(self, queries: npt.NDArray[Any]) -> None:
         self._queries = queries
-        self.sizes = _lengths(queries)
+        self.dtype = queries.dtype
+        self.format = FLOAT32 if self.dtype == np.float32 else _FLOAT64
+        self.sizes = self.lengths(queries)
         self.tile_rows, self.tile_columns = TILES["numpy"]
-        self._room = np.empty(0, dtype=np.float32)
+        self._room = np.empty(0, dtype=self.dtype)
         self._flags = np.empty(0, dtype=bool)
 
     def another(self) -> Any:
@@ -86,43 +133,46 @@ class NumpyEngine:
         twin._room, twin._flags = self._room[:0], self._flags[:0]
         return twin
 
-    @staticmethod
-    def lengths(items: _Float32) -> _Float64:
-        """Length of each row, (w,); not finite or about `TINY` where it says nothing."""
-        return _lengths(items)
+    def lengths(self, items: npt.NDArray[Any]) -> _Float64:
+        """Length of each row, (w,); not finite or about ``tiny`` where it says nothing."""
+        # A product of each row with itself: BLAS's, about twice as fast as other ways.
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.matmul(items[:, None, :], items[:, :, None])[:, 0, 0]
+        tiny = self.format.tiny * items.shape[1] ** 0.5
+        lengths: _Float64 = np.sqrt(squares.astype(np.float64)) + tiny
+        return lengths
 
     def longest(self, items: Any) -> tuple[float, bool]:
-        """Length of the longest row, or more; whether no row can be NaN, infinite or all zero."""
+        """As `Engine.longest`."""
         lengths = self.lengths(items)
-        least = 2 * TINY * items.shape[1] ** 0.5
+        least = 2 * self.format.tiny * items.shape[1] ** 0.5
         return float(lengths.max()), bool(np.isfinite(lengths).all() and lengths.min() > least)
 
-    def error(self, longest: float, bias: _Float64 | None) -> _Float64:
-        """Error of each query's scores with items no longer than this."""
-        d = self._queries.shape[1]
-        unit = (d + 16) * FLOAT32_UNIT
-        error: _Float64 = unit * (self.sizes * longest * SLACK + heaviest(bias))
-        error += (d + 16) * UNDERFLOW
+    def error(self, longest: float, bias: _Float64 | None, rows: slice = slice(None)) -> _Float64:
+        """Error of some queries' scores with items no longer than this."""
+        terms = self._queries.shape[1] + 16
+        reach = self.sizes[rows] * (longest * SLACK) + heaviest(bias)
+        error: _Float64 = terms * self.format.unit * reach + terms * self.format.underflow
         return error
 
-    def block(self, items: _Float32, longest: float, bias: _Float64 | None) -> tuple[Any, _Float64]:
-        """Items, (w, d) float32, made ready, and the error of each query's scores with them."""
-        working = None if bias is None else bias.astype(np.float32)
+    def block(self, items: Any, longest: float, bias: _Float64 | None) -> tuple[Any, _Float64]:
+        """As `Engine.block`."""
+        working = None if bias is None else bias.astype(self.dtype)
         return (items, working), self.error(longest, bias)
 
     def scores(self, rows: slice, block: Any) -> Any:
-        """Scores of some queries."""
+        """As `Engine.scores`: the bare products, and the bias to subtract."""
         items, bias = block
         left = self._queries[rows]
         size = len(left) * len(items)
         if self._room.size < size:
-            self._room = np.empty(size, dtype=np.float32)
+            self._room = np.empty(size, dtype=self.dtype)
         tile = self._room[:size].reshape(len(left), len(items))
         np.matmul(left, items.T, out=tile)
         return tile, bias
 
     def part(self, scores: Any, rows: slice) -> Any:
-        """Scores of some rows of a tile, bias included."""
+        """As `Engine.part`; the bias is subtracted in place."""
         tile, bias = scores
         part = tile[rows]
         if bias is not None:
@@ -131,7 +181,7 @@ class NumpyEngine:
 
     @staticmethod
     def kth(part: _Float32, k: int) -> _Float64:
-        """About the k-th largest score of each row, never more; -inf where there are fewer."""
+        """As `Engine.kth`."""
         whole = part.shape[1] // GROUP * GROUP
         if k <= whole // GROUP:
             # Of groups: each has an item of its maximum.
@@ -139,7 +189,7 @@ class NumpyEngine:
         return kth_largest(part, k)
 
     def above(self, part: _Float32, threshold: _Float64) -> tuple[_Places, _Places]:
-        """Row and place of what reaches its row's threshold."""
+        """As `Engine.above`; places are columns."""
         if self._flags.size < part.size:
             self._flags = np.empty(part.size, dtype=bool)
         flags = self._flags[: part.size].reshape(part.shape)
@@ -149,7 +199,7 @@ class NumpyEngine:
     def values(
         part: _Float32, row: _Places, place: _Places, threshold: _Float64
     ) -> tuple[_Places, _Places, _Float32]:
-        """Row, column and score of all at these places that reach the threshold, in this order."""
+        """As `Engine.values`."""
         del threshold
         return row, place, np.take(part, row * part.shape[1] + place)
 
@@ -163,13 +213,13 @@ class FewEngine(NumpyEngine):
     """
 
     def longest(self, items: Any) -> tuple[float, bool]:
-        """As `NumpyEngine.longest`; rows of zeros are not seen."""
+        """As `Engine.longest`; rows of zeros are not seen."""
         flat = np.ascontiguousarray(items).ravel()
         with np.errstate(over="ignore", invalid="ignore"):
             squares = float(np.dot(flat, flat))
         # A sum of n squares in float32 is off by n 2^-24 of itself at most.
-        size = (squares * (1 + 2 * flat.size * FLOAT32_UNIT)) ** 0.5
-        return size + TINY * flat.size**0.5, bool(np.isfinite(size))
+        size = (squares * (1 + 2 * flat.size * FLOAT32.unit)) ** 0.5
+        return size + FLOAT32.tiny * flat.size**0.5, bool(np.isfinite(size))
 
     def multiply(self, items: _Float32, out: _Float32) -> None:
         """Scores of all queries with some items, (n, w)."""
@@ -198,14 +248,6 @@ def reaching(
     found = np.flatnonzero(np.greater_equal(values, lowered[:, None], out=flags))
     row = found // width
     return row, found - row * width
-
-
-def _lengths(rows: _Float32) -> _Float64:
-    # A product of each row with itself: BLAS's, about twice as fast as other ways.
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0]
-    lengths: _Float64 = np.sqrt(squares.astype(np.float64)) + TINY * rows.shape[1] ** 0.5
-    return lengths
 
 
 def heaviest(bias: _Float64 | None) -> float:

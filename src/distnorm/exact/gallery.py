@@ -8,7 +8,7 @@ import array_api_compat as compat
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, check_form, check_rows, to_numpy
+from distnorm.arrays import Array, CheckedRows, as_working, check_form, check_rows, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.exact.bfloat16 import TorchEngine
 from distnorm.system.shards import ShardedRows
@@ -25,7 +25,8 @@ class Gallery:
 
     Parameters
     ----------
-    items : array or ShardedRows, shape (m, d)
+    items : array, ShardedRows or CheckedRows, shape (m, d)
+        `CheckedRows` are not looked at again.
     dimension : int, optional
         The d that is required.
 
@@ -36,6 +37,7 @@ class Gallery:
     """
 
     def __init__(self, items: Array | ShardedRows, dimension: int | None = None) -> None:
+        self._checked = isinstance(items, CheckedRows)
         if isinstance(items, ShardedRows):
             for part in items.parts:
                 check_form(part, "items", dimension)
@@ -47,7 +49,7 @@ class Gallery:
         self._is_plain = flags is not None and flags.c_contiguous and flags.aligned
         self.is_wide = str(items.dtype).endswith("float64")
         self.shape = (int(items.shape[0]), int(items.shape[1]))
-        self._longest: dict[tuple[int, int, type], float] = {}
+        self._longest: dict[tuple[int, int, type, str], float] = {}
 
     def __len__(self) -> int:
         """Number of items."""
@@ -59,11 +61,11 @@ class Gallery:
         return str(self._items.device) if self.is_torch else "cpu"
 
     def block(self, columns: slice, engine: Any) -> Any:
-        """Some items as an engine takes them: float32, or torch's tensor for a torch engine."""
+        """Some items as an engine takes them: in its dtype, or a tensor for torch's."""
         if self.is_torch and isinstance(engine, TorchEngine):
             return self._items[columns].detach()
         with np.errstate(over="ignore"):
-            return self._read(columns).astype(np.float32, copy=False)
+            return self._read(columns).astype(engine.dtype, copy=False)
 
     def __repr__(self) -> str:
         """One line with the sizes."""
@@ -79,7 +81,7 @@ class Gallery:
         DistnormError
             For NaN, infinity and all-zero rows.
         """
-        key = (columns.start, columns.stop, type(engine))
+        key = (columns.start, columns.stop, type(engine), str(engine.dtype))
         if key not in self._longest:
             longest, sound = engine.longest(block)
             if not sound or (scores is not None and not scores.all()):
@@ -89,7 +91,8 @@ class Gallery:
 
     def check(self, columns: slice) -> None:
         """Raise for NaN, infinity and all-zero rows in a block."""
-        check_rows(self._read(columns), "items", columns.start)
+        if not self._checked:
+            check_rows(self._read(columns), "items", columns.start)
 
     def wide(self, rows: Any, room: Any = None) -> npt.NDArray[np.float64]:
         """Some items in float64: a slice, or row numbers; in ``room`` if there is some."""

@@ -18,10 +18,8 @@ items, as these take time to read; a GPU, or torch with threads of its own, has 
 
 from __future__ import annotations
 
-import bisect
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -31,7 +29,8 @@ from distnorm.arrays import blocks
 from distnorm.exact.candidates import Candidates
 from distnorm.exact.engines import FewEngine
 from distnorm.exact.gallery import Gallery
-from distnorm.system.threads import run_in_threads, single_threaded_blas, threads
+from distnorm.exact.tiles import Source, rounded_up, within, work_through
+from distnorm.system.threads import single_threaded_blas, threads
 
 __all__ = ["FEW", "scan"]
 
@@ -40,7 +39,6 @@ FEW = 32
 
 _Float64 = npt.NDArray[np.float64]
 _Progress = Callable[[int], None]
-_LARGEST = 1e37
 # The fewest queries of a part, where there are as many.
 _ROWS = 128
 # For a few queries: numbers in a chunk of items, scores in a tile, and its most columns.
@@ -55,49 +53,20 @@ def scan(
     bias: _Float64 | None,
     progress: _Progress,
 ) -> list[Candidates] | None:
-    """Candidates of all n queries of ``engine`` among all items.
-
-    Returns
-    -------
-    list of Candidates, or None
-        None if the scores may leave the range of float32.
-    """
-    source = _Source(engine, items, bias)
+    """Candidates of all n queries of ``engine``; None if scores may leave float32's range."""
+    source = Source(engine, items, bias)
     if isinstance(engine, FewEngine):
         return _by_items(source, n, k, progress)
     return (_by_parts if engine.concurrent else _by_tiles)(source, n, k, progress)
 
 
-class _Source:
-    """Blocks of items and of their bias as an engine takes them."""
-
-    def __init__(self, engine: Any, items: Gallery, bias: _Float64 | None) -> None:
-        self.engine, self.items, self._bias = engine, items, bias
-
-    def prepared(self, columns: slice) -> Any:
-        """A block, and the error of scores with it; None if they may leave float32's range."""
-        block = self.items.block(columns, self.engine)
-        longest = self.items.longest(block, columns, self.engine)
-        bias = self.bias(columns)
-        return self.engine.block(block, longest, bias) if self.fits(longest, bias) else None
-
-    def bias(self, columns: slice) -> _Float64 | None:
-        """What to subtract from each score."""
-        return None if self._bias is None else self._bias[columns]
-
-    def fits(self, longest: float, bias: _Float64 | None) -> bool:
-        """Whether scores with items no longer than this stay in float32's range."""
-        heaviest = 0.0 if bias is None else float(np.abs(bias).max())
-        return bool(float(self.engine.sizes.max()) * longest + heaviest < _LARGEST)
-
-
-def _by_tiles(source: _Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
+def _by_tiles(source: Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
     """For engines with threads or a device of their own: one tile after the other."""
     engine = source.engine
     workers = threads() if engine.parallel else 1
     step = max(16, -(-min(n, engine.tile_rows) // workers))
     tiles = [
-        [Candidates(slice(r.start, min(r.stop, n)), k) for r in _within(tile, step)]
+        [Candidates(slice(r.start, min(r.stop, n)), k) for r in within(tile, step)]
         for tile in blocks(n, engine.tile_rows)
     ]
     with ThreadPoolExecutor(workers) as pool:
@@ -126,7 +95,7 @@ def _by_tiles(source: _Source, n: int, k: int, progress: _Progress) -> list[Cand
     return [one for tile in tiles for one in tile]
 
 
-def _by_items(source: _Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
+def _by_items(source: Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
     """For a few queries: each thread takes some of the items, which take time to read."""
     engine, items = source.engine, source.items
     found = Candidates(slice(0, n), k)
@@ -134,7 +103,7 @@ def _by_items(source: _Source, n: int, k: int, progress: _Progress) -> list[Cand
     # Chunks begin at the same items for any number of queries: a `Gallery` knows them again.
     chunk = max(1, _CHUNK // items.shape[1])
     width = max(engine.tile_columns, _TILE // n, workers * chunk)
-    width = _rounded_up(min(_WIDEST, width), chunk)
+    width = rounded_up(min(_WIDEST, width), chunk)
     room = np.empty((n, min(width, len(items))), dtype=np.float32)
 
     with ThreadPoolExecutor(workers) as pool, single_threaded_blas():
@@ -144,14 +113,14 @@ def _by_items(source: _Source, n: int, k: int, progress: _Progress) -> list[Cand
 
             def multiply(share: slice, columns: slice = columns, tile: Any = tile) -> float:
                 longest = 0.0
-                for some in _within(share, chunk):
+                for some in within(share, chunk):
                     here = slice(columns.start + some.start, columns.start + some.stop)
                     block = items.block(here, engine)
                     engine.multiply(block, tile[:, some])
                     longest = max(longest, items.longest(block, here, engine, tile[0, some]))
                 return longest
 
-            shares = list(blocks(w, _rounded_up(-(-w // workers), chunk)))
+            shares = list(blocks(w, rounded_up(-(-w // workers), chunk)))
             longest = max((map if len(shares) == 1 else pool.map)(multiply, shares))
             bias = source.bias(columns)
             if not source.fits(longest, bias):
@@ -163,16 +132,14 @@ def _by_items(source: _Source, n: int, k: int, progress: _Progress) -> list[Cand
     return [found]
 
 
-def _by_parts(source: _Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
+def _by_parts(source: Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
     """For many queries: each thread multiplies some of them, and looks at what it has."""
     workers = threads()
     rows, stripes = _parts(n, len(source.items), source.engine, workers)
-    workers = min(workers, len(rows) * len(stripes))
-    work = _Work(source, [[Candidates(part, k) for part in rows] for _ in stripes], stripes)
-    run_in_threads(work, workers, progress)
-    if work.out_of_range:
+    parts = [[Candidates(part, k) for part in rows] for _ in stripes]
+    if not work_through(source, parts, stripes, workers, lambda scores: progress(scores // n)):
         return None
-    found, *others = work.parts
+    found, *others = parts
     for stripe in others:
         for one, other in zip(found, stripe, strict=True):
             one.absorb(other)
@@ -191,85 +158,4 @@ def _parts(n: int, m: int, engine: Any, workers: int) -> tuple[list[slice], list
         count = -(-count // workers) * workers
     rows = list(blocks(n, -(-n // count)))
     stripes = -(-workers // len(rows))
-    return rows, list(blocks(m, _rounded_up(-(-m // stripes), engine.tile_columns)))
-
-
-class _Work:
-    """Parts of the queries, each to be looked at with every block of a stripe of items in turn.
-
-    A thread takes the part that has come least far, so that all parts of a stripe read the same
-    few blocks at about the same time: from the cache, and prepared once.
-    """
-
-    def __init__(
-        self, source: _Source, parts: list[list[Candidates]], stripes: list[slice]
-    ) -> None:
-        self._source = source
-        self.parts = parts
-        width = source.engine.tile_columns
-        self._blocks = [_within(stripe, width) for stripe in stripes]
-        # Parts that nobody has: blocks done, stripe, part. The least far is first.
-        self._idle = [(0, s, p) for s in range(len(stripes)) for p in range(len(parts[0]))]
-        self._left = [[len(parts[0])] * len(some) for some in self._blocks]
-        self._ready: dict[tuple[int, int], Future[Any]] = {}
-        self._lock = threading.Lock()
-        self._done = 0
-        self._stopped = self.out_of_range = False
-
-    def stop(self) -> None:
-        """Have every thread end after what it is at."""
-        self._stopped = True
-
-    def run(self, report: _Progress) -> None:
-        """Take parts until there are none, or something went wrong."""
-        engine = self._source.engine.another()
-        while not self._stopped:
-            with self._lock:
-                if not self._idle:
-                    return
-                block, stripe, part = self._idle.pop(0)
-            columns = self._blocks[stripe][block]
-            ready = self._prepared(stripe, block)
-            if ready is None:
-                self.out_of_range = True
-                return self.stop()
-            self._look(engine, self.parts[stripe][part], columns, ready)
-            with self._lock:
-                self._left[stripe][block] -= 1
-                if not self._left[stripe][block]:
-                    del self._ready[stripe, block]
-                    self._done += columns.stop - columns.start
-                    report(self._done)
-                if block + 1 < len(self._blocks[stripe]):
-                    bisect.insort(self._idle, (block + 1, stripe, part))
-
-    def _prepared(self, stripe: int, block: int) -> Any:
-        """A block as it is multiplied, made ready by the first who comes."""
-        with self._lock:
-            mine = (stripe, block) not in self._ready
-            ready = self._ready.setdefault((stripe, block), Future())
-        if mine:
-            try:
-                ready.set_result(self._source.prepared(self._blocks[stripe][block]))
-            except BaseException as error:
-                ready.set_exception(error)
-        return ready.result()
-
-    @staticmethod
-    def _look(engine: Any, part: Candidates, columns: slice, ready: Any) -> None:
-        items, error = ready
-        scores = engine.scores(part.rows, items)
-        here = slice(0, part.rows.stop - part.rows.start)
-        w = columns.stop - columns.start
-        part.see(engine, scores, here, columns.start, w, error[part.rows])
-
-
-def _rounded_up(number: int, unit: int) -> int:
-    return -(-number // unit) * unit
-
-
-def _within(outer: slice, step: int) -> list[slice]:
-    return [
-        slice(outer.start + part.start, outer.start + part.stop)
-        for part in blocks(outer.stop - outer.start, step)
-    ]
+    return rows, list(blocks(m, rounded_up(-(-m // stripes), engine.tile_columns)))

@@ -2,13 +2,12 @@
 
     score(q, x) = q . x - bias(x)
 
-Scores are sums of products in float64, rounded to the dtype of the result (float32, or float64 if
-an input is). Ties are equal scores *after* that rounding, and go to the lowest index; so the order
-can be checked against what is returned, and depends neither on BLAS, threads and block sizes nor
-on the precision of the search. That precision only decides how fast the few items are found whose
-scores are worth computing (`exact.scan`, with the bounds of `exact.engines`):
-bfloat16 where there are units for it, else float32. Queries whose best items lie closer together
-than a precision can tell are done again with the next, at last in float64.
+Items are ordered by sums of products in float64 of the input as it is; equal ones by the lowest
+index (`exact.decision`). So the order depends neither on BLAS, threads and block sizes nor on the
+precision of the search. That precision only decides how fast the few items are found whose scores
+are worth computing (`exact.scan`, with the bounds of `exact.engines`): bfloat16 where there are
+units for it, else float32. Queries whose best items lie closer together than a precision can tell
+are done again with the next, at last in float64.
 
 The gallery is read in blocks: memory grows with the number of queries times k, not with m.
 """
@@ -35,24 +34,23 @@ from distnorm.arrays import (
 from distnorm.errors import DistnormError, require
 from distnorm.exact.bfloat16 import ProcessorEngine, TorchEngine, bfloat16_units
 from distnorm.exact.candidates import Candidates
+from distnorm.exact.decision import PairScores, best_first
 from distnorm.exact.engines import FewEngine, NumpyEngine
 from distnorm.exact.exhaustive import exhaustive
 from distnorm.exact.gallery import Gallery, check_bias
 from distnorm.exact.scan import FEW, scan
+from distnorm.system.progress import Progress
 from distnorm.system.shards import ShardedRows
 from distnorm.system.threads import threads
 
 __all__ = ["topk"]
 
-Progress = Callable[[int, int], None]
-_Found = tuple[npt.NDArray[Any], npt.NDArray[np.intp]]
+_Found = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]
 
 # Results kept at once: queries beyond this times k read the gallery again.
 _RESULTS = 1 << 20
 # Products from which loading torch for its bfloat16 pays, and queries from which converting does.
 _PAYS, _MANY = 1e12, 32
-# Numbers of items in float64 at a time: few calls, near the cache's size.
-_NUMBERS = 1 << 19
 
 
 def topk(
@@ -65,6 +63,8 @@ def topk(
     progress: Progress | None = None,
 ) -> tuple[Array, Array]:
     """The k items of highest q . x - bias, best first; the lowest index first on ties.
+
+    What decides are scores in float64; of equal ones the lowest index comes first.
 
     Parameters
     ----------
@@ -85,7 +85,8 @@ def topk(
     Returns
     -------
     scores : array, shape (n, min(k, m))
-        In the library and on the device of ``queries``; float32, or float64 if an input is.
+        In the library and on the device of ``queries``; float32, or float64 if an input is:
+        the scores that decided, rounded.
     indices : array of int, shape (n, min(k, m))
 
     Raises
@@ -119,7 +120,9 @@ def topk(
             if progress is not None:
                 progress(before * len(rows) + done, len(parts) * len(rows))
 
-        scores[part], places[part] = _search(left[part], rows, k, offset, wide, fast, report)
+        best, places[part] = _search(left[part], rows, k, offset, fast, report)
+        with np.errstate(over="ignore"):
+            scores[part] = best
     return in_library_of(queries, scores), in_library_of(queries, places)
 
 
@@ -172,12 +175,11 @@ def _search(
     rows: Gallery,
     k: int,
     bias: npt.NDArray[np.float64] | None,
-    wide: bool,
     fast: Callable[[Any], Any] | None,
     report: Callable[[int], None],
 ) -> _Found:
     """The k best of some queries, in the first precision that can tell."""
-    scores = np.empty((len(queries), k), dtype=np.float64 if wide else np.float32)
+    scores = np.empty((len(queries), k))
     places = np.empty((len(queries), k), dtype=np.intp)
     left = np.arange(len(queries))
     with np.errstate(over="ignore"):
@@ -191,8 +193,7 @@ def _search(
         report = _silent
         if found is None:
             continue
-        parts = _Rescoring(queries[left].astype(np.float64), rows, k, bias, scores.dtype)
-        some = parts.of(found)
+        some = _rescored(found, PairScores(queries[left], rows, bias), k)
         if some is None:
             # These units do not compute as assumed: nothing of theirs is used.
             continue
@@ -202,9 +203,7 @@ def _search(
         left = left[crowded]
         if not len(left):
             return scores, places
-    scores[left], places[left] = exhaustive(
-        queries[left].astype(np.float64), rows, k, bias, scores.dtype
-    )
+    scores[left], places[left] = exhaustive(queries[left].astype(np.float64), rows, k, bias)
     return scores, places
 
 
@@ -212,81 +211,26 @@ def _silent(done: int) -> None:
     del done
 
 
-def best_first(scores: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Columns of each row from the highest score to the lowest; ties in rising order."""
-    if scores.dtype != np.float32 or scores.shape[1] >= 1 << 31:
-        return np.argsort(-scores, axis=1, kind="stable")
-    # Float32's bits in the order of the numbers, then the column: one integer, sorted as a whole
-    # several times as fast. -0 equals 0.
-    bits = (scores + np.float32(0)).view(np.int32)
-    rising = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
-    keys: npt.NDArray[np.intp] = (~rising.astype(np.intp) << 32) | np.arange(scores.shape[1])
-    keys.sort(axis=1)
-    keys &= 0xFFFFFFFF
-    return keys
+def _rescored(found: list[Candidates], pairs: PairScores, k: int) -> _Found | None:
+    """Results of all queries that are not crowded; None if a score is out of its bounds."""
+    with ThreadPoolExecutor(threads()) as pool:
+        # A single part is not worth starting a thread.
+        spread = map if len(found) == 1 else pool.map
+        parts = list(spread(lambda one: _best(one, pairs, k), found))
+    kept = [part for part in parts if part is not None]
+    if len(kept) < len(parts):
+        return None
+    return np.concatenate([p[0] for p in kept]), np.concatenate([p[1] for p in kept])
 
 
-class _Rescoring:
-    """Scores of candidates in float64, and the k best of each query."""
-
-    def __init__(
-        self,
-        queries: npt.NDArray[np.float64],
-        rows: Gallery,
-        k: int,
-        bias: npt.NDArray[np.float64] | None,
-        dtype: Any,
-    ) -> None:
-        self._queries, self._rows, self._k, self._bias = queries, rows, k, bias
-        self._dtype = dtype
-
-    def of(self, found: list[Candidates]) -> _Found | None:
-        """Results of all queries that are not crowded; None if a score is out of its bounds."""
-        with ThreadPoolExecutor(threads()) as pool:
-            # A single part is not worth starting a thread.
-            parts = list((map if len(found) == 1 else pool.map)(self._best, found))
-        kept = [part for part in parts if part is not None]
-        if len(kept) < len(parts):
-            return None
-        return np.concatenate([p[0] for p in kept]), np.concatenate([p[1] for p in kept])
-
-    def _best(self, one: Candidates) -> _Found | None:
-        row, column, lower, upper = one.finish()
-        score = self._scores(row + one.rows.start, column)
-        if not ((score >= lower) & (score <= upper)).all():
-            return None
-        with np.errstate(over="ignore"):
-            rounded = score.astype(self._dtype)
-        counts = np.bincount(row, minlength=len(one.crowded))[~one.crowded]
-        inside = np.arange(counts.max(initial=self._k)) < counts[:, None]
-        padded = np.full(inside.shape, -np.inf, dtype=self._dtype)
-        padded[inside] = rounded
-        order = best_first(padded)[:, : self._k]
-        best = (np.cumsum(counts) - counts)[:, None] + order
-        return rounded[best], column[best]
-
-    def _scores(
-        self, row: npt.NDArray[np.intp], column: npt.NDArray[np.intp]
-    ) -> npt.NDArray[np.float64]:
-        """Float64 scores of pairs sorted by row; the sum over d runs in one order for all."""
-        scores = np.empty(len(row))
-        edges = np.flatnonzero(np.diff(row, prepend=-1, append=-1))
-        counts = np.diff(edges)
-        # Queries of like counts are taken together, each with as many pairs as the largest needs.
-        order = np.argsort(counts, kind="stable")[::-1]
-        most = max(1, _NUMBERS // self._rows.shape[1])
-        room = np.empty((most, self._rows.shape[1]))
-        at = 0
-        while at < len(order):
-            width = int(counts[order[at]])
-            some = order[at : at + max(1, most // width)]
-            at += len(some)
-            for part in blocks(width, most):
-                # Past the end of a query's pairs its last one is computed again.
-                pairs = np.minimum(np.arange(part.start, part.stop), counts[some, None] - 1)
-                pairs += edges[some, None]
-                items = self._rows.wide(column[pairs.ravel()], room[: pairs.size])
-                items = items.reshape(*pairs.shape, -1)
-                left = self._queries[row[pairs[:, 0]]]
-                scores[pairs] = np.einsum("qij,qj->qi", items, left)
-        return scores if self._bias is None else scores - self._bias[column]
+def _best(one: Candidates, pairs: PairScores, k: int) -> _Found | None:
+    row, column, lower, upper = one.finish()
+    score = pairs.of(row + one.rows.start, column)
+    if not ((score >= lower) & (score <= upper)).all():
+        return None
+    counts = np.bincount(row, minlength=len(one.crowded))[~one.crowded]
+    inside = np.arange(counts.max(initial=k)) < counts[:, None]
+    padded = np.full(inside.shape, -np.inf)
+    padded[inside] = score
+    best = (np.cumsum(counts) - counts)[:, None] + best_first(padded)[:, :k]
+    return score[best], column[best]

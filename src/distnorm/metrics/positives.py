@@ -99,6 +99,14 @@ class Positives:
         """Query of each pair, aligned with ``indices``."""
         return np.repeat(np.arange(self.n_queries), self.counts)
 
+    def take(self, queries: Indices) -> Positives:
+        """Those of some queries, in rising order, numbered anew."""
+        if len(queries) == self.n_queries:
+            return self
+        keep = np.isin(self.rows, queries)
+        indptr = np.concatenate([[0], np.cumsum(self.counts[queries])])
+        return Positives(indptr.astype(np.intp), self.indices[keep], self.n_items)
+
     def transposed(self) -> Positives:
         """Queries as items and items as queries; every item must be some query's positive.
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, from_numpy, namespace
+from distnorm.arrays import Array, CheckedRows, as_working, from_numpy, namespace, to_numpy
+from distnorm.exact import topk
 
 __all__ = ["Ranking"]
 
@@ -35,6 +36,14 @@ class Ranking:
     gate: npt.NDArray[np.bool_] | None = None
     transductive: bool = False
 
+    def counts(self) -> npt.NDArray[np.bool_] | None:
+        """For which queries the bias counts, (n,); None where there is no gate."""
+        if self.bias is None or self.gate is None:
+            return None
+        queries, items = CheckedRows(self.queries, "queries"), CheckedRows(self.items, "items")
+        counts: npt.NDArray[np.bool_] = self.gate[to_numpy(topk(queries, items, 1)[1])[:, 0]]
+        return counts
+
     def scores(self) -> Array:
         """The full (n, m) matrix, for small inputs."""
         queries, items = as_working(self.queries), as_working(self.items)
@@ -43,11 +52,10 @@ class Ranking:
         if self.bias is None:
             return raw
         shifted = raw - self.bias[None, :]
-        if self.gate is None:
+        counts = self.counts()
+        if counts is None:
             return shifted
-        gate = from_numpy(self.gate.astype(np.float64), raw)
-        counts = xp.take(gate, xp.argmax(raw, axis=1), axis=0) > 0
-        return xp.where(counts[:, None], shifted, raw)
+        return xp.where(from_numpy(counts.astype(np.float64), raw)[:, None] > 0, shifted, raw)
 
     def __repr__(self) -> str:
         """One line with the sizes."""

@@ -16,9 +16,7 @@ import numpy.typing as npt
 
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
-from distnorm.exact.gallery import Gallery
-from distnorm.exact.place import places
-from distnorm.exact.top_k import topk
+from distnorm.exact import Gallery, places, topk
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.bias_file import bias_of, kept_bias
 from distnorm.search.judge import judged

@@ -29,8 +29,7 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
 from distnorm.errors import DistnormError
-from distnorm.exact.gallery import Gallery
-from distnorm.exact.top_k import topk
+from distnorm.exact import Gallery, topk
 from distnorm.methods.linear import linear_bias
 from distnorm.methods.statistics import item_bias
 from distnorm.normalization import ScoreNormalization

@@ -1,0 +1,211 @@
+"""Ranks of single items, counted tile by tile: nothing is sorted, no full matrix is kept.
+
+    rank(q, p) = 1 + #{y: s(q, y) > s(q, p)} + #{y < p: s(q, y) = s(q, p)}
+
+with the scores and the order of `exact.decision`. Items are counted by approximate products; those
+whose score is nearer to s(q, p) than the engine's bound can tell are scored again in float64.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import blocks
+from distnorm.exact.decision import PairScores
+from distnorm.exact.engines import NumpyEngine, heaviest
+from distnorm.exact.gallery import Gallery
+from distnorm.exact.tiles import Source, rounded_up, work_through
+from distnorm.system.threads import threads
+
+__all__ = ["PairScores", "RankCount", "count_ranks", "places"]
+
+_Float64 = npt.NDArray[np.float64]
+_Places = npt.NDArray[np.intp]
+# Tiles of about 4 MB; eight bytes of a mask are added at a time, so at most 8 x 255 columns.
+TILE = [510, 2040]
+# Scores from which another thread is worth starting.
+_WORTH = 1 << 18
+
+
+class RankCount:
+    """Ranks of the items of some pairs, sorted by query, as far as tiles were seen.
+
+    ``own`` are their scores. ``counted`` says which items have a rank at all; the others are
+    passed over.
+    """
+
+    def __init__(
+        self,
+        pairs: PairScores,
+        row: _Places,
+        column: _Places,
+        *,
+        own: _Float64 | None = None,
+        counted: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.pairs, self._row, self._column, self._counted = pairs, row, column, counted
+        self._own = pairs.of(row, column) if own is None else own
+        self._one_each = len(row) == len(pairs.queries) and bool((np.diff(row) == 1).all())
+        self._lock = threading.Lock()
+        self.ranks = np.ones(len(row), dtype=np.int64)
+
+    def see(
+        self, scores: npt.NDArray[Any], queries: slice, items: slice, error: _Float64, axis: int
+    ) -> None:
+        """Count in a tile of scores, whose items lie along ``axis``."""
+        if self._counted is not None:
+            scores[:, ~self._counted[items]] = -np.inf
+        first, last = np.searchsorted(self._row, (queries.start, queries.stop))
+        step = scores.shape[1 - axis]
+        for part in blocks(int(last - first), step):
+            pairs = slice(int(first) + part.start, int(first) + part.stop)
+            local = self._row[pairs] - queries.start
+            lines = scores
+            if not self._one_each:
+                lines = scores[local] if axis == 1 else scores[:, local]
+            self._count(lines, pairs, items, error[local], axis)
+
+    def _count(
+        self, lines: npt.NDArray[Any], pairs: slice, items: slice, error: _Float64, axis: int
+    ) -> None:
+        own = self._own[pairs]
+        lower, upper = (x.astype(lines.dtype) for x in (own - error, own + error))
+        if axis == 1:
+            lower, upper = lower[:, None], upper[:, None]
+        above = lines > upper
+        ahead = _sums(above, axis)
+        near = np.flatnonzero(np.not_equal(above, lines >= lower, out=above))
+        if len(near):
+            which, column = np.divmod(near, lines.shape[1])
+            if axis == 0:
+                which, column = column, which
+                order = np.argsort(which, kind="stable")
+                which, column = which[order], column[order]
+            self._decide(which + pairs.start, column + items.start, ahead, pairs.start)
+        with self._lock:
+            self.ranks[pairs] += ahead
+
+    def _decide(
+        self, pair: _Places, item: _Places, ahead: npt.NDArray[np.int64], first: int
+    ) -> None:
+        """Add what comes before the pair's item, by float64 scores."""
+        keep = item != self._column[pair]
+        pair, item = pair[keep], item[keep]
+        for part in blocks(len(pair), 1 << 16):
+            one, other = pair[part], item[part]
+            scores, own = self.pairs.of(self._row[one], other), self._own[one]
+            before = (scores > own) | ((scores == own) & (other < self._column[one]))
+            np.add.at(ahead, one[before] - first, 1)
+
+
+class _Band:
+    """Some queries of a product, counted in one or both directions."""
+
+    def __init__(self, rows: slice, forth: RankCount, back: _Back | None) -> None:
+        self.rows, self._forth, self._back = rows, forth, back
+
+    def see(self, engine: Any, scores: Any, rows: slice, start: int, w: int, error: Any) -> None:
+        """As `Part.see`."""
+        columns = slice(start, start + w)
+        if self._back is not None:
+            self._back.see(scores[0], self.rows, columns)
+        self._forth.see(engine.part(scores, rows), self.rows, columns, error, 1)
+
+
+class _Back:
+    """The other direction of a product: its items are the queries."""
+
+    def __init__(self, count: RankCount, dtype: Any, sizes: _Float64) -> None:
+        self._count, self._sizes = count, sizes
+        self._engine = NumpyEngine(count.pairs.queries.astype(dtype, copy=False))
+
+    def see(self, tile: npt.NDArray[Any], rows: slice, columns: slice) -> None:
+        """Count in a tile of bare products, which stays as it is."""
+        bias = self._count.pairs.bias
+        if bias is not None:
+            bias = bias[rows]
+            tile = tile - bias.astype(tile.dtype)[:, None]
+        error = self._engine.error(float(self._sizes[rows].max()), bias, columns)
+        self._count.see(tile, columns, rows, error, 0)
+
+
+def count_ranks(
+    forth: RankCount,
+    back: RankCount | None = None,
+    *,
+    rows: int | None = None,
+    progress: Callable[[int, int], Any] | None = None,
+) -> None:
+    """Let counts see all scores of ``forth``; ``back`` is of the same product, turned round.
+
+    ``rows`` is the most queries of a tile. Progress: called with (scores done, scores in all).
+    """
+    items = forth.pairs.items
+    n, m = len(forth.pairs.queries), len(items)
+    workers = min(threads(), -(-n * m // _WORTH))
+    height = min(TILE[0], -(-n // workers), rows or n)
+    bands = list(blocks(n, height))
+    # A handful of queries: the time goes into reading the items.
+    width = TILE[1] if n > 8 else 8 * TILE[1]
+    stripes = list(blocks(m, rounded_up(-(-m * len(bands) // max(workers, len(bands))), width)))
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(done, n * m)
+
+    wide = items.is_wide or forth.pairs.queries.dtype == np.float64
+    if back is not None and heaviest(back.pairs.bias) > 1e37:
+        wide = True
+    for dtype in (np.float64,) if wide else (np.float32, np.float64):
+        engine = NumpyEngine(forth.pairs.queries.astype(dtype, copy=False))
+        other = None if back is None else _Back(back, dtype, engine.sizes)
+        parts: list[list[Any]] = [[_Band(part, forth, other) for part in bands]] * len(stripes)
+        source = Source(engine, items, forth.pairs.bias)
+        if work_through(source, parts, stripes, workers, report, width):
+            return
+        for count in (forth, back):
+            if count is not None:
+                count.ranks[:] = 1
+
+
+def places(
+    query: npt.NDArray[Any],
+    items: Any,
+    rows: _Places,
+    counted: npt.NDArray[np.bool_] | None = None,
+) -> _Places:
+    """The rank of each of ``rows``, from 1 on, in a list by q . x; shape (len(rows),).
+
+    Parameters
+    ----------
+    query : array, shape (d,)
+    items : array, ShardedRows or Gallery, shape (m, d)
+    rows : array of int
+    counted : array of bool, shape (m,), optional
+        Which items have a rank at all; the others are passed over.
+    """
+    gallery = items if isinstance(items, Gallery) else Gallery(items, len(query))
+    pairs = PairScores(np.asarray(query)[None], gallery, None)
+    count = RankCount(pairs, np.zeros(len(rows), dtype=np.intp), np.asarray(rows), counted=counted)
+    count_ranks(count)
+    return count.ranks.astype(np.intp)
+
+
+def _sums(mask: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.int64]:
+    """How many are true along an axis: bytes added eight at a time, or row on row."""
+    if axis == 0:
+        parts = (
+            np.add.reduce(mask[rows].view(np.uint8), axis=0, dtype=np.uint8)
+            for rows in blocks(len(mask), 255)
+        )
+        return sum(parts, np.zeros(mask.shape[1], dtype=np.int64))
+    if mask.shape[1] % 8 or mask.shape[1] > 8 * 255:
+        return np.asarray(np.count_nonzero(mask, axis=1), dtype=np.int64)
+    lanes = mask.view(np.uint64).sum(axis=1)
+    sums: npt.NDArray[np.int64] = lanes.view(np.uint8).reshape(-1, 8).sum(axis=1, dtype=np.int64)
+    return sums
