@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import sys
 import types
 from pathlib import Path
 
@@ -259,9 +258,13 @@ def running(store, monkeypatch):
         def count(self):
             return len(rows)
 
-        def search(self, queries, k, normalization=None, mode=None, *, modality="text"):
+        def search(self, queries, k, normalization=None, mode=None, *, query_side="text"):
             assert k <= self.max_k
-            q = queries if mode == "dot" else normalization.shift_queries(queries, modality)
+            q = (
+                queries
+                if mode == "dot"
+                else normalization.shift_queries(queries, modality=query_side)
+            )
             line = (q.astype(np.float64) @ rows.T)[0]
             order = np.argsort(-line, kind="stable")[:k]
             return Found(
@@ -271,9 +274,10 @@ def running(store, monkeypatch):
             )  # fmt: skip
 
     asked = []
-    fake = types.ModuleType("distnorm.search.indexes")
-    fake.open_index = lambda spec, model=None: asked.append((spec, model)) or Index()
-    monkeypatch.setitem(sys.modules, "distnorm.search.indexes", fake)
+    monkeypatch.setattr(
+        "distnorm.search.in_index.open_index",
+        lambda spec, model=None: asked.append((spec, model)) or Index(),
+    )
     return asked
 
 

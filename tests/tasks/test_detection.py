@@ -9,7 +9,6 @@ import distnorm
 from distnorm import DistnormError, ZeroShotClassifier, make
 from distnorm.calibration.score_kinds import KINDS, score_kind
 from distnorm.metrics.positives import Positives
-from distnorm.search.judge import judged
 from distnorm.tasks.detection import evaluate_detection, evaluate_rejection
 
 
@@ -118,35 +117,6 @@ def test_rejection_against_the_full_matrix(classes_world):
     right = scores.argmax(axis=1) == labels
     assert found["accepted_acc1"] == pytest.approx(right[above].mean())
     assert evaluate_rejection(make("dot"), images, centers, labels, 9.0)["accepted_acc1"] is None
-
-
-@pytest.mark.parametrize("side", ["image", "text"])
-def test_search_results_are_judged(side, gap_pair):
-    norm = make("dn").fit(images=gap_pair[0][:80], texts=gap_pair[1][:80])
-    query = gap_pair[0 if side == "image" else 1][100:101]
-    items = gap_pair[1 if side == "image" else 0][100:110]
-    pair = (query, items) if side == "image" else (items, query)
-
-    def two_sided(scorer):
-        return scorer.similarity(*pair)
-
-    found = {"results": [{"rank": i + 1} for i in range(10)]}
-    assert judged(dict(found), norm, two_sided) == found
-    norm.calibrate(images=gap_pair[0][80:], texts=gap_pair[1][80:])
-    told = judged({"results": [{} for _ in range(10)]}, norm, two_sided)
-    scores = norm.similarity(*pair).ravel()
-    assert [r["two_sided"] for r in told["results"]] == pytest.approx(scores.tolist())
-    assert "threshold" not in told
-    results = [{"rank": i + 1} for i in range(10)]
-    kept = judged({"results": results}, norm, two_sided, false_alarm_rate=0.05)
-    assert kept["rejected"] == 10 - len(kept["results"]) == int((scores <= kept["threshold"]).sum())
-    assert all(entry["false_alarm_rate"] < 0.05 for entry in kept["results"])
-    best = [{"rank": i + 1} for i in range(10)]
-    nothing = judged({"results": best}, norm, two_sided, threshold=9.0)
-    assert nothing["nothing_fits"]
-    assert nothing["judged_by"]["label"] == "dn two-sided score"
-    one = judged({"results": best}, None, two_sided, threshold=-2.0)
-    assert one["judged_by"]["label"] == "cosine"
 
 
 def test_a_corrected_score_is_never_called_a_cosine():

@@ -38,7 +38,7 @@ _SHEET = Path("search.html")
 @click.option(
     "--bias",
     type=click.Path(path_type=Path),
-    help="Keep the items' biases in this file, for methods that have one an item.",
+    help="Keep the items' biases in this file, for methods that have one per item.",
 )
 @click.option(
     "--scale",
@@ -80,7 +80,7 @@ def search(
             require(module, extra)
         # The page has both lists side by side.
         settings["both"] = True
-    found = _found(store, query, settings)
+    found = _answer(store, query, settings)
     console().print(search_table(found))
     for note in found["notes"]:
         console().print(f"note: {note}", soft_wrap=True, highlight=False)
@@ -97,17 +97,17 @@ def search(
     write_json(found, json_path)
 
 
-def _found(store: str, query: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Results of a store or an index, alike."""
-    from distnorm.search.in_index import is_index, search_index
-    from distnorm.search.in_store import search_store
+def _answer(place: str, query: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a store or an index answers."""
+    from distnorm.search.answer import Settings, answer
+    from distnorm.search.in_index import IndexPlace
+    from distnorm.search.in_store import StorePlace
+    from distnorm.search.indexes import is_spec
 
-    if is_index(store):
-        for option in ("bias", "scale"):
-            settings.pop(option)
-        return search_index(store, query, **settings)
+    if is_spec(place):
+        return answer(IndexPlace(place), query, Settings(**settings)).to_dict()
     with progress_bar("searching", "items") as bar:
-        return search_store(Path(store), query, progress=bar, **settings)
+        return answer(StorePlace(Path(place), bar), query, Settings(**settings)).to_dict()
 
 
 def _display() -> bool:

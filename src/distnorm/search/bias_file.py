@@ -6,7 +6,6 @@ normalization and the side of the items. Rows are in the order of the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,23 @@ from distnorm.arrays import blocks, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.files import atomic_write
+from distnorm.system.progress import Progress
 
 __all__ = ["bias_of", "kept_bias"]
 
 _ROWS = 1 << 15
-Progress = Callable[[int, int], None]
 
 
 def bias_of(
     norm: ScoreNormalization, items: Any, side: str, progress: Progress | None = None
 ) -> npt.NDArray[np.float64]:
     """`ScoreNormalization.item_bias` of all items, in blocks where the method allows."""
-    found = np.empty(len(items))
+    bias = np.empty(len(items))
     for rows in blocks(len(items), _ROWS if _item_by_item(norm, side) else len(items)):
-        found[rows] = to_numpy(norm.item_bias(items[rows], modality=side), np.float64)
+        bias[rows] = to_numpy(norm.item_bias(items[rows], modality=side), np.float64)
         if progress is not None:
             progress(rows.stop, len(items))
-    return found
+    return bias
 
 
 def kept_bias(
@@ -44,33 +43,7 @@ def kept_bias(
     side: str,
     progress: Progress | None = None,
 ) -> tuple[npt.NDArray[np.float64], int, int]:
-    """Biases from a file; what it lacks is computed and added.
-
-    Parameters
-    ----------
-    path : Path
-        Made if it is not there.
-    norm : ScoreNormalization
-    checksum : str
-        Of its file, to know it again.
-    items : array or ShardedRows, shape (m, d)
-    side : str
-        Of the items.
-    progress : callable, optional
-
-    Returns
-    -------
-    bias : ndarray, shape (m,)
-    known : int
-        How many the file held.
-    added : int
-        How many items were not in it.
-
-    Raises
-    ------
-    DistnormError
-        For a damaged file, or one of another normalization, side or of more items.
-    """
+    """Biases of a store's items, how many the file held, and how many were computed and added."""
     bias = np.empty(0)
     if path.exists():
         bias = _read(path, checksum, side)

@@ -14,25 +14,27 @@ import numpy as np
 from distnorm.arrays import Array, to_numpy
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.normalization import ScoreNormalization
+from distnorm.normalization.factories import make
 from distnorm.tasks.detection import chosen_threshold
 
 __all__ = ["judged"]
 
+Results = list[dict[str, Any]]
+
 
 def judged(
-    found: dict[str, Any],
-    norm: Any,
+    results: Results,
+    norm: ScoreNormalization | None,
     two_sided: Callable[[ScoreNormalization], Array],
     *,
     threshold: float | None = None,
     false_alarm_rate: float | None = None,
-) -> dict[str, Any]:
-    """A search's answer with each result judged, and without those below the threshold.
+) -> tuple[Results, dict[str, Any]]:
+    """Results judged, without those below the threshold, and the verdict on the list.
 
     Parameters
     ----------
-    found : dict
-        With ``results``.
+    results : list of dict
     norm : ScoreNormalization or None
         None is the dot product; a false-alarm rate takes a calibrated one.
     two_sided : callable
@@ -42,43 +44,35 @@ def judged(
 
     Returns
     -------
-    dict
-        ``found`` with ``two_sided`` and, where calibrated, ``false_alarm_rate`` and
-        ``probability`` in each result;
-        with a threshold also ``threshold``, ``judged_by`` (what kind of score), ``rejected``
-        (how many results fell below it) and ``nothing_fits``.
-
-    Raises
-    ------
-    DistnormError
-        For both a threshold and a rate, or a rate without a calibration.
+    results : list of dict
+        With ``two_sided`` and, where calibrated, ``false_alarm_rate`` and ``probability``.
+    verdict : dict
+        With a threshold: ``threshold``, ``judged_by`` (what kind of score), ``rejected`` (how many
+        results fell below it) and ``nothing_fits``.
     """
-    from distnorm.normalization.factories import make
-
     norm = make("dot") if norm is None else norm
     bar = chosen_threshold(norm, threshold, false_alarm_rate)
     calibrated = "calibration" in norm.notes
     likely = "probability" in norm.notes
-    results = found["results"]
-    if norm.method == "qbnorm" or not (calibrated or likely or bar is not None) or not len(results):
-        return found
+    if norm.method == "qbnorm" or not (calibrated or likely or bar is not None) or not results:
+        return results, {}
     scores = to_numpy(two_sided(norm), np.float64).reshape(-1)
-    rates = norm.false_alarm_rate(scores).value if calibrated else None
-    chances = norm.probability(scores) if likely else None
-    for at, entry in enumerate(results):
-        entry["two_sided"] = float(scores[at])
-        if rates is not None:
-            entry["false_alarm_rate"] = float(rates[at])
-        if chances is not None:
-            entry["probability"] = float(chances[at])
+    columns = {"two_sided": scores}
+    if calibrated:
+        columns["false_alarm_rate"] = norm.false_alarm_rate(scores).value
+    if likely:
+        columns["probability"] = norm.probability(scores)
+    results = [
+        {**entry, **{name: float(column[at]) for name, column in columns.items()}}
+        for at, entry in enumerate(results)
+    ]
     if bar is None:
-        return found
+        return results, {}
     kept = [entry for entry in results if entry["two_sided"] > bar]
-    return {
-        **found,
+    verdict = {
         "threshold": bar,
         "judged_by": score_kind(norm).to_dict(),
         "rejected": len(results) - len(kept),
         "nothing_fits": not kept,
-        "results": kept,
     }
+    return kept, verdict

@@ -328,7 +328,9 @@ def test_a_missing_extra_names_the_pip_line(monkeypatch):
 
 def test_what_is_a_spec():
     assert is_spec("qdrant:folder/photos")
+    assert is_spec("pinecone:photos")
     assert not is_spec("photos")
+    assert not is_spec("faiss:")
     assert not is_spec("C:/photos")
 
 

@@ -29,7 +29,7 @@ def write_sheet(path: Path, found: dict[str, Any], pictures: Path | None = None)
     ----------
     path : Path
     found : dict
-        What `search_store` or `search_index` returns.
+        `distnorm.search.answer.Answer.to_dict`.
     pictures : Path, optional
         Folder that names of pictures begin from.
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from distnorm.search.indexes.bias_store import BiasFolder
 
 __all__ = ["SYSTEMS", "is_spec", "open_index"]
 
+# Not a drive: C:/photos is a path.
+_WORD = re.compile(r"[a-z][a-z-]+")
 # System: module and class.
 SYSTEMS = {
     "chroma": ("chroma", "ChromaIndex"),
@@ -42,8 +45,11 @@ SYSTEMS = {
 
 
 def is_spec(text: str) -> bool:
-    """Whether ``text`` begins with a system's name and a colon."""
-    return text.partition(":")[0] in SYSTEMS and ":" in text
+    """Whether this names an index: ``word:place``, and no file or folder that is there."""
+    name, _, place = text.partition(":")
+    if not place:
+        return False
+    return name in SYSTEMS or (_WORD.fullmatch(name) is not None and not Path(text).exists())
 
 
 def open_index(
