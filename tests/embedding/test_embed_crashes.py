@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 import distnorm
-from distnorm import DistnormError
 from distnorm.store.columns import read_names
 from distnorm.store.layout import Commit
 from distnorm.store.vectors import read_embeddings
@@ -32,7 +31,6 @@ sys.path.insert(0, HERE)
 
 from distnorm.embedding import Item, embed, open_source
 from distnorm.store import writer
-from distnorm.store.lock import StoreLock
 
 tiny_encoder = importlib.import_module("tiny_encoder")
 photos = tiny_encoder.photos
@@ -294,15 +292,6 @@ def test_a_limit_on_file_sizes_is_one_line(tmp_path):
     assert process.wait() == 0, process.stderr.read()
     process.communicate()
     assert_same_rows(out, tmp_path / "whole")
-
-
-def test_one_writer_at_a_time(tmp_path):
-    embed(tiny(), words(3), tmp_path / "s", model="t")
-    lock = StoreLock(tmp_path / "s")
-    with pytest.raises(DistnormError, match="another process is writing to"):
-        embed(tiny(), words(3), tmp_path / "s", model="t")
-    lock.release()
-    assert embed(tiny(), words(3), tmp_path / "s", model="t").known == 3
 
 
 def test_a_checkpoint_after_some_time_fills_the_last_shard_up(tmp_path, monkeypatch):

@@ -95,3 +95,14 @@ def test_what_is_no_file_of_these_is_said(tmp_path):
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(DistnormError, match="UTF-8"):
         read_lines(tmp_path / "bytes.txt")
+
+
+def test_rows_of_images(tmp_path):
+    (tmp_path / "rows.txt").write_text("0\n0\n1\n")
+    np.testing.assert_array_equal(read_rows(tmp_path / "rows.txt"), [0, 0, 1])
+    np.save(tmp_path / "rows.npy", np.array([2, 1]))
+    np.testing.assert_array_equal(read_rows(tmp_path / "rows.npy"), [2, 1])
+    np.save(tmp_path / "bad.npy", np.array([2.5]))
+    for name, words in (("bad.npy", "float64"), ("none.npy", "no file")):
+        with pytest.raises(DistnormError, match=words):
+            read_rows(tmp_path / name)

@@ -24,23 +24,7 @@ _CACHE = 1024  # pictures whose row is kept for others of the same content
 
 
 class Batches:
-    """Encode entries.
-
-    Parameters
-    ----------
-    encoder : Encoder
-    sides : tuple of str
-        Which rows are wanted.
-    batch_size : int
-    pool : DecoderPool, optional
-        Where pixels come from, for pictures.
-    prompt : str, optional
-
-    Attributes
-    ----------
-    over_long : int
-        Texts that the model has cut.
-    """
+    """Encode entries of a feed; ``over_long`` counts the texts that the model has cut."""
 
     def __init__(
         self,
@@ -103,7 +87,7 @@ class Batches:
     def take(self) -> tuple[list[Entry], dict[str, npt.NDArray[np.float32]]]:
         """The first entries, as many as are encoded, and their rows of each side.
 
-        An entry whose row is not finite or zero is turned into a failed one, without a row.
+        An entry without a finite row other than zero is turned into a failed one, without a row.
         """
         entries: list[Entry] = []
         while self._waiting and (self._waiting[0].job is None or self._is_done(self._waiting[0])):

@@ -21,16 +21,9 @@ __all__ = ["Decoded", "Job", "Recipe", "Task", "decode", "serve"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is made of every picture.
+    """What is made of every picture by an encoder's ``preprocess``.
 
-    Attributes
-    ----------
-    preprocess : callable
-        The encoder's: PIL image to pixels.
-    shape : tuple of int
-    dtype : str
-    full : bool
-        Decode every pixel of large JPEGs, as libraries do that know nothing of the model.
+    ``full`` decodes every pixel of large JPEGs, as libraries do that know nothing of the model.
     """
 
     preprocess: Callable[[Any], npt.NDArray[Any]]

@@ -31,17 +31,9 @@ _END = object()
 
 @dataclass(eq=False)
 class Entry:
-    """One item and what became of it.
+    """One item, its picture's job (shared by equal pictures) and a verdict: new, known or failed.
 
-    Attributes
-    ----------
-    item : Item
-    job : Job or None
-        The picture's, shared by items with the same picture.
-    row : int
-        Of the store, if it has a row of this source, name and text; else -1.
-    verdict : {"new", "known", "failed"}
-    reason : str
+    ``row`` is the store's row of this source, name and text, -1 if it has none.
     """
 
     item: Item
@@ -61,17 +53,8 @@ class Entry:
 class Feed:
     """Iterate over entries, as a context manager that ends its thread.
 
-    Parameters
-    ----------
-    source : Source
-    known : Known
-        Rows that are there; marked as they are met.
-    pool : DecoderPool or None
-        None for texts alone.
-    distinct : bool
-        Whether an item that comes twice is known the second time.
-    rehash : bool
-        Read every file, also those of unchanged size and time.
+    Rows of ``known`` are marked as they are met. With ``distinct``, an item that comes twice is
+    known the second time; ``rehash`` reads files of unchanged size and time as well.
     """
 
     def __init__(

@@ -14,9 +14,8 @@ __all__ = ["folder_items"]
 def folder_items(root: str, problems: list[Problem]) -> Iterator[Item]:
     """Every picture below ``root``: a folder's own in the order of names, then its folders'.
 
-    Hidden files and folders are left out. A link to a folder elsewhere is followed, once; one to
-    a folder inside ``root`` is not, as that folder is reached without it, so links in a circle
-    end. A folder that cannot be read goes into ``problems``.
+    Hidden ones are left out. A link to a folder outside ``root`` is followed, once; one inside is
+    not, so that circles end. A folder that cannot be read goes into ``problems``.
     """
     real = os.path.realpath(root)
     yield from _walk(root, "", real, {real}, problems)

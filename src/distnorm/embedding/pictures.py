@@ -35,13 +35,7 @@ class Contents:
 
 
 def open_picture(path: str | os.PathLike[str]) -> tuple[Any, str]:
-    """A picture in RGB, upright, first frame, on white where transparent; and its content's hash.
-
-    Raises
-    ------
-    DistnormError
-        If it cannot be read, with the reason.
-    """
+    """A picture in RGB, upright, first frame, on white where transparent; its content's hash."""
     contents = read_contents(os.fspath(path))
     return decode_picture(contents.data, os.fspath(path))[0], contents.digest.hex()
 
@@ -49,13 +43,7 @@ def open_picture(path: str | os.PathLike[str]) -> tuple[Any, str]:
 def read_contents(
     path: str, offset: int = 0, length: int | None = None, content: bytes | None = None
 ) -> Contents:
-    """The bytes of a picture: of a file, or of a part of one.
-
-    Raises
-    ------
-    DistnormError
-        If there are none, or too many, or they cannot be read.
-    """
+    """The bytes of a picture: of a file, or of a part of one. Raises for none or too many."""
     mtime = 0
     if content is None:
         # Without O_NONBLOCK a pipe that is called .jpg would be waited for, for ever.
@@ -82,19 +70,8 @@ def decode_picture(
 ) -> tuple[Any, tuple[int, int]]:
     """A picture in RGB and upright, and the width and height it has in full.
 
-    Parameters
-    ----------
-    content : bytes
-    name : str
-        What messages call it.
-    wanted : (int, int), optional
-        Width and height that will be made of it. A JPEG is then decoded at 1/2, 1/4 or 1/8 if
-        twice as much is left: a large photo in a fraction of the time.
-
-    Raises
-    ------
-    DistnormError
-        If it is no picture, damaged, or has too many pixels.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 where twice the ``wanted`` size is left: a large photo in
+    a fraction of the time. ``name`` is what messages call it.
     """
     image = require("PIL.Image", "embed")
     ops = require("PIL.ImageOps", "embed")

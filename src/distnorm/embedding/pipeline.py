@@ -9,7 +9,6 @@ between leaves both and the next run drops the older.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterable
@@ -32,8 +31,9 @@ from distnorm.store.known import Known
 from distnorm.store.layout import Commit
 from distnorm.store.writer import StoreWriter
 from distnorm.system.progress import OpenProgress
+from distnorm.system.threads import cores
 
-__all__ = ["Embedded", "cores", "decoders", "embed"]
+__all__ = ["Embedded", "decoders", "embed"]
 
 _SHARD = 8192
 _CHECKPOINT = 60.0
@@ -186,23 +186,10 @@ def embed(
         )
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def decoders(
     encoder: Any, sides: tuple[str, ...], batch_size: int, workers: int | None, *, full: bool
 ) -> DecoderPool | None:
-    """The decoders that pictures need; None for texts alone.
-
-    Raises
-    ------
-    DistnormError
-        If the model takes no pictures.
-    """
+    """The decoders that pictures need, None for texts alone; raises for a model of texts."""
     if "image" not in sides:
         return None
     if encoder.preprocess is None:

@@ -28,7 +28,7 @@ __all__ = ["DecoderPool"]
 
 _DEPTH = 8  # tasks that wait at one worker
 _TRIES = 2
-_STILLBORN = 3
+_FAILED_STARTS = 3
 
 
 @dataclass(eq=False)
@@ -40,28 +40,16 @@ class _Worker:
 
 
 class DecoderPool:
-    """Decode pictures ahead of whoever takes them.
+    """Decode pictures ahead of whoever takes them, in ``workers`` processes; 0 is this one.
 
-    Parameters
-    ----------
-    recipe : Recipe
-    slots : int
-        Decoded pictures that may wait.
-    workers : int
-        Processes; 0 decodes in this one.
-
-    Raises
-    ------
-    DistnormError
-        If the encoder's ``preprocess`` cannot be sent to another process.
+    At most ``slots`` decoded pictures wait.
     """
 
     def __init__(self, recipe: Recipe, slots: int, workers: int) -> None:
         self.free = deque(range(slots))
         self.recipe = recipe
         self._count = workers
-        self._done: list[Job] = []
-        self._stillborn = 0
+        self._failed_starts = 0
         self._workers: list[_Worker] = []
         self._slots: npt.NDArray[np.uint8] | None = None
         if workers:
@@ -112,24 +100,16 @@ class DecoderPool:
         job.slot = self.free.popleft()
         self._assign(job)
 
-    def poll(self, timeout: float) -> list[Job]:
-        """Jobs that ended meanwhile; waits up to ``timeout`` seconds for the first.
-
-        Raises
-        ------
-        DistnormError
-            If workers die before they begin.
-        """
-        lines = {worker.line: worker for worker in self._workers}
-        if not lines and not self._done:
+    def poll(self, timeout: float) -> None:
+        """Take results; waits up to ``timeout`` seconds for the first."""
+        if not self._workers:
             time.sleep(timeout)
-        elif not self._done:
-            for line in wait(list(lines), timeout):
-                worker = lines[line]  # type: ignore[index]
-                if not self._answers(worker):
-                    self._bury(worker)
-        done, self._done = self._done, []
-        return done
+            return
+        lines = {worker.line: worker for worker in self._workers}
+        for line in wait(list(lines), timeout):
+            worker = lines[line]  # type: ignore[index]
+            if not self._answers(worker):
+                self._substitute(worker)
 
     def close(self) -> None:
         """End all workers."""
@@ -154,7 +134,6 @@ class DecoderPool:
         if not self._workers:
             assert job.slot is not None
             job.result = decode(job.task, self.recipe, self.pixels(job.slot))
-            self._done.append(job)
             return
         worker = min(self._workers, key=lambda w: len(w.jobs))
         worker.jobs.append(job)
@@ -169,16 +148,14 @@ class DecoderPool:
             while worker.line.poll():
                 result = worker.line.recv()
                 if result is None:
-                    worker.ready, self._stillborn = True, 0
+                    worker.ready, self._failed_starts = True, 0
                     continue
-                job = worker.jobs.popleft()
-                job.result = result
-                self._done.append(job)
+                worker.jobs.popleft().result = result
         except (EOFError, OSError, pickle.UnpicklingError):
             return False
         return True
 
-    def _bury(self, worker: _Worker) -> None:
+    def _substitute(self, worker: _Worker) -> None:
         """Replace a dead worker and hand its jobs on."""
         worker.line.close()
         worker.process.join(5)
@@ -189,8 +166,8 @@ class DecoderPool:
         worker.process.close()
         self._workers.remove(worker)
         if not worker.ready:
-            self._stillborn += 1
-            if self._stillborn >= _STILLBORN:
+            self._failed_starts += 1
+            if self._failed_starts >= _FAILED_STARTS:
                 raise DistnormError(
                     f"decoding processes that ended before they began ({how})",
                     "processes that can start",
@@ -203,7 +180,6 @@ class DecoderPool:
             if first.tries >= _TRIES:
                 worker.jobs.popleft()
                 first.result = Decoded(reason=f"the process that decoded it {how}")
-                self._done.append(first)
         self._workers.append(self._start())
         for job in worker.jobs:
             self._assign(job)

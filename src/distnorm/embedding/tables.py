@@ -21,13 +21,7 @@ Row = tuple[int, Any, Any]
 
 
 def table_items(path: Path, path_column: str | None, text_column: str | None) -> Iterator[Item]:
-    """Each row's picture, text or both; paths are relative to the table's folder.
-
-    Raises
-    ------
-    DistnormError
-        For a table without such columns, one that cannot be read, or an empty cell, with its line.
-    """
+    """Each row's picture, text or both; paths are relative to the table's folder."""
     folder = os.path.dirname(os.path.abspath(path))
     rows = _parquet if path.suffix.lower() == ".parquet" else _separated
     for line, place, words in rows(path, path_column, text_column):

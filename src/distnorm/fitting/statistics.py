@@ -22,16 +22,7 @@ FITTED_ON = "fitted_on"
 
 @dataclass(frozen=True)
 class Fit:
-    """What a fit went over.
-
-    Attributes
-    ----------
-    rows : dict from side to int
-    failed : int
-        Photos and sentences that could not be used.
-    over_long : int
-        Sentences that the model has cut.
-    """
+    """Rows of each side that a fit went over, those that failed, and texts that were cut."""
 
     rows: dict[str, int]
     failed: int

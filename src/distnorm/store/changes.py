@@ -24,13 +24,7 @@ Rows = npt.NDArray[Any]
 
 
 def rows_changed(rows: StoredRows, side: str, since: int) -> tuple[list[Rows], list[Rows]]:
-    """Vectors of ``rows`` that came since a commit, and those that left.
-
-    Raises
-    ------
-    DistnormError
-        If the vectors of rows that left are not kept any more.
-    """
+    """Vectors of ``rows`` that came since a commit and that left; raises if these are lost."""
     logs = list(_removed(rows.commit, side, since))
     left = [vectors for vectors, _ in logs if len(vectors)]
     if side != "image":

@@ -15,7 +15,7 @@ __all__ = ["Failures", "failure_reason"]
 
 
 class Failures:
-    """Collect the failures of one source in a new file that replaces the old one at the end.
+    """Collect one source's failures in a new file, which replaces the old one at the end.
 
     Those of other sources stay. Nothing is kept in memory.
     """

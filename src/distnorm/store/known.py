@@ -49,23 +49,10 @@ class KeySet:
 
 
 class Known:
-    """Index of a store's rows.
+    """Index of a store's rows, made of (shard number, columns) of its metadata.
 
-    Parameters
-    ----------
-    tables : iterable of (shard number, mapping)
-        Columns of each shard's metadata: ``source``, ``image_path``, ``caption``, ``hash``,
-        ``size``, ``mtime``; those of pictures may be left out.
-    source : str
-        The source at hand: only its rows can be changed or gone.
-
-    Attributes
-    ----------
-    shard : ndarray of int, shape (n,)
-        Where each row is; a shard's rows are in order.
-    size, mtime : ndarray of int64, shape (n,)
-    seen, stale, touched, own : ndarray of bool, shape (n,)
-        Met in this pass; replaced by a newer row; with a new size or time; of this source.
+    Only rows of ``source`` count as its ``own``, which can be changed or gone.
+    Rows are ``seen`` in this pass, ``stale`` when replaced, ``touched`` with new size or time.
     """
 
     def __init__(

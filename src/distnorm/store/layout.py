@@ -45,52 +45,24 @@ _SHARD = re.compile(r"\.?(img_emb|text_emb|metadata|removed)_\d+\.(npy|npz|parqu
 
 @dataclass(frozen=True)
 class Commit:
-    """A folder of embeddings as one ``store.json`` describes it.
-
-    Attributes
-    ----------
-    folder : Path
-    model, model_id : str or None
-        The name that `load_encoder` takes, and the model's id.
-    dimension : int or None
-    prompt : str or None
-        Around every text; "" for none, None where nothing says.
-    sides : tuple of str
-    id : str or None
-        The store's own, wherever it is moved.
-    number : int or None
-        Counts commits; None where the folder is not kept by `StoreWriter`.
-    shards : mapping from number to rows, or None
-    pending : tuple of int
-        Shards whose new version has not got its name yet.
-    removed : mapping from commit to rows
-        Commits that have taken rows out.
-    others : mapping
-        What else ``store.json`` says.
-    """
+    """A folder of embeddings as one ``store.json`` describes it; readers take it as it is."""
 
     folder: Path
     model: str | None = None
     model_id: str | None = None
     dimension: int | None = None
-    prompt: str | None = None
+    prompt: str | None = None  # around every text; "" for none, None where nothing says
     sides: tuple[str, ...] = ()
-    id: str | None = None
-    number: int | None = None
-    shards: Mapping[int, int] | None = None
-    pending: tuple[int, ...] = ()
-    removed: Mapping[int, int] = field(default_factory=dict)
+    id: str | None = None  # stays wherever the store is moved
+    number: int | None = None  # counts commits; None without `StoreWriter`
+    shards: Mapping[int, int] | None = None  # rows by number
+    pending: tuple[int, ...] = ()  # shards whose new version has no name yet
+    removed: Mapping[int, int] = field(default_factory=dict)  # rows, by commit
     others: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Commit:
-        """The commit that a folder is at.
-
-        Raises
-        ------
-        DistnormError
-            If ``store.json`` is damaged.
-        """
+        """The commit that a folder is at; raises if its ``store.json`` is damaged."""
         marker = Path(path) / _MARKER
         if not marker.is_file():
             return cls(Path(path))

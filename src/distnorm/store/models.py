@@ -21,13 +21,7 @@ Name = str | os.PathLike[str]
 
 
 def model_of(*paths: Name | None, stated: str | None = None) -> str | None:
-    """The model id that stores agree on, else ``stated``: a model id or a name of one.
-
-    Raises
-    ------
-    DistnormError
-        If two name different models, with both, or one another than ``stated``.
-    """
+    """The model id that stores agree on, else ``stated``: an id or a name; raises for two."""
     model, place = None, None
     for path in paths:
         commit = None if path is None else Commit.read(path)
@@ -51,13 +45,7 @@ def model_of(*paths: Name | None, stated: str | None = None) -> str | None:
 
 
 def prompt_of(*paths: Name | None, stated: str | None = None) -> str | None:
-    """The prompt that stores of texts were embedded with, else ``stated``.
-
-    Raises
-    ------
-    DistnormError
-        If two were embedded with different prompts, or one with another than ``stated``.
-    """
+    """The prompt that stores of texts were embedded with, else ``stated``; raises for two."""
     places: dict[str, Name] = {}
     for path in paths:
         commit = None if path is None else Commit.read(path)
@@ -81,13 +69,7 @@ def prompt_of(*paths: Name | None, stated: str | None = None) -> str | None:
 
 
 def check_models(norm: ScoreNormalization | None, *paths: Name | None) -> None:
-    """Raise unless vectors, and the normalization that is used on them, are of one model.
-
-    Raises
-    ------
-    DistnormError
-        Naming both models.
-    """
+    """Raise unless vectors, and the normalization that is used on them, are of one model."""
     model = model_of(*paths)
     if norm is not None and None not in (model, norm.model) and norm.model != model:
         place = next(Path(path) for path in paths if path is not None and is_store(path))

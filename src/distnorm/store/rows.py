@@ -16,18 +16,10 @@ __all__ = ["StoredRows"]
 
 
 class StoredRows:
-    """Rows of one side of a store that `StoreWriter` keeps.
+    """Rows of one side of a store, as of one commit; ``digest`` is of each row's content.
 
-    Attributes
-    ----------
-    commit : Commit
-        What the rows were read at.
-    digest : ndarray of bytes, shape (n,)
-        Hash of each row's content.
-    added : ndarray of int64, shape (n,)
-        The commit that added it.
-    rows : ndarray of int
-        The distinct ones: a picture stands in a row for each of its captions.
+    ``added`` is the commit that each came with. ``rows`` numbers the distinct ones: a picture
+    stands in a row for each of its captions.
     """
 
     embedded, failed, over_long = True, 0, 0

@@ -55,19 +55,7 @@ _PICTURE = {
 class StoreWriter:
     """The one process that changes a store; a context manager.
 
-    Parameters
-    ----------
-    origin : Commit
-        A folder, and the model, dimension and prompt of its rows and their sides. The folder is
-        new, or a store of the same.
-    shard_rows : int
-        Most rows of a shard.
-
-    Raises
-    ------
-    DistnormError
-        If the folder holds something else, another model's rows or other sides, or if another
-        process writes to it.
+    ``origin`` names the folder, new or begun, and what its rows are: raises if it holds others.
     """
 
     def __init__(self, origin: Commit, shard_rows: int) -> None:

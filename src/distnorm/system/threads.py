@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["Work", "run_in_threads", "single_threaded_blas", "threads"]
+__all__ = ["Work", "cores", "run_in_threads", "single_threaded_blas", "threads"]
 
 Progress = Callable[[int], None]
 
@@ -32,14 +32,19 @@ class Work(Protocol):
         """Have every thread end after the piece that it is at."""
 
 
+def cores() -> int:
+    """Cores that this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
 def threads() -> int:
     """Threads to use: the cores this process may run on, or what BLAS was told to use."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         told = os.environ.get(name, "")
         if told.isdigit() and int(told):
             return int(told)
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return cores()
 
 
 def run_in_threads(work: Work, workers: int, progress: Progress) -> None:

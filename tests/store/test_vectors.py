@@ -8,7 +8,6 @@ from safetensors.numpy import save_file
 
 from distnorm import DistnormError
 from distnorm.store.vectors import read_embeddings
-from distnorm.tasks.files import read_rows
 
 ROWS = np.random.default_rng(0).normal(0, 1, (7, 4)).astype(np.float32)
 
@@ -93,14 +92,3 @@ def test_files_that_are_no_embeddings(tmp_path):
         read_embeddings(tmp_path / "notes.txt")
     with pytest.raises(DistnormError, match=r"did you mean .*objects\.npy"):
         read_embeddings(tmp_path / "object.npy")
-
-
-def test_rows_of_images(tmp_path):
-    (tmp_path / "rows.txt").write_text("0\n0\n1\n")
-    np.testing.assert_array_equal(read_rows(tmp_path / "rows.txt"), [0, 0, 1])
-    np.save(tmp_path / "rows.npy", np.array([2, 1]))
-    np.testing.assert_array_equal(read_rows(tmp_path / "rows.npy"), [2, 1])
-    np.save(tmp_path / "bad.npy", np.array([2.5]))
-    for name, words in (("bad.npy", "float64"), ("none.npy", "no file")):
-        with pytest.raises(DistnormError, match=words):
-            read_rows(tmp_path / name)
