@@ -384,21 +384,6 @@ def test_progress_tells_done_and_all(tmp_path):
     assert seen[-1] == (5, 5)
 
 
-def test_progress_in_a_log_has_rate_and_time_left(capsys):
-    from distnorm.cli import progress
-
-    now = [0.0]
-    lines = progress._Lines("embedding", "items", clock=lambda: now[0])
-    for step in range(1, 301):
-        now[0] = step / 2
-        lines(step * 10, 12_000)
-    shown = capsys.readouterr().err.splitlines()
-    assert len(shown) == 5
-    assert shown[-1] == "embedding: 3,000 of 12,000 items, 20.0 a second, 0:07:30 left"
-    with progress.long_work("embedding", "items") as show:
-        show(1, None)
-
-
 def invoke(*arguments, **options):
     return CliRunner().invoke(cli, [str(a) for a in arguments], **options)
 

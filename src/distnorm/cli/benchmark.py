@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-from distnorm.cli.output import Bar, console, json_option, progress_bar, split_methods, write_json
+from distnorm.cli.options import split_methods
+from distnorm.cli.output import json_option, say, write_json
+from distnorm.cli.progress import Bar, progress_bar
 from distnorm.errors import DistnormError
 
 __all__ = ["benchmark"]
@@ -57,7 +59,7 @@ def benchmark() -> None:
 @click.option(
     "--templates",
     type=click.Path(path_type=Path),
-    help="File of class prompts with {c}, one a line.",
+    help="File of class prompts with {c}, one per line.",
 )
 @click.option(
     "--class-names",
@@ -128,7 +130,7 @@ def paper(
         )
     files = write_results(found, out)
     words = f"{len(found.cells)} cells, {len(found.missing)} missing; page: {files[-1]}"
-    console().print(words, soft_wrap=True, highlight=False)
+    say(words)
     write_json(found.to_dict(), json_path)
     if not found.cells:
         raise DistnormError(
@@ -145,12 +147,12 @@ def _resumable() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         words = "interrupted; what was embedded is kept: the same command goes on from there"
-        console().print(f"distnorm: {words}", soft_wrap=True, highlight=False)
+        say(f"distnorm: {words}")
         raise click.exceptions.Exit(130) from None
 
 
 def _say(bar: Bar, entry: Any) -> None:
-    """One line a cell on standard error."""
+    """One line per cell on standard error."""
     from distnorm.paper import Missing
     from distnorm.paper.page import main_metric, value_text
 
@@ -177,7 +179,7 @@ def _lines(path: Path | None) -> tuple[str, ...]:
     try:
         return tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise DistnormError(f"{path}, unreadable", "one template a line", "check it") from error
+        raise DistnormError(f"{path}, unreadable", "one template per line", "check it") from error
 
 
 def _names(pairs: tuple[str, ...]) -> dict[str, Path]:

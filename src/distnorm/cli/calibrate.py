@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from distnorm.cli.output import console, json_option, write_json
+from distnorm.cli.output import (
+    console,
+    json_option,
+    report_option,
+    require_report,
+    say,
+    write_json,
+    write_report,
+)
+from distnorm.cli.progress import progress_bar
 
 __all__ = ["calibrate"]
 
@@ -21,13 +30,13 @@ __all__ = ["calibrate"]
     help="none, rows, best (texts are classes), or a file with each text's image row; "
     "looked for if left out.",
 )
-@click.option("--labels", type=click.Path(), help="0 or 1 a row: also P(match), from pairs by row.")
+@click.option("--labels", type=click.Path(), help="0 or 1 per row: also P(match), pairs by row.")
 @click.option("--matches", is_flag=True, help="All rows are matches: also P(match).")
 @click.option("--prior", type=float, help="Share of matches among pairs to be asked about.")
 @click.option("--curve", type=click.Choice(["isotonic", "platt"]), default="isotonic")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(), help="Write here, not into NORMALIZATION.")
-@click.option("--report", type=click.Path(), help="Write an HTML page to this file.")
+@report_option
 @json_option
 def calibrate(
     path: str,
@@ -44,30 +53,35 @@ def calibrate(
     json_path: str | None,
 ) -> None:
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
-    from distnorm.report.trust_tables import calibration_table
+    from distnorm.report.terminal import calibration_table
     from distnorm.storage import load
     from distnorm.store.vectors import read_embeddings
     from distnorm.tasks.files import read_rows
 
     if labels is not None and matches:
         raise click.UsageError("--labels excludes --matches")
+    require_report(report)
     norm = load(path)
     one, two = norm.sides
     rows: dict[str, Any] = {one: read_embeddings(images, one), two: read_embeddings(texts, two)}
     known = pairs if pairs in (None, "none", "rows", "best") else read_rows(str(pairs))
-    norm.calibrate(pairs=known, seed=seed, **rows)
-    if labels is not None or matches:
-        given = None if labels is None else read_rows(labels)
-        norm.calibrate_probability(labels=given, prior=prior, method=curve, seed=seed, **rows)
+    probability = labels is not None or matches
+    with progress_bar("calibrating", "steps") as bar:
+        norm.calibrate(pairs=known, seed=seed, **rows)
+        if probability:
+            bar.step("P(match)", 1, 2)
+            given = None if labels is None else read_rows(str(labels))
+            norm.calibrate_probability(labels=given, prior=prior, method=curve, seed=seed, **rows)
     target = out or path
     norm.save(target)
     console().print(calibration_table(norm))
-    if report is not None:
-        from distnorm.report.html.calibration import calibration_page
-        from distnorm.report.html.page import write_page
-
-        write_page(Path(report), calibration_page(norm, Path(path).name))
-        console().print(f"report: {report}", soft_wrap=True, highlight=False)
-    console().print(f"saved to {target}", soft_wrap=True, highlight=False)
+    say(f"saved to {target}")
     found = {key: norm.notes.get(key) for key in ("calibration", "probability")}
     write_json({"schema": 1, "out": target, **found}, json_path)
+
+    def page() -> str:
+        from distnorm.report.html.calibration import calibration_page
+
+        return calibration_page(norm, Path(path).name)
+
+    write_report(report, page)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from distnorm.cli.output import console, json_option, progress_bar, write_json
+from distnorm.cli.output import json_option, say, write_json
+from distnorm.cli.progress import progress_bar
 
 __all__ = ["card"]
 
@@ -33,7 +34,7 @@ def card(
     beside: bool,
     json_path: str | None,
 ) -> None:
-    """Print a card: model, data, counts, uncertainty, hubs, choice, thresholds."""
+    """Print a card: model, data, counts, uncertainty, hubs, selection, thresholds."""
     from distnorm.monitoring.card import build_card, card_markdown, hubs_before_and_after
     from distnorm.storage import load, read
     from distnorm.store.vectors import read_embeddings
@@ -62,7 +63,7 @@ def card(
     if out is not None:
         with atomic_write(out) as file:
             file.write(text.encode())
-        console().print(f"card: {out}", soft_wrap=True, highlight=False)
+        say(f"card: {out}")
     elif json_path != "-":
         click.echo(text, nl=False)
     write_json(found, json_path)

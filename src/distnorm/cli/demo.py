@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from distnorm.cli.output import console, json_option, progress_bar, write_json
+from distnorm.cli.output import console, json_option, say, write_json
+from distnorm.cli.progress import progress_bar
 from distnorm.errors import DistnormError
 
 __all__ = ["demo"]
@@ -48,7 +49,7 @@ def demo(
     console().print(summary_table(found))
     console().print(verdict(found))
     report = folder / "report.html"
-    console().print(f"report: {report}", soft_wrap=True, highlight=False)
+    say(f"report: {report}")
     write_json({**result, "report": str(report)}, json_path)
     if show or (show is None and sys.stderr.isatty() and json_path is None):
         click.launch(str(report.resolve()))

@@ -39,7 +39,7 @@ def diff(
     Exit code 0: interchangeable; 1: different; 2: trouble.
     """
     from distnorm.monitoring.drift import difference
-    from distnorm.report.trust_tables import difference_table
+    from distnorm.report.terminal import difference_table
     from distnorm.storage import load
     from distnorm.store.vectors import read_embeddings
 

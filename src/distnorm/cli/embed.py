@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.output import console, json_option, write_json
-from distnorm.cli.progress import long_work
+from distnorm.cli.output import json_option, say, write_json
+from distnorm.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from distnorm.embedding import Embedded
@@ -58,7 +58,7 @@ def embed(
     items = open_source(source, path_column=path_column, text_column=text_column)
     encoder = load_encoder(model, **({} if device is None else {"device": device}))
     try:
-        with long_work("embedding", "items") as show:
+        with progress_bar("embedding", "items") as show:
             done = embed_source(
                 encoder, items, out, model=model, full=full_decode, progress=show, **options
             )
@@ -67,8 +67,8 @@ def embed(
         click.get_current_context().exit(130)
     if done.over_long:
         limit = encoder.max_tokens
-        console().print(f"{done.over_long} texts are longer than {limit} tokens and were cut")
-    console().print(_summary(done), soft_wrap=True, highlight=False)
+        say(f"{done.over_long} texts are longer than {limit} tokens and were cut")
+    say(_summary(done))
     write_json(done.to_dict(), json_path)
     if done.failed:
         click.get_current_context().exit(1)

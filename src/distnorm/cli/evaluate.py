@@ -1,25 +1,29 @@
-"""``distnorm evaluate retrieval``: one method, statistics given or fitted."""
+"""``distnorm evaluate``: one method on three tasks, statistics given or fitted."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.output import (
-    console,
-    json_option,
+from distnorm.cli.options import (
+    CaptionInput,
+    ClassInput,
+    MethodOptions,
+    PairInput,
+    options_of,
     parse_ks,
-    parse_strength,
-    progress_bar,
-    write_json,
+    threshold_options,
 )
-from distnorm.errors import DistnormError
+from distnorm.cli.output import console, json_option, say, write_json
+from distnorm.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from distnorm.normalization import ScoreNormalization
 
-__all__ = ["evaluate", "given_normalization"]
+__all__ = ["evaluate", "report_shared_names"]
 
 
 @click.group()
@@ -28,30 +32,15 @@ def evaluate() -> None:
 
 
 @evaluate.command()
-@click.option("--images", required=True, type=click.Path(), help="Image embeddings.")
-@click.option("--texts", required=True, type=click.Path(), help="Text embeddings.")
-@click.option("--image-of-text", type=click.Path(), help="Image row of each text (.npy, .txt).")
-@click.option("--normalization", type=click.Path(), help="A file of `distnorm fit`.")
-@click.option("--method", default="dot", show_default=True, help="Method to fit if none is given.")
-@click.option("--strength", help="A number, or image=0.25,text=0.5.")
-@click.option("--fit-images", type=click.Path(), help="Images that give the statistics.")
-@click.option("--fit-texts", type=click.Path(), help="Texts that give the statistics.")
-@click.option("--input", "requirement", type=click.Choice(["unit", "raw", "any"]))
+@options_of(PairInput, "pairs")
+@options_of(MethodOptions, "method")
 @click.option("--k", default="1,5,10", show_default=True)
 @click.option("--r-precision", is_flag=True, help="Also R-precision and mAP@R.")
-@click.option("--threshold", type=float, help="Also recall and false alarms above this.")
-@click.option("--false-alarm-rate", type=float, help="The same at a calibrated rate, e.g. 0.001.")
+@threshold_options
 @json_option
 def retrieval(
-    images: str,
-    texts: str,
-    image_of_text: str | None,
-    normalization: str | None,
-    method: str,
-    strength: str | None,
-    fit_images: str | None,
-    fit_texts: str | None,
-    requirement: str | None,
+    pairs: PairInput,
+    method: MethodOptions,
     k: str,
     r_precision: bool,
     threshold: float | None,
@@ -60,77 +49,143 @@ def retrieval(
 ) -> None:
     """Retrieval in both directions with given statistics."""
     from distnorm.calibration.score_kinds import score_kind
-    from distnorm.report.terminal import retrieval_table
-    from distnorm.report.trust_tables import detection_table
-    from distnorm.store.models import check_models
-    from distnorm.store.vectors import read_embeddings
+    from distnorm.report.terminal import detection_table, retrieval_table
+    from distnorm.store.models import prompt_of
     from distnorm.tasks.detection import chosen_threshold, evaluate_detection
-    from distnorm.tasks.files import read_rows
     from distnorm.tasks.retrieval import evaluate_retrieval, pairing
 
-    left = read_embeddings(images, "image")
-    right = read_embeddings(texts, "text")
-    owner = None if image_of_text is None else read_rows(image_of_text)
-    norm = given_normalization(normalization, method, strength, fit_images, fit_texts, requirement)
-    check_models(norm, images, texts, fit_images, fit_texts)
+    images, texts, owner = pairs.read()
+    norm = method.norm(pairs)
     bar = chosen_threshold(norm, threshold, false_alarm_rate)
     with progress_bar("ranking", "queries") as show:
         result = evaluate_retrieval(
-            norm, left, right, owner, k=parse_ks(k), with_r_precision=r_precision, progress=show
+            norm, images, texts, owner, k=parse_ks(k), with_r_precision=r_precision, progress=show
         )
-    console().print(retrieval_table(norm, result))
+    extra: dict[str, Any] = {
+        "score": {side: score_kind(norm, query=side).to_dict() for side in norm.sides}
+    }
+    prompt = prompt_of(pairs.texts)
+    tables = [retrieval_table(norm, result, prompt)]
+    if bar is not None:
+        positives = pairing(owner, len(images), len(texts))
+        with progress_bar("scoring", "texts") as show:
+            decided = evaluate_detection(norm, images, texts, positives, bar, progress=show)
+        tables.append(detection_table(decided))
+        extra["at_threshold"] = decided.to_dict()
+    _finish("retrieval", norm, result, prompt, tables, extra, json_path)
+
+
+@evaluate.command()
+@options_of(ClassInput, "data")
+@options_of(MethodOptions, "method")
+@threshold_options
+@json_option
+def classification(
+    data: ClassInput,
+    method: MethodOptions,
+    threshold: float | None,
+    false_alarm_rate: float | None,
+    json_path: str | None,
+) -> None:
+    """Zero-shot classification with given statistics."""
+    from distnorm.calibration.score_kinds import score_kind
+    from distnorm.report.terminal import metrics_table
+    from distnorm.store.models import prompt_of
+    from distnorm.tasks.classification import evaluate_classification
+    from distnorm.tasks.detection import chosen_threshold, evaluate_rejection
+
+    norm = method.norm(data)
+    rows = data.read()
+    extra = report_shared_names(data, len(rows[1]))
+    bar = chosen_threshold(norm, threshold, false_alarm_rate, tries=len(rows[1]))
+    with progress_bar("ranking", "images") as show:
+        result = evaluate_classification(norm, *rows, progress=show)
+    if bar is not None:
+        extra["at_threshold"] = decided = evaluate_rejection(norm, *rows, bar)
+        right = decided["accepted_acc1"]
+        say(
+            f"{decided['accepted']:.1%} of the images accepted above {decided['score']['label']} "
+            f"{bar:.4f}" + ("" if right is None else f", of them {right:.1%} right")
+        )
+    extra["score"] = score_kind(norm, query=norm.sides[0]).to_dict()
+    prompt = prompt_of(data.texts)
+    tables = [metrics_table(norm, result.metrics, prompt)]
+    _finish("classification", norm, result, prompt, tables, extra, json_path)
+
+
+@evaluate.command()
+@options_of(CaptionInput, "data")
+@click.option("--caption-texts", type=click.Path(), help="The captions: adds BLEU and CIDEr.")
+@click.option("--reference-texts", type=click.Path(), help="The references, for the same.")
+@options_of(MethodOptions, "method")
+@json_option
+def captions(
+    data: CaptionInput,
+    caption_texts: str | None,
+    reference_texts: str | None,
+    method: MethodOptions,
+    json_path: str | None,
+) -> None:
+    """Agreement of caption scores with judgements, with given statistics."""
+    from distnorm.calibration.score_kinds import score_kind
+    from distnorm.report.terminal import metrics_table
+    from distnorm.store.models import prompt_of
+    from distnorm.tasks.captioning import evaluate_captions
+
+    if (caption_texts is None) != (reference_texts is None):
+        raise click.UsageError("--caption-texts and --reference-texts go together")
+    norm = method.norm(data)
+    rows, scoring = data.read(), data.scoring()
+    result = evaluate_captions(norm, *rows, **scoring)
+    rule = data.rule or ("plain" if data.references is None else "additive")
+    extra: dict[str, Any] = {"score": score_kind(norm, rule=rule).to_dict()}
+    if caption_texts is not None and reference_texts is not None:
+        places = scoring["image_of_reference"]
+        extra["overlap"] = _overlap(caption_texts, reference_texts, *rows[2:], places)
+    prompt = prompt_of(data.texts)
+    tables = [metrics_table(norm, result.metrics, prompt)]
+    _finish("captions", norm, result, prompt, tables, extra, json_path)
+
+
+def report_shared_names(data: ClassInput, n_classes: int) -> dict[str, Any]:
+    """`ClassInput.repeated_names`, which are also said on standard error."""
+    names = data.repeated_names(n_classes)
+    if names.get("repeated_names"):
+        shared = ", ".join(names["repeated_names"])
+        say(f"several classes share a name, which nothing can tell apart: {shared}")
+    return names
+
+
+def _overlap(captions: str, references: str, human: Any, owner: Any, places: Any) -> dict[str, Any]:
+    """BLEU and CIDEr of the same captions against the same judgements."""
+    from distnorm.tasks.files import read_lines
+    from distnorm.tasks.overlap import overlap_baselines
+
+    found = overlap_baselines(read_lines(captions), read_lines(references), human, owner, places)
+    for name, metrics in found["metrics"].items():
+        values = ", ".join(f"{key} {100 * value:.1f}" for key, value in metrics.items())
+        say(f"{name} ({found['tokenizer']} tokens): {values}")
+    return found
+
+
+def _finish(
+    task: str,
+    norm: ScoreNormalization,
+    result: Any,
+    prompt: str | None,
+    tables: list[Table],
+    extra: dict[str, Any],
+    json_path: str | None,
+) -> None:
+    """Print the tables, write the JSON."""
+    for table in tables:
+        console().print(table)
     found = {
         "schema": 1,
-        "task": "retrieval",
+        "task": task,
+        "prompt": prompt,
         "normalization": norm.to_dict(),
-        "score": {side: score_kind(norm, query=side).to_dict() for side in norm.sides},
         **result.to_dict(),
+        **extra,
     }
-    if bar is not None:
-        positives = pairing(owner, len(left), len(right))
-        with progress_bar("scoring", "texts") as show:
-            decided = evaluate_detection(norm, left, right, positives, bar, progress=show)
-        console().print(detection_table(decided))
-        found["at_threshold"] = decided.to_dict()
     write_json(found, json_path)
-
-
-def given_normalization(
-    normalization: str | None,
-    method: str,
-    strength: str | None,
-    fit_images: str | None,
-    fit_texts: str | None,
-    input: str | None,
-) -> ScoreNormalization:
-    """The normalization of a file, or one fitted on the given rows."""
-    from distnorm.methods.registry import parse_method
-    from distnorm.normalization.factories import make
-    from distnorm.storage import load
-    from distnorm.store.vectors import read_embeddings
-
-    if normalization is not None:
-        if method != "dot" or fit_images or fit_texts:
-            raise click.UsageError("--normalization excludes --method, --fit-images, --fit-texts")
-        return load(normalization)
-    name, own, params = parse_method(method)
-    norm = make(
-        name,
-        strength=parse_strength(strength) if own is None else own,
-        input=input,
-        **params,
-    )
-    reference = {
-        "images": fit_images and read_embeddings(fit_images, "image"),
-        "texts": fit_texts and read_embeddings(fit_texts, "text"),
-    }
-    given = {side: x for side, x in reference.items() if x is not None}
-    if given:
-        norm.fit(**given)
-    elif name != "dot":
-        raise DistnormError(
-            f"method {name!r} without statistics",
-            "--fit-images and --fit-texts, or --normalization",
-            "or run `distnorm compare retrieval`, which holds out a part of the data",
-        )
-    return norm

@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
-from distnorm.cli.output import console, json_option, parse_strength, progress_bar, write_json
+from distnorm.cli.options import input_option, make_norm, options_of
+from distnorm.cli.output import console, json_option, say, write_json
+from distnorm.cli.progress import progress_bar
+from distnorm.cli.selection import SelectionOptions
 from distnorm.errors import DistnormError
 
 __all__ = ["fit"]
@@ -26,16 +29,14 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 )
 @click.option("--strength", help="A number, or image=0.25,text=0.5 for each query side.")
 @click.option("--sides", default="image,text", show_default=True, help="Names of the two sides.")
-@click.option("--samples", type=click.IntRange(min=1), help="Take so many random rows a side.")
+@click.option("--samples", type=click.IntRange(min=1), help="Take so many random rows per side.")
 @click.option("--seed", default=0, show_default=True, help="Seed of --samples.")
 @click.option("--model", help="What embeds photos and sentences; for vectors, their model's id.")
 @click.option("--device", help="cpu, cuda ...; the model's own choice if left out.")
 @click.option("--prompt", help="Words around every sentence, as in 'a photo of {}.', or before it.")
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; default: cores.")
-@click.option("--input", "requirement", type=click.Choice(["unit", "raw", "any"]))
-@click.option("--labelled", is_flag=True, help="auto: row i of --texts belongs to image row i.")
-@click.option("--explain", is_flag=True, help="auto: print the candidates and the reasons.")
-@click.option("--report", type=click.Path(), help="auto: write the reasons to this HTML page.")
+@input_option
+@options_of(SelectionOptions, "selection")
 @click.option("--update", "old", type=click.Path(), help="Bring this file up to date instead.")
 @click.option("--out", type=click.Path(), help="The .safetensors file to write.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
@@ -48,10 +49,8 @@ def fit(
     sides: str,
     samples: int | None,
     seed: int,
-    requirement: str | None,
-    labelled: bool,
-    explain: bool,
-    report: str | None,
+    input: str | None,
+    selection: SelectionOptions,
     old: str | None,
     out: str | None,
     overwrite: bool,
@@ -63,11 +62,9 @@ def fit(
     With --update, add to a saved one what came into the stores that it was fitted on, and take out
     what left them; --images and --texts then say where stores have moved to.
     """
-    from distnorm.cli.choosing import check_choice_options, choose_and_explain
     from distnorm.fitting import Inputs, fit_inputs
     from distnorm.methods.registry import parse_method
     from distnorm.methods.sides import Sides
-    from distnorm.normalization.factories import make
     from distnorm.report.terminal import normalization_table
 
     if old is not None:
@@ -77,26 +74,19 @@ def fit(
         raise click.UsageError("give --images, --texts or both")
     target = _new_file(out, overwrite)
     names = Sides.of(tuple(sides.split(",")))
-    name, own, params = parse_method(method)
-    check_choice_options(name, labelled=labelled, explain=explain, report=report)
-    norm = make(
-        name,
-        strength=parse_strength(strength) if own is None else own,
-        sides=(names.first, names.second),
-        input=requirement,
-        **params,
-    )
+    selection.check(parse_method(method)[0])
+    norm = make_norm(method, strength, sides=(names.first, names.second), input=input)
     inputs = Inputs({names.first: images, names.second: texts}, **how)
     with progress_bar("fitting", "rows") as show:
         done = fit_inputs(norm, inputs, samples=samples, seed=seed, progress=show)
-    if name == "auto":
-        choose_and_explain(norm, inputs, labelled=labelled, explain=explain, report=report)
+    if norm.method == "auto":
+        selection.select(norm, inputs)
     norm.save(target)
     console().print(normalization_table(norm))
     for count, what in ((done.failed, "could not be read"), (done.over_long, "were cut: too long")):
         if count:
-            console().print(f"{count} of the inputs {what}")
-    console().print(f"saved to {target}", soft_wrap=True, highlight=False)
+            say(f"{count} of the inputs {what}")
+    say(f"saved to {target}")
     about = {"out": target, "samples": samples, "seed": seed, "failed": done.failed}
     write_json({"schema": 1, **about, **norm.to_dict()}, json_path)
 
@@ -117,7 +107,7 @@ def _update(
         f"{changes.added.get(side, 0)} {side} rows added, {changes.removed.get(side, 0)} taken out"
         for side in norm.sides
     ]
-    console().print(f"{'; '.join(words)}; saved to {target}", soft_wrap=True, highlight=False)
+    say(f"{'; '.join(words)}; saved to {target}")
     about = {"out": target, "added": changes.added, "removed": changes.removed}
     write_json({"schema": 1, **about, **norm.to_dict()}, json_path)
 

@@ -1,4 +1,4 @@
-"""``distnorm index``: biases beside a running index, and a look at what is there."""
+"""``distnorm index``: biases beside a running index, and checks of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from distnorm.cli.output import console, json_option, progress_bar, write_json
+from distnorm.cli.output import console, json_option, say, write_json
+from distnorm.cli.progress import progress_bar
 
 __all__ = ["index"]
 
@@ -60,7 +61,7 @@ def bias(
     batch: int,
     json_path: str | None,
 ) -> None:
-    """Store one number an item, for methods that are no shift of the query.
+    """Store one number per item, for methods that do not shift the query.
 
     A stopped run continues, and items added since get their number, by running the same command
     again. Searches see the numbers when all are there.
@@ -98,11 +99,9 @@ def bias(
                 err=True,
             )
             context.exit(130)
-    console().print(
+    say(
         f"{done.written} biases written, {done.already} were there: "
         f"{norm.method}, {_strengths(norm)}, as {done.column}",
-        soft_wrap=True,
-        highlight=False,
     )
     write_json({"schema": 1, "task": "index bias", "index": spec, **done.to_dict()}, json_path)
 
@@ -130,11 +129,11 @@ def check(
     batch: int,
     json_path: str | None,
 ) -> None:
-    """Go through an index: unit rows, whose they are, biases that lack, agreement on a sample.
+    """Check an index: unit rows of the same model, missing biases, agreement on a sample.
 
     Exits with 1 if there is something to mend.
     """
-    from distnorm.report.index_tables import index_check_table
+    from distnorm.report.terminal import index_check_table
     from distnorm.search.indexes import open_index
     from distnorm.storage import load
     from distnorm.store.vectors import read_embeddings

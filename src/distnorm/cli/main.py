@@ -21,7 +21,6 @@ from distnorm.cli.evaluate import evaluate
 from distnorm.cli.fit import fit
 from distnorm.cli.index import index
 from distnorm.cli.inspect import inspect
-from distnorm.cli.options import captions, classification
 from distnorm.cli.search import search
 from distnorm.cli.watch import watch
 from distnorm.errors import DistnormError
@@ -76,8 +75,6 @@ cli.add_command(diff)
 cli.add_command(watch)
 cli.add_command(index)
 cli.add_command(benchmark)
-# Commands of the groups above; importing them put them there.
-_TASKS = (classification, captions)
 
 
 def main() -> None:

@@ -1,334 +1,338 @@
-"""``classification`` and ``captions`` under ``distnorm compare`` and ``distnorm evaluate``."""
+"""Groups of options that several commands share: each reaches the command as one dataclass."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.compare import compare
-from distnorm.cli.evaluate import evaluate, given_normalization
-from distnorm.cli.output import (
-    console,
-    json_option,
-    parse_strength,
-    progress_bar,
-    split_methods,
-    write_json,
-)
+from distnorm.errors import DistnormError
 
-__all__ = ["classification", "captions"]  # noqa: RUF022 - in the order of the paper
+if TYPE_CHECKING:
+    from distnorm.comparison import Protocol
+    from distnorm.normalization import ScoreNormalization
 
-_CLASSES = (
-    click.option("--images", required=True, type=click.Path(), help="Image embeddings."),
-    click.option("--classes", required=True, type=click.Path(), help="One text row a class."),
-    click.option(
-        "--labels", required=True, type=click.Path(), help="Class row of each image, from 0."
-    ),
-    click.option(
-        "--class-names", type=click.Path(), help="One name a line: shared ones are reported."
-    ),
-)
-_CAPTIONS = (
-    click.option("--images", required=True, type=click.Path(), help="Image embeddings."),
-    click.option("--captions", required=True, type=click.Path(), help="Caption embeddings."),
-    click.option("--human", required=True, type=click.Path(), help="Judgement of each caption."),
-    click.option("--image-of-caption", type=click.Path(), help="Image row of each caption."),
-    click.option("--references", type=click.Path(), help="Embeddings of reference captions."),
-    click.option("--image-of-reference", type=click.Path(), help="Image row of each reference."),
-    click.option("--rule", help="plain, clipscore, refclipscore, additive or harmonic."),
-)
-_OVERLAP = (
-    click.option("--caption-texts", type=click.Path(), help="The captions: adds BLEU and CIDEr."),
-    click.option("--reference-texts", type=click.Path(), help="The references, for the same."),
-)
-_PROTOCOL = (
-    click.option("--methods", default="dot,dn,dn*,dn2,is,nnn", show_default=True),
-    click.option("--strength", help="For every method: a number, or image=0.25,text=0.5."),
-    click.option(
-        "--protocol",
-        type=click.Choice(["held-out", "paper", "reference", "transductive"]),
-        default="held-out",
-        show_default=True,
-        help="Where statistics come from.",
-    ),
-    click.option("--fit-fraction", default=0.5, show_default=True),
-    click.option("--samples", default=100, show_default=True, help="Rows a side (paper)."),
+__all__ = [
+    "CaptionInput",
+    "ClassInput",
+    "MethodOptions",
+    "PairInput",
+    "ProtocolOptions",
+    "input_option",
+    "make_norm",
+    "options_of",
+    "parse_ks",
+    "split_methods",
+    "strength_option",
+    "threshold_options",
+]
+
+Command = Callable[..., Any]
+
+strength_option = click.option("--strength", help="A number, or image=0.25,text=0.5.")
+input_option = click.option("--input", type=click.Choice(["unit", "raw", "any"]))
+_IMAGES = click.option("--images", required=True, type=click.Path(), help="Image embeddings.")
+_FIT_ROWS = (
     click.option("--fit-images", type=click.Path(), help="Images that give the statistics."),
     click.option("--fit-texts", type=click.Path(), help="Texts that give the statistics."),
-    click.option("--repeats", type=int, help="Splits: 20 held-out, 5 paper if left out."),
-    click.option("--seed", default=0, show_default=True),
-    click.option("--prompt", help="Prefix or template of the texts, printed with the results."),
-    click.option("--input", type=click.Choice(["unit", "raw", "any"])),
-    click.option("--report", type=click.Path(), help="Write an HTML page to this file."),
-    json_option,
-)
-_ONE_METHOD = (
-    click.option("--normalization", type=click.Path(), help="A file of `distnorm fit`."),
-    click.option("--method", default="dot", show_default=True, help="To fit if none is given."),
-    click.option("--strength", help="A number, or image=0.25,text=0.5."),
-    click.option("--fit-images", type=click.Path(), help="Images that give the statistics."),
-    click.option("--fit-texts", type=click.Path(), help="Texts that give the statistics."),
-    click.option("--input", type=click.Choice(["unit", "raw", "any"])),
-    json_option,
 )
 
 
-def _with(*groups: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
-    """Several groups of options, in their order."""
+def options_of(group: type[Any], name: str) -> Callable[[Command], Command]:
+    """Add the ``OPTIONS`` of a dataclass; the command gets an instance as keyword ``name``."""
 
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
-        return command
+    def add(command: Command) -> Command:
+        @functools.wraps(command)
+        def collected(*args: Any, **values: Any) -> Any:
+            own = {field.name: values.pop(field.name) for field in fields(group)}
+            return command(*args, **values, **{name: group(**own)})
+
+        for option in reversed(group.OPTIONS):
+            collected = option(collected)
+        return collected
 
     return add
 
 
-@compare.command()
-@_with(_CLASSES, _PROTOCOL)
-def classification(
-    images: str,
-    classes: str,
-    labels: str,
-    class_names: str | None,
-    prompt: str | None,
-    report: str | None,
-    **options: Any,
-) -> None:
-    """Zero-shot classification, every method against the dot product."""
-    from distnorm.comparison import compare_classification
-    from distnorm.store.vectors import read_embeddings
-    from distnorm.tasks.files import read_rows
-
-    _agree(None, images, classes, options)
-    given = read_embeddings(images, "image"), read_embeddings(classes, "text"), read_rows(labels)
-    about = _repeated(class_names, len(given[1]))
-    _compare(compare_classification, given, prompt, report, images, options, about)
-
-
-@compare.command()
-@_with(_CAPTIONS, _PROTOCOL)
-def captions(
-    images: str,
-    captions: str,
-    human: str,
-    image_of_caption: str | None,
-    references: str | None,
-    image_of_reference: str | None,
-    rule: str | None,
-    prompt: str | None,
-    report: str | None,
-    **options: Any,
-) -> None:
-    """Agreement of caption scores with judgements, every method against the dot product."""
-    from distnorm.comparison import compare_captions
-    from distnorm.store.vectors import read_embeddings
-    from distnorm.tasks.files import read_numbers, read_rows
-
-    _agree(None, images, captions, options)
-    given = (
-        read_embeddings(images, "image"),
-        read_embeddings(captions, "text"),
-        read_numbers(human),
-        None if image_of_caption is None else read_rows(image_of_caption),
+def threshold_options(command: Command) -> Command:
+    """Add ``--threshold`` and ``--false-alarm-rate``."""
+    rate = click.option(
+        "--false-alarm-rate", type=float, help="The same at a calibrated rate, e.g. 0.001."
     )
-    options |= _reference_options(references, image_of_reference, rule)
-    _compare(compare_captions, given, prompt, report, images, options)
+    above = click.option("--threshold", type=float, help="Also decisions: a match is above this.")
+    return above(rate(command))
 
 
-@evaluate.command("classification")
-@_with(_CLASSES, _ONE_METHOD)
-@click.option("--threshold", type=float, help="Accept images whose best class is above this.")
-@click.option("--false-alarm-rate", type=float, help="The same at a calibrated rate an image.")
-def evaluate_classes(
-    images: str,
-    classes: str,
-    labels: str,
-    class_names: str | None,
-    threshold: float | None,
-    false_alarm_rate: float | None,
-    json_path: str | None,
-    **options: Any,
-) -> None:
-    """Zero-shot classification with given statistics."""
-    from distnorm.store.vectors import read_embeddings
-    from distnorm.tasks.classification import evaluate_classification
-    from distnorm.tasks.detection import chosen_threshold, evaluate_rejection
-    from distnorm.tasks.files import read_rows
+@dataclass(frozen=True)
+class PairInput:
+    """Images and texts that belong together."""
 
-    norm = given_normalization(**options)
-    _agree(norm, images, classes, options)
-    rows = read_embeddings(images, "image"), read_embeddings(classes, "text"), read_rows(labels)
-    about = _repeated(class_names, len(rows[1]))
-    bar = chosen_threshold(norm, threshold, false_alarm_rate, tries=len(rows[1]))
-    with progress_bar("ranking", "images") as show:
-        result = evaluate_classification(norm, *rows, progress=show)
-    extra: dict[str, Any] = {**about}
-    if bar is not None:
-        extra["at_threshold"] = decided = evaluate_rejection(norm, *rows, bar)
-        right = decided["accepted_acc1"]
-        console().print(
-            f"{decided['accepted']:.1%} of the images accepted above {decided['score']['label']} "
-            f"{bar:.4f}" + ("" if right is None else f", of them {right:.1%} right")
+    OPTIONS = (
+        _IMAGES,
+        click.option("--texts", required=True, type=click.Path(), help="Text embeddings."),
+        click.option(
+            "--image-of-text", type=click.Path(), help="Image row of each text (.npy, .txt)."
+        ),
+    )
+    images: str
+    texts: str
+    image_of_text: str | None
+
+    def read(self) -> tuple[Any, Any, Any]:
+        """Image rows, text rows, and the image row of each text or None."""
+        return _rows(self.images, "image"), _rows(self.texts, "text"), _numbers(self.image_of_text)
+
+
+@dataclass(frozen=True)
+class ClassInput:
+    """Images, classes, and which class each image shows."""
+
+    OPTIONS = (
+        _IMAGES,
+        click.option("--classes", required=True, type=click.Path(), help="One text row per class."),
+        click.option(
+            "--labels", required=True, type=click.Path(), help="Class row of each image, from 0."
+        ),
+        click.option(
+            "--class-names", type=click.Path(), help="One name per line: shared ones are reported."
+        ),
+    )
+    images: str
+    classes: str
+    labels: str
+    class_names: str | None
+
+    @property
+    def texts(self) -> str:
+        """The file of the text side."""
+        return self.classes
+
+    def read(self) -> tuple[Any, Any, Any]:
+        """Image rows, class rows, labels."""
+        return _rows(self.images, "image"), _rows(self.classes, "text"), _numbers(self.labels)
+
+    def repeated_names(self, n_classes: int) -> dict[str, Any]:
+        """Names that several classes share, for the JSON; empty without ``--class-names``."""
+        from distnorm.tasks.classification import repeated_names
+        from distnorm.tasks.files import read_lines
+
+        if self.class_names is None:
+            return {}
+        names = read_lines(self.class_names)
+        if len(names) != n_classes:
+            raise DistnormError(
+                f"{len(names)} names of {n_classes} classes", "one each", f"mend {self.class_names}"
+            )
+        return {"repeated_names": repeated_names(names)}
+
+
+@dataclass(frozen=True)
+class CaptionInput:
+    """Captions of images, judgements of them, and perhaps references."""
+
+    OPTIONS = (
+        _IMAGES,
+        click.option("--captions", required=True, type=click.Path(), help="Caption embeddings."),
+        click.option(
+            "--human", required=True, type=click.Path(), help="Judgement of each caption."
+        ),
+        click.option("--image-of-caption", type=click.Path(), help="Image row of each caption."),
+        click.option("--references", type=click.Path(), help="Embeddings of reference captions."),
+        click.option(
+            "--image-of-reference", type=click.Path(), help="Image row of each reference."
+        ),
+        click.option("--rule", help="plain, clipscore, refclipscore, additive or harmonic."),
+    )
+    images: str
+    captions: str
+    human: str
+    image_of_caption: str | None
+    references: str | None
+    image_of_reference: str | None
+    rule: str | None
+
+    @property
+    def texts(self) -> str:
+        """The file of the text side."""
+        return self.captions
+
+    def read(self) -> tuple[Any, Any, Any, Any]:
+        """Image rows, caption rows, judgements, and the image row of each caption or None."""
+        from distnorm.tasks.files import read_numbers
+
+        images, captions = _rows(self.images, "image"), _rows(self.captions, "text")
+        return images, captions, read_numbers(self.human), _numbers(self.image_of_caption)
+
+    def scoring(self) -> dict[str, Any]:
+        """Keywords of `score_captions`."""
+        return {
+            "references": _rows(self.references, "text"),
+            "image_of_reference": _numbers(self.image_of_reference),
+            "rule": self.rule,
+        }
+
+
+@dataclass(frozen=True)
+class ProtocolOptions:
+    """What is compared, and where statistics come from."""
+
+    OPTIONS = (
+        click.option("--methods", default="dot,dn,dn*,dn2,is,nnn", show_default=True),
+        click.option("--strength", help="For every method: a number, or image=0.25,text=0.5."),
+        click.option(
+            "--protocol",
+            type=click.Choice(["held-out", "paper", "reference", "transductive"]),
+            default="held-out",
+            show_default=True,
+            help="Where statistics come from.",
+        ),
+        click.option(
+            "--fit-fraction", default=0.5, show_default=True, help="Share held out (held-out)."
+        ),
+        click.option("--samples", default=100, show_default=True, help="Rows per side (paper)."),
+        *_FIT_ROWS,
+        click.option("--repeats", type=int, help="Splits: 20 held-out, 5 paper if left out."),
+        click.option("--seed", default=0, show_default=True),
+        click.option("--prompt", help="Prefix or template of the texts, printed with the results."),
+        input_option,
+    )
+    methods: str
+    strength: str | None
+    protocol: str
+    fit_fraction: float
+    samples: int
+    fit_images: str | None
+    fit_texts: str | None
+    repeats: int | None
+    seed: int
+    prompt: str | None
+    input: str | None
+
+    def read(self, data: PairInput | ClassInput | CaptionInput) -> Protocol:
+        """The protocol; all vectors must be of one model, the texts of one prompt."""
+        from distnorm.comparison import Protocol
+        from distnorm.store.models import check_models, prompt_of
+
+        check_models(None, data.images, data.texts, self.fit_images, self.fit_texts)
+        return Protocol(
+            self.protocol,
+            fit_fraction=self.fit_fraction,
+            repeats=self.repeats,
+            seed=self.seed,
+            samples=self.samples,
+            methods=split_methods(self.methods),
+            strength=_parse_strength(self.strength),
+            input=self.input,
+            fit_images=_rows(self.fit_images, "image"),
+            fit_texts=_rows(self.fit_texts, "text"),
+            prompt=prompt_of(data.texts, stated=self.prompt),
         )
-    _show("classification", norm, result, json_path, extra)
 
 
-@evaluate.command("captions")
-@_with(_CAPTIONS, _OVERLAP, _ONE_METHOD)
-def evaluate_caption_scores(
-    images: str,
-    captions: str,
-    human: str,
-    image_of_caption: str | None,
-    references: str | None,
-    image_of_reference: str | None,
-    rule: str | None,
-    caption_texts: str | None,
-    reference_texts: str | None,
-    json_path: str | None,
-    **options: Any,
-) -> None:
-    """Agreement of caption scores with judgements, with given statistics."""
-    from distnorm.calibration.score_kinds import score_kind
-    from distnorm.store.vectors import read_embeddings
-    from distnorm.tasks.captioning import evaluate_captions
-    from distnorm.tasks.files import read_numbers, read_rows
+@dataclass(frozen=True)
+class MethodOptions:
+    """One method: a saved normalization, or what to fit."""
 
-    if (caption_texts is None) != (reference_texts is None):
-        raise click.UsageError("--caption-texts and --reference-texts go together")
-    norm = given_normalization(**options)
-    _agree(norm, images, captions, options)
-    judged = read_numbers(human)
-    owner = None if image_of_caption is None else read_rows(image_of_caption)
-    given = _reference_options(references, image_of_reference, rule)
-    result = evaluate_captions(
-        norm,
-        read_embeddings(images, "image"),
-        read_embeddings(captions, "text"),
-        judged,
-        owner,
-        **given,
+    OPTIONS = (
+        click.option("--normalization", type=click.Path(), help="A file of `distnorm fit`."),
+        click.option(
+            "--method", default="dot", show_default=True, help="Method to fit if none is given."
+        ),
+        strength_option,
+        *_FIT_ROWS,
+        input_option,
     )
-    named = rule or ("plain" if references is None else "additive")
-    kind = score_kind(norm, rule=named).to_dict()
-    about: dict[str, Any] = {}
-    if caption_texts is not None and reference_texts is not None:
-        places = given["image_of_reference"]
-        about = _baselines(caption_texts, reference_texts, judged, owner, places)
-    _show("captions", norm, result, json_path, {"score": kind, **about})
+    normalization: str | None
+    method: str
+    strength: str | None
+    fit_images: str | None
+    fit_texts: str | None
+    input: str | None
+
+    def norm(self, data: PairInput | ClassInput | CaptionInput) -> ScoreNormalization:
+        """The fitted normalization, of the same model as all the vectors."""
+        from distnorm.storage import load
+        from distnorm.store.models import check_models
+
+        if self.normalization is not None:
+            if self.method != "dot" or self.fit_images or self.fit_texts:
+                words = "--normalization excludes --method, --fit-images, --fit-texts"
+                raise click.UsageError(words)
+            norm = load(self.normalization)
+        else:
+            norm = self._fitted()
+        check_models(norm, data.images, data.texts, self.fit_images, self.fit_texts)
+        return norm
+
+    def _fitted(self) -> ScoreNormalization:
+        norm = make_norm(self.method, self.strength, input=self.input)
+        rows = {"images": _rows(self.fit_images, "image"), "texts": _rows(self.fit_texts, "text")}
+        rows = {side: x for side, x in rows.items() if x is not None}
+        if rows:
+            norm.fit(**rows)
+        elif norm.method != "dot":
+            raise DistnormError(
+                f"method {norm.method!r} without statistics",
+                "--fit-images and --fit-texts, or --normalization",
+                "or run `distnorm compare retrieval`, which holds out a part of the data",
+            )
+        return norm
 
 
-def _repeated(path: str | None, n_classes: int) -> dict[str, Any]:
-    """Names that several classes share, said on standard error and kept in the JSON."""
-    from distnorm.errors import DistnormError
-    from distnorm.tasks.classification import repeated_names
-    from distnorm.tasks.files import read_lines
+def make_norm(method: str, strength: str | None, **settings: Any) -> ScoreNormalization:
+    """An unfitted normalization of ``--method`` and ``--strength``."""
+    from distnorm.methods.registry import parse_method
+    from distnorm.normalization.factories import make
 
-    if path is None:
-        return {}
-    names = read_lines(path)
-    if len(names) != n_classes:
+    name, own, params = parse_method(method)
+    given = _parse_strength(strength) if own is None else own
+    return make(name, strength=given, **settings, **params)
+
+
+def parse_ks(text: str) -> tuple[int, ...]:
+    """Read ``1,5,10``."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise DistnormError(f"--k {text}", "whole numbers, e.g. 1,5,10", "write it so") from error
+
+
+def split_methods(text: str) -> list[str]:
+    """Names between commas; a comma inside parameters joins what has an "=" and no name."""
+    parts: list[str] = []
+    for part in text.split(","):
+        if parts and "=" in part and ":" not in part:
+            parts[-1] += f",{part}"
+        else:
+            parts.append(part)
+    return parts
+
+
+def _parse_strength(text: str | None) -> float | dict[str, float] | None:
+    """Read ``0.5`` or ``image=0.25,text=0.5``."""
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = [part.split("=") for part in text.split(",")]
+        return {side.strip(): float(value) for side, value in pairs}
+    except ValueError as error:
         raise DistnormError(
-            f"{len(names)} names of {n_classes} classes", "one each", f"mend {path}"
-        )
-    repeated = repeated_names(names)
-    if repeated:
-        console().print(
-            f"several classes share a name, which nothing can tell apart: {', '.join(repeated)}",
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
-        )
-    return {"repeated_names": repeated}
+            f"--strength {text}", "a number, or image=0.25,text=0.5", "write it so"
+        ) from error
 
 
-def _baselines(
-    captions: str, references: str, human: Any, owner: Any, places: Any
-) -> dict[str, Any]:
-    """BLEU and CIDEr of the same captions against the same judgements."""
-    from distnorm.tasks.files import read_lines
-    from distnorm.tasks.overlap import overlap_baselines
-
-    found = overlap_baselines(read_lines(captions), read_lines(references), human, owner, places)
-    for name, metrics in found["metrics"].items():
-        values = ", ".join(f"{key} {100 * value:.1f}" for key, value in metrics.items())
-        console().print(f"{name} ({found['tokenizer']} tokens): {values}", highlight=False)
-    return {"overlap": found}
-
-
-def _agree(norm: Any, images: str, texts: str, options: dict[str, Any]) -> None:
-    """All vectors, and the normalization, are of one model."""
-    from distnorm.store.models import check_models
-
-    check_models(norm, images, texts, options["fit_images"], options["fit_texts"])
-
-
-def _reference_options(
-    references: str | None, image_of_reference: str | None, rule: str | None
-) -> dict[str, Any]:
+def _rows(path: str | None, side: str) -> Any:
     from distnorm.store.vectors import read_embeddings
+
+    return None if path is None else read_embeddings(path, side)
+
+
+def _numbers(path: str | None) -> Any:
     from distnorm.tasks.files import read_rows
 
-    return {
-        "references": None if references is None else read_embeddings(references, "text"),
-        "image_of_reference": None if image_of_reference is None else read_rows(image_of_reference),
-        "rule": rule,
-    }
-
-
-def _compare(
-    function: Callable[..., Any],
-    given: tuple[Any, ...],
-    prompt: str | None,
-    report: str | None,
-    source: str,
-    options: dict[str, Any],
-    about: dict[str, Any] | None = None,
-) -> None:
-    from distnorm.report.terminal import comparison_tables
-    from distnorm.store.vectors import read_embeddings
-
-    json_path = options.pop("json_path")
-    options["methods"] = split_methods(options["methods"])
-    options["strength"] = parse_strength(options["strength"])
-    for name, side in (("fit_images", "image"), ("fit_texts", "text")):
-        if options[name] is not None:
-            options[name] = read_embeddings(options[name], side)
-    with progress_bar("comparing", "evaluations") as show:
-        comparison = function(*given, **options, progress=show)
-    comparison.protocol["prompt"] = prompt
-    for table in comparison_tables(comparison):
-        console().print(table)
-    if report is not None:
-        from distnorm.report.html.page import write_page
-        from distnorm.report.html.sections import comparison_page
-
-        write_page(Path(report), comparison_page(comparison.to_dict(), source))
-        console().print(f"report: {report}", soft_wrap=True, highlight=False)
-    write_json({**comparison.to_dict(), **(about or {})}, json_path)
-
-
-def _show(
-    task: str,
-    norm: Any,
-    result: Any,
-    json_path: str | None,
-    extra: dict[str, Any] | None = None,
-) -> None:
-    from distnorm.calibration.score_kinds import score_kind
-    from distnorm.report.terminal import metrics_table
-
-    console().print(metrics_table(norm, result.metrics))
-    found = {
-        "schema": 1,
-        "task": task,
-        "normalization": norm.to_dict(),
-        "score": score_kind(norm, query=norm.sides[0]).to_dict(),
-        **result.to_dict(),
-        **(extra or {}),
-    }
-    write_json(found, json_path)
+    return None if path is None else read_rows(path)

@@ -1,43 +1,47 @@
-"""What all commands share: consoles, options, JSON output, errors as one line."""
+"""What all commands print and write: tables for people, JSON, pages."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from distnorm.errors import DistnormError, require
+from distnorm.errors import require
 from distnorm.system.files import atomic_write
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = [
-    "Bar",
     "console",
     "json_option",
-    "parse_ks",
-    "parse_strength",
-    "progress_bar",
+    "report_option",
     "require_report",
-    "split_methods",
+    "say",
     "write_json",
+    "write_report",
 ]
+
+json_option = click.option(
+    "--json", "json_path", metavar="PATH", help="Write the result as JSON; - for stdout."
+)
+report_option = click.option("--report", type=click.Path(), help="Write an HTML page to this file.")
 
 
 def console() -> Console:
     """Console for people: standard error, so that standard output is free for JSON."""
+    from rich.console import Console
+
     return Console(stderr=True)
 
 
-def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--json PATH`` to a command."""
-    return click.option(
-        "--json", "json_path", metavar="PATH", help="Write the result as JSON; - for stdout."
-    )(command)
+def say(line: str, style: str | None = None) -> None:
+    """One line for people, whatever brackets and numbers are in it."""
+    console().print(line, style=style, soft_wrap=True, highlight=False, markup=False)
 
 
 def write_json(result: dict[str, Any], path: str | None) -> None:
@@ -53,95 +57,17 @@ def write_json(result: dict[str, Any], path: str | None) -> None:
         file.write(text.encode())
 
 
-class Bar:
-    """Progress on standard error: called with (done, in all), or `step` with a name too."""
-
-    def __init__(self, progress: Progress, what: str) -> None:
-        self._progress = progress
-        self._task = progress.add_task(what, total=None)
-
-    def __call__(self, done: int, total: int) -> None:
-        """So much is done."""
-        self._progress.update(self._task, completed=done, total=total)
-
-    def say(self, line: str, style: str | None = None) -> None:
-        """A line above the bar, also where there is no bar."""
-        out = self._progress.console
-        out.print(line, style=style, soft_wrap=True, highlight=False, markup=False)
-
-    def step(self, what: str, done: int, total: int) -> None:
-        """So much is done, and this is next."""
-        self._progress.update(self._task, completed=done, total=total, description=what)
-
-
-@contextmanager
-def progress_bar(what: str, unit: str) -> Iterator[Bar]:
-    """Progress on standard error."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
-    )
-    out = console()
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        yield Bar(bar, what)
-
-
-def require_report() -> None:
-    """Raise, before any work, if what a page is drawn with is not installed.
-
-    Raises
-    ------
-    MissingExtraError
-        With the pip line.
-    """
-    for module in ("jinja2", "matplotlib"):
+def require_report(path: str | None) -> None:
+    """Raise, before any work, if a page is wanted and what draws it is not installed."""
+    for module in ("jinja2", "matplotlib") if path is not None else ():
         require(module, "report")
 
 
-def parse_strength(text: str | None) -> float | dict[str, float] | None:
-    """Read ``0.5`` or ``image=0.25,text=0.5``.
+def write_report(path: str | None, page: Callable[[], str]) -> None:
+    """Draw and write a page, if one is wanted; called after the JSON is written."""
+    if path is None:
+        return
+    from distnorm.report.html.page import write_page
 
-    Raises
-    ------
-    DistnormError
-        For anything else.
-    """
-    if text is None:
-        return None
-    try:
-        if "=" not in text:
-            return float(text)
-        pairs = [part.split("=") for part in text.split(",")]
-        return {side.strip(): float(value) for side, value in pairs}
-    except ValueError as error:
-        raise DistnormError(
-            f"--strength {text}", "a number, or image=0.25,text=0.5", "write it so"
-        ) from error
-
-
-def parse_ks(text: str) -> tuple[int, ...]:
-    """Read ``1,5,10``.
-
-    Raises
-    ------
-    DistnormError
-        For anything but whole numbers.
-    """
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise DistnormError(f"--k {text}", "whole numbers, e.g. 1,5,10", "write it so") from error
-
-
-def split_methods(text: str) -> list[str]:
-    """Names between commas; a comma inside parameters joins what has an "=" and no name."""
-    parts: list[str] = []
-    for part in text.split(","):
-        if parts and "=" in part and ":" not in part:
-            parts[-1] += f",{part}"
-        else:
-            parts.append(part)
-    return parts
+    write_page(Path(path), page())
+    say(f"report: {path}")

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from distnorm.cli.output import console, json_option, progress_bar, write_json
+from distnorm.cli.output import console, json_option, say, write_json
+from distnorm.cli.progress import progress_bar
 
 __all__ = ["search"]
 
@@ -83,7 +84,7 @@ def search(
     found = _answer(store, query, settings)
     console().print(search_table(found))
     for note in found["notes"]:
-        console().print(f"note: {note}", soft_wrap=True, highlight=False)
+        say(f"note: {note}")
     if page is not None:
         from distnorm.report.html.sheet import write_sheet
 
@@ -91,7 +92,7 @@ def search(
         words = f"written to {page}"
         if missing:
             words += f"; {missing} pictures were not found: name their folder with --pictures"
-        console().print(words, soft_wrap=True, highlight=False)
+        say(words)
         if show and _display():
             webbrowser.open(page.resolve().as_uri())
     write_json(found, json_path)

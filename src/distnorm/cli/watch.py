@@ -1,4 +1,4 @@
-"""``distnorm watch``: new embeddings in, told when the statistics no longer fit."""
+"""``distnorm watch``: new embeddings in, reported when the statistics no longer fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 
 import click
 
-from distnorm.cli.output import console, json_option, progress_bar, write_json
+from distnorm.cli.output import json_option, say, write_json
+from distnorm.cli.progress import progress_bar
 from distnorm.errors import DistnormError
 
 __all__ = ["watch"]
@@ -95,23 +96,20 @@ def watch(
         found.save(state)
     result = {"schema": 1, "normalization": path, **found.to_dict(), "refreshed": None}
     seen = ", ".join(f"{n} {side}" for side, n in found.seen.items())
-    out = console()
     if found.alarm is None:
-        out.print(f"statistics still fit: {seen} rows, no alarm", soft_wrap=True, highlight=False)
+        say(f"statistics still fit: {seen} rows, no alarm")
     else:
         alarm = found.alarm
-        out.print(
+        say(
             f"statistics no longer fit: at {alarm.side} row {alarm.rows} the mean of the latest "
             f"{alarm.test.counts[1]} lay {alarm.test.distance:.4f} away, {alarm.test.expected:.4f} "
             f"expected, p = {alarm.test.p_value:.1e} < {alarm.level:.1e}"
             + ("" if before is None else " (known before)"),
-            soft_wrap=True,
-            highlight=False,
         )
         if refresh is not None:
             found.refreshed(keep=1 - forget).save(refresh)
             result["refreshed"] = refresh
-            out.print(f"refreshed: {refresh}", soft_wrap=True, highlight=False)
+            say(f"refreshed: {refresh}")
     write_json(result, json_path)
     if exit_code and found.alarm is not None:
         ctx.exit(3)

@@ -1,6 +1,6 @@
 """Sums over splits, and what becomes of them: means, spreads, paired intervals.
 
-Each metric has one value a row whose mean over the evaluated rows is the metric: a hit of a query,
+Each metric is the mean of one value per evaluated row: a hit of a query,
 or a row's share in a rank correlation. All methods see the same splits, so differences of averages
 are averages of differences, and only sums are kept: memory does not grow with repeats.
 """

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from distnorm.comparison import Comparison, MethodResult, MetricSummary
-from distnorm.normalization import ScoreNormalization
 from distnorm.report.html.titles import DIRECTION_TITLES, chosen_text, metric_title
-from distnorm.tasks.retrieval import DIRECTIONS, RetrievalResult
+from distnorm.tasks.retrieval import DIRECTIONS
+
+if TYPE_CHECKING:
+    from distnorm.comparison import Comparison, MethodResult, MetricSummary
+    from distnorm.monitoring.drift import Difference
+    from distnorm.normalization import ScoreNormalization
+    from distnorm.search.indexes.check import Check
+    from distnorm.tasks.detection import DetectionResult
+    from distnorm.tasks.retrieval import RetrievalResult
 
 __all__ = [
+    "calibration_table",
     "comparison_tables",
+    "detection_table",
+    "difference_table",
+    "index_check_table",
     "metrics_table",
     "normalization_table",
     "rank_change",
@@ -26,9 +37,8 @@ __all__ = [
 
 def normalization_table(norm: ScoreNormalization) -> Table:
     """Method, strengths, counts and how sure each mean is."""
-    table = Table(title=f"{norm.spec.title} ({norm.method})", title_justify="left")
-    for column in ("queries of", "strength", "rows", "|mean|", "standard error", "cos(mean, true)"):
-        table.add_column(column, justify="left" if column == "queries of" else "right")
+    columns = ("queries of", "strength", "rows", "|mean|", "standard error", "cos(mean, true)")
+    table = _table(f"{norm.spec.title} ({norm.method})", columns, left=columns[:1])
     for side in norm.sides:
         found = norm.moments(side)
         cells = ["-", "-", "-"]
@@ -40,45 +50,37 @@ def normalization_table(norm: ScoreNormalization) -> Table:
     return table
 
 
-def retrieval_table(norm: ScoreNormalization, result: RetrievalResult) -> Table:
-    """One method's figures, a row a direction."""
+def retrieval_table(
+    norm: ScoreNormalization, result: RetrievalResult, prompt: str | None = None
+) -> Table:
+    """One method's figures, one row per direction."""
     word = ", transductive" if result.transductive else ""
     strength = _strength(norm.strength)
-    table = Table(
-        title=f"{norm.method} ({strength}{word}), {result.n_images} images, {result.n_texts} texts",
-        title_justify="left",
-    )
+    title = f"{norm.method} ({strength}{word}), {result.n_images} images, {result.n_texts} texts"
     names = [n.partition("_retrieval_")[2] for n in result.metrics if n.startswith(DIRECTIONS[0])]
-    table.add_column("direction")
-    for name in names:
-        table.add_column(name, justify="right")
+    table = _table(title, ("direction", *names), left=("direction",))
     for direction in DIRECTIONS:
         values = [(name, result.metrics[f"{direction}_{name}"]) for name in names]
         table.add_row(
             DIRECTION_TITLES[direction],
             *[f"{v:.1f}" if name == "median_rank" else f"{100 * v:.1f}" for name, v in values],
         )
-    fitted = ", ".join(f"{n} {side}" for side, n in norm.counts.items())
-    table.caption = (
-        f"recall in %; statistics from {fitted} rows; prefix: {norm.prompt or 'not stated'}"
-    )
+    table.caption = f"recall in %; {_source(norm, prompt)}"
     return table
 
 
-def metrics_table(norm: ScoreNormalization, metrics: dict[str, float]) -> Table:
-    """One method's figures, a column each."""
-    table = Table(title=f"{norm.method} ({_strength(norm.strength)})", title_justify="left")
-    for name in metrics:
-        table.add_column(metric_title(name), justify="right")
+def metrics_table(
+    norm: ScoreNormalization, metrics: dict[str, float], prompt: str | None = None
+) -> Table:
+    """One method's figures, one column each."""
+    table = _table(f"{norm.method} ({_strength(norm.strength)})", map(metric_title, metrics))
     table.add_row(*[f"{100 * value:.1f}" for value in metrics.values()])
-    fitted = ", ".join(f"{n} {side}" for side, n in norm.counts.items())
-    prefix = norm.prompt or "not stated"
-    table.caption = f"times 100; statistics from {fitted} rows; prefix: {prefix}"
+    table.caption = f"times 100; {_source(norm, prompt)}"
     return table
 
 
 def comparison_tables(comparison: Comparison) -> list[RenderableType]:
-    """Every method's metrics, for retrieval a table a direction, then hubness and the ladder."""
+    """Every method's metrics, retrieval by direction, then hubness and the ladder."""
     tables: list[RenderableType]
     if comparison.task == "retrieval":
         tables = [_recall(comparison, direction) for direction in DIRECTIONS]
@@ -94,16 +96,15 @@ def search_table(found: dict[str, Any]) -> Table:
     """The first items with their scores, and their places by the dot product."""
     normalized = found["method"] != "dot"
     ranked = normalized and all("rank_by_dot" in entry for entry in found["results"])
-    title = f"{found['query']!r} in {found['n_items']} items"
-    table = Table(title=title, title_justify="left")
     columns = ["rank", *(["side"] if found.get("side") == "both" else []), "item", "score"]
     columns += ["rank by dot", "change"] if ranked else []
     calibrated = any("false_alarm_rate" in entry for entry in found["results"])
     columns += ["false alarms"] if calibrated else []
     columns += ["dot product's list"] if "dot" in found else []
-    for column in columns:
-        left = column in ("side", "item", "dot product's list")
-        table.add_column(column, justify="left" if left else "right", overflow="fold")
+    title = f"{found['query']!r} in {found['n_items']} items"
+    table = _table(title, columns, left=("side", "item", "dot product's list"))
+    for column in table.columns:
+        column.overflow = "fold"
     lists = zip_longest(found["results"], found.get("dot", []))
     for entry, plain in lists:
         cells = [""] * (len(columns) - ("dot" in found))
@@ -128,6 +129,101 @@ def search_table(found: dict[str, Any]) -> Table:
     return table
 
 
+def calibration_table(norm: ScoreNormalization) -> Table:
+    """Thresholds of a few false-alarm rates, with their intervals."""
+    from distnorm.monitoring.card import build_card
+
+    found = build_card(norm)["calibration"]
+    columns = ("false-alarm rate", "threshold", "95 %", "rate there, 95 %", "")
+    table = _table(f"thresholds of the {found['score']['label']}", columns)
+    for row in found["thresholds"]:
+        at, rate = row["threshold"], row["interval_of_rate"]
+        table.add_row(
+            f"{row['false_alarm_rate']:g}",
+            f"{at['value']:.4f}",
+            f"{at['low']:.4f} to {at['high']:.4f}",
+            f"{rate['low']:.2g} to {rate['high']:.2g}",
+            "" if at["reliable"] else "too small a sample to know",
+        )
+    rows = ", ".join(f"{n} {side}" for side, n in found["n_rows"].items())
+    table.caption = f"{found['n_pairs']} pairs of {rows} rows; matches among them: {found['pairs']}"
+    probability = norm.notes.get("probability")
+    if probability is not None:
+        table.caption += (
+            f"\nP(match): prior {probability['prior']:.3g}, {probability['n_matches']} matches, "
+            f"expected calibration error {probability['expected_calibration_error']:.3f}"
+        )
+    return table
+
+
+def detection_table(result: DetectionResult) -> Table:
+    """Recall and false alarms at a threshold."""
+    title = f"{result.score['label']} above {result.threshold:.4f}"
+    table = _table(title, [name.replace("_", " ") for name in result.metrics])
+    table.add_row(*["-" if value is None else f"{value:.3g}" for value in result.metrics.values()])
+    expected = result.expected_false_alarm_rate
+    if expected is not None:
+        table.caption = (
+            f"expected false-alarm rate {expected['value']:.3g} "
+            f"[{expected['low']:.3g}, {expected['high']:.3g}]"
+        )
+    return table
+
+
+def difference_table(found: Difference) -> Table:
+    """Distances of means, changes in ranking, and the verdict."""
+    word = "interchangeable" if found.interchangeable else "different"
+    table = _table(word, ("what", "found"), left=("what",))
+    for key, (one, two) in found.settings.items():
+        table.add_row(key, f"{one} / {two}")
+    for side, test in found.means.items():
+        assumed = ", dimensions assumed" if test.assumed else ""
+        table.add_row(
+            f"{side} means",
+            f"{test.distance:.4f} apart, {test.expected:.4f} expected, "
+            f"p = {test.p_value:.2g}{assumed}",
+        )
+    for side, change in (found.ranking or {}).items():
+        figures = ", ".join(
+            f"{name.replace('_', ' ')} {value:.3f}"
+            for name, value in change.items()
+            if name != "queries"
+        )
+        table.add_row(f"{change['queries']} {side} queries", figures)
+    table.caption = found.why
+    return table
+
+
+def index_check_table(spec: str, found: Check) -> Table:
+    """What a look at an index found, one row each."""
+    kind = "exact" if found.exact else "approximate"
+    table = _table(spec.partition("?")[0], ("what", "found"), left=("what",))
+    table.show_header = False
+    table.add_row("items", f"{found.items} of {found.dimension} dimensions")
+    table.add_row("search", f"{kind}, {found.metric}")
+    if found.unit_length is not None:
+        table.add_row("rows of unit length", "yes" if found.unit_length else "NO")
+    if found.mean_cosine is not None:
+        note = "" if found.mean_cosine >= 0.5 else ": another model's rows?"
+        table.add_row("cosine of their mean and the statistics'", f"{found.mean_cosine:.3f}{note}")
+    if found.method is not None:
+        table.add_row("method", found.method)
+    if found.column is not None:
+        table.add_row("biases", f"{found.column}{'' if found.published else ' (not complete)'}")
+    elif found.method is not None:
+        table.add_row("biases", "none needed: the query changes")
+    if found.without_bias is not None:
+        table.add_row("items without a bias", str(found.without_bias))
+    if found.agreement is not None:
+        table.add_row(
+            f"agreement with the exact top {found.k}, {found.queries} queries",
+            f"{100 * found.agreement:.1f} %",
+        )
+    if found.mend:
+        table.caption, table.caption_justify = found.mend, "left"
+    return table
+
+
 def rank_change(entry: dict[str, Any], found: dict[str, Any]) -> tuple[str, str]:
     """Place by the dot product and how far an item rose (+) or fell; "new" from beyond a list."""
     before = entry.get("rank_by_dot")
@@ -138,48 +234,46 @@ def rank_change(entry: dict[str, Any], found: dict[str, Any]) -> tuple[str, str]
 
 
 def _metrics(comparison: Comparison) -> Table:
-    word = ", transductive" if comparison.protocol["statistics"] == "transductive" else ""
-    table = Table(title=f"{comparison.task}, times 100{word}", title_justify="left")
-    table.add_column("method")
-    table.add_column("strength", justify="right")
-    names = list(comparison.results[0].metrics)
-    for name in names:
+    title = f"{comparison.task}, times 100{_transductive(comparison)}"
+    table = _table(title, ("method", "strength"), left=("method",))
+    base = comparison.results[0].metrics
+    for name in base:
         table.add_column(metric_title(name), justify="right")
-        if comparison.results[0].metrics[name].delta_ci95 is not None:
+        if base[name].delta_ci95 is not None:
             table.add_column("against dot [95 %]", justify="right")
     for result in comparison.results:
         cells: list[str | Text] = [_name(result), _strength(result.strength)]
-        for name in names:
-            summary = result.metrics[name]
-            cells.append(f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f}")
-            if comparison.results[0].metrics[name].delta_ci95 is not None:
-                cells.append(_change(result, summary))
+        for name in base:
+            cells.append(_spread(result.metrics[name]))
+            if base[name].delta_ci95 is not None:
+                cells.append(_change(result, result.metrics[name]))
         table.add_row(*cells)
     return table
 
 
 def _recall(comparison: Comparison, direction: str) -> Table:
-    word = ", transductive" if comparison.protocol["statistics"] == "transductive" else ""
-    table = Table(title=f"{DIRECTION_TITLES[direction]}, recall in %{word}", title_justify="left")
-    table.add_column("method")
-    table.add_column("strength", justify="right")
-    dot = comparison.results[0]
     prefix = f"{direction}_recall@"
-    names = [name for name in dot.metrics if name.startswith(prefix)]
-    for name in names:
-        table.add_column(f"R@{name.removeprefix(prefix)}", justify="right")
-    table.add_column(f"R@{names[0].removeprefix(prefix)} against dot [95 %]", justify="right")
+    names = [name for name in comparison.results[0].metrics if name.startswith(prefix)]
+    recalls = [f"R@{name.removeprefix(prefix)}" for name in names]
+    columns = ("method", "strength", *recalls, f"{recalls[0]} against dot [95 %]")
+    title = f"{DIRECTION_TITLES[direction]}, recall in %{_transductive(comparison)}"
+    table = _table(title, columns, left=("method",))
     for result in comparison.results:
-        cells = [
-            f"{100 * result.metrics[n].mean:.1f} ± {100 * result.metrics[n].std:.1f}" for n in names
-        ]
         table.add_row(
             _name(result),
             _strength(result.strength),
-            *cells,
+            *[_spread(result.metrics[name]) for name in names],
             _change(result, result.metrics[names[0]]),
         )
     return table
+
+
+def _transductive(comparison: Comparison) -> str:
+    return ", transductive" if comparison.protocol["statistics"] == "transductive" else ""
+
+
+def _spread(summary: MetricSummary) -> str:
+    return f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f}"
 
 
 def _name(result: MethodResult) -> str:
@@ -214,11 +308,12 @@ def _footer(comparison: Comparison) -> str:
 
 
 def _hubness(diagnostics: dict[str, Any]) -> Table:
-    table = Table(title="hubs (first split)", title_justify="left")
-    table.add_column("method")
-    for direction in DIRECTIONS:
-        for what in ("skewness", "occupancy %", "top hub"):
-            table.add_column(f"{DIRECTION_TITLES[direction]} {what}", justify="right")
+    columns = [
+        f"{DIRECTION_TITLES[direction]} {what}"
+        for direction in DIRECTIONS
+        for what in ("skewness", "occupancy %", "top hub")
+    ]
+    table = _table("hubs (first split)", ("method", *columns), left=("method",))
     for entry in diagnostics["hubness"]:
         cells = []
         for direction in DIRECTIONS:
@@ -237,13 +332,9 @@ def _hubness(diagnostics: dict[str, Any]) -> Table:
 
 
 def _ladder(diagnostics: dict[str, Any]) -> Table:
-    table = Table(
-        title="share of the exact log-partition's variance explained", title_justify="left"
-    )
-    table.add_column("bias of")
-    table.add_column("1/tau", justify="right")
-    for order in range(3):
-        table.add_column(f"order {order}", justify="right")
+    title = "share of the exact log-partition's variance explained"
+    columns = ("bias of", "1/tau", *(f"order {order}" for order in range(3)))
+    table = _table(title, columns, left=("bias of",))
     for name, rungs in diagnostics["ladder"].items():
         for start in range(0, len(rungs), 3):
             three = rungs[start : start + 3]
@@ -273,3 +364,16 @@ def _strength(strength: dict[str, float]) -> str:
 def _facts(params: dict[str, Any], model: str | None, prompt: str | None) -> str:
     named = ", ".join(f"{k}={v}" for k, v in params.items() if v is not None) or "none"
     return f"parameters: {named}; model: {model or 'not stated'}; prompt: {prompt or 'not stated'}"
+
+
+def _source(norm: ScoreNormalization, prompt: str | None) -> str:
+    fitted = ", ".join(f"{n} {side}" for side, n in norm.counts.items())
+    return f"statistics from {fitted} rows; prefix: {prompt or norm.prompt or 'not stated'}"
+
+
+def _table(title: str, columns: Iterable[str], left: Iterable[str] = ()) -> Table:
+    """A table with its title on the left; columns are to the right but those in ``left``."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right")
+    return table

@@ -1,1 +1,1 @@
-"""From scores to results, one file a task."""
+"""From scores to results, one file per task."""

@@ -84,7 +84,7 @@ def score_captions(
     image_of_reference: Any = None,
     rule: str | None = None,
 ) -> Float64:
-    """One score a caption; higher is better.
+    """One score per caption; higher is better.
 
     Parameters
     ----------

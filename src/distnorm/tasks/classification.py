@@ -87,7 +87,7 @@ def evaluate_classification(
         Fitted on images; None is the dot product.
     images : array, shape (n, d)
     classes : array, shape (c, d)
-        One row a class, e.g. of `class_rows`.
+        One row per class, e.g. of `class_rows`.
     labels : int array, shape (n,)
         Row of ``classes`` that each image belongs to.
     k : int
@@ -133,7 +133,7 @@ def class_rows(
     *,
     normalize: bool = True,
 ) -> npt.NDArray[np.float32]:
-    """One row a class from its prompts.
+    """One row per class from its prompts.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OverlapScores:
-    """Scores by metric, one a caption.
+    """Scores by metric, one per caption.
 
     Attributes
     ----------

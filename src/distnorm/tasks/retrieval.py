@@ -104,7 +104,7 @@ def evaluate_retrieval(
         Fitted; None is the dot product.
     images, texts : array, shape (n_images, d) and (n_texts, d)
     image_of_text : int array, shape (n_texts,), optional
-        Row of the image that each text belongs to; several texts an image are usual.
+        Row of the image that each text belongs to; several texts per image are usual.
     positives : per text the relevant images, optional
         Instead of ``image_of_text``, for ground truths with several images a text: any form
         that `Positives.of` reads.

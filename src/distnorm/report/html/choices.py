@@ -31,7 +31,7 @@ _EVIDENCE = {
 
 
 def choice_tables(selection: Mapping[str, Any]) -> list[RenderableType]:
-    """A table a query side, and what looks wrong with the samples."""
+    """A table per query side, and what looks wrong with the samples."""
     found: list[RenderableType] = []
     for side, choice in selection["sides"].items():
         table = RichTable(title=_title(side, choice), title_justify="left")
