@@ -9,12 +9,15 @@ from distnorm.datasets.base import (
     PreferredCaptions,
     RetrievalSet,
 )
-from distnorm.datasets.caltech101 import caltech101
 from distnorm.datasets.cifar100 import cifar100
-from distnorm.datasets.class_folders import class_folders
+from distnorm.datasets.class_folders import caltech101, class_folders
 from distnorm.datasets.coco import coco_captions, coco_ground_truth
-from distnorm.datasets.flickr8k import flickr8k, flickr8k_crowdflower, flickr8k_expert
-from distnorm.datasets.flickr8k_json import flickr8k_json
+from distnorm.datasets.flickr8k import (
+    flickr8k,
+    flickr8k_crowdflower,
+    flickr8k_expert,
+    flickr8k_json,
+)
 from distnorm.datasets.flickr30k import flickr30k
 from distnorm.datasets.flowers102 import flowers102
 from distnorm.datasets.imagenet import imagenet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,16 @@ __all__ = [
     "PreferredCaptions",
     "RetrievalSet",
     "check_counts",
-    "json_lines",
+    "check_split",
+    "find_file",
+    "find_folder",
+    "labelled_images",
     "parse_lines",
     "picture_names",
     "read_json",
     "read_mat",
-    "wanted_file",
-    "wanted_folder",
+    "read_names",
+    "retrieval_set",
 ]
 
 Rows = npt.NDArray[np.intp]
@@ -43,7 +46,7 @@ class CaptionJudgements:
     images : tuple of str
         File names.
     captions : tuple of str
-        One entry a judgement: a pair judged three times stands there three times.
+        One entry per judgement: a pair judged three times stands there three times.
     image_of_caption : ndarray of int, shape (n,)
     human : ndarray of float, shape (n,)
     references : tuple of tuples of str
@@ -147,14 +150,8 @@ class PreferredCaptions:
     categories: tuple[str, ...] = field(repr=False)
 
 
-def wanted_file(root: str | Path, *names: str, what: str) -> Path:
-    """The first of some names that there is under ``root``.
-
-    Raises
-    ------
-    DistnormError
-        Naming the files that would do.
-    """
+def find_file(root: str | Path, *names: str, what: str) -> Path:
+    """The first of some names that there is under ``root``; the error lists all of them."""
     for name in names:
         path = Path(root) / name
         if path.is_file():
@@ -164,14 +161,8 @@ def wanted_file(root: str | Path, *names: str, what: str) -> Path:
     )
 
 
-def wanted_folder(root: str | Path, *names: str, what: str) -> Path:
-    """The first of some folders that there is under ``root``; "" is ``root`` itself.
-
-    Raises
-    ------
-    DistnormError
-        Naming the folders that would do.
-    """
+def find_folder(root: str | Path, *names: str, what: str) -> Path:
+    """The first of some folders that there is under ``root``; "" is ``root`` itself."""
     for name in names:
         path = Path(root) / name
         if path.is_dir():
@@ -194,13 +185,7 @@ def picture_names(folder: Path) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or damaged file.
-    """
+    """The content of a JSON file."""
     if not path.is_file():
         raise DistnormError(f"no file {path}", "the official file", "get it and put it there")
     try:
@@ -212,39 +197,25 @@ def read_json(path: Path) -> Any:
 
 
 def read_mat(path: Path, *names: str) -> dict[str, Any]:
-    """Variables of a MATLAB file, sizes of 1 squeezed; needs SciPy.
-
-    Raises
-    ------
-    DistnormError
-        For a damaged file, or one without the variables.
-    MissingExtraError
-        Without SciPy.
-    """
+    """Variables of a MATLAB file, sizes of 1 squeezed; needs SciPy."""
     scipy = require("scipy.io", "datasets")
     try:
-        found: dict[str, Any] = scipy.loadmat(path, squeeze_me=True)
+        variables: dict[str, Any] = scipy.loadmat(path, squeeze_me=True)
     except Exception as error:  # SciPy's reader raises whatever the damage leads to.
         raise DistnormError(
             f"{path}, unreadable", "a MATLAB file of version 5", "get the official file"
         ) from error
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in variables]
     if missing:
         raise DistnormError(
             f"{path} without {', '.join(missing)}", "the official file", "get it again"
         )
-    return found
+    return variables
 
 
 def parse_lines(path: Path, parse: Callable[[str], Any]) -> list[Any]:
-    """Every line that is not empty, parsed.
-
-    Raises
-    ------
-    DistnormError
-        With the number of the first line that cannot be read.
-    """
-    found = []
+    """Every line that is not empty, parsed; the error names the first that cannot be."""
+    values = []
     try:
         lines = path.read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -253,33 +224,66 @@ def parse_lines(path: Path, parse: Callable[[str], Any]) -> list[Any]:
         if not line.strip():
             continue
         try:
-            found.append(parse(line))
+            values.append(parse(line))
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise DistnormError(
                 f"line {number} of {path}, unreadable", "the official format", "get the file again"
             ) from error
-    return found
+    return values
 
 
-def json_lines(path: Path) -> list[Any]:
-    """JSON lines, whatever the file is called."""
-    return parse_lines(path, json.loads)
+def read_names(path: Path) -> Any:
+    """Class names: the content of a ``.json``, or one name per line."""
+    return read_json(path) if path.suffix == ".json" else parse_lines(path, str.strip)
+
+
+def check_split(split: str, splits: Collection[str]) -> None:
+    """Raise a DistnormError for a split that the data set does not have."""
+    if split not in splits:
+        choices = " or ".join(splits) if len(splits) == 2 else f"one of {', '.join(splits)}"
+        raise DistnormError(f"split {split!r}", choices, "rename it")
 
 
 def check_counts(
-    name: str, found: Mapping[str, int], published: Mapping[str, Sequence[int]]
+    name: str, counts: Mapping[str, int], published: Mapping[str, Sequence[int]]
 ) -> None:
-    """Compare counts with the published ones (several, where versions circulate).
-
-    Raises
-    ------
-    DistnormError
-        Naming the first that differs.
-    """
+    """Compare counts with the published ones (several, where versions circulate)."""
     for what, numbers in published.items():
-        if found[what] not in numbers:
+        if counts[what] not in numbers:
             raise DistnormError(
-                f"{found[what]} {what} in {name}",
+                f"{counts[what]} {what} in {name}",
                 " or ".join(map(str, numbers)),
                 "the file is cut or another version; pass check=False to use it all the same",
             )
+
+
+def labelled_images(
+    title: str,
+    images: Sequence[str],
+    labels: npt.ArrayLike,
+    classes: Sequence[str],
+    published: tuple[int, int] | None,
+) -> LabelledImages:
+    """Images of a split, if its numbers of images and classes are the published ones.
+
+    The name is the title's, in lower case with hyphens; None does not check.
+    """
+    if published is not None:
+        counts = {"images": len(images), "classes": len(classes)}
+        check_counts(title, counts, {name: [n] for name, n in zip(counts, published, strict=True)})
+    name = title.lower().replace(" ", "-")
+    rows = np.asarray(labels, dtype=np.intp)
+    return LabelledImages(name, tuple(images), rows, tuple(map(str, classes)))
+
+
+def retrieval_set(
+    title: str,
+    images: Sequence[str],
+    captions: Sequence[Sequence[str]],
+    published: Mapping[str, Sequence[int]],
+) -> RetrievalSet:
+    """Images with the captions of each, if their numbers are the published ones."""
+    texts = tuple(text for part in captions for text in part)
+    check_counts(title, {"images": len(images), "captions": len(texts)}, published)
+    owner = np.repeat(np.arange(len(images)), [len(part) for part in captions])
+    return RetrievalSet(title.lower().replace(" ", "-"), tuple(images), texts, owner)

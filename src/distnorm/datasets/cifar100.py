@@ -8,13 +8,14 @@ numbers is unpickled.
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.datasets.base import LabelledImages, check_counts, wanted_file
+from distnorm.datasets.base import LabelledImages, check_split, find_file, labelled_images
 from distnorm.errors import DistnormError, require
 
 __all__ = ["cifar100", "cifar100_pixels", "save_pictures"]
@@ -32,18 +33,14 @@ def cifar100(root: str | Path, split: str = "test", *, check: bool = True) -> La
     """
     content = _content(root, split)
     classes = _unpickled(_file(root, "meta")).get(b"fine_label_names")
-    labels = np.array(content.get(b"fine_labels", ()), dtype=np.intp)
+    labels = content.get(b"fine_labels", ())
     if not isinstance(classes, list):
         raise DistnormError(f"{root} without fine label names", "the official meta", "get it")
-    if check:
-        check_counts(
-            f"CIFAR-100 {split}",
-            {"images": len(labels), "classes": len(classes)},
-            {"images": [_COUNTS[split]], "classes": [100]},
-        )
-    names = tuple(_name(split, row) for row in range(len(labels)))
-    words = tuple(name.decode().replace("_", " ") for name in classes)
-    return LabelledImages(f"cifar100-{split}", names, labels, words)
+    names = [_name(split, row) for row in range(len(labels))]
+    words = [name.decode().replace("_", " ") for name in classes]
+    published = (_COUNTS[split], 100) if check else None
+    data = labelled_images(f"CIFAR-100 {split}", names, labels, words, published)
+    return replace(data, name=f"cifar100-{split}")
 
 
 def cifar100_pixels(root: str | Path, split: str = "test") -> npt.NDArray[np.uint8]:
@@ -60,13 +57,7 @@ def save_pictures(
 ) -> list[Path]:
     """Write pictures as PNG below ``folder``, those that are not there yet; their paths.
 
-    Parameters
-    ----------
-    root : path
-    folder : Path
-    split : {"train", "test"}
-    rows : sequence of int, optional
-        All if left out.
+    ``rows`` are those of the pictures, all if left out.
     """
     image = require("PIL.Image", "datasets")
     (folder / split).mkdir(parents=True, exist_ok=True)
@@ -87,12 +78,11 @@ def _name(split: str, row: int) -> str:
 
 
 def _file(root: str | Path, name: str) -> Path:
-    return wanted_file(root, f"cifar-100-python/{name}", name, what=f"CIFAR-100's {name}")
+    return find_file(root, f"cifar-100-python/{name}", name, what=f"CIFAR-100's {name}")
 
 
 def _content(root: str | Path, split: str) -> dict[bytes, Any]:
-    if split not in _COUNTS:
-        raise DistnormError(f"split {split!r}", "train or test", "rename it")
+    check_split(split, _COUNTS)
     return _unpickled(_file(root, split))
 
 
@@ -116,12 +106,12 @@ def _encoded(text: str, encoding: str) -> bytes:
 def _unpickled(path: Path) -> dict[bytes, Any]:
     try:
         with path.open("rb") as file:
-            found = _ArraysOnly(file, encoding="bytes").load()
+            table = _ArraysOnly(file, encoding="bytes").load()
     except Exception as error:  # A damaged pickle raises whatever its bytes lead to.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DistnormError(
             f"{path}, unreadable ({reason})", "the official pickle of arrays", "get it again"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(table, dict):
         raise DistnormError(f"{path} without a table", "the official pickle", "get it again")
-    return found
+    return table

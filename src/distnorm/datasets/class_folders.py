@@ -1,19 +1,31 @@
-"""Any folder of class folders: ``root/dog/1.jpg``, or a split's ``root/test/dog/1.jpg``.
+"""Folders of classes, ``root/dog/1.jpg`` or ``root/test/dog/1.jpg``; Caltech-101 is one.
 
 Classes are the folders' names in sorted order, ``_`` read as a space; ``classes.txt`` in the root
-(one name a line, in that order) gives others.
+(one name per line, in that order) gives others.
+
+Caltech-101 (Fei-Fei et al. 2004) lies in ``101_ObjectCategories/`` (or
+``caltech-101/101_ObjectCategories/``) as unpacked. ``BACKGROUND_Google`` is no class. The published
+archive holds 8,677 pictures of 101 classes without it; some evaluations also leave out
+``Faces_easy``, which shows what ``Faces`` shows.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import LabelledImages, parse_lines, picture_names, wanted_folder
+from distnorm.datasets.base import (
+    LabelledImages,
+    find_folder,
+    labelled_images,
+    parse_lines,
+    picture_names,
+)
 from distnorm.errors import DistnormError
 
-__all__ = ["class_folders", "labelled_folders"]
+__all__ = ["caltech101", "class_folders", "labelled_folders"]
 
 
 def class_folders(root: str | Path, split: str | None = None) -> LabelledImages:
@@ -30,11 +42,11 @@ def class_folders(root: str | Path, split: str | None = None) -> LabelledImages:
     DistnormError
         If there are fewer than two classes or no pictures, or other names in ``classes.txt``.
     """
-    folder = wanted_folder(root, split or "", what="class folders")
+    folder = find_folder(root, split or "", what="class folders")
     names = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
     if len(names) < 2:
         raise DistnormError(
-            f"{folder} with {len(names)} class folders", "two at least", "one folder a class"
+            f"{folder} with {len(names)} class folders", "two at least", "one folder per class"
         )
     classes = [name.replace("_", " ") for name in names]
     if (Path(root) / "classes.txt").is_file():
@@ -48,6 +60,34 @@ def class_folders(root: str | Path, split: str | None = None) -> LabelledImages:
     return LabelledImages(name, images, labels, tuple(classes))
 
 
+def caltech101(root: str | Path, *, faces_easy: bool = True, check: bool = True) -> LabelledImages:
+    """All images; no split is official.
+
+    Parameters
+    ----------
+    root : path
+    faces_easy : bool
+        Keep ``Faces_easy`` beside ``Faces``.
+    check : bool
+        Compare counts with the published ones.
+
+    Raises
+    ------
+    DistnormError
+        For missing folders or other counts.
+    """
+    below = "101_ObjectCategories"
+    places = (below, f"caltech-101/{below}", f"caltech101/{below}")
+    folder = find_folder(root, *places, what="the images")
+    left_out = {"BACKGROUND_Google"} | (set() if faces_easy else {"Faces_easy"})
+    names = sorted(f.name for f in folder.iterdir() if f.is_dir() and f.name not in left_out)
+    images, labels = labelled_folders(Path(root), folder, names)
+    classes = [name.replace("_", " ").lower() for name in names]
+    published = (8677, 101) if faces_easy else (8242, 100)
+    data = labelled_images("Caltech-101", images, labels, classes, published if check else None)
+    return replace(data, name="caltech101")
+
+
 def labelled_folders(
     root: Path, folder: Path, names: list[str]
 ) -> tuple[tuple[str, ...], np.ndarray[tuple[int], np.dtype[np.intp]]]:
@@ -55,8 +95,8 @@ def labelled_folders(
     images: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(names):
-        found = picture_names(folder / name)
+        files = picture_names(folder / name)
         place = (folder / name).relative_to(root).as_posix()
-        images += [f"{place}/{file}" for file in found]
-        labels += [label] * len(found)
+        images += [f"{place}/{file}" for file in files]
+        labels += [label] * len(files)
     return tuple(images), np.array(labels, dtype=np.intp)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import RetrievalSet, check_counts, read_json, wanted_file
+from distnorm.datasets.base import RetrievalSet, check_counts, find_file, read_json
 from distnorm.errors import DistnormError
 
 __all__ = ["coco_captions", "coco_ground_truth", "read_ids"]
@@ -67,20 +67,20 @@ def coco_captions(
         ) from error
     if ids is not None and caption_ids is not None:
         raise DistnormError("both ids and caption_ids", "one split", "leave one of them out")
-    wanted = None if caption_ids is None else {int(i) for i in caption_ids}
+    chosen = None if caption_ids is None else {int(i) for i in caption_ids}
     texts: dict[int, list[tuple[int, str]]] = {}
     for image, number, text in rows:
-        if wanted is None or number in wanted:
+        if chosen is None or number in chosen:
             texts.setdefault(image, []).append((number, text))
-    if wanted is not None and sum(map(len, texts.values())) != len(wanted):
-        lacking = wanted - {number for part in texts.values() for number, _ in part}
+    if chosen is not None and sum(map(len, texts.values())) != len(chosen):
+        lacking = chosen - {number for part in texts.values() for number, _ in part}
         raise DistnormError(
             f"caption {min(lacking)}, which {annotations} lacks",
             "ids of this file",
             "name its split",
         )
     order = sorted(files) if ids is None else [int(i) for i in ids]
-    order = order if wanted is None else sorted(texts)
+    order = order if chosen is None else sorted(texts)
     missing = next((i for i in order if i not in files or i not in texts), None)
     if missing is not None:
         raise DistnormError(
@@ -98,26 +98,20 @@ def coco_captions(
 
 
 def read_ids(path: str | Path) -> tuple[int, ...]:
-    """Ids of a split: .npy, JSON list, or one a line.
-
-    Raises
-    ------
-    DistnormError
-        For a missing file or anything but whole numbers.
-    """
+    """Ids of a split: .npy, JSON list, or one per line."""
     target = Path(path)
     try:
         if target.suffix == ".npy":
-            found = np.load(target, allow_pickle=False).ravel().tolist()
+            ids = np.load(target, allow_pickle=False).ravel().tolist()
         elif target.suffix == ".json":
-            found = read_json(target)
+            ids = read_json(target)
         else:
-            found = target.read_text("utf-8").split()
-        return tuple(int(value) for value in found)
+            ids = target.read_text("utf-8").split()
+        return tuple(int(value) for value in ids)
     except (OSError, ValueError, TypeError, EOFError) as error:
         if isinstance(error, DistnormError):
             raise
-        raise DistnormError(f"{target}, unreadable", "whole numbers", "one a line") from error
+        raise DistnormError(f"{target}, unreadable", "whole numbers", "one per line") from error
 
 
 def coco_ground_truth(
@@ -146,27 +140,27 @@ def coco_ground_truth(
         For a missing or damaged file, or other counts.
     """
     if (name, queries) not in _TRUTHS:
-        known = ", ".join(sorted({key for key, _ in _TRUTHS}))
+        choices = ", ".join(sorted({key for key, _ in _TRUTHS}))
         raise DistnormError(
             f"ground truth {name!r} of {queries!r}",
-            f"one of {known}; caption or image",
+            f"one of {choices}; caption or image",
             "rename it",
         )
     item = "image" if queries == "caption" else "caption"
     file = f"{name}_{queries}_to_{item}.json"
-    content = read_json(wanted_file(root, file, what="the ground truth"))
+    content = read_json(find_file(root, file, what="the ground truth"))
     try:
-        found = {int(query): tuple(int(i) for i in items) for query, items in content.items()}
+        truth = {int(query): tuple(int(i) for i in items) for query, items in content.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise DistnormError(
             f"the ground truth {name} in {root}, unreadable", "lists of ids", "get the file"
         ) from error
     if check:
-        items = {i for row in found.values() for i in row}
-        wanted = _TRUTHS[name, queries]
+        items = {i for row in truth.values() for i in row}
+        n_queries, n_items = _TRUTHS[name, queries]
         check_counts(
             name,
-            {f"{queries}s": len(found), f"{item}s": len(items)},
-            {f"{queries}s": [wanted[0]], f"{item}s": [wanted[1]]},
+            {f"{queries}s": len(truth), f"{item}s": len(items)},
+            {f"{queries}s": [n_queries], f"{item}s": [n_items]},
         )
-    return found
+    return truth

@@ -1,7 +1,7 @@
 """Flickr30K in its original files (Young et al. 2014).
 
 Files under the root: ``results_20130124.token`` (five captions of 31,783 images), and a list of a
-split's images, one a line, with or without ``.jpg``: ``flickr30k_test.txt``, or ``test.txt`` as
+split's images, one per line, with or without ``.jpg``: ``flickr30k_test.txt``, or ``test.txt`` as
 Flickr30K Entities (Plummer et al. 2015) names it. `distnorm.datasets.karpathy` reads the same
 split from ``dataset_flickr30k.json``.
 """
@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from distnorm.datasets.base import RetrievalSet, check_counts, parse_lines, wanted_file
+from distnorm.datasets.base import (
+    RetrievalSet,
+    check_split,
+    find_file,
+    parse_lines,
+    retrieval_set,
+)
 from distnorm.datasets.flickr8k import token_captions
 from distnorm.errors import DistnormError
 
@@ -37,24 +41,17 @@ def flickr30k(root: str | Path, split: str = "test", *, check: bool = True) -> R
     DistnormError
         For a missing or damaged file, an image without captions, or other counts.
     """
-    if split not in _COUNTS:
-        raise DistnormError(f"split {split!r}", f"one of {', '.join(_COUNTS)}", "rename it")
-    path = wanted_file(root, f"flickr30k_{split}.txt", f"{split}.txt", what="the split's images")
+    check_split(split, _COUNTS)
+    path = find_file(root, f"flickr30k_{split}.txt", f"{split}.txt", what="the split's images")
     images = tuple(
         name if name.endswith(".jpg") else f"{name}.jpg" for name in parse_lines(path, str.strip)
     )
-    captions = token_captions(wanted_file(root, "results_20130124.token", what="the captions"))
+    captions = token_captions(find_file(root, "results_20130124.token", what="the captions"))
     missing = next((image for image in images if image not in captions), None)
     if missing is not None:
         raise DistnormError(
             f"{missing} of {path} without captions", "all in the token file", "get both again"
         )
-    texts = [text for image in images for text in captions[image]]
-    owner = [row for row, image in enumerate(images) for _ in captions[image]]
-    if check:
-        check_counts(
-            f"Flickr30K {split}",
-            {"images": len(images), "captions": len(texts)},
-            {"images": _COUNTS[split], "captions": [5 * n for n in _COUNTS[split]]},
-        )
-    return RetrievalSet(f"flickr30k-{split}", images, tuple(texts), np.array(owner, dtype=np.intp))
+    published = {"images": _COUNTS[split], "captions": [5 * n for n in _COUNTS[split]]}
+    texts = [captions[image] for image in images]
+    return retrieval_set(f"Flickr30K {split}", images, texts, published if check else {})

@@ -6,11 +6,18 @@ without its malformed rows). The protocol for judgements is that of CLIPScore (H
 experts' judgements of an image's own captions are left out, and each expert's score counts on its
 own; the crowd's are kept, the judged captions leave the references, and the score is the share of
 yes. BLEU and CIDEr then agree with the published correlations.
+
+The JSON form of the judgements is what CLIPScore's preparation writes and others share:
+``flickr8k.json`` (experts) and ``crowdflower_flickr8k.json`` (crowd) map each image to its
+``image_path``, its ``ground_truth`` captions and its ``human_judgement``, a list of ``caption``
+and ``rating``. White space in captions is folded, and ratings that are NaN are left out, as all
+evaluations do.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -18,13 +25,20 @@ from distnorm.datasets.base import (
     CaptionJudgements,
     RetrievalSet,
     check_counts,
+    check_split,
+    find_file,
     parse_lines,
-    wanted_file,
+    read_json,
+    retrieval_set,
 )
 from distnorm.errors import DistnormError
 
-__all__ = ["flickr8k", "flickr8k_crowdflower", "flickr8k_expert", "token_captions"]
+__all__ = ["flickr8k", "flickr8k_crowdflower", "flickr8k_expert", "flickr8k_json", "token_captions"]
 
+_FILES = {
+    "expert": ("flickr8k.json", (16992,)),
+    "crowdflower": ("crowdflower_flickr8k.json", (47830,)),
+}
 _SPLITS = {"train": 6000, "dev": 1000, "test": 1000}
 
 
@@ -43,21 +57,13 @@ def flickr8k(root: str | Path, split: str = "test", *, check: bool = True) -> Re
     DistnormError
         For a missing or damaged file, or other counts.
     """
-    if split not in _SPLITS:
-        raise DistnormError(f"split {split!r}", f"one of {', '.join(_SPLITS)}", "rename it")
-    path = wanted_file(root, f"Flickr_8k.{split}Images.txt", what="the split")
-    images = tuple(parse_lines(path, str.strip))
+    check_split(split, _SPLITS)
+    path = find_file(root, f"Flickr_8k.{split}Images.txt", what="the split")
+    images = parse_lines(path, str.strip)
     captions = _captions(root)
-    texts = [text for image in images for text in captions.get(image, ())]
-    owner = [row for row, image in enumerate(images) for _ in captions.get(image, ())]
-    if check:
-        found = {"images": len(images), "captions": len(texts)}
-        check_counts(
-            f"Flickr8k {split}",
-            found,
-            {"images": [_SPLITS[split]], "captions": [5 * _SPLITS[split]]},
-        )
-    return RetrievalSet(f"flickr8k-{split}", images, tuple(texts), np.array(owner, dtype=np.intp))
+    published = {"images": [_SPLITS[split]], "captions": [5 * _SPLITS[split]]}
+    texts = [captions.get(image, ()) for image in images]
+    return retrieval_set(f"Flickr8k {split}", images, texts, published if check else {})
 
 
 def flickr8k_expert(root: str | Path, *, check: bool = True) -> CaptionJudgements:
@@ -68,7 +74,7 @@ def flickr8k_expert(root: str | Path, *, check: bool = True) -> CaptionJudgement
     DistnormError
         As `flickr8k`.
     """
-    path = wanted_file(root, "ExpertAnnotations.txt", what="the experts' judgements")
+    path = find_file(root, "ExpertAnnotations.txt", what="the experts' judgements")
 
     def parse(line: str) -> tuple[str, str, tuple[float, ...]]:
         image, caption, *scores = line.split("\t")
@@ -91,7 +97,7 @@ def flickr8k_crowdflower(root: str | Path, *, check: bool = True) -> CaptionJudg
         As `flickr8k`.
     """
     names = ("CrowdFlowerAnnotations.txt", "CrowdFlowerAnnotations.clean.txt")
-    path = wanted_file(root, *names, what="the crowd's judgements")
+    path = find_file(root, *names, what="the crowd's judgements")
 
     def parse(line: str) -> tuple[str, str, tuple[float, ...]]:
         image, caption, _, yes, no = line.split("\t")
@@ -144,11 +150,59 @@ def token_captions(path: Path) -> dict[str, tuple[str, ...]]:
         image, _, number = key.partition("#")
         return image, int(number), text.strip()
 
-    found: dict[str, dict[int, str]] = {}
+    captions: dict[str, dict[int, str]] = {}
     for image, number, text in parse_lines(path, parse):
-        found.setdefault(image, {})[number] = text
-    return {image: tuple(texts[n] for n in sorted(texts)) for image, texts in found.items()}
+        captions.setdefault(image, {})[number] = text
+    return {image: tuple(texts[n] for n in sorted(texts)) for image, texts in captions.items()}
 
 
 def _captions(root: str | Path) -> dict[str, tuple[str, ...]]:
-    return token_captions(wanted_file(root, "Flickr8k.token.txt", what="the captions"))
+    return token_captions(find_file(root, "Flickr8k.token.txt", what="the captions"))
+
+
+def flickr8k_json(
+    root: str | Path, name: str = "expert", *, check: bool = True
+) -> CaptionJudgements:
+    """Judgements with the references that the file itself holds.
+
+    Parameters
+    ----------
+    root : path
+        Folder with ``flickr8k.json`` or ``crowdflower_flickr8k.json``.
+    name : {"expert", "crowdflower"}
+    check : bool
+        Compare the number of judgements with the published one.
+
+    Raises
+    ------
+    DistnormError
+        For a missing or damaged file, or another count.
+    """
+    if name not in _FILES:
+        raise DistnormError(f"judgements {name!r}", f"one of {', '.join(_FILES)}", "rename it")
+    file, published = _FILES[name]
+    path = find_file(root, file, what="the judgements")
+    content = read_json(path)
+    images, references, texts, owner, human = [], [], [], [], []
+    try:
+        for row, entry in enumerate(content.values()):
+            images.append(PurePosixPath(entry["image_path"]).name)
+            references.append(tuple(" ".join(text.split()) for text in entry["ground_truth"]))
+            for judged in entry["human_judgement"]:
+                if math.isnan(float(judged["rating"])):
+                    continue
+                texts.append(" ".join(judged["caption"].split()))
+                owner.append(row)
+                human.append(float(judged["rating"]))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DistnormError(f"{path}, unreadable", "CLIPScore's format", "get the file") from error
+    if check:
+        check_counts(path.name, {"judgements": len(human)}, {"judgements": published})
+    return CaptionJudgements(
+        "flickr8k-expert" if name == "expert" else "flickr8k-cf",
+        tuple(images),
+        tuple(texts),
+        np.array(owner, dtype=np.intp),
+        np.array(human, dtype=np.float64),
+        tuple(references),
+    )

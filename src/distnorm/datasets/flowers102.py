@@ -1,24 +1,25 @@
 """Oxford Flowers-102 (Nilsback and Zisserman 2008): 1,020, 1,020 and 6,149 pictures.
 
 Under the root: ``jpg/image_00001.jpg`` ..., ``imagelabels.mat``, ``setid.mat``. The files number
-the classes and do not name them: names come from ``classes.txt`` in the root, one a line in the
+the classes and do not name them: names come from ``classes.txt`` in the root, one per line in the
 order of the labels, or from a file that is given (text or JSON list, or JSON from "1" to a name,
 as ``cat_to_name.json`` has it). Needs SciPy.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from distnorm.datasets.base import (
     LabelledImages,
-    check_counts,
-    parse_lines,
-    read_json,
+    check_split,
+    find_file,
+    labelled_images,
     read_mat,
-    wanted_file,
+    read_names,
 )
 from distnorm.errors import DistnormError
 
@@ -48,34 +49,26 @@ def flowers102(
     MissingExtraError
         Without SciPy.
     """
-    if split not in _SPLITS:
-        raise DistnormError(f"split {split!r}", f"one of {', '.join(_SPLITS)}", "rename it")
+    check_split(split, _SPLITS)
     key, count = _SPLITS[split]
-    numbers = np.atleast_1d(read_mat(wanted_file(root, "setid.mat", what="the splits"), key)[key])
+    numbers = np.atleast_1d(read_mat(find_file(root, "setid.mat", what="the splits"), key)[key])
     table = np.atleast_1d(
-        read_mat(wanted_file(root, "imagelabels.mat", what="the labels"), "labels")["labels"]
+        read_mat(find_file(root, "imagelabels.mat", what="the labels"), "labels")["labels"]
     )
     path = (
-        wanted_file(root, "classes.txt", "cat_to_name.json", what="class names")
+        find_file(root, "classes.txt", "cat_to_name.json", what="class names")
         if names is None
         else Path(names)
     )
-    classes = read_json(path) if path.suffix == ".json" else parse_lines(path, str.strip)
+    classes = read_names(path)
     if isinstance(classes, dict):
         classes = [classes[str(number)] for number in range(1, len(classes) + 1)]
     if numbers.max() > len(table):
         raise DistnormError(
-            f"image {numbers.max()} of {len(table)} labels", "a label each", "get both files"
+            f"image {numbers.max()} of {len(table)} labels", "one label each", "get both files"
         )
-    if check:
-        check_counts(
-            f"Flowers-102 {split}",
-            {"images": len(numbers), "classes": len(classes)},
-            {"images": [count], "classes": [102]},
-        )
-    return LabelledImages(
-        f"flowers102-{split}",
-        tuple(f"jpg/image_{number:05d}.jpg" for number in numbers),
-        table[numbers.astype(np.intp) - 1].astype(np.intp) - 1,
-        tuple(map(str, classes)),
-    )
+    images = [f"jpg/image_{number:05d}.jpg" for number in numbers]
+    labels = table[numbers.astype(np.intp) - 1].astype(np.intp) - 1
+    published = (count, 102) if check else None
+    data = labelled_images(f"Flowers-102 {split}", images, labels, classes, published)
+    return replace(data, name=f"flowers102-{split}")

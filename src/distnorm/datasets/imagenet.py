@@ -2,14 +2,14 @@
 
 Pictures under the root, in any of the usual places:
 
-    val/n01440764/*.JPEG                  one folder a class
+    val/n01440764/*.JPEG                  one folder per class
     val/ILSVRC2012_val_00000001.JPEG      flat, with LOC_val_solution.csv (Kaggle), or with
                                           ILSVRC2012_validation_ground_truth.txt and meta.mat of
                                           the development kit
     ILSVRC/Data/CLS-LOC/val               the same, as Kaggle unpacks it
 
 Classes are numbered by their sorted synsets. Names come from a file that is given (JSON list or
-one a line, in that order: CLIP's own list is kept so), else from ``imagenet_class_index.json``,
+one per line, in that order: CLIP's own list is kept so), else from ``imagenet_class_index.json``,
 else from ``LOC_synset_mapping.txt`` (the first name of each). Some lists call two classes by one
 name (crane, maillot): both keep it, and the classifier reports it.
 """
@@ -24,13 +24,15 @@ import numpy as np
 
 from distnorm.datasets.base import (
     LabelledImages,
-    check_counts,
+    check_split,
+    find_file,
+    find_folder,
+    labelled_images,
     parse_lines,
     picture_names,
     read_json,
     read_mat,
-    wanted_file,
-    wanted_folder,
+    read_names,
 )
 from distnorm.datasets.class_folders import labelled_folders
 from distnorm.errors import DistnormError
@@ -65,18 +67,17 @@ def imagenet(
     DistnormError
         For missing or damaged files, or other counts.
     """
-    if split not in _COUNTS:
-        raise DistnormError(f"split {split!r}", "val or train", "rename it")
-    folder = wanted_folder(root, split, _KAGGLE + split, what=f"the {split} images")
+    check_split(split, _COUNTS)
+    folder = find_folder(root, split, _KAGGLE + split, what=f"the {split} images")
     named = imagenet_names(root, names)
     synsets = sorted(f.name for f in folder.iterdir() if f.is_dir() and f.name.startswith("n"))
     if synsets:
         images, labels = labelled_folders(Path(root), folder, synsets)
     else:
-        images, found = _flat(Path(root), folder)
-        synsets = sorted(named) if len(named) else sorted(set(found))
+        images, owners = _flat(Path(root), folder)
+        synsets = sorted(named) if len(named) else sorted(set(owners))
         place = {synset: row for row, synset in enumerate(synsets)}
-        labels = np.array([place[synset] for synset in found], dtype=np.intp)
+        labels = np.array([place[synset] for synset in owners], dtype=np.intp)
     classes = named.get("", []) or [named.get(synset, "") for synset in synsets]
     if len(classes) != len(synsets) or not all(classes):
         raise DistnormError(
@@ -84,30 +85,18 @@ def imagenet(
             "one each, in the order of the synsets",
             "give the list that belongs to these folders",
         )
-    if check:
-        check_counts(
-            f"ImageNet {split}",
-            {"images": len(images), "classes": len(synsets)},
-            {"images": [_COUNTS[split]], "classes": [1000]},
-        )
-    return LabelledImages(f"imagenet-{split}", images, labels, tuple(classes))
+    published = (_COUNTS[split], 1000) if check else None
+    return labelled_images(f"ImageNet {split}", images, labels, classes, published)
 
 
 def imagenet_names(root: str | Path, names: str | Path | None = None) -> dict[str, Any]:
-    """Name of each synset; a given list without synsets is under "".
-
-    Raises
-    ------
-    DistnormError
-        If no file of names is there, or it cannot be read.
-    """
+    """Name of each synset; a list without synsets is under ""."""
     if names is not None:
-        path = Path(names)
-        listed = read_json(path) if path.suffix == ".json" else parse_lines(path, str.strip)
+        listed = read_names(Path(names))
         if isinstance(listed, dict) and "0" in listed and isinstance(listed["0"], list):
             return _class_index(listed)
         return {"": [str(name) for name in listed]}
-    path = wanted_file(
+    path = find_file(
         root, "imagenet_class_index.json", "LOC_synset_mapping.txt", what="class names"
     )
     if path.suffix == ".json":
@@ -139,9 +128,9 @@ def _flat(root: Path, folder: Path) -> tuple[tuple[str, ...], list[str]]:
             raise DistnormError(f"{missing} without a line in {solution}", "one", "get the file")
         return images, [truth[Path(f).stem].split()[0] for f in files]
     name = "ILSVRC2012_validation_ground_truth.txt"
-    path = wanted_file(root, name, _DEVKIT + name, what="LOC_val_solution.csv, or the labels")
+    path = find_file(root, name, _DEVKIT + name, what="LOC_val_solution.csv, or the labels")
     numbers = parse_lines(path, int)
-    meta = wanted_file(root, "meta.mat", _DEVKIT + "meta.mat", what="the synsets' numbers")
+    meta = find_file(root, "meta.mat", _DEVKIT + "meta.mat", what="the synsets' numbers")
     table = read_mat(meta, "synsets")["synsets"]
     synset = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in table}
     if len(numbers) != len(files):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import RetrievalSet, check_counts, read_json, wanted_file
+from distnorm.datasets.base import RetrievalSet, check_counts, find_file, read_json
 from distnorm.errors import DistnormError
 
 __all__ = ["karpathy"]
@@ -62,13 +62,13 @@ def karpathy(
         For a missing or damaged file, or other counts.
     """
     if (name, split) not in _COUNTS:
-        known = ", ".join(other for key, other in _COUNTS if key == name)
+        splits = ", ".join(other for key, other in _COUNTS if key == name)
         raise DistnormError(
             f"split {split!r} of {name!r}",
-            f"one of {known}" if known else "coco, flickr30k or flickr8k",
+            f"one of {splits}" if splits else "coco, flickr30k or flickr8k",
             "rename it",
         )
-    path = wanted_file(root, f"dataset_{name}.json", what="Karpathy's split")
+    path = find_file(root, f"dataset_{name}.json", what="Karpathy's split")
     content = read_json(path)
     images: list[str] = []
     texts: list[str] = []
@@ -91,10 +91,10 @@ def karpathy(
         raise DistnormError(f"{path}, unreadable", "Karpathy's format", "get the file") from error
     if check:
         published = {"images": [_COUNTS[name, split]]}
-        found = {"images": len(images), "captions": len(texts)}
+        counts = {"images": len(images), "captions": len(texts)}
         if captions == 5:
             published["captions"] = [5 * _COUNTS[name, split]]
-        check_counts(f"{name} {split}", found, published)
+        check_counts(f"{name} {split}", counts, published)
     return RetrievalSet(
         f"{name}-{split}",
         tuple(images),

@@ -2,7 +2,7 @@
 
 Files under the root, or under its ``pyCIDErConsensus/``: ``pair_pascal.mat`` with ``new_input``
 (image, two captions) and ``category`` of 4,000 pairs, and ``consensus_pascal.mat`` with
-``triplets``, 48 a pair: a reference, the two captions, and 1 where the first was preferred, -1
+``triplets``, 48 per pair: a reference, the two captions, and 1 where the first was preferred, -1
 where the second was. Needs SciPy.
 
 Categories, a thousand pairs each: HC two human captions, both right; HI two human captions, one of
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from distnorm.datasets.base import PreferredCaptions, check_counts, read_mat, wanted_file
+from distnorm.datasets.base import PreferredCaptions, check_counts, find_file, read_mat
 from distnorm.errors import DistnormError
 
 __all__ = ["CATEGORIES", "pascal50s"]
@@ -43,7 +43,7 @@ def pascal50s(root: str | Path, *, check: bool = True) -> PreferredCaptions:
     """
     below = "pyCIDErConsensus/"
     pairs, votes = (
-        wanted_file(root, name, below + name, what="the judgements")
+        find_file(root, name, below + name, what="the judgements")
         for name in ("pair_pascal.mat", "consensus_pascal.mat")
     )
     content = read_mat(pairs, "new_input", "category")
@@ -71,9 +71,9 @@ def pascal50s(root: str | Path, *, check: bool = True) -> PreferredCaptions:
             f"{votes} or {pairs}, unreadable", "the authors' files", "get"
         ) from error
     if check:
-        found = {name: categories.count(name) for name in CATEGORIES}
+        sizes = {name: categories.count(name) for name in CATEGORIES}
         published = {name: [1000] for name in CATEGORIES}
-        check_counts("Pascal-50S", {**found, "pairs": len(table)}, {**published, "pairs": [4000]})
+        check_counts("Pascal-50S", {**sizes, "pairs": len(table)}, {**published, "pairs": [4000]})
     images = tuple(dict.fromkeys(row[0] for row in table))
     place = {image: row for row, image in enumerate(images)}
     return PreferredCaptions(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import LabelledImages, check_counts, read_mat, wanted_file
+from distnorm.datasets.base import LabelledImages, check_split, find_file, labelled_images, read_mat
 from distnorm.errors import DistnormError
 
 __all__ = ["stanford_cars"]
@@ -28,25 +28,19 @@ def stanford_cars(root: str | Path, split: str = "test", *, check: bool = True) 
     MissingExtraError
         Without SciPy.
     """
-    if split not in _COUNTS:
-        raise DistnormError(f"split {split!r}", "train or test", "rename it")
+    check_split(split, _COUNTS)
     name = "cars_train_annos.mat" if split == "train" else "cars_test_annos_withlabels.mat"
-    path = wanted_file(root, f"devkit/{name}", name, what=f"the {split} labels")
+    path = find_file(root, f"devkit/{name}", name, what=f"the {split} labels")
     rows = np.atleast_1d(read_mat(path, "annotations")["annotations"])
-    meta = wanted_file(root, "devkit/cars_meta.mat", "cars_meta.mat", what="the class names")
+    meta = find_file(root, "devkit/cars_meta.mat", "cars_meta.mat", what="the class names")
     classes = np.atleast_1d(read_mat(meta, "class_names")["class_names"]).tolist()
     try:
         files = [str(row["fname"]) for row in rows]
-        labels = np.array([int(row["class"]) - 1 for row in rows], dtype=np.intp)
+        labels = [int(row["class"]) - 1 for row in rows]
     except (ValueError, IndexError, TypeError) as error:
         raise DistnormError(
             f"{path} without fname and class", "the labelled annotations", "get the file"
         ) from error
-    if check:
-        check_counts(
-            f"Stanford Cars {split}",
-            {"images": len(files), "classes": len(classes)},
-            {"images": [_COUNTS[split]], "classes": [196]},
-        )
-    images = tuple(f"cars_{split}/{file}" for file in files)
-    return LabelledImages(f"stanford-cars-{split}", images, labels, tuple(map(str, classes)))
+    images = [f"cars_{split}/{file}" for file in files]
+    published = (_COUNTS[split], 196) if check else None
+    return labelled_images(f"Stanford Cars {split}", images, labels, classes, published)

@@ -2,22 +2,20 @@
 
 Under the root: the pictures as unpacked (``a/abbey/sun_*.jpg`` in ``SUN397/`` or the root),
 ``ClassName.txt``, and the official partitions ``Training_01.txt`` ... ``Testing_10.txt`` (in the
-root or ``Partitions/``), 19,850 pictures a side. Indoor and outdoor views of one place stay apart:
-``/a/athletic_field/outdoor`` is "outdoor athletic field".
+root or ``Partitions/``), 19,850 pictures per side. Indoor and outdoor views of one place stay
+apart: ``/a/athletic_field/outdoor`` is "outdoor athletic field".
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from distnorm.datasets.base import (
     LabelledImages,
-    check_counts,
+    find_file,
+    find_folder,
+    labelled_images,
     parse_lines,
-    wanted_file,
-    wanted_folder,
 )
 from distnorm.errors import DistnormError
 
@@ -49,26 +47,23 @@ def sun397(
         raise DistnormError(
             f"split {split!r} of partition {partition}", "train or test of 1 to 10", "rename it"
         )
-    folder = wanted_folder(root, "SUN397", "", what="the images")
-    places = (Path(root), folder, Path(root) / "Partitions")
-    classes = parse_lines(_first(places, "ClassName.txt"), str.strip)
-    lines = parse_lines(_first(places, f"{_FILES[split]}_{partition:02d}.txt"), str.strip)
+    folder = find_folder(root, "SUN397", "", what="the images")
+    lists = []
+    for name in ("ClassName.txt", f"{_FILES[split]}_{partition:02d}.txt"):
+        path = find_file(root, name, f"SUN397/{name}", f"Partitions/{name}", what=name)
+        lists.append(parse_lines(path, str.strip))
+    classes, lines = lists
     row = {name: number for number, name in enumerate(classes)}
     strange = next((line for line in lines if line.rpartition("/")[0] not in row), None)
     if strange is not None:
         raise DistnormError(f"{strange} of no class in ClassName.txt", "a class", "get both files")
-    if check:
-        check_counts(
-            f"SUN397 {split}",
-            {"images": len(lines), "classes": len(classes)},
-            {"images": [19850], "classes": [397]},
-        )
     below = folder.relative_to(root)
-    return LabelledImages(
-        f"sun397-{split}",
-        tuple((below / line.lstrip("/")).as_posix() for line in lines),
-        np.array([row[line.rpartition("/")[0]] for line in lines], dtype=np.intp),
-        tuple(sun397_name(name) for name in classes),
+    return labelled_images(
+        f"SUN397 {split}",
+        [(below / line.lstrip("/")).as_posix() for line in lines],
+        [row[line.rpartition("/")[0]] for line in lines],
+        [sun397_name(name) for name in classes],
+        (19850, 397) if check else None,
     )
 
 
@@ -82,10 +77,3 @@ def sun397_name(name: str) -> str:
     """
     parts = [part.replace("_", " ") for part in name.strip("/").split("/")[1:]]
     return " ".join(reversed(parts))
-
-
-def _first(places: tuple[Path, ...], name: str) -> Path:
-    for place in places:
-        if (place / name).is_file():
-            return place / name
-    return wanted_file(places[0], name, f"Partitions/{name}", what=name)

@@ -6,11 +6,12 @@ lines despite its name. 500 images, five captions each: four systems' and a pers
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import CaptionJudgements, check_counts, json_lines, wanted_file
+from distnorm.datasets.base import CaptionJudgements, check_counts, find_file, parse_lines
 from distnorm.errors import DistnormError
 
 __all__ = ["thumb"]
@@ -32,8 +33,10 @@ def thumb(root: str | Path, *, with_human: bool = True, check: bool = True) -> C
     DistnormError
         For a missing or damaged file, or other counts.
     """
-    rows = json_lines(wanted_file(root, "mscoco_THumB-1.0.jsonl", what="the judgements"))
-    references = json_lines(wanted_file(root, "mscoco_references.json", what="the references"))
+    files = (("mscoco_THumB-1.0.jsonl", "judgements"), ("mscoco_references.json", "references"))
+    rows, references = (
+        parse_lines(find_file(root, name, what=f"the {what}"), json.loads) for name, what in files
+    )
     if check:
         systems = {row["SYS"] for row in rows}
         check_counts(
@@ -48,10 +51,10 @@ def thumb(root: str | Path, *, with_human: bool = True, check: bool = True) -> C
     if missing is not None:
         raise DistnormError(f"image {missing} without references", "one line each", "get the file")
     place = {key: row for row, key in enumerate(keys)}
-    files = {str(row["seg_id"]): str(row["image"]) for row in rows}
+    names = {str(row["seg_id"]): str(row["image"]) for row in rows}
     return CaptionJudgements(
         "thumb",
-        tuple(files[key] for key in keys),
+        tuple(names[key] for key in keys),
         tuple(str(row["hyp"]) for row in rows),
         np.array([place[str(row["seg_id"])] for row in rows], dtype=np.intp),
         np.array([row["human_score"] for row in rows], dtype=np.float64),
