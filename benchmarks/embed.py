@@ -130,14 +130,14 @@ def distinct(folder: Path) -> Path:
 
 def decoded(folder: Path, encoder: Any) -> np.ndarray:
     """All pictures' pixels."""
-    from distnorm.embedding.decoding import Job, Recipe, decode
+    from distnorm.embedding.decoding import Recipe, decode
     from distnorm.embedding.sources import find_items
 
     recipe = Recipe.of(encoder.preprocess)
     items = find_items(folder)
     pixels = np.empty((len(items), *recipe.shape), dtype=recipe.dtype)
     for item, out in zip(items, pixels, strict=True):
-        decode(Job.of(item, None).task, recipe, out)
+        decode(item, None, recipe, out)
     return pixels
 
 

@@ -96,8 +96,8 @@ class Batches:
         if not entries:
             return entries, rows
         if "image" in self._sides:
-            found = [entry.job.row for entry in entries if entry.job is not None]
-            rows["image"] = np.stack([row for row in found if row is not None])
+            encoded = [entry.job.row for entry in entries if entry.job is not None]
+            rows["image"] = np.stack([row for row in encoded if row is not None])
         if "text" in self._sides:
             rows["text"] = self._texts([entry.item.text or "" for entry in entries])
         good = np.all([np.isfinite(x).all(axis=1) & x.any(axis=1) for x in rows.values()], axis=0)
@@ -120,9 +120,9 @@ class Batches:
             self.over_long += int((tokens > limit).sum())
         # Texts of one length together: padding costs as much as words.
         order = np.argsort(tokens, kind="stable")
-        found: npt.NDArray[np.float32] = self._encoder.encode_texts(
+        encoded: npt.NDArray[np.float32] = self._encoder.encode_texts(
             [said[at] for at in order], batch_size=4 * self._size
         )
-        rows = np.empty_like(found)
-        rows[order] = found
+        rows = np.empty_like(encoded)
+        rows[order] = encoded
         return rows

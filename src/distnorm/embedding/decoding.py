@@ -16,7 +16,7 @@ from distnorm.embedding.items import Item
 from distnorm.embedding.pictures import decode_picture, read_contents
 from distnorm.errors import DistnormError
 
-__all__ = ["Decoded", "Job", "Recipe", "Task", "decode", "serve"]
+__all__ = ["Decoded", "Job", "Recipe", "decode", "serve"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Recipe:
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
     @property
-    def wanted(self) -> tuple[int, int] | None:
+    def size(self) -> tuple[int, int] | None:
         """Width and height that a picture ends up with, None to decode in full."""
         sides = [n for n in self.shape if n > 4]
         if self.full or len(sides) != 2:
@@ -54,34 +54,26 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A picture to decode, and the content that it is known to have had."""
-
-    path: str
-    offset: int
-    length: int | None
-    content: bytes | None
-    expected: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
 class Decoded:
-    """What became of it: pixels (elsewhere), the same content as expected, or a reason."""
+    """What became of a picture: pixels (elsewhere), the content that was expected, or a reason."""
 
     digest: bytes = b""
     width: int = 0
     height: int = 0
     size: int = 0
     mtime: int = 0
-    same: bool = False
     reason: str | None = None
 
 
 @dataclass(eq=False)
 class Job:
-    """A task on its way: which slot its pixels go to, who waits for it, what became of it."""
+    """A picture on its way: which slot its pixels go to, who waits for it, what became of it.
 
-    task: Task
+    ``expected`` is the hash that its content had before.
+    """
+
+    item: Item
+    expected: bytes | None = None
     slot: int | None = None
     tries: int = 0
     users: int = 0
@@ -89,21 +81,15 @@ class Job:
     taken: bool = False
     row: npt.NDArray[np.float32] | None = field(default=None, repr=False)
 
-    @classmethod
-    def of(cls, item: Item, expected: bytes | None) -> Job:
-        """The job of an item's picture."""
-        path = item.path or ""
-        return cls(Task(path, item.offset, item.length, item.content, expected))
 
-
-def decode(task: Task, recipe: Recipe, out: npt.NDArray[Any]) -> Decoded:
+def decode(item: Item, expected: bytes | None, recipe: Recipe, out: npt.NDArray[Any]) -> Decoded:
     """Write a picture's pixels to ``out``, unless the content is as expected."""
+    path = item.path or ""
     try:
-        contents = read_contents(task.path, task.offset, task.length, task.content)
-        about = contents.digest, 0, 0, contents.size, contents.mtime
-        if contents.digest == task.expected:
-            return Decoded(*about, same=True)
-        picture, (width, height) = decode_picture(contents.data, task.path, recipe.wanted)
+        contents = read_contents(path, item.offset, item.length, item.content)
+        if contents.digest == expected:
+            return Decoded(contents.digest, 0, 0, contents.size, contents.mtime)
+        picture, (width, height) = decode_picture(contents.data, path, recipe.size)
         pixels = recipe.preprocess(picture)
         if pixels.shape != recipe.shape:
             return Decoded(reason=f"pixels of shape {pixels.shape}, not {recipe.shape}")
@@ -112,7 +98,7 @@ def decode(task: Task, recipe: Recipe, out: npt.NDArray[Any]) -> Decoded:
     except DistnormError as error:
         if isinstance(error, ImportError):
             raise
-        return Decoded(reason=error.got.removeprefix(f"{task.path}: "))
+        return Decoded(reason=error.got.removeprefix(f"{path}: "))
     except Exception as error:  # the encoder's own preprocess
         return Decoded(reason=f"{type(error).__name__}: {' '.join(str(error).split())}"[:400])
 
@@ -127,9 +113,9 @@ def serve(connection: Any, shared: Any, recipe: Recipe) -> None:
     try:
         connection.send(None)
         while True:
-            slot, task = connection.recv()
+            slot, item, expected = connection.recv()
             out = slots[slot].view(recipe.dtype).reshape(recipe.shape)
-            connection.send(decode(task, recipe, out))
+            connection.send(decode(item, expected, recipe, out))
     except (EOFError, OSError):
         # The main process has gone, in whatever way.
         os._exit(0)

@@ -13,7 +13,6 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any
 
 from distnorm.embedding.decoding import Decoded, Job
@@ -80,12 +79,7 @@ class Feed:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop, wherever it is."""
         self._stop.set()
         self._thread.join()
@@ -166,7 +160,7 @@ class Feed:
         job = self._recent.get(key)
         if job is None:
             assert self._pool is not None
-            job = Job.of(item, expected)
+            job = Job(item, expected)
             self._pool.submit(job)
             self._recent[key] = job
             if len(self._recent) > _RECENT:
@@ -184,10 +178,10 @@ class Feed:
                 return False
             # Rows wait for their shard: not with the whole file in their hands.
             entry.item = replace(entry.item, content=None)
-            entry.job.task = replace(entry.job.task, content=None)
+            entry.job.item = replace(entry.job.item, content=None)
         entry.verdict = self._verdict(entry, result)
         if entry.verdict != "new" and entry.job is not None:
-            self._leave(entry.job, entry)
+            self._leave(entry.job)
         return True
 
     def _verdict(self, entry: Entry, result: Decoded | None) -> str:
@@ -209,7 +203,7 @@ class Feed:
                 return "known"
         return "new"
 
-    def _leave(self, job: Job, entry: Entry) -> None:
+    def _leave(self, job: Job) -> None:
         """Give a slot back that nobody will look into."""
         job.users -= 1
         if job.users or job.taken or job.slot is None or self._pool is None:

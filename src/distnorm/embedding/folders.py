@@ -26,7 +26,7 @@ def _walk(
 ) -> Iterator[Item]:
     try:
         with os.scandir(folder) as entries:
-            found = sorted(
+            listing = sorted(
                 (entry.name, _is_folder(entry), entry.is_symlink())
                 for entry in entries
                 if not entry.name.startswith(".")
@@ -34,7 +34,7 @@ def _walk(
     except OSError as error:
         problems.append((clean(prefix or folder), error.strerror or str(error)))
         return
-    for name, is_folder, _ in found:
+    for name, is_folder, _ in listing:
         if is_folder:
             continue
         low = name.lower()
@@ -43,7 +43,7 @@ def _walk(
             yield Item(clean(prefix + name), path, None)
         elif low.endswith(TARS):
             yield from tar_items(path, f"{clean(prefix + name)}/", problems)
-    for name, is_folder, is_link in found:
+    for name, is_folder, is_link in listing:
         if not is_folder:
             continue
         path = os.path.join(folder, name)

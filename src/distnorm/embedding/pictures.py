@@ -66,11 +66,11 @@ def read_contents(
 
 
 def decode_picture(
-    content: bytes, name: str, wanted: tuple[int, int] | None = None
+    content: bytes, name: str, size: tuple[int, int] | None = None
 ) -> tuple[Any, tuple[int, int]]:
     """A picture in RGB and upright, and the width and height it has in full.
 
-    A JPEG is decoded at 1/2, 1/4 or 1/8 where twice the ``wanted`` size is left: a large photo in
+    A JPEG is decoded at 1/2, 1/4 or 1/8 where twice ``size`` is left: a large photo in
     a fraction of the time. ``name`` is what messages call it.
     """
     image = require("PIL.Image", "embed")
@@ -84,8 +84,8 @@ def decode_picture(
                 width, height = opened.size
                 if width * height > _MOST_PIXELS:
                     raise _unreadable(name, f"{width} x {height} pixels are too many")
-                if wanted is not None:
-                    opened.draft(None, (_SPARE * wanted[0], _SPARE * wanted[1]))
+                if size is not None:
+                    opened.draft(None, (_SPARE * size[0], _SPARE * size[1]))
                 opened.load()
                 upright = _rgb(ops.exif_transpose(opened), image)
     except DistnormError:

@@ -244,7 +244,7 @@ class _Run:
             "hash": [entry.digest.hex() for entry in entries],
             "source": [self._label] * len(entries),
             **{
-                name: [None if found is None else getattr(found, name) for found in results]
+                name: [None if result is None else getattr(result, name) for result in results]
                 for name in ("width", "height", "size", "mtime")
             },
         }

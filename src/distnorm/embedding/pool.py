@@ -84,8 +84,8 @@ class DecoderPool:
     def pixels(self, slot: int) -> npt.NDArray[Any]:
         """The pixels in a slot."""
         assert self._slots is not None
-        found: npt.NDArray[Any] = self._slots[slot].view(self.recipe.dtype)
-        return found.reshape(self.recipe.shape)
+        values: npt.NDArray[Any] = self._slots[slot].view(self.recipe.dtype)
+        return values.reshape(self.recipe.shape)
 
     def has_room(self) -> bool:
         """Whether one more job can be taken now."""
@@ -133,12 +133,12 @@ class DecoderPool:
     def _assign(self, job: Job) -> None:
         if not self._workers:
             assert job.slot is not None
-            job.result = decode(job.task, self.recipe, self.pixels(job.slot))
+            job.result = decode(job.item, job.expected, self.recipe, self.pixels(job.slot))
             return
         worker = min(self._workers, key=lambda w: len(w.jobs))
         worker.jobs.append(job)
         try:
-            worker.line.send((job.slot, job.task))
+            worker.line.send((job.slot, job.item, job.expected))
         except OSError:
             return  # it has died; poll will find out and hand its jobs on
 

@@ -106,8 +106,8 @@ def open_source(
           texts (``caption``, ``text`` ...), or both; paths start at the table's folder;
         - ``.tar``, ``.tar.gz``: WebDataset samples, a picture and a text of one name;
         - a picture;
-        - ``-``: one sentence a line on standard input;
-        - any other file: one sentence, or one picture's path, a line.
+        - ``-``: one sentence per line on standard input;
+        - any other file: one sentence, or one picture's path, per line.
     path_column, text_column : str, optional
         The table's columns, where they are called otherwise.
 
@@ -134,13 +134,7 @@ def open_source(
 
 
 def find_items(source: str | os.PathLike[str]) -> list[Item]:
-    """All items of a source at once, for small ones; see `open_source`.
-
-    Raises
-    ------
-    DistnormError
-        As `open_source`.
-    """
+    """All items of a source at once, for small ones; see `open_source`."""
     return list(open_source(source))
 
 
@@ -170,10 +164,10 @@ def _pattern(pattern: str) -> Source:
     fixed = Path(os.path.abspath(re.split(r"[*?\[]", pattern, maxsplit=1)[0] + "x")).parent
 
     def listing(problems: list[Problem]) -> Iterator[Item]:
-        for found in sorted(glob.glob(pattern, recursive=True)):
-            path = os.path.abspath(found)
+        for match in sorted(glob.glob(pattern, recursive=True)):
+            path = os.path.abspath(match)
             name = clean(os.path.relpath(path, fixed))
-            low = found.lower()
+            low = match.lower()
             if low.endswith(TARS):
                 yield from tar_items(path, f"{name}/", problems)
             elif low.endswith(PICTURES):

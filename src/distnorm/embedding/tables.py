@@ -75,9 +75,9 @@ def _parquet(path: Path, path_column: str | None, text_column: str | None) -> It
         with parquet.ParquetFile(path) as file:
             names = list(file.schema_arrow.names)
             chosen = _columns(path, names, path_column, text_column)
-            wanted = [names[column] for column in chosen if column is not None]
+            present = [names[column] for column in chosen if column is not None]
             line = 0
-            for batch in file.iter_batches(batch_size=4096, columns=wanted):
+            for batch in file.iter_batches(batch_size=4096, columns=present):
                 columns = [
                     [_NONE] * batch.num_rows
                     if column is None
@@ -98,7 +98,7 @@ def _columns(
     places: dict[str, int] = {}
     for number, name in enumerate(head):
         places.setdefault(name.strip().lower(), number)
-    found = []
+    columns = []
     for chosen, usual in ((path_column, _PATHS), (text_column, _TEXTS)):
         if chosen is not None and chosen.strip().lower() not in places:
             raise DistnormError(
@@ -107,14 +107,14 @@ def _columns(
                 "name one that is there",
             )
         names = usual if chosen is None else (chosen.strip().lower(),)
-        found.append(next((places[name] for name in names if name in places), None))
-    if found == [None, None]:
+        columns.append(next((places[name] for name in names if name in places), None))
+    if columns == [None, None]:
         raise DistnormError(
             f"{path} with columns {', '.join(places) or 'none'}",
             f"one of {', '.join((*_PATHS, *_TEXTS))}",
             "name the columns in the first line, or pass --path-column or --text-column",
         )
-    return found[0], found[1]
+    return columns[0], columns[1]
 
 
 def _cell(row: Sequence[str], column: int) -> str:

@@ -93,8 +93,8 @@ def _text(content: bytes, end: str) -> str | None:
     try:
         if end != ".json":
             return " ".join(content.decode("utf-8-sig").split())
-        found = json.loads(content)
-        words = [found[key] for key in _CAPTIONS if isinstance(found.get(key), str)]
+        values = json.loads(content)
+        words = [values[key] for key in _CAPTIONS if isinstance(values.get(key), str)]
         return words[0].strip() if words else None
     except (ValueError, AttributeError):
         return None if end == ".json" else ""

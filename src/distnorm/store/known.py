@@ -1,4 +1,4 @@
-"""What a store already has, in flat arrays: about 110 bytes a row, and no object a row.
+"""What a store already has, in flat arrays: about 110 bytes per row, and no object per row.
 
 A row is found by where it comes from (source, name, text) or, wherever it came from, by what it is
 (name, text, hash of the content).
@@ -34,17 +34,17 @@ class KeySet:
 
     def __init__(self) -> None:
         self._sorted = np.empty(0, dtype=f"S{_KEY}")
-        self._young: set[bytes] = set()
+        self._recent: set[bytes] = set()
 
     def add(self, key: bytes) -> bool:
         """Add a key; whether it is new."""
-        if key in self._young or _find(self._sorted, key) >= 0:
+        if key in self._recent or _find(self._sorted, key) >= 0:
             return False
-        self._young.add(key)
-        if len(self._young) >= max(_MERGE, len(self._sorted) // 8):
-            young = np.array(list(self._young), dtype=f"S{_KEY}")
-            self._sorted = np.sort(np.concatenate([self._sorted, young]))
-            self._young = set()
+        self._recent.add(key)
+        if len(self._recent) >= max(_MERGE, len(self._sorted) // 8):
+            recent = np.array(list(self._recent), dtype=f"S{_KEY}")
+            self._sorted = np.sort(np.concatenate([self._sorted, recent]))
+            self._recent = set()
         return True
 
 

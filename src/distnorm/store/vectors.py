@@ -184,14 +184,14 @@ def _shards(commit: Commit, side: str) -> list[npt.NDArray[Any]]:
 
 
 def _choose(names: list[str], path: Path, side: str, key: str | None) -> str:
-    wanted = [key] if key is not None else [side, f"{side}s", *_PARQUET_COLUMNS]
-    for name in wanted:
+    candidates = [key] if key is not None else [side, f"{side}s", *_PARQUET_COLUMNS]
+    for name in candidates:
         if name in names:
             return name
     if key is None and len(names) == 1:
         return names[0]
     raise DistnormError(
         f"{path} with {', '.join(map(repr, names)) or 'no matrices'}",
-        f"one called {wanted[0]!r}, or a single one",
+        f"one called {candidates[0]!r}, or a single one",
         "rename it, or save the matrix alone with numpy.save",
     )
