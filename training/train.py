@@ -20,8 +20,8 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from distnorm.encoders.builtin import Words
-from distnorm.scenes import vocabulary
-from distnorm.scenes.sampling import TRAINING, WORLDS, draw_scene
+from distnorm.scenes import WORLDS, vocabulary
+from distnorm.scenes.sampling import TRAINING, draw_scene
 from training.model import MAX_TOKENS, ImageTower, TextTower
 
 WARM_UP = 200

@@ -7,9 +7,8 @@ each of five repeats. Texts have no prefix.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +27,7 @@ from distnorm.metrics.ranks import top_items
 from distnorm.normalization import ScoreNormalization
 from distnorm.normalization.factories import make
 from distnorm.scenes import CLASS_NAMES, LEVELS, WORLDS, Scene, generate
+from distnorm.system.progress import StepProgress
 from distnorm.tasks.classification import class_rows
 from distnorm.tasks.retrieval import evaluate_retrieval
 
@@ -42,9 +42,23 @@ _OTHER_WORLDS = 500
 _SAMPLE_COUNTS = (3, 10, 30, 100, 300)
 _CURVES = ("dn", "dn2", "nnn")
 _DAMAGED = 200
+_PROTOCOL: dict[str, Any] = {
+    "methods": METHODS,
+    "protocol": "paper",
+    "samples": SAMPLES,
+    "repeats": REPEATS,
+}
 
 Rows = npt.NDArray[np.float32]
-Progress = Callable[[str, int, int], None]
+
+
+class _Rows(NamedTuple):
+    """Rows of the pictures and captions that are evaluated, and of those that give statistics."""
+
+    images: Rows
+    texts: Rows
+    fit_images: Rows
+    fit_texts: Rows
 
 
 @dataclass(frozen=True)
@@ -82,13 +96,13 @@ class Demo:
             "classification": self.classification.to_dict(),
             "classification_tta": self.classification_tta.to_dict(),
             "captions": self.captions.to_dict(),
-            "worlds": {name: found.to_dict() for name, found in self.worlds.items()},
+            "worlds": {name: result.to_dict() for name, result in self.worlds.items()},
             "samples": self.curves,
         }
 
 
 def run_demo(
-    world: str = "faded", size: int = 1000, seed: int = 0, *, progress: Progress | None = None
+    world: str = "faded", size: int = 1000, seed: int = 0, *, progress: StepProgress | None = None
 ) -> Demo:
     """Draw, embed and score.
 
@@ -123,16 +137,15 @@ def run_demo(
     pool = generate(2 * _POOL, world=world, seed=_pool_seed(seed))
     now("embedding")
     encoder = load_encoder("builtin")
-    images, texts = _embed(encoder, scenes, scenes)
-    fit_images, fit_texts = _embed(encoder, pool[:_POOL], pool[_POOL:])
+    rows = _embed(encoder, scenes, pool)
     now("retrieval")
-    retrieval = _retrieval(images, texts, fit_images, fit_texts, seed, diagnostics=True)
+    retrieval = _retrieval(rows, seed, diagnostics=True)
     now("augmentation")
     tta_images, tta_fit = (
         augmented_rows(encoder, [scene.image() for scene in part], VIEWS)
         for part in (scenes, pool[:_POOL])
     )
-    retrieval_tta = _retrieval(tta_images, texts, tta_fit, fit_texts, seed)
+    retrieval_tta = _retrieval(_Rows(tta_images, rows.texts, tta_fit, rows.fit_texts), seed)
     now("classification")
     classification, classification_tta = _classification(encoder, world, int(size), seed)
     now("captions")
@@ -143,13 +156,13 @@ def run_demo(
         if other != world:
             worlds[other] = _other_world(encoder, other, min(int(size), _OTHER_WORLDS), seed)
     now("how many samples")
-    curves = _sample_curves(images, texts, fit_images, fit_texts, seed)
+    curves = _sample_curves(rows, seed)
     now("examples")
     norms = {
-        name: make(name).fit(images=fit_images[:SAMPLES], texts=fit_texts[:SAMPLES])
+        name: make(name).fit(images=rows.fit_images[:SAMPLES], texts=rows.fit_texts[:SAMPLES])
         for name in ("dot", "dn", "nnn")
     }
-    found = Demo(
+    demo = Demo(
         world=world,
         size=int(size),
         seed=int(seed),
@@ -163,17 +176,17 @@ def run_demo(
         curves=curves,
         histograms=similarity_histograms(
             {"dot product": norms["dot"], "after DN": norms["dn"]},
-            images,
-            texts,
-            np.arange(len(texts)),
+            rows.images,
+            rows.texts,
+            np.arange(len(rows.texts)),
         ),
-        occurrences=_occurrences(norms, images, texts),
-        examples=_examples(norms["dn"], images, texts, scenes),
+        occurrences=_occurrences(norms, rows),
+        examples=_examples(norms["dn"], rows, scenes),
         scenes=scenes,
     )
     if progress is not None:
         progress("done", len(steps), len(steps))
-    return found
+    return demo
 
 
 def cost() -> int:
@@ -185,31 +198,30 @@ def _pool_seed(seed: int) -> int:
     return 1_000_003 + seed
 
 
-def _embed(encoder: Any, pictures: list[Scene], captioned: list[Scene]) -> tuple[Rows, Rows]:
-    images = encoder.encode_images([scene.image() for scene in pictures])
-    return images, encoder.encode_texts([scene.captions(1)[0] for scene in captioned])
+def _embed(encoder: Any, scenes: list[Scene], pool: list[Scene]) -> _Rows:
+    """Rows of scenes, and of a pool whose pictures and captions are of different scenes."""
+    images, fit_images = (_pictures(encoder, part) for part in (scenes, pool[:_POOL]))
+    texts, fit_texts = (
+        encoder.encode_texts([scene.captions(1)[0] for scene in part])
+        for part in (scenes, pool[_POOL:])
+    )
+    return _Rows(images, texts, fit_images, fit_texts)
 
 
-def _retrieval(
-    images: Rows,
-    texts: Rows,
-    fit_images: Rows,
-    fit_texts: Rows,
-    seed: int,
-    *,
-    diagnostics: bool = False,
-) -> Comparison:
+def _pictures(encoder: Any, scenes: list[Scene]) -> Rows:
+    rows: Rows = encoder.encode_images([scene.image() for scene in scenes])
+    return rows
+
+
+def _retrieval(rows: _Rows, seed: int, *, diagnostics: bool = False) -> Comparison:
     return compare_retrieval(
-        images,
-        texts,
-        methods=METHODS,
-        protocol="paper",
-        samples=SAMPLES,
-        repeats=REPEATS,
+        rows.images,
+        rows.texts,
         seed=seed,
-        fit_images=fit_images,
-        fit_texts=fit_texts,
+        fit_images=rows.fit_images,
+        fit_texts=rows.fit_texts,
         diagnostics=diagnostics,
+        **_PROTOCOL,
     )
 
 
@@ -226,15 +238,7 @@ def _classification(
     augmented = [augmented_rows(encoder, part, VIEWS) for part in pictures]
     first, second = (
         compare_classification(
-            images,
-            classes,
-            labels,
-            methods=METHODS,
-            protocol="paper",
-            samples=SAMPLES,
-            repeats=REPEATS,
-            seed=seed,
-            fit_images=fit_images,
+            images, classes, labels, seed=seed, fit_images=fit_images, **_PROTOCOL
         )
         for images, fit_images in (plain, augmented)
     )
@@ -242,10 +246,9 @@ def _classification(
 
 
 def _captions(encoder: Any, scenes: list[Scene], pool: list[Scene], seed: int) -> Comparison:
-    """Five captions a scene with 0 to 4 false details; the judgement is minus their number."""
+    """Five captions per scene with 0 to 4 false details; the judgement is minus their number."""
     levels = np.tile(np.arange(LEVELS), len(scenes))
     owner = np.repeat(np.arange(len(scenes)), LEVELS)
-    images = encoder.encode_images([scene.image() for scene in scenes])
     texts = encoder.encode_texts(
         [scene.damaged_caption(level) for scene in scenes for level in range(LEVELS)]
     )
@@ -253,34 +256,28 @@ def _captions(encoder: Any, scenes: list[Scene], pool: list[Scene], seed: int) -
         [scene.damaged_caption(number % LEVELS) for number, scene in enumerate(pool[_POOL:])]
     )
     return compare_captions(
-        images,
+        _pictures(encoder, scenes),
         texts,
         -levels,
         owner,
-        methods=METHODS,
-        protocol="paper",
-        samples=SAMPLES,
-        repeats=REPEATS,
         seed=seed,
-        fit_images=encoder.encode_images([scene.image() for scene in pool[:_POOL]]),
+        fit_images=_pictures(encoder, pool[:_POOL]),
         fit_texts=unlabelled,
+        **_PROTOCOL,
     )
 
 
 def _other_world(encoder: Any, world: str, size: int, seed: int) -> Comparison:
     scenes = generate(size, world=world, seed=seed)
     pool = generate(2 * _POOL, world=world, seed=_pool_seed(seed))
-    rows = _embed(encoder, scenes, scenes)
-    return _retrieval(*rows, *_embed(encoder, pool[:_POOL], pool[_POOL:]), seed)
+    return _retrieval(_embed(encoder, scenes, pool), seed)
 
 
-def _sample_curves(
-    images: Rows, texts: Rows, fit_images: Rows, fit_texts: Rows, seed: int
-) -> dict[str, Any]:
+def _sample_curves(rows: _Rows, seed: int) -> dict[str, Any]:
     """Recall@1 of a few methods against the number of samples, with spread over draws."""
-    base = evaluate_retrieval(None, images, texts, k=1).metrics
+    base = evaluate_retrieval(None, rows.images, rows.texts, k=1).metrics
     directions = [name for name in base if name.endswith("recall@1")]
-    found: dict[str, Any] = {
+    curves: dict[str, Any] = {
         "counts": list(_SAMPLE_COUNTS),
         "draws": REPEATS,
         "dot": {name: base[name] for name in directions},
@@ -289,57 +286,53 @@ def _sample_curves(
         values: dict[str, list[list[float]]] = {name: [] for name in directions}
         for count in _SAMPLE_COUNTS:
             children = np.random.SeedSequence([seed, count]).spawn(REPEATS)
-            drawn = [
-                _one_draw(method, count, np.random.default_rng(child), fit_images, fit_texts)
-                for child in children
+            norms = [_one_draw(method, count, np.random.default_rng(c), rows) for c in children]
+            results = [
+                evaluate_retrieval(norm, rows.images, rows.texts, k=1).metrics for norm in norms
             ]
-            results = [evaluate_retrieval(norm, images, texts, k=1).metrics for norm in drawn]
             for name in directions:
                 values[name].append([metrics[name] for metrics in results])
-        found[method] = {
+        curves[method] = {
             name: {
-                "mean": np.mean(rows, axis=1).tolist(),
-                "std": np.std(rows, axis=1, ddof=1).tolist(),
+                "mean": np.mean(recalls, axis=1).tolist(),
+                "std": np.std(recalls, axis=1, ddof=1).tolist(),
             }
-            for name, rows in values.items()
+            for name, recalls in values.items()
         }
-    return found
+    return curves
 
 
-def _one_draw(
-    method: str, count: int, rng: np.random.Generator, fit_images: Rows, fit_texts: Rows
-) -> ScoreNormalization:
+def _one_draw(method: str, count: int, rng: np.random.Generator, rows: _Rows) -> ScoreNormalization:
     params: dict[str, Any] = {"k": min(16, count)} if method == "nnn" else {}
-    chosen = [rows[rng.choice(len(rows), count, replace=False)] for rows in (fit_images, fit_texts)]
-    return make(method, **params).fit(images=chosen[0], texts=chosen[1])
+    images, texts = (
+        part[rng.choice(len(part), count, replace=False)]
+        for part in (rows.fit_images, rows.fit_texts)
+    )
+    return make(method, **params).fit(images=images, texts=texts)
 
 
 def _occurrences(
-    norms: dict[str, ScoreNormalization], images: Rows, texts: Rows
+    norms: dict[str, ScoreNormalization], rows: _Rows
 ) -> dict[str, dict[str, list[int]]]:
+    directions = {
+        "text_retrieval": (rows.images, rows.texts, "image"),
+        "image_retrieval": (rows.texts, rows.images, "text"),
+    }
     return {
-        "text_retrieval": {
-            name: occurrence_counts(norm, images, texts, "image").tolist()
-            for name, norm in norms.items()
-        },
-        "image_retrieval": {
-            name: occurrence_counts(norm, texts, images, "text").tolist()
-            for name, norm in norms.items()
-        },
+        direction: {name: occurrence_counts(norm, *sides).tolist() for name, norm in norms.items()}
+        for direction, sides in directions.items()
     }
 
 
-def _examples(
-    norm: ScoreNormalization, images: Rows, texts: Rows, scenes: list[Scene]
-) -> list[dict[str, Any]]:
+def _examples(norm: ScoreNormalization, rows: _Rows, scenes: list[Scene]) -> list[dict[str, Any]]:
     """Captions with their first five pictures by dot and by DN: helped, hurt, and neither.
 
     The first two queries of each kind in the order of the data, whichever kind is more frequent.
     """
-    dot = make("dot")
+    texts = rows.texts
     tops = {
-        "dot": top_items(dot.ranking(texts, images, "text"), 5),
-        "dn": top_items(norm.ranking(texts, images, "text"), 5),
+        name: top_items(method.ranking(texts, rows.images, "text"), 5)
+        for name, method in (("dot", make("dot")), ("dn", norm))
     }
     places = {
         name: np.where(hits.any(axis=1), hits.argmax(axis=1), 5)

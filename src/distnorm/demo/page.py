@@ -91,7 +91,7 @@ def summary_table(demo: Demo) -> RichTable:
     for _, _, title in columns:
         table.add_column(title, justify="right")
     for method in METHODS:
-        table.add_row(method, *[_words(found, method, name) for found, name, _ in columns])
+        table.add_row(method, *[_words(result, method, name) for result, name, _ in columns])
     for label, method in (("TTA", "dot"), ("TTA + dn", "dn")):
         cells = [f"{100 * demo.retrieval_tta[method].metrics[name].mean:.1f}" for name in _FIRST]
         cells.append(f"{100 * demo.classification_tta[method].metrics['acc1'].mean:.1f}")
@@ -99,13 +99,13 @@ def summary_table(demo: Demo) -> RichTable:
     table.caption = (
         "in %; change against dot in points, ± half its 95 % interval, ~ within noise. Statistics: "
         f"{SAMPLES} + {SAMPLES} unlabelled samples that are not evaluated, {REPEATS} draws; "
-        f"no prefix; TTA takes {cost()} encodings a picture"
+        f"no prefix; TTA takes {cost()} encodings per picture"
     )
     return table
 
 
-def _words(found: Comparison, method: str, name: str) -> str:
-    summary = found[method].metrics[name]
+def _words(comparison: Comparison, method: str, name: str) -> str:
+    summary = comparison[method].metrics[name]
     if method == "dot" or summary.delta_ci95 is None:
         return f"{100 * summary.mean:.1f}"
     low, high = summary.delta_ci95
@@ -119,8 +119,8 @@ def verdict(demo: Demo) -> str:
     """How many of the methods' changes are certain, and which way, in one sentence."""
     certain = [
         summary.delta > 0
-        for found, name, _ in _columns(demo)
-        for result in found.results[1:]
+        for comparison, name, _ in _columns(demo)
+        for result in comparison.results[1:]
         for summary in [result.metrics[name]]
         if summary.significant
     ]
@@ -146,27 +146,21 @@ def _worlds(demo: Demo) -> Section:
     tables = []
     for name in _FIRST:
         rows: list[list[Cell | str]] = []
-        for world, found in demo.worlds.items():
-            dot = found["dot"].metrics[name]
-            rows.append(
-                [
-                    world,
-                    f"{100 * dot.mean:.1f}",
-                    *[
-                        change_cell(method, found[method].metrics[name].to_dict())
-                        for method in METHODS[1:]
-                    ],
-                ]
-            )
+        for world, comparison in demo.worlds.items():
+            changes = [
+                change_cell(method, comparison[method].metrics[name].to_dict())
+                for method in METHODS[1:]
+            ]
+            dot = comparison["dot"].metrics[name]
+            rows.append([world, f"{100 * dot.mean:.1f}", *changes])
         tables.append(Table(["world", *METHODS], rows, metric_title(name)))
     described = "; ".join(f"{world.name}: {world.description}" for world in WORLDS.values())
-    sizes = {world: found.sizes["n_images"] for world, found in demo.worlds.items()}
-    said = ", ".join(f"{world} {size}" for world, size in sizes.items())
+    sizes = ", ".join(f"{world} {c.sizes['n_images']}" for world, c in demo.worlds.items())
     return Section(
         "Every world",
         "A model that is perfect for its pictures needs no correction: its dot product ranks best, "
         "and subtracting adds noise. Corrections pay where a model is used on what it was not "
-        f"trained on. {described}. Pictures: {said}. Dot in %, changes in points with 95 % "
+        f"trained on. {described}. Pictures: {sizes}. Dot in %, changes in points with 95 % "
         "intervals.",
         tables,
     )
@@ -174,7 +168,7 @@ def _worlds(demo: Demo) -> Section:
 
 def _augmentation(demo: Demo) -> Section:
     tables = []
-    for title, plain, found, names in (
+    for title, plain, augmented, names in (
         ("Retrieval", demo.retrieval, demo.retrieval_tta, _FIRST),
         ("Zero-shot classification", demo.classification, demo.classification_tta, ("acc1",)),
     ):
@@ -183,7 +177,7 @@ def _augmentation(demo: Demo) -> Section:
             label = "TTA alone" if method == "dot" else f"TTA + {method}"
             cells: list[Cell | str] = [label]
             for name in names:
-                summary = found[method].metrics[name]
+                summary = augmented[method].metrics[name]
                 cells += [
                     f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f}",
                     change_cell(method, summary.to_dict()),
@@ -236,10 +230,10 @@ def _examples(demo: Demo) -> Section:
         title = f"“{entry['query']}”: {_KINDS[entry['kind']]}"
         shown.append(Example(title, rows, _picture(demo.scenes[entry["own"]], "")))
     shares = {entry["kind"]: entry["share"] for entry in demo.examples}
-    said = ", ".join(f"{100 * share:.0f} % {kind}" for kind, share in shares.items())
+    words = ", ".join(f"{100 * share:.0f} % {kind}" for kind, share in shares.items())
     return Section(
         "Queries",
-        f"The first two captions of each kind. Of all captions: {said}. The small picture is the "
+        f"The first two captions of each kind. Of all captions: {words}. The small picture is the "
         "caption's own.",
         examples=shown,
     )
@@ -252,10 +246,10 @@ def _samples(demo: Demo) -> Section:
         base = 100 * demo.curves["dot"][name]
         lines = {"dot": ([base] * len(counts), [0.0] * len(counts))}
         for method in ("dn", "dn2", "nnn"):
-            found = demo.curves[method][name]
+            curve = demo.curves[method][name]
             lines[method] = (
-                [100 * value for value in found["mean"]],
-                [100 * value for value in found["std"]],
+                [100 * value for value in curve["mean"]],
+                [100 * value for value in curve["std"]],
             )
         svg = curves(
             counts,

@@ -5,8 +5,8 @@ The built-in model is trained on them; `generate` draws test scenes that trainin
 
 from distnorm.scenes.captions import LEVELS, Caption, Claim, vocabulary
 from distnorm.scenes.drawing import SIDE
-from distnorm.scenes.files import save_scenes
-from distnorm.scenes.sampling import WORLDS, Scene, Thing, World, generate
+from distnorm.scenes.sampling import Scene, generate, save_scenes
+from distnorm.scenes.scene import WORLDS, Thing, World
 from distnorm.scenes.vocabulary import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES, TEXTURES
 
 __all__ = [

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from distnorm.errors import DistnormError
-from distnorm.scenes.sampling import Dice, Scene, Thing
+from distnorm.scenes.scene import Dice, Layout, Thing
 from distnorm.scenes.vocabulary import (
     BACKGROUNDS,
     COLOURS,
@@ -50,7 +50,7 @@ class Claim:
     value: str
     thing: int = -1
 
-    def holds(self, scene: Scene) -> bool:
+    def holds(self, scene: Layout) -> bool:
         """Whether it is true of that object, or of the scene."""
         if self.kind == "background":
             return scene.background == self.value
@@ -70,31 +70,15 @@ class Caption:
     claims: tuple[Claim, ...]
 
 
-def captions(scene: Scene, n: int) -> tuple[Caption, ...]:
+def captions(scene: Layout, n: int) -> tuple[Caption, ...]:
     """The first ``n`` captions of a scene, all true."""
     return tuple(_caption(scene, Dice(*scene.key, 2, number)) for number in range(n))
 
 
-def damaged(scene: Scene, level: int, number: int = 0) -> Caption:
-    """A caption with ``level`` false details.
+def damaged(scene: Layout, level: int, number: int = 0) -> Caption:
+    """A caption with ``level`` false details, 0 to 4; false ones are among its claims.
 
-    Parameters
-    ----------
-    scene : Scene
-    level : int
-        0 to 4.
-    number : int
-        Which of many; the frame and its words depend on it, not on the level.
-
-    Returns
-    -------
-    Caption
-        Its claims are those that the sentence makes, false ones included.
-
-    Raises
-    ------
-    DistnormError
-        For another level.
+    ``number`` says which of many: the frame and its words depend on it, not on the level.
     """
     if level not in range(LEVELS):
         raise DistnormError(f"damage of {level!r} details", "0 to 4", "pick a level")
@@ -132,16 +116,16 @@ def vocabulary() -> tuple[str, ...]:
     return tuple(sorted(words))
 
 
-def _absent(scene: Scene, kind: str) -> list[str]:
+def _absent(scene: Layout, kind: str) -> list[str]:
     """Values that hold for nothing in the scene."""
     if kind == "background":
-        there = {scene.background}
+        present = {scene.background}
     else:
-        there = {getattr(thing, kind) for thing in scene.things}
-    return [value for value in _VALUES[kind] if value not in there]
+        present = {getattr(thing, kind) for thing in scene.things}
+    return [value for value in _VALUES[kind] if value not in present]
 
 
-def _caption(scene: Scene, dice: Dice) -> Caption:
+def _caption(scene: Layout, dice: Dice) -> Caption:
     order = dice.shuffled(range(len(scene.things)))
     frame = dice.below(6)
     claims: list[Claim] = []
@@ -153,7 +137,7 @@ def _caption(scene: Scene, dice: Dice) -> Caption:
         relations = _relations(scene.things[order[0]], scene.things[order[1]])
         if relations:
             relation = dice.pick(relations)
-            first, second = (_about(scene, thing, dice) for thing in order[:2])
+            first, second = (_details(scene, thing, dice) for thing in order[:2])
             claims += [*first, *second, Claim(relation, str(order[1]), order[0])]
             joint = {"left of": "to the left of", "right of": "to the right of"}
             text = f"{_mention(first, dice)} {joint.get(relation, relation)}"
@@ -161,9 +145,9 @@ def _caption(scene: Scene, dice: Dice) -> Caption:
     shown = order[: 1 + dice.below(min(len(order), 3))]
     mentions = []
     for thing in shown:
-        about = _about(scene, thing, dice)
-        claims += about
-        mentions.append(_mention(about, dice))
+        details = _details(scene, thing, dice)
+        claims += details
+        mentions.append(_mention(details, dice))
     text = _joined(mentions)
     if frame == 1:
         text = f"{dice.pick(('a picture', 'an image', 'a photo', 'a drawing'))} of {text}"
@@ -185,20 +169,22 @@ def _finished(text: str, behind: str, frame: int, claims: Sequence[Claim]) -> Ca
     return Caption(text, tuple(claims))
 
 
-def _about(scene: Scene, thing: int, dice: Dice) -> list[Claim]:
+def _details(scene: Layout, thing: int, dice: Dice) -> list[Claim]:
     """The shape always, other details by chance."""
-    found = []
-    for kind, percent in (("size", 50), ("texture", 50), ("colour", 90), ("place", 50)):
-        if dice.below(100) < percent:
-            found.append(Claim(kind, getattr(scene.things[thing], kind), thing))
-    return [*found, Claim("shape", scene.things[thing].shape, thing)]
+    details = [
+        Claim(kind, getattr(scene.things[thing], kind), thing)
+        for kind, percent in (("size", 50), ("texture", 50), ("colour", 90), ("place", 50))
+        if dice.below(100) < percent
+    ]
+    return [*details, Claim("shape", scene.things[thing].shape, thing)]
 
 
 def _mention(claims: Sequence[Claim], dice: Dice) -> str:
-    said = {claim.kind: _word(claim.value, dice) for claim in claims}
-    words = [said[kind] for kind in ("size", "texture", "colour", "shape") if kind in said]
+    by_kind = {claim.kind: _word(claim.value, dice) for claim in claims}
+    words = [by_kind[kind] for kind in ("size", "texture", "colour", "shape") if kind in by_kind]
     article = "an" if words[0][0] in "aeiou" else "a"
-    return " ".join([article, *words, *([said["place"]] if "place" in said else [])])
+    place = [by_kind["place"]] if "place" in by_kind else []
+    return " ".join([article, *words, *place])
 
 
 def _word(value: str, dice: Dice) -> str:
@@ -215,9 +201,9 @@ def _relations(first: Thing, second: Thing) -> list[str]:
     """Those that hold by their cells of the 3 x 3 grid."""
     places = [divmod(PLACES.index(thing.place), 3) for thing in (first, second)]
     (row, column), (other_row, other_column) = places
-    found = []
+    relations = []
     if column != other_column:
-        found.append("left of" if column < other_column else "right of")
+        relations.append("left of" if column < other_column else "right of")
     if row != other_row:
-        found.append("above" if row < other_row else "below")
-    return found
+        relations.append("above" if row < other_row else "below")
+    return relations

@@ -1,6 +1,6 @@
 """Scenes as pixels, in integer arithmetic only: the same bytes on every platform.
 
-Outlines are polygons and discs on a grid of 32 units a radius; each pixel is covered as far as
+Outlines are polygons and discs on a grid of 32 units per radius; each pixel is covered as far as
 the sixteen points of a 4 x 4 grid inside it.
 """
 
@@ -11,7 +11,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.scenes.sampling import WORLDS, Dice, Scene, Thing
+from distnorm.scenes.scene import WORLDS, Dice, Layout, Thing
 from distnorm.scenes.vocabulary import BACKGROUNDS, RGB, SIZES
 
 __all__ = ["SIDE", "render"]
@@ -39,17 +39,8 @@ _POLYGONS = {
 }  # fmt: skip
 
 
-def render(scene: Scene) -> npt.NDArray[np.uint8]:
-    """Draw a scene.
-
-    Parameters
-    ----------
-    scene : Scene
-
-    Returns
-    -------
-    ndarray of uint8, shape (64, 64, 3)
-    """
+def render(scene: Layout) -> npt.NDArray[np.uint8]:
+    """The picture of a scene, uint8 of shape (64, 64, 3)."""
     dice = Dice(*scene.key, 1)
     canvas = _background(scene, dice)
     for thing in scene.things:
@@ -67,7 +58,7 @@ def render(scene: Scene) -> npt.NDArray[np.uint8]:
     return np.clip(canvas, 0, 255).astype(np.uint8)
 
 
-def _background(scene: Scene, dice: Dice) -> _Coverage:
+def _background(scene: Layout, dice: Dice) -> _Coverage:
     top, far, near, bottom = (np.array(c, dtype=np.int32) for c in BACKGROUNDS[scene.background])
     canvas = np.empty((SIDE, SIDE, 3), dtype=np.int32)
     up, down = scene.horizon, SIDE - scene.horizon
@@ -114,14 +105,14 @@ def _draw(canvas: _Coverage, thing: Thing) -> None:
 def _pattern(texture: str) -> npt.NDArray[np.bool_]:
     y, x = np.mgrid[0:SIDE, 0:SIDE]
     if texture == "striped":
-        found = (y + x) % 6 < 2
+        pattern = (y + x) % 6 < 2
     elif texture == "dotted":
-        found = (y % 5 < 2) & (x % 5 < 2)
+        pattern = (y % 5 < 2) & (x % 5 < 2)
     elif texture == "checked":
-        found = (y // 3 + x // 3) % 2 == 0
+        pattern = (y // 3 + x // 3) % 2 == 0
     else:
-        found = np.zeros((SIDE, SIDE), dtype=bool)
-    return np.asarray(found)
+        pattern = np.zeros((SIDE, SIDE), dtype=bool)
+    return np.asarray(pattern)
 
 
 @functools.cache
@@ -131,7 +122,7 @@ def _coverage(shape: str, radius: int) -> _Coverage:
     # Points in units of a 256th of the radius: eight per pixel step, at odd eighths.
     steps = (2 * np.arange(4 * side, dtype=np.int64) + 1 - 4 * side) * 32
     y, x = np.meshgrid(steps, steps, indexing="ij")
-    y, x = y * 8, x * 8  # now 2048 units a pixel
+    y, x = y * 8, x * 8  # now 2048 units per pixel
     unit = 64 * radius  # a 32nd of the radius
     inside = _inside(shape, x, y, unit)
     covered = inside.reshape(side, 4, side, 4).sum(axis=(1, 3))
@@ -163,12 +154,12 @@ def _polygon(
     unit: int,
 ) -> npt.NDArray[np.bool_]:
     """Even-odd rule, crossings compared by cross-multiplication."""
-    found = np.zeros(x.shape, dtype=bool)
+    inside = np.zeros(x.shape, dtype=bool)
     for (x1, y1), (x2, y2) in zip(corners, (*corners[1:], corners[0]), strict=True):
         ax, ay, bx, by = x1 * unit, y1 * unit, x2 * unit, y2 * unit
         if ay == by:
             continue
         spans = (ay > y) != (by > y)
         left = (x - ax) * (by - ay) < (bx - ax) * (y - ay)
-        found ^= spans & (left == (by > ay))
-    return found
+        inside ^= spans & (left == (by > ay))
+    return inside
