@@ -91,8 +91,8 @@ def test_costs_are_what_is_encoded(builtin):
     assert found.cost["encodings_per_class"] * 2 == counts["texts"] == 4
     assert found.cost["encodings_per_class_and_image"] == 0
     assert repr(found) == (
-        "ClassScores('tta', 3 images, 2 classes, dot; 9 encodings an image, 2 a class, "
-        "0 a class and image, 0 gradient steps an image)"
+        "ClassScores('tta', 3 images, 2 classes, dot; 9 encodings per image, 2 per class, "
+        "0 per class and image, 0 gradient steps per image)"
     )
     plain = json.loads(json.dumps(found.to_dict()))
     assert plain["settings"]["kinds"] == ["identity", "scales:3", "random:5"]

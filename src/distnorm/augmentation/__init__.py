@@ -4,13 +4,8 @@
 picture. ``calip``: attention between places and classes. torch is imported for the last two only.
 """
 
-from distnorm.augmentation.scores import (
-    AUGMENTATIONS,
-    ClassScores,
-    augmentation_cost,
-    augmented_image_rows,
-    class_scores,
-)
+from distnorm.augmentation.scores import ClassScores, augmented_image_rows, class_scores
+from distnorm.augmentation.settings import AUGMENTATIONS, augmentation_cost
 from distnorm.augmentation.views import VIEWS, augmented_rows, views_of
 
 __all__ = [

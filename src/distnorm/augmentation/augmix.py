@@ -25,26 +25,14 @@ _AFFINE, _BILINEAR = 0, 2  # of PIL
 
 
 def augmix(image: Any, rng: np.random.Generator) -> Any:
-    """One mixture.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        In RGB.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    PIL.Image.Image
-        Of the same size.
-    """
-    weights, own = rng.dirichlet((1.0, 1.0, 1.0)), rng.beta(1.0, 1.0)
-    total = own * _pixels(image)
+    """One mixture of a PIL image in RGB, of the same size."""
+    weights, share = rng.dirichlet((1.0, 1.0, 1.0)), rng.beta(1.0, 1.0)
+    total = share * _pixels(image)
     for weight in weights:
         changed = image
         for _ in range(rng.integers(1, 4)):
             changed = OPERATIONS[rng.integers(len(OPERATIONS))](changed, rng)
-        total += (1 - own) * weight * _pixels(changed)
+        total += (1 - share) * weight * _pixels(changed)
     return require("PIL.Image", "demo").fromarray(np.rint(total).astype(np.uint8))
 
 

@@ -2,7 +2,7 @@
 
     v       unit row of the picture, (d,)        T  unit rows of the classes, (C, d)
     F       unit rows of its places, (P, d)      A = F T'                              (P, C)
-    V       = softmax over classes (A / alpha_t) T                  places told in texts (P, d)
+    V       = softmax over classes (A / alpha_t) T                places in words of classes (P, d)
     v_a     = mean over places of V + maximum over places of V      element by element   (d,)
     T_a     = softmax over places (A' / alpha_s) F                  classes seen in it   (C, d)
     S(c)    = v . T_c  +  beta_2 v . T_a,c  +  beta_3 v_a . T_c
@@ -42,6 +42,7 @@ import numpy.typing as npt
 
 from distnorm.augmentation.clip_parts import ClipParts, frozen
 from distnorm.errors import DistnormError
+from distnorm.system.progress import Progress
 
 __all__ = ["BETAS", "Attended", "attend", "attended"]
 
@@ -66,15 +67,7 @@ Tensor = Any
 
 @dataclass(frozen=True)
 class Attended:
-    """What CALIP says of n pictures.
-
-    Attributes
-    ----------
-    queries : ndarray, shape (n, d)
-        w, not of unit length.
-    patches : ndarray, shape (n, C)
-        beta_2 v . T_a,c.
-    """
+    """What CALIP says of n pictures: w, (n, d), not of unit length; beta_2 v . T_a,c, (n, C)."""
 
     queries: Rows
     patches: Rows
@@ -95,22 +88,10 @@ def attend(
     alpha_t: float = 0.5,
     alpha_s: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """W and beta_2 v . T_a,c of unit rows.
-
-    Parameters
-    ----------
-    torch : module
-    whole, places, classes : tensor, shape (n, d), (n, P, d) and (C, d)
-        v, F and T.
-    beta_2, beta_3, alpha_t, alpha_s : float
-
-    Returns
-    -------
-    tensors of shape (n, d) and (n, C)
-    """
+    """W, (n, d), and beta_2 v . T_a,c, (n, C), of unit rows v (n, d), F (n, P, d) and T (C, d)."""
     agreement = places @ classes.T
-    told = torch.softmax(agreement / alpha_t, dim=2) @ classes
-    pooled = told.mean(dim=1) + told.amax(dim=1)
+    mixtures = torch.softmax(agreement / alpha_t, dim=2) @ classes
+    pooled = mixtures.mean(dim=1) + mixtures.amax(dim=1)
     # v . T_a,c is a mean of v . F over the places: no T_a of (n, C, d) is needed.
     seen = (torch.softmax(agreement / alpha_s, dim=1) * (places @ whole[:, :, None])).sum(dim=1)
     return whole + beta_3 * pooled, beta_2 * seen
@@ -126,27 +107,11 @@ def attended(
     alpha_t: float = 0.5,
     alpha_s: float = 0.5,
     batch_size: int = 32,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> Attended:
-    """CALIP of PIL images.
+    """CALIP of PIL images for unit class rows (C, d).
 
-    Parameters
-    ----------
-    parts : ClipParts
-    images : sequence of PIL.Image.Image
-    classes : array, shape (C, d)
-        Unit rows.
-    beta_2, beta_3 : float, optional
-        ImageNet's of `BETAS` where left out.
-    alpha_t, alpha_s : float above 0
-    batch_size : int
-    progress : callable, optional
-        Called with (images done, images in all).
-
-    Raises
-    ------
-    DistnormError
-        For an alpha that is not above 0, no image, or an image tower without places.
+    The betas are ImageNet's of `BETAS` where left out.
     """
     if not (alpha_t > 0 and alpha_s > 0):
         raise DistnormError(f"alphas {alpha_t!r}, {alpha_s!r}", "above 0", "the authors' are 0.5")
@@ -165,9 +130,9 @@ def attended(
     with frozen(parts.model), torch.no_grad():
         for start in range(0, len(images), batch_size):
             stop = min(start + batch_size, len(images))
-            found = parts.image_rows(parts.pixels([images[at] for at in range(start, stop)]))
+            raw = parts.image_rows(parts.pixels([images[at] for at in range(start, stop)]))
             whole, places = (
-                torch.nn.functional.normalize(rows.to(parts.working), dim=-1) for rows in found
+                torch.nn.functional.normalize(rows.to(parts.working), dim=-1) for rows in raw
             )
             query, patch = attend(torch, whole, places, texts, **settings)
             queries.append(query.cpu().double().numpy())

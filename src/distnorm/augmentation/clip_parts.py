@@ -2,8 +2,8 @@
 
 Prompt tuning needs the text tower from its token embeddings on, with gradients; CALIP needs the
 image tower's row of each place in the joint space beside the row of the whole. `clip_parts` finds
-both in a model of open_clip or transformers. All parts are torch modules of the model given; none
-is copied or changed.
+both in a model of open_clip or transformers. All parts are torch modules of the encoder's
+model; none is copied or changed.
 
 Places, as CALIP's authors take them: every patch token of a vision transformer goes through the
 layer norm and projection that the class token goes through; in a ModifiedResNet every place of
@@ -33,18 +33,9 @@ Tensor = Any
 
 
 def clip_parts(encoder: Any) -> ClipParts:
-    """The parts of an encoder's model.
+    """The parts of an encoder's model; a DistnormError for anything but a CLIP.
 
-    Parameters
-    ----------
-    encoder : Encoder
-        With ``model``, a torch module, ``tokenizer`` (or ``processor``), ``preprocess`` and, where
-        that does not end in what the model takes, ``image_tensor``.
-
-    Raises
-    ------
-    DistnormError
-        For anything but a CLIP: SigLIP, the built-in model, towers of timm or CoCa.
+    SigLIP, the built-in model, towers of timm and CoCa are none.
     """
     model = getattr(encoder, "model", None)
     kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(model).__mro__}
@@ -61,35 +52,30 @@ def clip_parts(encoder: Any) -> ClipParts:
 
 @contextlib.contextmanager
 def frozen(model: Any) -> Iterator[None]:
-    """Evaluation mode and no gradient of any weight, as before afterwards."""
+    """Evaluation mode and no gradient of any weight; afterwards as before."""
     training = model.training
-    wanted = [weight for weight in model.parameters() if weight.requires_grad]
+    trainable = [weight for weight in model.parameters() if weight.requires_grad]
     model.eval()
-    for weight in wanted:
+    for weight in trainable:
         weight.requires_grad_(False)
     try:
         yield
     finally:
-        for weight in wanted:
+        for weight in trainable:
             weight.requires_grad_(True)
         model.train(training)
 
 
 class ClipParts(ABC):
-    """One CLIP, opened; see `clip_parts`.
-
-    Attributes
-    ----------
-    scale : float
-        1 / temperature, the model's ``exp(logit_scale)``.
-    """
+    """One CLIP, opened; ``scale`` is 1 / temperature, the model's ``exp(logit_scale)``."""
 
     def __init__(self, encoder: Any) -> None:
         self.torch = require("torch", "torch")
         self.model = encoder.model
         processor = getattr(encoder, "processor", None)
-        own = getattr(encoder, "tokenizer", None)
-        self.tokenizer: Any = getattr(processor, "tokenizer", processor) if own is None else own
+        self.tokenizer: Any = getattr(encoder, "tokenizer", None)
+        if self.tokenizer is None:
+            self.tokenizer = getattr(processor, "tokenizer", processor)
         scale = self.model.logit_scale
         self.device, self.scale = scale.device, float(scale.detach().double().exp())
         self._preprocess = encoder.preprocess
@@ -116,7 +102,7 @@ class ClipParts(ABC):
 
     @abstractmethod
     def text_rows(self, embeddings: Tensor, tokens: Tensor) -> Tensor:
-        """Raw text rows (n, d) of token embeddings; ``tokens`` tell where each text ends."""
+        """Raw text rows (n, d) of token embeddings; ``tokens`` say where each text ends."""
 
     @abstractmethod
     def image_rows(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,8 +134,8 @@ class _OpenClip(ClipParts):
             )
 
     def tokens(self, texts: Sequence[str]) -> Tensor:
-        found = self.tokenizer(list(texts)).to(self.device)
-        return found[:, : int(self.ends(found).max()) + 1]
+        tokens = self.tokenizer(list(texts)).to(self.device)
+        return tokens[:, : int(self.ends(tokens).max()) + 1]
 
     def ends(self, tokens: Tensor) -> Tensor:
         if self._pool == "eos":
@@ -179,11 +165,11 @@ class _OpenClip(ClipParts):
         usable = kind == "VisionTransformer" and hasattr(visual, "forward_intermediates")
         if not usable or visual.attn_pool is not None or visual.pool_type != "tok":
             raise _unsupported(f"open_clip's image tower {kind}")
-        found = visual.forward_intermediates(
+        output = visual.forward_intermediates(
             pixels, indices=1, normalize_intermediates=True, output_fmt="NLC"
         )
-        places = found["image_intermediates"][-1]
-        return found["image_features"], places if visual.proj is None else places @ visual.proj
+        places = output["image_intermediates"][-1]
+        return output["image_features"], places if visual.proj is None else places @ visual.proj
 
 
 class _Transformers(ClipParts):
@@ -191,14 +177,14 @@ class _Transformers(ClipParts):
 
     def tokens(self, texts: Sequence[str]) -> Tensor:
         longest = self.model.config.text_config.max_position_embeddings
-        found = self.tokenizer(
+        tokens = self.tokenizer(
             list(texts),
             padding="max_length",
             truncation=True,
             max_length=longest,
             return_tensors="pt",
         )["input_ids"].to(self.device)
-        return found[:, : int(self.ends(found).max()) + 1]
+        return tokens[:, : int(self.ends(tokens).max()) + 1]
 
     def ends(self, tokens: Tensor) -> Tensor:
         # 2 is a wrong number in old configurations; the true end has the highest number then.
@@ -215,10 +201,10 @@ class _Transformers(ClipParts):
         # The tower takes token numbers only; what it looks up for them is replaced on the way.
         hook = lookup.register_forward_hook(lambda *_: embeddings.to(lookup.weight.dtype))
         try:
-            found = self.model.get_text_features(input_ids=tokens)
+            output = self.model.get_text_features(input_ids=tokens)
         finally:
             hook.remove()
-        return found if self.torch.is_tensor(found) else found.pooler_output
+        return output if self.torch.is_tensor(output) else output.pooler_output
 
     def image_rows(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         vision = self.model.vision_model

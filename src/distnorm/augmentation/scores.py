@@ -13,49 +13,33 @@ rows of the same augmentation; `augmented_image_rows` makes them of unlabelled p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.augmentation.views import augmented_rows, count_views, random_crops
+from distnorm.augmentation.calip import attended
+from distnorm.augmentation.clip_parts import clip_parts, frozen
+from distnorm.augmentation.settings import TEMPLATES, augmentation_cost, settings_of
+from distnorm.augmentation.tpt import PromptTuner
+from distnorm.augmentation.views import augmented_rows, crop_rows
 from distnorm.encoders.base import unit_rows
 from distnorm.encoders.prompts import place
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.normalization.factories import make
+from distnorm.system.progress import Progress
 from distnorm.tasks.classification import class_rows
 
 __all__ = [
-    "AUGMENTATIONS",
     "ClassScores",
-    "augmentation_cost",
     "augmented_image_rows",
     "class_scores",
 ]
 
-TEMPLATES = ("a photo of a {c}.",)
-
-AUGMENTATIONS: dict[str, dict[str, Any]] = {
-    "none": {},
-    "tta": {"kinds": ("identity", "flip", "five-crop"), "crop": 0.875},
-    "tpt": {
-        "views": 64,
-        "mix": False,
-        "confident": 0.1,
-        "steps": 1,
-        "learning_rate": 5e-3,
-        "weight_decay": 0.01,
-        "chunk": 64,
-    },
-    "calip": {"beta_2": 1.12, "beta_3": 0.02, "alpha_t": 0.5, "alpha_s": 0.5, "batch_size": 32},
-}
-"""Names, and options with their defaults."""
-
 Rows = npt.NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -103,44 +87,11 @@ class ClassScores:
         return (
             f"ClassScores({self.name!r}, {len(self.image_rows)} images, "
             f"{len(self.class_rows)} classes, {', '.join(self.scores)}; "
-            f"{self.cost['encodings_per_image']} encodings an image, "
-            f"{self.cost['encodings_per_class']} a class, "
-            f"{self.cost['encodings_per_class_and_image']} a class and image, "
-            f"{self.cost['gradient_steps_per_image']} gradient steps an image)"
+            f"{self.cost['encodings_per_image']} encodings per image, "
+            f"{self.cost['encodings_per_class']} per class, "
+            f"{self.cost['encodings_per_class_and_image']} per class and image, "
+            f"{self.cost['gradient_steps_per_image']} gradient steps per image)"
         )
-
-
-def augmentation_cost(
-    name: str, *, templates: Sequence[str] = TEMPLATES, **options: Any
-) -> dict[str, int]:
-    """What a run costs, before it begins.
-
-    Returns
-    -------
-    dict from str to int
-        ``encodings_per_image``, ``encodings_per_class`` (once a run),
-        ``encodings_per_class_and_image`` (the text tower again for every picture; one pass of a
-        gradient step keeps its graph and goes back through it) and ``gradient_steps_per_image``.
-
-    Raises
-    ------
-    DistnormError
-        For an unknown augmentation or option.
-
-    Examples
-    --------
-    >>> augmentation_cost("tta", kinds=("identity", "flip"))["encodings_per_image"]
-    2
-    """
-    settings = _settings(name, options)
-    views = count_views(settings["kinds"]) if name == "tta" else settings.get("views", 1)
-    steps = settings.get("steps", 0)
-    return {
-        "encodings_per_image": views,
-        "encodings_per_class": len(templates),
-        "encodings_per_class_and_image": 2 * steps,
-        "gradient_steps_per_image": steps,
-    }
 
 
 def class_scores(
@@ -188,11 +139,11 @@ def class_scores(
         For an unknown name or option, a normalization that was not fitted (before anything is
         encoded but the classes), or a model that the augmentation cannot open.
     """
-    settings = _settings(name, options)
+    settings = settings_of(name, options)
     if not len(images):
         raise DistnormError("no picture", "at least one", "give some")
-    used = {"dot": None} if norms is None else dict(norms)
-    fitted = {key: make("dot") if norm is None else norm for key, norm in used.items()}
+    choices = {"dot": None} if norms is None else dict(norms)
+    fitted = {key: make("dot") if norm is None else norm for key, norm in choices.items()}
     if name == "tpt":
         scores, queries, rows = _tuned(
             encoder, images, classes, templates, fitted, seed, progress, settings
@@ -246,7 +197,7 @@ def augmented_image_rows(
     DistnormError
         As `class_scores`; for ``calip`` without classes.
     """
-    settings = _settings(name, options)
+    settings = settings_of(name, options)
     if not len(images):
         raise DistnormError("no picture", "at least one", "give some")
     rows = None
@@ -269,20 +220,14 @@ def _queries(
 ) -> tuple[Rows, Any, Any]:
     """Unit rows; for CALIP also their lengths, (n, 1), and what is added to scores, (n, C)."""
     if name == "tta":
-        return (
-            augmented_rows(encoder, images, **settings, seed=seed, progress=progress),
-            None,
-            None,
-        )
+        rows = augmented_rows(encoder, images, **settings, seed=seed, progress=progress)
+        return rows, None, None
     if name == "none":
         return _plain_rows(encoder, images, progress), None, None
-    from distnorm.augmentation.calip import attended
-    from distnorm.augmentation.clip_parts import clip_parts
-
     assert classes is not None
-    found = attended(clip_parts(encoder), images, classes, **settings, progress=progress)
-    lengths = np.linalg.norm(found.queries, axis=1, keepdims=True)
-    return unit_rows(found.queries / lengths), lengths, found.patches
+    result = attended(clip_parts(encoder), images, classes, **settings, progress=progress)
+    lengths = np.linalg.norm(result.queries, axis=1, keepdims=True)
+    return unit_rows(result.queries / lengths), lengths, result.patches
 
 
 def _plain_rows(encoder: Any, images: Sequence[Any], progress: Progress | None) -> Rows:
@@ -306,9 +251,6 @@ def _tuned(
     settings: Mapping[str, Any],
 ) -> tuple[dict[str, Rows], Rows, Rows]:
     """Scores, image rows and untuned class rows of prompt tuning."""
-    from distnorm.augmentation.clip_parts import clip_parts, frozen
-    from distnorm.augmentation.tpt import PromptTuner
-
     if isinstance(classes, (Mapping, str)) or not len(classes):
         raise DistnormError(
             f"classes {type(classes).__name__!r} of {len(classes)}",
@@ -326,33 +268,19 @@ def _tuned(
         raise DistnormError(f"views = {count!r}", "1 or more", "the paper takes 64")
     rest = {key: value for key, value in settings.items() if key not in ("views", "mix")}
     scores = {key: np.empty((len(images), len(classes)), dtype=np.float32) for key in norms}
-    own = []
+    queries = []
     with frozen(parts.model):
         tuner = PromptTuner(parts, list(classes), templates[0], **rest)
         untuned = _as_rows(tuner.class_rows)
         _check(norms, untuned)
-        for at, rows in enumerate(_view_rows(encoder, images, count, seed, mix)):
+        for at, rows in enumerate(crop_rows(encoder, images, count, seed=seed, mix=mix)):
             tuned = _as_rows(tuner.tune(rows))
-            own.append(rows[:1])
+            queries.append(rows[:1])
             for key, norm in norms.items():
                 scores[key][at] = _scored(norm, rows[:1], tuned)[0]
             if progress is not None:
                 progress(at + 1, len(images))
-    return scores, np.concatenate(own), untuned
-
-
-def _view_rows(
-    encoder: Any, images: Sequence[Any], count: int, seed: int, mix: bool
-) -> Iterator[Rows]:
-    """Unit rows of each picture and ``count - 1`` random crops of it."""
-    size = None
-    for at in range(len(images)):
-        image = images[at]
-        if size is None:
-            # Crops are made at the size that the model takes, so that nothing resizes them again.
-            size = max(np.shape(encoder.preprocess(image)))
-        crops = random_crops(image, count - 1, size=size, seed=seed, mix=mix)
-        yield encoder.encode_images([image, *crops], batch_size=count)
+    return scores, np.concatenate(queries), untuned
 
 
 def _scored(norm: ScoreNormalization, queries: Rows, classes: Rows) -> Rows:
@@ -367,20 +295,3 @@ def _check(norms: Mapping[str, ScoreNormalization], rows: Rows) -> None:
 
 def _as_rows(tensor: Any) -> Rows:
     return np.asarray(tensor.cpu().numpy(), dtype=np.float32)
-
-
-def _settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of an augmentation, defaults filled in."""
-    if name not in AUGMENTATIONS:
-        raise DistnormError(
-            f"augmentation {name!r}", f"one of {', '.join(AUGMENTATIONS)}", "pick one"
-        )
-    known = AUGMENTATIONS[name]
-    wrong = next((key for key in options if key not in known), None)
-    if wrong is not None:
-        raise DistnormError(
-            f"option {wrong!r} of {name!r}",
-            f"one of {', '.join(known)}" if known else "none",
-            "leave it out",
-        )
-    return {**known, **options}

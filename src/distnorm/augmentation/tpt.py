@@ -41,9 +41,9 @@ Tensor = Any
 
 
 def confident_views(logits: Tensor, share: float) -> Tensor:
-    """Numbers of the views, of logits (v, C), whose entropy is lowest.
+    """The floor(share * v), one at least, views of logits (v, C) whose entropy is lowest.
 
-    They are floor(share * v), one at least; the first of equals.
+    Of equals the first.
     """
     logs = logits.log_softmax(dim=1)
     entropy = -(logs.exp() * logs).sum(dim=1)
@@ -60,34 +60,9 @@ def mean_entropy(logits: Tensor) -> Tensor:
 
 
 class PromptTuner:
-    """Tunes one template's context vectors for a fixed list of classes.
+    """Tunes one template's context vectors, the words before its place, for a list of classes.
 
-    Parameters
-    ----------
-    parts : ClipParts
-    classes : sequence of str
-    template : str
-        With ``{}`` or ``{c}``, and words before it: their token embeddings are the context vectors.
-    confident : float in (0, 1]
-        Share rho of the views that count.
-    steps : int
-        Of gradient; 0 leaves the prompt as it is.
-    learning_rate, weight_decay : float
-        Of AdamW.
-    chunk : int
-        Classes that go through the text tower at a time.
-
-    Attributes
-    ----------
-    context : tensor, shape (m, w)
-        Where every picture begins.
-    class_rows : tensor, shape (C, d)
-        Unit rows of the untuned prompt.
-
-    Raises
-    ------
-    DistnormError
-        For a template without words before the class, or a setting out of range.
+    ``context`` (m, w) is where every picture begins, ``class_rows`` (C, d) its untuned unit rows.
     """
 
     def __init__(
@@ -133,17 +108,7 @@ class PromptTuner:
             return rows[self._torch.cat(self._chunks).argsort()]
 
     def tune(self, views: npt.NDArray[Any]) -> Tensor:
-        """Unit class rows tuned to one picture.
-
-        Parameters
-        ----------
-        views : ndarray, shape (v, d)
-            Unit rows of the picture's views.
-
-        Returns
-        -------
-        tensor, shape (C, d)
-        """
+        """Unit class rows (C, d) tuned to one picture, of its views' unit rows (v, d)."""
         torch = self._torch
         x = torch.from_numpy(np.ascontiguousarray(views)).to(self._parts.device)
         x = x.to(self._parts.working)
@@ -160,19 +125,9 @@ class PromptTuner:
     def loss_and_gradient(
         self, context: Tensor, confident: Tensor, rows: Tensor | None = None
     ) -> tuple[float, Tensor]:
-        """L and dL/dp at context vectors p.
+        """L and dL/dp, (m, w), at context vectors p, of the unit rows (k, d) of the views K.
 
-        Parameters
-        ----------
-        context : tensor, shape (m, w)
-        confident : tensor, shape (k, d)
-            Unit rows of the views K.
-        rows : tensor, shape (C, d), optional
-            ``self.rows(context)``, where it is known.
-
-        Returns
-        -------
-        float and tensor of shape (m, w)
+        ``rows`` are ``self.rows(context)``, where they have been computed.
         """
         torch = self._torch
         rows = (self.rows(context) if rows is None else rows).detach().requires_grad_(True)
@@ -181,8 +136,8 @@ class PromptTuner:
         leaf = context.detach().requires_grad_(True)
         gradient = torch.zeros_like(leaf)
         for chunk in self._chunks:
-            (some,) = torch.autograd.grad(self._rows(leaf, chunk), leaf, by_rows[chunk])
-            gradient += some
+            (part,) = torch.autograd.grad(self._rows(leaf, chunk), leaf, by_rows[chunk])
+            gradient += part
         return float(loss.detach()), gradient
 
     def _rows(self, context: Tensor, chunk: Tensor) -> Tensor:

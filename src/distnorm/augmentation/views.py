@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,9 @@ import numpy.typing as npt
 from distnorm.augmentation.augmix import augmix
 from distnorm.encoders.base import unit_rows
 from distnorm.errors import DistnormError
+from distnorm.system.progress import Progress
 
-__all__ = ["VIEWS", "augmented_rows", "count_views", "random_crops", "views_of"]
+__all__ = ["VIEWS", "augmented_rows", "count_views", "crop_rows", "random_crops", "views_of"]
 
 VIEWS = {"identity": 1, "flip": 1, "five-crop": 5, "scales": 2, "random": 8}
 """Kinds of views and how many pictures each gives; ``scales:N`` and ``random:N`` give N."""
@@ -31,13 +32,7 @@ _BILINEAR, _MIRROR = 2, 0  # of PIL, which is imported by whoever made the pictu
 
 
 def count_views(kinds: Sequence[str]) -> int:
-    """Encodings a picture.
-
-    Raises
-    ------
-    DistnormError
-        For an unknown kind, or none, or a number of views that is no whole number above 0.
-    """
+    """Encodings per picture; a DistnormError for unknown kinds, none, or a wrong number."""
     return sum(count for _, count in _parsed(kinds))
 
 
@@ -92,30 +87,14 @@ def random_crops(
     share: tuple[float, float] = (0.08, 1.0),
     shape: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> list[Any]:
-    """Random resized crops, each mirrored with probability 1/2.
+    """Random resized crops of ``size`` x ``size``, each mirrored with probability 1/2.
 
-    The area is uniform in ``share`` of the picture's, the logarithm of width over height uniform
-    in that of ``shape``, the place uniform; ten tries, then the middle. These are torchvision's
-    ``RandomResizedCrop`` and ``RandomHorizontalFlip`` at their defaults, which TPT uses.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image
-    count : int
-    size : int, optional
-        Side of the squares; the picture's shorter side if left out.
-    seed : int
-        With the picture's own pixels it decides the views, so that they are the same wherever in
-        a data set, and in whatever portions, the picture comes.
-    mix : bool
-        Mix each with changes of itself; see `augmix`.
-    share, shape : pair of float
-        Least and largest.
-
-    Returns
-    -------
-    list of PIL.Image.Image, ``size`` x ``size``
+    ``size`` is the shorter side if left out; ``mix`` mixes each with changes of itself (`augmix`).
     """
+    # The area is uniform in `share` of the picture's, the logarithm of width over height uniform in
+    # that of `shape`, the place uniform; ten tries, then the middle. These are torchvision's
+    # RandomResizedCrop and RandomHorizontalFlip at their defaults, which TPT uses. The picture's
+    # pixels and the seed decide the views: they are the same wherever in a data set it comes.
     if image.mode != "RGB":
         image = image.convert("RGB")
     side = min(image.size) if size is None else size
@@ -137,9 +116,9 @@ def augmented_rows(
     *,
     crop: float = 0.875,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> npt.NDArray[np.float32]:
-    """One averaged unit row a picture.
+    """One averaged unit row per picture.
 
     Parameters
     ----------
@@ -158,23 +137,37 @@ def augmented_rows(
     sums = []
     step = max(1, 256 // each)
     for start in range(0, len(images), step):
-        some = [images[at] for at in range(start, min(start + step, len(images)))]
+        part = [images[at] for at in range(start, min(start + step, len(images)))]
         rows = encoder.encode_images(
-            [v for image in some for v in views_of(image, kinds, crop=crop, seed=seed)]
+            [v for image in part for v in views_of(image, kinds, crop=crop, seed=seed)]
         )
-        sums.append(rows.reshape(len(some), each, -1).mean(axis=1))
+        sums.append(rows.reshape(len(part), each, -1).mean(axis=1))
         if progress is not None:
-            progress(start + len(some), len(images))
+            progress(start + len(part), len(images))
     if not sums:
         raise DistnormError("no picture", "at least one", "give some")
     return unit_rows(np.concatenate(sums))
+
+
+def crop_rows(
+    encoder: Any, images: Sequence[Any], count: int, *, seed: int, mix: bool
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Unit rows of each picture and ``count - 1`` random crops of it, picture by picture."""
+    size = None
+    for at in range(len(images)):
+        image = images[at]
+        if size is None:
+            # Crops are made at the size that the model takes, so that nothing resizes them again.
+            size = max(np.shape(encoder.preprocess(image)))
+        crops = random_crops(image, count - 1, size=size, seed=seed, mix=mix)
+        yield encoder.encode_images([image, *crops], batch_size=count)
 
 
 def _parsed(kinds: Sequence[str]) -> list[tuple[str, int]]:
     """Kind and number of views of each."""
     if isinstance(kinds, str) or not kinds:
         raise DistnormError(f"views {kinds!r}", f"a list out of {', '.join(VIEWS)}", "pick some")
-    found = []
+    parsed = []
     for kind in kinds:
         name, colon, count = kind.partition(":")
         if name not in VIEWS or (colon and name not in _COUNTED):
@@ -183,8 +176,8 @@ def _parsed(kinds: Sequence[str]) -> list[tuple[str, int]]:
             )
         if colon and not (count.isdecimal() and int(count) > 0):
             raise DistnormError(f"views {kind!r}", f"'{name}:N' with N above 0", f"{name}:3")
-        found.append((name, int(count) if colon else VIEWS[name]))
-    return found
+        parsed.append((name, int(count) if colon else VIEWS[name]))
+    return parsed
 
 
 def _random_box(
@@ -202,7 +195,7 @@ def _random_box(
         if 0 < wide <= width and 0 < high <= height:
             left, top = int(rng.integers(width - wide + 1)), int(rng.integers(height - high + 1))
             return left, top, left + wide, top + high
-    # A picture much wider or higher than any shape wanted: as much of its middle as fits.
+    # A picture much wider or higher than every shape: as much of its middle as fits.
     wide, high = min(width, round(height * shape[1])), min(height, round(width / shape[0]))
     left, top = (width - wide) // 2, (height - high) // 2
     return left, top, left + wide, top + high
