@@ -76,7 +76,7 @@ def one_split(
                 "high": stated.high,
                 "inside": float(stated.low <= above <= stated.high),
                 "reliable": float(stated.reliable),
-                "variation": norm.notes["calibration"]["by_query"][norm.sides[0]]["variation"],
+                "variation": norm.notes.calibration["by_query"][norm.sides[0]]["variation"],
             }
         )
     return found

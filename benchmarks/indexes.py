@@ -160,7 +160,9 @@ def synthetic(options: argparse.Namespace) -> None:
                 ),
             ]
         Postgres.stop()
-    shift = measure({"shift": lambda: norms["dn"].shift_queries(queries[:1])}, repeats)["shift"]
+    shift = measure({"shift": lambda: norms["dn"].shift_queries(texts=queries[:1])}, repeats)[
+        "shift"
+    ]
     rows.append(("shift_queries of one query, ms", spread(_thousand(shift)), ""))
     settings = {"items": n, "dimensions": d, "queries": QUERIES, "k": K, "repeats": repeats}
     publish("indexes", options, settings, results, rows)

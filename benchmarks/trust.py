@@ -87,7 +87,7 @@ def probabilities(repeats: int) -> dict[str, Any]:
                 match = np.eye(len(judged), dtype=bool)
                 p = norm.probability(scores)
                 unseen.append(reliability(p.ravel(), match.ravel(), prior=prior)[1])
-                stated.append(norm.notes["probability"]["expected_calibration_error"])
+                stated.append(norm.notes.probability["expected_calibration_error"])
             found.setdefault(curve, {})[f"{prior:g}"] = {
                 "stated": float(np.mean(stated)),
                 "unseen": float(np.mean(unseen)),

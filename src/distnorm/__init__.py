@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from distnorm.metrics.ranking import Ranking
     from distnorm.moments import Moments
     from distnorm.monitoring.watch import Watch
-    from distnorm.normalization import ScoreNormalization
-    from distnorm.normalization.factories import DistributionNormalization, make
+    from distnorm.normalization import (
+        DistributionNormalization,
+        ScoreNormalization,
+        load,
+        make,
+    )
     from distnorm.selection import Selection, select
-    from distnorm.storage import load
     from distnorm.tasks.captioning import evaluate_captions, score_captions
     from distnorm.tasks.classification import evaluate_classification
     from distnorm.tasks.retrieval import evaluate_retrieval
@@ -86,7 +89,7 @@ _HOMES = {
     "load_encoder": "encoders",
     "score_captions": "tasks.captioning",
     "evaluate_retrieval": "tasks.retrieval",
-    "load": "storage",
+    "load": "normalization",
     "make": "normalization",
     "normalize": "arrays",
     "recall_at_k": "metrics",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import array_api_compat as compat
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError
 
 __all__ = [
+    "REQUIREMENTS",
     "UNIT_TOLERANCE",
     "Array",
     "CheckedRows",
@@ -26,6 +28,7 @@ __all__ = [
     "blocks",
     "check_embeddings",
     "check_form",
+    "check_lengths",
     "check_rows",
     "check_same_kind",
     "checked",
@@ -33,7 +36,6 @@ __all__ = [
     "from_numpy",
     "in_library_of",
     "is_unit_length",
-    "k_largest",
     "like_array",
     "namespace",
     "normalize",
@@ -50,6 +52,9 @@ UNIT_TOLERANCE = 5e-3
 
 Rows stored as float16 are off by up to 1e-3; raw CLIP output has lengths of 5 to 12.
 """
+
+REQUIREMENTS = ("unit", "raw", "any")
+"""What length rows may have to have."""
 
 BLOCK_BYTES = 1 << 25
 _EXACT_ROWS = 1 << 12
@@ -213,9 +218,17 @@ class CheckedRows:
         """Number of rows and of dimensions."""
         return int(self.rows.shape[0]), int(self.rows.shape[1])
 
+    @cached_property
+    def unit_length(self) -> bool:
+        """`is_unit_length`, looked at once."""
+        return is_unit_length(self.rows)
+
     def take(self, numbers: npt.NDArray[np.intp]) -> CheckedRows:
-        """The rows with these numbers, in their order; checked as well."""
-        return CheckedRows(take_rows(self.rows, numbers), self.name)
+        """The rows with these numbers, in their order; of unit length if all rows are."""
+        part = CheckedRows(take_rows(self.rows, numbers), self.name)
+        if vars(self).get("unit_length"):
+            vars(part)["unit_length"] = True
+        return part
 
 
 def checked(x: Array | CheckedRows, name: str, *, dimension: int | None = None) -> CheckedRows:
@@ -226,7 +239,8 @@ def checked(x: Array | CheckedRows, name: str, *, dimension: int | None = None) 
     DistnormError
         As `check_embeddings`.
     """
-    return CheckedRows(check_embeddings(x, name, dimension=dimension), name)
+    rows = check_embeddings(x, name, dimension=dimension)
+    return x if isinstance(x, CheckedRows) else CheckedRows(rows, name)
 
 
 def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
@@ -327,11 +341,32 @@ def _kind(x: Array) -> str:
     return "numpy" if isinstance(x, np.ndarray) else f"{library} on {compat.device(x)}"
 
 
-def is_unit_length(x: Array) -> bool:
+def check_lengths(x: Array | CheckedRows, name: str, method: str, requirement: str) -> None:
+    """Raise unless the rows of ``x``, shape (n, d), are unit, raw or any, as is required."""
+    if requirement == "any":
+        return
+    unit = is_unit_length(x)
+    if requirement == "unit" and not unit:
+        raise DistnormError(
+            f"{name} whose rows are not of unit length",
+            f"unit rows for {method!r}",
+            "apply distnorm.normalize first (or pass input='any' if you mean it)",
+        )
+    if requirement == "raw" and unit:
+        raise DistnormError(
+            f"{name} of unit length",
+            f"the model's raw, un-normalised output for {method!r}",
+            "use method 'centered' for unit rows (or pass input='any' if you mean it)",
+        )
+
+
+def is_unit_length(x: Array | CheckedRows) -> bool:
     """Whether rows have length 1 within `UNIT_TOLERANCE`.
 
     Up to 4,096 rows all are looked at, beyond that as many evenly spaced ones.
     """
+    if isinstance(x, CheckedRows):
+        return x.unit_length
     step = -(-x.shape[0] // _EXACT_ROWS)
     sample = as_working(x[::step, ...])
     xp = namespace(sample)
@@ -343,68 +378,3 @@ def is_unit_length(x: Array) -> bool:
 def torch_if_loaded() -> Any | None:
     """The torch module if the caller has imported it already, else None."""
     return sys.modules.get("torch")
-
-
-_GROUP = 16
-
-
-def k_largest(scores: Array, k: int, best: Array | None = None) -> Array:
-    """The k largest numbers of each row of ``scores`` and, if given, ``best`` together.
-
-    Parameters
-    ----------
-    scores : array, shape (n, m)
-        Overwritten where the library allows.
-    k : int
-        At most m, or k <= m + k with ``best``.
-    best : array, shape (n, k), optional
-        What earlier blocks gave.
-
-    Returns
-    -------
-    array, shape (n, k)
-        In no particular order.
-    """
-    if isinstance(scores, np.ndarray):
-        if best is None:
-            return _partition(scores, k)
-        found = _above(scores, best.min(axis=1))
-        return _partition(np.concatenate([best, found], axis=1), k) if found.size else best
-    xp = namespace(scores)
-    if best is not None:
-        scores = xp.concat([best, scores], axis=1)
-    if compat.is_torch_array(scores):
-        return scores.topk(k, dim=1, sorted=False).values
-    return xp.sort(scores, axis=1)[:, -k:]
-
-
-def _partition(scores: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
-    scores.partition(scores.shape[1] - k, axis=1)
-    largest: npt.NDArray[Any] = scores[:, -k:].copy()
-    return largest
-
-
-def _above(scores: npt.NDArray[Any], floor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Numbers above each row's floor, rows padded with -inf to one width.
-
-    Few numbers pass once the floor is known, so maxima of groups are compared first: one
-    cheap pass instead of a partition of everything.
-    """
-    n, m = scores.shape
-    whole = m - m % _GROUP
-    groups = scores[:, :whole].reshape(n, _GROUP, whole // _GROUP)
-    row, group = np.nonzero(groups.max(axis=1) > floor[:, None]) if whole else (_NONE, _NONE)
-    values = [groups[row, :, group].ravel(), scores[:, whole:].ravel()]
-    rows = [np.repeat(row, _GROUP), np.repeat(np.arange(n), m - whole)]
-    value, row = np.concatenate(values), np.concatenate(rows)
-    keep = value > floor[row]
-    value, row = value[keep], row[keep]
-    order = np.argsort(row, kind="stable")
-    value, row = value[order], row[order]
-    counts = np.bincount(row, minlength=n)
-    padded = np.full((n, int(counts.max())), -np.inf, dtype=scores.dtype)
-    padded[row, np.arange(len(row)) - (np.cumsum(counts) - counts)[row]] = value
-    return padded
-
-
-_NONE = np.zeros(0, dtype=np.intp)

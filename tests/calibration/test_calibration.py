@@ -89,7 +89,7 @@ def test_a_sample_of_all_true_pairs_does_not_spoil_it(order, big):
     naive = float(norm.calibrate(images=images, texts=texts, pairs="none").threshold(1e-3))
     assert true_rate(norm, big, naive) < 1e-3 / 5
     norm.calibrate(images=images, texts=texts)
-    table = norm.notes["calibration"]
+    table = norm.notes.calibration
     assert table["pairs"] == ("rows" if order == "in order" else "hidden")
     assert (table["hidden_matches"] > 60) == (order == "shuffled")
     assert 1e-3 / 2.5 < true_rate(norm, big, float(norm.threshold(1e-3))) < 1e-3 * 2.5
@@ -99,19 +99,19 @@ def test_the_rows_of_the_statistics_are_cross_fitted(big):
     images, texts = world(150, seed=8)
     norm = make("is").fit(images=images, texts=texts)
     norm.calibrate(images=images, texts=texts)
-    assert norm.notes["calibration"]["cross_fitted"]
+    assert norm.notes.calibration["cross_fitted"]
     assert 0.01 / 1.5 < true_rate(norm, big, float(norm.threshold(0.01))) < 0.01 * 1.5
 
 
 def test_rows_that_a_bank_holds_in_part_are_left_out():
     images, texts = world(200, seed=8)
     norm = make("nnn").fit(images=images[:120], texts=texts[:120])
-    table = norm.calibrate(images=images, texts=texts).notes["calibration"]
+    table = norm.calibrate(images=images, texts=texts).notes.calibration
     assert table["n_rows"] == {"image": 80, "text": 80}
     assert not table["cross_fitted"]
     other = make("nnn").fit(images=images[:120], texts=texts[:120])
     other.calibrate(images=images[120:], texts=texts[120:])
-    assert other.notes["calibration"]["knots"]["score"] == table["knots"]["score"]
+    assert other.notes.calibration["knots"]["score"] == table["knots"]["score"]
     with pytest.raises(DistnormError, match="3 images that the bank does not hold"):
         norm.calibrate(images=images[:123], texts=texts[:123])
 
@@ -121,7 +121,7 @@ def test_given_pairs_may_be_many_to_one_or_none(big):
     images, texts = world(90, seed=4)
     owner = np.append(np.arange(90), -1)
     texts = np.vstack([texts, big[1][:1]])
-    table = norm.calibrate(images=images, texts=texts, pairs=owner).notes["calibration"]
+    table = norm.calibrate(images=images, texts=texts, pairs=owner).notes.calibration
     assert (table["pairs"], table["n_pairs"]) == ("given", 90 * 91 - 90)
 
 
@@ -176,11 +176,11 @@ def test_it_stays_with_the_file_until_the_statistics_change(tmp_path):
     norm = fitted()
     images, texts = world(60, seed=9)
     norm.calibrate(images=images, texts=texts)
-    json.dumps(norm.notes, allow_nan=False)
+    json.dumps(norm.notes.to_dict(), allow_nan=False)
     norm.save(tmp_path / "n.safetensors")
     again = distnorm.load(tmp_path / "n.safetensors")
     assert again.threshold(0.01) == norm.threshold(0.01)
-    assert again.notes["calibration"]["score"]["label"] == "dn two-sided score"
+    assert again.notes.calibration["score"]["label"] == "dn two-sided score"
     again.strength["text"] = 0.25
     with pytest.raises(DistnormError, match="calibrate again"):
         again.threshold(0.01)
@@ -197,7 +197,7 @@ def test_same_seed_same_table_whatever_the_library(library):
     norm.calibrate(images=library.asarray(images), texts=library.asarray(texts))
     plain = make("dn").fit(images=fit_images, texts=fit_texts)
     plain.calibrate(images=images, texts=texts)
-    ours, theirs = (n.notes["calibration"]["knots"]["score"] for n in (norm, plain))
+    ours, theirs = (n.notes.calibration["knots"]["score"] for n in (norm, plain))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert norm.false_alarm_rate(library.asarray(np.array([0.1]))).value.shape == (1,)
 
@@ -206,11 +206,11 @@ def test_more_rows_than_it_looks_at(monkeypatch):
     monkeypatch.setattr("distnorm.calibration.sample.MAX_ROWS", 50)
     norm = fitted()
     images, texts = world(90, seed=12)
-    table = norm.calibrate(images=images, texts=texts).notes["calibration"]
+    table = norm.calibrate(images=images, texts=texts).notes.calibration
     assert table["n_rows"] == {"image": 50, "text": 50}
     assert table["pairs"] == "rows"
     owner = np.arange(90)
-    table = norm.calibrate(images=images, texts=texts, pairs=owner).notes["calibration"]
+    table = norm.calibrate(images=images, texts=texts, pairs=owner).notes.calibration
     assert table["n_pairs"] == 50 * 49
 
 
@@ -254,7 +254,7 @@ def test_duplicate_rows_still_calibrate():
     norm = fitted()
     images, texts = world(40, seed=14)
     norm.calibrate(images=np.repeat(images, 3, axis=0), texts=texts, pairs="none")
-    assert norm.notes["calibration"]["n_pairs"] == 120 * 40
+    assert norm.notes.calibration["n_pairs"] == 120 * 40
     assert norm.false_alarm_rate(float(norm.threshold(0.1))).value == pytest.approx(0.1, rel=0.05)
 
 
@@ -280,7 +280,7 @@ def test_several_hidden_captions_an_image(paired, big):
     chosen = np.repeat(np.arange(60) + (0 if paired else 60), 4)
     captions = distnorm.normalize(texts[chosen] + 0.03 * rng.normal(size=(240, 48)))
     norm.calibrate(images=images[:60], texts=rng.permutation(captions))
-    found = norm.notes["calibration"]
+    found = norm.notes.calibration
     assert (found["hidden_matches"] > 100) == paired
     assert found["pairs"] == ("hidden" if paired else "not found")
     assert 0.01 / 2.5 < true_rate(norm, big, float(norm.threshold(0.01))) < 0.01 * 2.5

@@ -38,7 +38,7 @@ def test_curves_recover_the_truth(pairs, method):
     # Steps of an isotonic curve follow some hundred pairs each, a logistic curve all of them.
     bound = 0.12 if method == "isotonic" else 0.05
     np.testing.assert_allclose(norm.probability(s), logistic(s), atol=bound)
-    found = norm.notes["probability"]
+    found = norm.notes.probability
     assert found["prior"] == pytest.approx(pairs[2].mean())
     assert found["expected_calibration_error"] < 0.03
     assert sum(bin_["share"] for bin_ in found["reliability"]) == pytest.approx(1)
@@ -68,7 +68,7 @@ def test_matches_alone_take_other_rows_as_non_matches(gap_pair, tmp_path):
     other = norm.paired_similarity(rows["images"], np.roll(rows["texts"], 1, axis=0))
     assert norm.probability(own).mean() > 3 * norm.probability(other).mean()
     assert 0 < norm.probability(-9.0) < norm.probability(9.0) < 1
-    assert norm.notes["probability"]["non_matches"] == "pairs of different rows"
+    assert norm.notes.probability["non_matches"] == "pairs of different rows"
     norm.save(tmp_path / "n.safetensors")
     again = distnorm.load(tmp_path / "n.safetensors")
     np.testing.assert_array_equal(again.probability(own), norm.probability(own))

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import distnorm
 from distnorm.cli.main import cli
+from distnorm.normalization.notes import Notes
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_calibrate_probability_and_report(run):
     np.savetxt("labels.txt", np.arange(120) % 2, fmt="%d")
     done = run("calibrate", FILE, *REST, "--pairs", "rows.txt", "--labels", "labels.txt")
     assert done.exit_code == 0, done.stderr
-    assert distnorm.load(FILE).notes["probability"]["n_matches"] == 60
+    assert distnorm.load(FILE).notes.probability["n_matches"] == 60
 
 
 def test_evaluate_at_a_threshold(run):
@@ -126,19 +127,20 @@ def test_card_for_people_and_machines(run):
 
 def test_a_card_tells_of_a_choice_and_probabilities(run):
     norm = distnorm.load(FILE)
-    norm.notes["selection"] = {
+    selection = {
         "rule": "r",
         "sides": {"text": {"method": "is", "strength": 0.5, "why": "It won.", "candidates": [1]}},
     }
-    norm.notes["probability"] = {
+    probability = {
         "method": "platt", "prior": 0.1, "n_matches": 9, "n_non_matches": 90,
         "expected_calibration_error": 0.02,
     }  # fmt: skip
+    norm.notes = Notes(selection=selection, probability=probability)
     norm.save(FILE)
     text = run("card", FILE).stdout
     assert "- text: `is` at 0.5. It won." in text
     assert "P(match) by platt regression on 9 matches and 90 non-matches, prior 0.1" in text
-    norm.notes["selection"] = {"summary": "dn everywhere"}
+    norm.notes = Notes(selection={"summary": "dn everywhere"})
     norm.save(FILE)
     assert "- dn everywhere" in run("card", FILE).stdout
 

@@ -132,7 +132,7 @@ def test_a_sample_is_the_encoders_own_rows(tmp_path):
     folder = photos(tmp_path / "a", 12)
     norm, _ = fitted("nnn", image=[folder], model="tiny", samples=5, seed=3)
     chosen = np.sort(np.random.default_rng(3).permutation(12)[:5])
-    bank = norm._statistics["image"].bank_rows()
+    bank = norm.statistics["image"].bank_rows()
     np.testing.assert_allclose(bank, encoded(folder.glob("*.png"))[chosen], atol=1e-6)
 
 

@@ -7,7 +7,10 @@ import pytest
 
 import distnorm
 from distnorm import DistnormError, Moments, Watch, make
-from distnorm.monitoring.drift import check_sides, compare_means, difference
+from distnorm.calibration.side_check import check_sides
+from distnorm.moments.mean_test import compare_means
+from distnorm.monitoring.drift import difference
+from distnorm.normalization.notes import Notes
 
 D = 32
 SCALE = np.arange(1, D + 1) ** -0.5
@@ -196,10 +199,10 @@ def test_decay_keeps_mean_and_covariance(options):
 def test_a_bank_forgets_its_oldest_rows():
     rows = draw(40, 1)
     norm = make("nnn").fit(images=rows[:20]).partial_fit(images=rows[20:])
-    norm.notes = {"calibration": {}}
+    norm.notes = Notes(calibration={})
     norm.forget(0.25)
-    assert norm.notes == {}
-    np.testing.assert_array_equal(norm._statistics["image"].bank_rows(), rows[30:])
+    assert norm.notes == Notes()
+    np.testing.assert_array_equal(norm.statistics["image"].bank_rows(), rows[30:])
     np.testing.assert_allclose(norm.moments("image").mean, rows[30:].mean(axis=0))
     np.testing.assert_allclose(
         norm.item_bias(rows, modality="text"),

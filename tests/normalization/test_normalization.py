@@ -120,7 +120,7 @@ def test_sinkhorn_gives_every_item_its_share():
     np.testing.assert_allclose(share, np.ones(len(X)), atol=1e-6)
     once = make("sinkhorn", strength=1.0, beta=10.0, iterations=1).fit(texts=Y)
     inverted = make("is", strength=1.0, beta=10.0).fit(texts=Y)
-    np.testing.assert_allclose(once.item_bias(X), inverted.item_bias(X), atol=1e-12)
+    np.testing.assert_allclose(once.item_bias(images=X), inverted.item_bias(images=X), atol=1e-12)
 
 
 def test_centered_is_the_cosine_of_what_is_left():
@@ -148,7 +148,7 @@ def test_nnn_over_the_whole_bank_is_dn(seed):
     X, Y = sides(seed=seed)
     nnn = make("nnn", k=len(Y)).fit(images=X, texts=Y)
     dn = make("dn").fit(images=X, texts=Y)
-    np.testing.assert_allclose(nnn.item_bias(X), dn.item_bias(X), atol=1e-12)
+    np.testing.assert_allclose(nnn.item_bias(images=X), dn.item_bias(images=X), atol=1e-12)
 
 
 @pytest.mark.parametrize("method", [m for m in PAIRWISE if m != "dot"])
@@ -197,7 +197,7 @@ def test_every_library_gives_numpys_scores(method, library):
 def test_half_precision_in_half_precision_out():
     X, Y = (x.astype(np.float16) for x in sides())
     norm = make("dn").fit(images=X, texts=Y)
-    shifted = norm.shift_queries(Y)
+    shifted = norm.shift_queries(texts=Y)
     assert shifted.dtype == np.float16
     wanted = Y.astype(float) - Y.astype(float).mean(0) / 2
     np.testing.assert_allclose(shifted, wanted, atol=1e-3)
@@ -226,20 +226,20 @@ def test_low_rank_and_shrunk_order_two():
     X, Y = sides(300)
     full = make("dn2").fit(images=X, texts=Y)
     whole = make("dn2", rank=12).fit(images=X, texts=Y)
-    np.testing.assert_allclose(whole.item_bias(X), full.item_bias(X), atol=1e-9)
+    np.testing.assert_allclose(whole.item_bias(images=X), full.item_bias(images=X), atol=1e-9)
     low = make("dn2", rank=10).fit(images=X, texts=Y)
-    assert np.corrcoef(low.item_bias(X), full.item_bias(X))[0, 1] > 0.98
+    assert np.corrcoef(low.item_bias(images=X), full.item_bias(images=X))[0, 1] > 0.98
     few = make("dn2").fit(images=X[:6], texts=Y[:6])
     bare = make("dn2", shrinkage=0.0).fit(images=X[:6], texts=Y[:6])
-    assert np.ptp(few.item_bias(X) - bare.item_bias(X)) > 1e-4
+    assert np.ptp(few.item_bias(images=X) - bare.item_bias(images=X)) > 1e-4
 
 
 def test_bank_keeps_its_rows_when_the_caller_changes_theirs():
     X, Y = sides()
     norm = make("nnn").fit(texts=Y)
-    before = norm.item_bias(X)
+    before = norm.item_bias(images=X)
     Y[:] = unit(np.ones_like(Y))
-    np.testing.assert_array_equal(norm.item_bias(X), before)
+    np.testing.assert_array_equal(norm.item_bias(images=X), before)
 
 
 def test_blocks_do_not_show(monkeypatch):
@@ -247,14 +247,14 @@ def test_blocks_do_not_show(monkeypatch):
 
     X, Y = sides(200)
     norms = [make(m).fit(images=X, texts=Y) for m in ("is", "nnn")]
-    wanted = [norm.item_bias(X) for norm in norms]
+    wanted = [norm.item_bias(images=X) for norm in norms]
     monkeypatch.setattr(bank, "_BANK_ROWS", 17)
     monkeypatch.setattr(bank, "_ITEM_ROWS", 13)
     for norm, values in zip(norms, wanted, strict=True):
-        np.testing.assert_allclose(norm.item_bias(X), values, atol=1e-12)
+        np.testing.assert_allclose(norm.item_bias(images=X), values, atol=1e-12)
 
 
 def test_sharp_temperatures_do_not_overflow():
     X, Y = sides()
-    sharp = make("is", strength=1.0, beta=5000.0).fit(texts=Y).item_bias(X)
+    sharp = make("is", strength=1.0, beta=5000.0).fit(texts=Y).item_bias(images=X)
     np.testing.assert_allclose(sharp, (X @ Y.T).max(axis=1), atol=2e-3)

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 import distnorm
 from distnorm import DistnormError, load, make
+from distnorm.normalization.notes import Notes
 from distnorm.storage import read
 
 
@@ -36,20 +37,22 @@ def test_scores_survive_the_file(method, tmp_path):
 
 def test_notes_are_kept_until_the_statistics_change(tmp_path):
     norm = make("dn").fit(images=rows(30), texts=rows(40, 1))
-    norm.notes["source"] = {"sentence": "30 photos", "seeds": [1, 2]}
+    norm.notes = Notes(data="30 photos", other={"source": {"seeds": [1, 2]}})
     norm.save(tmp_path / "n.safetensors")
     again = load(tmp_path / "n.safetensors")
     assert again.notes == norm.notes
-    assert again.merge(norm).notes == {}
+    assert again.merge(norm).notes == Notes()
     again.partial_fit(images=rows(3, 2))
-    assert again.notes == {}
+    assert again.notes == Notes()
 
 
 def test_one_sided_and_low_rank_files(tmp_path):
     X, Y = rows(30), rows(40, 1)
     norm = make("dn2", rank=3).fit(texts=Y)
     norm.save(tmp_path / "n.safetensors")
-    np.testing.assert_array_equal(load(tmp_path / "n.safetensors").item_bias(X), norm.item_bias(X))
+    np.testing.assert_array_equal(
+        load(tmp_path / "n.safetensors").item_bias(images=X), norm.item_bias(images=X)
+    )
 
 
 def test_tensors_of_torch_are_saved(tmp_path):
@@ -58,7 +61,7 @@ def test_tensors_of_torch_are_saved(tmp_path):
     norm = make("nnn").fit(texts=torch.from_numpy(Y).to(torch.bfloat16))
     norm.save(tmp_path / "n.safetensors")
     again = load(tmp_path / "n.safetensors")
-    np.testing.assert_allclose(again.item_bias(X), norm.item_bias(X), atol=1e-6)
+    np.testing.assert_allclose(again.item_bias(images=X), norm.item_bias(images=X), atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +85,7 @@ def test_a_changed_byte_is_never_loaded_silently(saved, data):
         return
     # Some bytes carry nothing, such as the padding of the header.
     assert again.to_dict() == wanted.to_dict()
-    np.testing.assert_array_equal(again.item_bias(rows(3)), wanted.item_bias(rows(3)))
+    np.testing.assert_array_equal(again.item_bias(images=rows(3)), wanted.item_bias(images=rows(3)))
 
 
 @given(st.integers(0, 400))

@@ -48,7 +48,7 @@ def test_rows_that_are_no_embeddings(kind):
     for attempt in (
         lambda: make("dn").fit(texts=x),
         lambda: norm.similarity(rows(), x),
-        lambda: norm.shift_queries(x),
+        lambda: norm.shift_queries(texts=x),
         lambda: norm.item_bias(x, modality="text"),
         lambda: norm.ranking(x, rows()),
     ):
@@ -82,7 +82,7 @@ def test_array_libraries_that_are_mixed():
 
 def test_a_bank_smaller_than_k():
     with pytest.raises(DistnormError, match="a bank of 6 rows; expected at least k = 7"):
-        make("nnn", k=7).fit(texts=rows()).item_bias(rows())
+        make("nnn", k=7).fit(texts=rows()).item_bias(images=rows())
 
 
 def test_raw_where_unit_is_needed_and_the_reverse():
@@ -124,7 +124,7 @@ def test_settings_that_do_not_exist():
 
 def test_what_was_not_fitted():
     half = make("dn").fit(texts=rows())
-    half.shift_queries(rows())
+    half.shift_queries(texts=rows())
     with pytest.raises(DistnormError, match=r"fit\(images=\.\.\.\)"):
         half.similarity(rows(), rows())
     with pytest.raises(DistnormError, match="no embeddings"):
@@ -136,9 +136,9 @@ def test_what_was_not_fitted():
 def test_methods_that_are_no_query_shift_name_the_way_out():
     norm = make("is").fit(texts=rows())
     with pytest.raises(DistnormError, match="use item_bias"):
-        norm.shift_queries(rows())
+        norm.shift_queries(texts=rows())
     with pytest.raises(DistnormError, match="ranking"):
-        make("centered").fit(images=rows(), texts=rows()).item_bias(rows())
+        make("centered").fit(images=rows(), texts=rows()).item_bias(images=rows())
 
 
 def test_shards_that_do_not_belong_together():
@@ -157,10 +157,10 @@ def test_shards_that_do_not_belong_together():
 
 def test_a_failing_fit_keeps_the_old_statistics():
     norm = make("nnn").fit(images=rows(), texts=rows())
-    before = norm.item_bias(rows())
+    before = norm.item_bias(images=rows())
     with pytest.raises(DistnormError):
         norm.fit(images=rows(), texts=BAD_ROWS["nan"][0])
-    np.testing.assert_array_equal(norm.item_bias(rows()), before)
+    np.testing.assert_array_equal(norm.item_bias(images=rows()), before)
 
 
 def test_a_missing_extra_names_the_pip_line():

@@ -23,7 +23,7 @@ def brute_force(norm, queries, galleries, modality, scale):
     for side, items in galleries.items():
         if norm is None or norm.method == "dot":
             plain, own = queries @ items.T, np.zeros(len(queries))
-        elif norm.spec.family == "linear":
+        elif norm.spec.shifts_queries:
             s, t = norm.strength[side], norm.strength[modality]
             shifted = queries - t * norm.moments(modality).mean
             plain, own = shifted @ items.T, s * shifted @ norm.moments(side).mean
@@ -34,7 +34,7 @@ def brute_force(norm, queries, galleries, modality, scale):
             if side == modality:
                 same = distnorm.make(norm.method, strength=norm.strength[side], sides=("q", side),
                                      **norm.params)  # fmt: skip
-                bank = np.concatenate(norm._statistics[side].bank)
+                bank = np.concatenate(norm.statistics[side].bank)
                 same.fit(**{"q": bank, side: bank})
                 bias = same.item_bias(items, modality=side)
                 own = same.item_bias(queries, modality="q")

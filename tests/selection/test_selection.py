@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import distnorm
 from distnorm import DistnormError, load, make, normalize, select
 from distnorm.cli.main import cli
+from distnorm.normalization.notes import Notes
 from distnorm.search.indexes.recovery import linear_queries
 from distnorm.selection import Selection
 from distnorm.selection.planted import draw_folds, found_matches, planted_recall
@@ -57,7 +58,7 @@ def test_biases_from_scores_are_those_of_the_library(method, n):
     scored = Scored(queries, items, scale, (method,))
     norm = make(method, strength=1, input="any").fit(images=scale, texts=queries)
     found = scored.biases(np.ones(n, dtype=bool))[method]
-    np.testing.assert_allclose(found, norm.item_bias(items), atol=1e-9)
+    np.testing.assert_allclose(found, norm.item_bias(images=items), atol=1e-9)
 
 
 @pytest.mark.parametrize("m", [2, 3, 9])
@@ -111,7 +112,7 @@ def test_every_candidate_is_explained(chosen):
         assert 0 < candidate.occupancy <= 1
     assert "4 * n" not in choice.more
     assert "800" in choice.more
-    again = Selection.from_dict(json.loads(json.dumps(chosen.notes["selection"])))
+    again = Selection.from_dict(json.loads(json.dumps(chosen.notes.selection)))
     assert again == chosen.selection
     assert repr(again).startswith("Selection(image: ")
     assert repr(choice).startswith(f"SideChoice({choice.method}@")
@@ -189,8 +190,8 @@ def test_a_labelled_query_never_testifies_for_itself():
 def test_each_side_is_served_by_its_own_choice(world, chosen):
     images, texts, X, Y = world
     for side, queries, items in (("text", Y, X), ("image", X, Y)):
-        spec, params, strength = chosen.applied(side)
-        plain = make(spec.name, strength=strength, **params).fit(images=images, texts=texts)
+        c = chosen.correction(side)
+        plain = make(c.method.name, strength=c.strength, **c.params).fit(images=images, texts=texts)
         np.testing.assert_allclose(
             chosen.ranking(queries, items, side).scores(),
             plain.ranking(queries, items, side).scores(),
@@ -206,7 +207,7 @@ def test_two_sided_scores_of_different_methods(image, text, world):
     notes = select(images, texts).to_dict()
     for side, method in (("image", image), ("text", text)):
         notes["sides"][side].update(method=method, strength=0.3 if method != "dot" else 0.0)
-    norm.notes = {"selection": notes}
+    norm.notes = Notes(selection=notes)
     wanted = X @ Y.T - norm.item_bias(X, modality="image")[:, None]
     wanted = wanted - norm.item_bias(Y, modality="text")[None, :]
     np.testing.assert_allclose(norm.similarity(X, Y), wanted, atol=1e-12)
@@ -219,7 +220,7 @@ def test_two_linear_choices_are_the_papers_score(world):
     notes = select(images, texts).to_dict()
     for side, strength in (("image", 0.0), ("text", 0.4)):
         notes["sides"][side].update(method="dn" if strength else "dot", strength=strength)
-    norm.notes = {"selection": notes}
+    norm.notes = Notes(selection=notes)
     plain = make("dn", strength={"image": 0, "text": 0.4}).fit(images=images, texts=texts)
     np.testing.assert_allclose(norm.similarity(X, Y), plain.similarity(X, Y))
 
@@ -243,7 +244,7 @@ def test_new_rows_make_the_choice_void(world, chosen):
     images, texts, X, Y = world
     norm = make("auto").fit(images=images, texts=texts).choose(images=X, texts=Y)
     norm.partial_fit(texts=hubs(30, 5)[1])
-    assert norm.notes == {}
+    assert norm.notes == Notes()
     assert norm.selection["text"].samples == 230
 
 
@@ -251,10 +252,10 @@ def test_a_new_choice_voids_what_was_noted_of_the_old(world):
     images, texts, X, _ = world
     norm = make("auto").fit(images=images, texts=texts)
     norm.similarity(X[:2], texts[:2])
-    norm.notes = {"calibration": {"of": "the old score"}, "fitted_on": {"samples": 200}}
+    norm.notes = Notes(calibration={"of": "the old score"}, fitted_on={"samples": 200})
     norm.similarity(X[:2], texts[:2])
-    assert set(norm.notes) == {"calibration", "fitted_on", "selection"}
-    assert set(norm.choose(images=X).notes) == {"fitted_on", "selection"}
+    assert set(norm.notes.to_dict()) == {"calibration", "fitted_on", "selection"}
+    assert set(norm.choose(images=X).notes.to_dict()) == {"fitted_on", "selection"}
 
 
 def test_the_file_carries_choice_and_reasons(world, chosen, tmp_path):
@@ -270,8 +271,8 @@ def test_strength_scales_the_choice_and_zero_is_the_dot_product(world):
     images, texts, X, _ = world
     norm = make("auto", strength={"image": 0, "text": 0.5}).fit(images=images, texts=texts)
     full = norm.selection["text"].strength
-    assert norm.applied("text").strength == pytest.approx(full / 2)
-    assert norm.applied("image").spec.name == "dot"
+    assert norm.correction("text").strength == pytest.approx(full / 2)
+    assert norm.correction("image").method.name == "dot"
     np.testing.assert_array_equal(norm.shift_queries(X, modality="image"), X)
 
 
@@ -280,7 +281,7 @@ def test_a_bank_is_no_query_shift(world):
     norm = make("auto").fit(images=images, texts=texts)
     notes = select(images, texts).to_dict()
     notes["sides"]["text"].update(method="nnn", strength=0.3)
-    norm.notes = {"selection": notes}
+    norm.notes = Notes(selection=notes)
     with pytest.raises(DistnormError, match="'auto', which chose 'nnn'"):
         norm.shift_queries(Y, modality="text")
 
@@ -292,7 +293,7 @@ def test_an_index_of_raw_vectors_gives_back_the_two_sided_score(image, text, wor
     notes = select(images, texts).to_dict()
     for side, method in (("image", image), ("text", text)):
         notes["sides"][side].update(method=method, strength=0.3 if method != "dot" else 0.0)
-    norm.notes = {"selection": notes}
+    norm.notes = Notes(selection=notes)
     shifted, constants, _ = linear_queries(norm, Y, "text")
     found = shifted @ X.T - constants[:, None]
     np.testing.assert_allclose(found, norm.similarity(X, Y).T, atol=1e-12)
@@ -351,7 +352,7 @@ def test_few_samples_are_no_evidence(n, world):
 def test_ten_samples_take_a_small_step(world):
     images, texts, X, Y = world
     norm = make("auto").fit(images=images, texts=texts[:10]).choose(images=X)
-    assert norm.applied("text").strength <= strength_weight(10) < 0.2
+    assert norm.correction("text").strength <= strength_weight(10) < 0.2
     assert recall(norm, X, Y) >= recall(None, X, Y)
 
 

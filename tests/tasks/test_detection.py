@@ -36,7 +36,7 @@ def test_images_of_no_class_are_rejected_at_the_wanted_rate(method, classes_worl
     own = classifier.predict(known[400:])
     assert (own == labels[labels < 30][400:])[own != -1].mean() > 0.95
     assert (own != -1).mean() > 0.8
-    assert "calibration" not in norm.notes
+    assert norm.notes.calibration is None
 
 
 def test_what_rejected_is_called(classes_world):
@@ -69,7 +69,7 @@ def test_calibrating_takes_text_statistics_from_the_classes(classes_world):
     classifier = ZeroShotClassifier("dn").fit(centers).partial_fit(images[:200])
     classifier.calibrate(images[200:400])
     assert classifier.norm_.counts["text"] == 60
-    assert classifier.norm_.notes["calibration"]["pairs"] == "best"
+    assert classifier.norm_.notes.calibration["pairs"] == "best"
 
 
 def test_it_stays_a_scikit_learn_estimator(classes_world):

@@ -28,8 +28,7 @@ from distnorm.augmentation.views import augmented_rows, crop_rows
 from distnorm.encoders.base import unit_rows
 from distnorm.encoders.prompts import place
 from distnorm.errors import DistnormError
-from distnorm.normalization import ScoreNormalization
-from distnorm.normalization.factories import make
+from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
 from distnorm.tasks.classification import class_rows
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from distnorm.arrays import Array, blocks
 from distnorm.calibration.sample import NonMatches, draw_nonmatches
 from distnorm.calibration.score_kinds import score_kind
+from distnorm.calibration.scorer import Scorer
 from distnorm.calibration.tail import ParetoTail, fit_tails, tail_bins
 
 __all__ = ["REPLICATES", "calibrate"]
@@ -39,7 +40,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 def calibrate(
-    norm: Any, first: Array, second: Array, *, pairs: Any = None, seed: int = 0
+    norm: Scorer, first: Array, second: Array, *, pairs: Any = None, seed: int = 0
 ) -> dict[str, Any]:
     """Where the two-sided score of non-matching pairs lies, from unlabelled, unpaired rows.
 
@@ -58,7 +59,7 @@ def calibrate(
     Returns
     -------
     dict
-        For `distnorm.calibration.reading` and for ``notes["calibration"]``.
+        For `distnorm.calibration.reading` and for ``notes.calibration``.
 
     Raises
     ------
@@ -200,7 +201,7 @@ def _student(degrees: int) -> float:
 
 
 def _by_query(
-    norm: Any,
+    norm: Scorer,
     scores: npt.NDArray[np.float32],
     valid: npt.NDArray[np.bool_],
     ordered: Float64,

@@ -24,11 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, to_numpy
-from distnorm.calibration.reading import as_scores
+from distnorm.calibration.reading import as_scores, check_settings
 from distnorm.calibration.score_kinds import score_kind
+from distnorm.calibration.scorer import Scorer
 from distnorm.errors import DistnormError, require
 
-__all__ = ["fit_probability", "match_probability", "reliability"]
+__all__ = ["fit_probability", "match_probability", "probability_of", "reliability"]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -37,7 +38,7 @@ _MAX_ROWS, _MAX_NONMATCHES = 1000, 20_000
 
 
 def fit_probability(
-    norm: Any,
+    norm: Scorer,
     first: Array,
     second: Array,
     labels: Any = None,
@@ -67,7 +68,7 @@ def fit_probability(
     Returns
     -------
     dict
-        For ``notes["probability"]``: ``prior``, ``knots`` or ``curve``, counts, and with
+        For ``notes.probability``: ``prior``, ``knots`` or ``curve``, counts, and with
         ``expected_calibration_error`` and ``reliability`` how well it holds on unseen rows.
 
     Raises
@@ -117,6 +118,19 @@ def fit_probability(
     }
 
 
+def probability_of(norm: Scorer) -> Mapping[str, Any]:
+    """The curve in ``norm.notes``, if it is one of this very method and strength."""
+    table = norm.notes.probability
+    if table is None:
+        raise DistnormError(
+            "a normalization without probabilities",
+            "labelled pairs",
+            "call calibrate_probability(..., prior=) first",
+        )
+    check_settings(norm, table)
+    return table
+
+
 def match_probability(
     table: Mapping[str, Any], scores: Array, *, prior: float | None = None
 ) -> Float64:
@@ -164,15 +178,12 @@ def reliability(
 
 
 def _labelled(
-    norm: Any, first: Array, second: Array, labels: Any
+    norm: Scorer, first: Array, second: Array, labels: Any
 ) -> tuple[Float64, npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
     """Scores, labels and (row, row) of each pair."""
-    if first.shape[0] != second.shape[0]:
-        raise DistnormError(
-            f"{first.shape[0]} and {second.shape[0]} rows", "as many on both sides", "pair them"
-        )
-    n = first.shape[0]
-    own = to_numpy(norm.paired_similarity(first, second), np.float64)
+    one, two = norm.check_pair(first, second)
+    n = one.shape[0]
+    own = to_numpy(norm.paired_similarity(one, two), np.float64)
     rows = np.stack([np.arange(n)] * 2, axis=1)
     if labels is not None:
         match = np.asarray(labels)
@@ -183,7 +194,8 @@ def _labelled(
         match = match.astype(bool)
     else:
         few = min(n, _MAX_ROWS)
-        cross = to_numpy(norm.similarity(first[:few, ...], second[:few, ...]), np.float64)
+        start = np.arange(few)
+        cross = to_numpy(norm.similarity(one.take(start), two.take(start)), np.float64)
         at = np.argwhere(~np.eye(few, dtype=bool))
         order = np.argsort(cross[at[:, 0], at[:, 1]], kind="stable")
         # Evenly through the sorted scores: the shape stays, a million pairs do not.

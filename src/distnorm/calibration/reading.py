@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, to_numpy
+from distnorm.calibration.scorer import Scorer
 from distnorm.errors import DistnormError
 
 __all__ = [
@@ -72,7 +73,7 @@ class Estimate:
         }
 
 
-def calibration_of(norm: Any) -> Mapping[str, Any]:
+def calibration_of(norm: Scorer) -> Mapping[str, Any]:
     """The table in ``norm.notes``, if it is one of this very method and strength.
 
     Raises
@@ -80,19 +81,19 @@ def calibration_of(norm: Any) -> Mapping[str, Any]:
     DistnormError
         Without a calibration, or with one of other settings.
     """
-    found = norm.notes.get("calibration")
-    if not isinstance(found, Mapping) or "knots" not in found:
+    table = norm.notes.calibration
+    if table is None or "knots" not in table:
         raise DistnormError(
             "a normalization without calibration",
             "the scores of non-matching pairs",
-            f"call calibrate({norm._names.plural(norm.sides[0])}, "
-            f"{norm._names.plural(norm.sides[1])}) first, or run `distnorm calibrate`",
+            f"call calibrate({norm.names.plural(norm.sides[0])}, "
+            f"{norm.names.plural(norm.sides[1])}) first, or run `distnorm calibrate`",
         )
-    check_settings(norm, found)
-    return found
+    check_settings(norm, table)
+    return table
 
 
-def check_settings(norm: Any, table: Mapping[str, Any]) -> None:
+def check_settings(norm: Scorer, table: Mapping[str, Any]) -> None:
     """Raise unless ``table`` was made by this method, strength and parameters."""
     made = table["score"]["method"], table["score"]["strength"], table["params"]
     if made != (norm.method, norm.strength, norm.params):

@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, check_embeddings, take_rows, to_numpy
+from distnorm.arrays import Array, CheckedRows, to_numpy
+from distnorm.calibration.scorer import Scorer
+from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
-from distnorm.monitoring.drift import check_sides
 
 __all__ = ["MAX_ROWS", "NonMatches", "draw_nonmatches"]
 
@@ -76,7 +77,7 @@ class NonMatches:
     cross_fitted: bool
 
 
-def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: int) -> NonMatches:
+def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed: int) -> NonMatches:
     """Two-sided scores of at most `MAX_ROWS` rows of each side, matches left out.
 
     Parameters
@@ -93,11 +94,9 @@ def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: in
         For unusable rows, fewer than 5 of a side, rows that all score alike, or pairs that do
         not fit.
     """
-    names = [norm._names.plural(side) for side in norm.sides]
-    first, second = norm._check_pair(
-        check_embeddings(first, names[0]), check_embeddings(second, names[1])
-    )
-    n, m = first.shape[0], second.shape[0]
+    names = [norm.names.plural(side) for side in norm.sides]
+    one, two = both = norm.check_pair(first, second)
+    n, m = one.shape[0], two.shape[0]
     for count, name in ((n, names[0]), (m, names[1])):
         if count < _MIN_ROWS:
             raise DistnormError(
@@ -105,17 +104,16 @@ def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: in
                 f"at least {_MIN_ROWS}, better 100",
                 f"pass more {name}; they need no labels and no partners",
             )
-    for side, rows in zip(norm.sides, (first, second), strict=True):
+    for side, rows in zip(norm.sides, both, strict=True):
         check_sides(norm, side, rows)
     owner = _owner(pairs, n, m)
     seen = [
-        norm._statistics[side].came_from(rows)
-        for side, rows in zip(norm.sides, (first, second), strict=True)
+        norm.statistics[side].came_from(rows) for side, rows in zip(norm.sides, both, strict=True)
     ]
     rng = np.random.default_rng(seed)
-    cross = any(seen) and norm.spec.family != "dot"
-    keep_first, keep_second = _kept(norm, (first, second), rng, everything=cross)
-    left, right = take_rows(first, keep_first), take_rows(second, keep_second)
+    cross = any(seen) and norm.spec.corrects
+    keep_first, keep_second = _kept(norm, both, rng, everything=cross)
+    left, right = one.take(keep_first), two.take(keep_second)
     if cross:
         scores = _cross_fitted(norm, (left, right), seen, rng)
     else:
@@ -152,7 +150,11 @@ def draw_nonmatches(norm: Any, first: Array, second: Array, pairs: Any, seed: in
 
 
 def _kept(
-    norm: Any, sides: tuple[Array, Array], rng: np.random.Generator, *, everything: bool
+    norm: Scorer,
+    sides: tuple[CheckedRows, CheckedRows],
+    rng: np.random.Generator,
+    *,
+    everything: bool,
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows to look at: none that a bank holds; of as many on both sides the same."""
     paired = sides[0].shape[0] == sides[1].shape[0]
@@ -160,17 +162,17 @@ def _kept(
     drawn.append(drawn[0] if paired else rng.permutation(sides[1].shape[0])[: 2 * MAX_ROWS])
     fresh = [np.ones(len(rows), dtype=bool) for rows in drawn]
     for at, side in enumerate(norm.sides):
-        statistics = norm._statistics[side]
+        statistics = norm.statistics[side]
         if statistics.bank and not everything:
             known = {row.tobytes() for row in to_numpy(statistics.bank_rows(), np.float32)}
-            rows = to_numpy(take_rows(sides[at], drawn[at]), np.float32)
+            rows = to_numpy(sides[at].take(drawn[at]).rows, np.float32)
             fresh[at] = np.array([row.tobytes() not in known for row in rows])
     if paired:
         fresh[0] = fresh[1] = fresh[0] & fresh[1]
     for at, side in enumerate(norm.sides):
         count = int(fresh[at].sum())
         if count < _MIN_ROWS:
-            name = norm._names.plural(side)
+            name = norm.names.plural(side)
             raise DistnormError(
                 f"{count} {name} that the bank does not hold",
                 f"at least {_MIN_ROWS}",
@@ -207,7 +209,7 @@ def _owner(pairs: Any, n: int, m: int) -> npt.NDArray[np.intp] | None:
 
 
 def _cross_fitted(
-    norm: Any, sides: tuple[Array, Array], seen: list[bool], rng: np.random.Generator
+    norm: Scorer, sides: tuple[CheckedRows, CheckedRows], seen: list[bool], rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
     """Scores of fold i with fold j under statistics of all other folds; -inf within a fold."""
     first, second = sides
@@ -217,17 +219,17 @@ def _cross_fitted(
     scores = np.full((n, m), -np.inf, dtype=np.float32)
     for i in range(_FOLDS):
         for j in range(i + 1, _FOLDS):
-            rest = norm.clone()
-            # Notes hold what was chosen for these statistics; folds are no reason to choose anew.
-            rest._statistics, rest.notes = dict(norm._statistics), dict(norm.notes)
+            fresh = {}
             for at, side in enumerate(norm.sides):
                 if seen[at]:
                     outside = np.flatnonzero(((one, two)[at] != i) & ((one, two)[at] != j))
-                    fresh = norm.clone().partial_fit(**{side: take_rows(sides[at], outside)})
-                    rest._statistics[side] = fresh._statistics[side]
+                    anew = norm.clone().partial_fit(**{side: sides[at].take(outside)})
+                    fresh[side] = anew.statistics[side]
+            # The choice of `auto` stays: folds are no reason to choose anew.
+            rest = norm.with_statistics(fresh)
             for a, b in ((i, j), (j, i)):
                 block = np.flatnonzero(one == a), np.flatnonzero(two == b)
-                found = rest.similarity(take_rows(first, block[0]), take_rows(second, block[1]))
+                found = rest.similarity(first.take(block[0]), second.take(block[1]))
                 scores[np.ix_(*block)] = to_numpy(found, np.float32)
     return scores
 

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from distnorm.calibration.scorer import Scorer
+
 __all__ = ["KINDS", "ScoreKind", "score_kind"]
 
 KINDS = (
@@ -70,7 +72,9 @@ class ScoreKind:
         }
 
 
-def score_kind(norm: Any, *, query: str | None = None, rule: str | None = None) -> ScoreKind:
+def score_kind(
+    norm: Scorer | None, *, query: str | None = None, rule: str | None = None
+) -> ScoreKind:
     """What `similarity`, `ranking` for queries of one side, or a caption rule gives.
 
     Parameters
@@ -97,9 +101,9 @@ def score_kind(norm: Any, *, query: str | None = None, rule: str | None = None) 
         return ScoreKind("cosine", "dot", {})
     # What is in force can be told only of a fitted `auto`.
     fitted = any(norm.counts.values())
-    strength = {s: norm.applied(s).strength if fitted else norm.strength[s] for s in norm.sides}
-    relevant = [query] if query is not None and norm.method != "qbnorm" else list(strength)
-    if norm.spec.family == "dot" or not any(strength[side] for side in relevant):
+    strength = {s: norm.correction(s).strength if fitted else norm.strength[s] for s in norm.sides}
+    relevant = [query] if query is not None and norm.spec.two_sided else list(strength)
+    if not norm.spec.corrects or not any(strength[side] for side in relevant):
         moments = [norm.moments(side) for side in norm.sides]
         unit = norm.input == "unit" or all(m is not None and m.unit_length for m in moments)
         return ScoreKind("cosine" if unit else "dot product", norm.method, strength)

@@ -54,7 +54,7 @@ def calibrate(
 ) -> None:
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
     from distnorm.report.terminal import calibration_table
-    from distnorm.storage import load
+    from distnorm.normalization import load
     from distnorm.store.vectors import read_embeddings
     from distnorm.tasks.files import read_rows
 
@@ -76,7 +76,7 @@ def calibrate(
     norm.save(target)
     console().print(calibration_table(norm))
     say(f"saved to {target}")
-    found = {key: norm.notes.get(key) for key in ("calibration", "probability")}
+    found = {key: getattr(norm.notes, key) for key in ("calibration", "probability")}
     write_json({"schema": 1, "out": target, **found}, json_path)
 
     def page() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -36,7 +37,8 @@ def card(
 ) -> None:
     """Print a card: model, data, counts, uncertainty, hubs, selection, thresholds."""
     from distnorm.monitoring.card import build_card, card_markdown, hubs_before_and_after
-    from distnorm.storage import load, read
+    from distnorm.normalization import load
+    from distnorm.storage import read
     from distnorm.store.vectors import read_embeddings
     from distnorm.system.files import atomic_write
 
@@ -50,8 +52,8 @@ def card(
         with progress_bar("counting hubs", "steps"):
             hubs = hubs_before_and_after(norm, *rows)
     if keep:
-        fresh = {"data": describe, "hubs": hubs}
-        norm.notes |= {key: value for key, value in fresh.items() if value is not None}
+        notes = norm.notes
+        norm.notes = replace(notes, data=describe or notes.data, hubs=hubs or notes.hubs)
         norm.save(path)
     _, _, checksum = read(path)
     found = build_card(norm, name=Path(path).name, checksum=checksum, data=describe, hubs=hubs)

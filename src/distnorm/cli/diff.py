@@ -40,7 +40,7 @@ def diff(
     """
     from distnorm.monitoring.drift import difference
     from distnorm.report.terminal import difference_table
-    from distnorm.storage import load
+    from distnorm.normalization import load
     from distnorm.store.vectors import read_embeddings
 
     if (images is None) != (texts is None):

@@ -95,8 +95,8 @@ def _update(
     old: str, places: tuple[str, ...], out: str | None, overwrite: bool, json_path: str | None
 ) -> None:
     from distnorm.fitting import update
+    from distnorm.normalization import load
     from distnorm.report.terminal import normalization_table
-    from distnorm.storage import load
 
     target = old if out is None or Path(out) == Path(old) else _new_file(out, overwrite)
     norm = load(old)

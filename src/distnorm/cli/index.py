@@ -66,8 +66,8 @@ def bias(
     A stopped run continues, and items added since get their number, by running the same command
     again. Searches see the numbers when all are there.
     """
+    from distnorm.normalization import load
     from distnorm.search.indexes import open_index
-    from distnorm.storage import load
     from distnorm.store.vectors import read_embeddings
 
     norm = load(normalization)
@@ -135,13 +135,12 @@ def check(
     """
     from distnorm.report.terminal import index_check_table
     from distnorm.search.indexes import open_index
-    from distnorm.storage import load
     from distnorm.store.vectors import read_embeddings
 
     norm = None if normalization is None else load(normalization)
     other = "text"
     if norm is not None:
-        other = next(name for name in norm.sides if name != norm._names.resolve(side))
+        other = next(name for name in norm.sides if name != norm.names.resolve(side))
     asked = None if queries is None else read_embeddings(queries, other)
     with (
         open_index(spec, model=model, biases=biases) as opened,

@@ -17,8 +17,9 @@ __all__ = ["inspect"]
 def inspect(path: str, json_path: str | None) -> None:
     """Show method, strength, counts, and how sure the means are."""
     from distnorm.metrics import modality_gap
+    from distnorm.normalization import load
     from distnorm.report.terminal import normalization_table
-    from distnorm.storage import load, read
+    from distnorm.storage import read
 
     settings, _, checksum = read(path)
     norm = load(path)

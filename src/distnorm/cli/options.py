@@ -254,7 +254,7 @@ class MethodOptions:
 
     def norm(self, data: PairInput | ClassInput | CaptionInput) -> ScoreNormalization:
         """The fitted normalization, of the same model as all the vectors."""
-        from distnorm.storage import load
+        from distnorm.normalization import load
         from distnorm.store.models import check_models
 
         if self.normalization is not None:
@@ -285,7 +285,7 @@ class MethodOptions:
 def make_norm(method: str, strength: str | None, **settings: Any) -> ScoreNormalization:
     """An unfitted normalization of ``--method`` and ``--strength``."""
     from distnorm.methods.registry import parse_method
-    from distnorm.normalization.factories import make
+    from distnorm.normalization import make
 
     name, own, params = parse_method(method)
     given = _parse_strength(strength) if own is None else own

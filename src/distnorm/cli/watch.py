@@ -55,7 +55,7 @@ def watch(
 ) -> None:
     """Test whether new embeddings still fit NORMALIZATION's statistics."""
     from distnorm.monitoring.watch import Watch
-    from distnorm.storage import load
+    from distnorm.normalization import load
     from distnorm.store.vectors import read_embeddings
 
     if images is None and texts is None and stdin_side is None:

@@ -36,7 +36,7 @@ from distnorm.arrays import (
 )
 from distnorm.methods.bank import inverted_softmax_bias
 from distnorm.methods.linear import linear_bias
-from distnorm.methods.quadratic import QuadraticBias
+from distnorm.methods.quadratic import quadratic_bias, shrunk_covariance
 from distnorm.metrics import k_occurrence, modality_gap, occupancy, skewness
 from distnorm.metrics.ranks import top_items
 from distnorm.moments import Moments
@@ -216,8 +216,9 @@ def ladder(bank: Array, items: Array, inverse_temperature: float) -> list[dict[s
     exact = inverted_softmax_bias(wide_items, wide_bank, inverse_temperature)
     moments = Moments(order=2).update(wide_bank)
     first = linear_bias(wide_items, moments.mean)
-    second = QuadraticBias(beta=inverse_temperature, shrinkage=0.0).from_moments(moments)
-    rungs = [np.zeros_like(exact), first, second(wide_items)]
+    covariance = shrunk_covariance(moments, 0.0)
+    second = quadratic_bias(wide_items, moments.mean, covariance, inverse_temperature)
+    rungs = [np.zeros_like(exact), first, second]
     return [
         {
             "order": order,

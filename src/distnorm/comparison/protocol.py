@@ -18,8 +18,7 @@ from typing import Any
 from distnorm.arrays import Array
 from distnorm.errors import DistnormError
 from distnorm.methods.registry import parse_method
-from distnorm.normalization import ScoreNormalization
-from distnorm.normalization.factories import make
+from distnorm.normalization import ScoreNormalization, make
 
 __all__ = ["DEFAULT_METHODS", "PROTOCOLS", "Protocol", "method_norms"]
 

@@ -77,9 +77,9 @@ class Tally:
         self._flags[index] |= outcome.transductive
         if norm.selection is not None:
             for side in norm.sides:
-                spec, _, strength = norm.applied(side)
+                correction = norm.correction(side)
                 by_method = self._chosen[index].setdefault(side, {})
-                by_method.setdefault(spec.name, []).append(strength)
+                by_method.setdefault(correction.method.name, []).append(correction.strength)
         for name, value in outcome.metrics.items():
             self._plain[index].setdefault(name, []).append(value)
         if index == 0:

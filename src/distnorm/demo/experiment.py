@@ -24,8 +24,7 @@ from distnorm.comparison.diagnostics import occurrence_counts, similarity_histog
 from distnorm.encoders import load_encoder
 from distnorm.errors import DistnormError
 from distnorm.metrics.ranks import top_items
-from distnorm.normalization import ScoreNormalization
-from distnorm.normalization.factories import make
+from distnorm.normalization import ScoreNormalization, make
 from distnorm.scenes import CLASS_NAMES, LEVELS, WORLDS, Scene, generate
 from distnorm.system.progress import StepProgress
 from distnorm.tasks.classification import class_rows

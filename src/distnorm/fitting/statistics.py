@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,7 @@ from distnorm.fitting.inputs import Input, Inputs
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.progress import Progress
 
-__all__ = ["FITTED_ON", "Fit", "fit_inputs"]
-
-# Under this name a normalization's notes say what it was fitted on.
-FITTED_ON = "fitted_on"
+__all__ = ["Fit", "fit_inputs"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def fit_inputs(
     counts = {}
     for side, given in inputs.sides.items():
         before = done
-        whole = norm.spec.keeps_bank
+        whole = norm.spec.needs_bank
         blocks = _all(given) if samples is None else _sampled(given, side, samples, rng)
         for part in [_joined(blocks)] if whole or samples is not None else blocks:
             rows: dict[str, Any] = {side: part}
@@ -72,11 +69,12 @@ def fit_inputs(
             if progress is not None:
                 progress(done, total)
         counts[side] = done - before
-    norm.notes[FITTED_ON] = {
+    fitted_on = {
         "samples": samples,
         "seed": seed,
         "inputs": {side: [x.note() for x in given] for side, given in inputs.sides.items()},
     }
+    norm.notes = replace(norm.notes, fitted_on=fitted_on)
     every = [x for given in inputs.sides.values() for x in given]
     return Fit(counts, sum(x.failed for x in every), sum(x.over_long for x in every))
 

@@ -8,14 +8,13 @@ With n rows of sum S fitted at a commit of a store, A the rows added since and R
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
-from distnorm.fitting.statistics import FITTED_ON
 from distnorm.normalization import ScoreNormalization
 from distnorm.store.changes import rows_changed
 from distnorm.store.layout import Commit
@@ -51,7 +50,7 @@ def update(norm: ScoreNormalization, places: Iterable[str] = ()) -> Update:
         left it are not kept, or the method cannot give rows back. Nothing is changed then.
     """
     stores = {commit.id: commit for commit in map(Commit.read, places)}
-    about = norm.notes.get(FITTED_ON)
+    about = norm.notes.fitted_on
     notes = [] if about is None else [note for v in about["inputs"].values() for note in v]
     if about is None or not any("id" in note for note in notes) or about["samples"] is not None:
         raise DistnormError(
@@ -75,17 +74,16 @@ def update(norm: ScoreNormalization, places: Iterable[str] = ()) -> Update:
             removed.setdefault(side, []).extend(left)
             new_notes.setdefault(side, []).append(rows.note())
     ours = {**about, "inputs": new_notes}
-    before = dict(norm._statistics)
+    before = norm.state, norm.notes
     try:
         for parts, change in ((added, norm.partial_fit), (removed, norm.remove)):
             rows_of: dict[str, Any] = {s: np.concatenate(p) for s, p in parts.items() if p}
             if rows_of:
                 change(**rows_of)
     except BaseException:
-        norm._statistics = before
-        norm.notes[FITTED_ON] = about
+        norm.state, norm.notes = before
         raise
-    norm.notes[FITTED_ON] = ours
+    norm.notes = replace(norm.notes, fitted_on=ours)
     return Update(_counts(added), _counts(removed))
 
 

@@ -1,21 +1,10 @@
-"""Item biases: how well an item already matches a typical query.
+"""Methods, one file each or one per family: item biases, query shifts and transforms.
 
-Every normalization here subtracts such a bias from the dot product. One class each, all with
-``fit(bank)`` and ``bias(items) -> (n,)``; strengths are applied outside, in
-`distnorm.normalization`.
+Every method subtracts how well an item already matches a typical query. A new method is a file
+that builds a `distnorm.methods.base.Method` and a line in `distnorm.methods.registry`.
 """
 
-from distnorm.methods.bank import InvertedSoftmaxBias, NearestNeighborBias
-from distnorm.methods.linear import LinearBias
-from distnorm.methods.quadratic import QuadraticBias
-from distnorm.methods.ridge import RidgeBias
-from distnorm.methods.sinkhorn import SinkhornBias
+from distnorm.methods.base import Method
+from distnorm.methods.registry import METHODS, find_method, parse_method
 
-__all__ = [
-    "InvertedSoftmaxBias",
-    "LinearBias",
-    "NearestNeighborBias",
-    "QuadraticBias",
-    "RidgeBias",
-    "SinkhornBias",
-]
+__all__ = ["METHODS", "Method", "find_method", "parse_method"]

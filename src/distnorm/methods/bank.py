@@ -24,18 +24,26 @@ from distnorm.arrays import (
     as_working,
     blocks,
     from_numpy,
-    k_largest,
     like_array,
     namespace,
     to_numpy,
 )
 from distnorm.errors import DistnormError
+from distnorm.methods.base import Method, Parameter, positive, positive_integer
+from distnorm.methods.linear import linear_bias
+from distnorm.methods.neighbors import k_largest
+from distnorm.methods.quadratic import query_spread, shrunk_covariance
+from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
 
 __all__ = [
-    "InvertedSoftmaxBias",
-    "NearestNeighborBias",
+    "CSLS",
+    "INVERTED_SOFTMAX",
+    "NNN",
+    "default_k",
+    "inverse_temperature",
     "inverted_softmax_bias",
+    "mean_bias",
     "nearest_neighbor_bias",
 ]
 
@@ -118,11 +126,6 @@ def _exp(x: Array) -> Array:
 def nearest_neighbor_bias(items: Array, bank: Array, k: int) -> Array:
     """Mean of the k largest q_j . y: shapes (n, d), (m, d) give (n,); k is 1 to m.
 
-    Raises
-    ------
-    DistnormError
-        If the bank has fewer rows than ``k``.
-
     Examples
     --------
     >>> import numpy as np
@@ -138,9 +141,7 @@ def nearest_neighbor_bias(items: Array, bank: Array, k: int) -> Array:
         )
     xp = namespace(items)
     if k == bank.shape[0]:
-        mean = Moments().update(bank, "bank").mean
-        working = as_working(items)
-        return xp.matmul(working, from_numpy(mean, working))
+        return mean_bias(items, bank)
     parts: list[Any] = []
     bank_rows = max(_BANK_ROWS, 2 * k)
     for rows in blocks(items.shape[0], max(1, _ITEM_ROWS * _BANK_ROWS // bank_rows // 2)):
@@ -160,54 +161,68 @@ def nearest_neighbor_bias(items: Array, bank: Array, k: int) -> Array:
     return xp.concat(parts)
 
 
-class InvertedSoftmaxBias:
-    """Inverted softmax over a bank.
+def mean_bias(items: Array, bank: Array) -> Array:
+    """Mean of all q_j . y: nearest neighbours at k = m, a softmax at beta = 0."""
+    return linear_bias(items, Moments().update(bank, "bank").mean)
 
-    Parameters
-    ----------
-    beta : float
-        Inverse temperature, > 0.
+
+def default_k(rows: int) -> int:
+    """Half the root of the bank's size: 8 for 250 rows, 190 for 145,000.
+
+    NNN's paper uses 128 with banks of that second size, and k = 8 did well with 250.
     """
-
-    def __init__(self, beta: float) -> None:
-        self.beta = beta
-
-    def fit(self, bank: Array) -> InvertedSoftmaxBias:
-        """Keep ``bank``, shape (m, d)."""
-        self._bank = bank
-        return self
-
-    def __call__(self, items: Array) -> Array:
-        """Biases of ``items``, shape (n, d), as (n,)."""
-        return inverted_softmax_bias(items, self._bank, self.beta)
+    return max(1, round(math.sqrt(rows) / 2))
 
 
-class NearestNeighborBias:
-    """Mean of the k nearest of a bank.
+def inverse_temperature(
+    items: Array, queries: SideStatistics, others: Moments, params: Any
+) -> float:
+    """The beta that is set, or scale / sigma; 0 where all queries score an item alike.
 
-    Parameters
-    ----------
-    k : int, optional
-        Left out: ``default_k`` of the bank's size.
+    Sigma is taken over the items' side, so that a bias does not depend on its call; over
+    ``items`` where nothing is known of that side.
     """
+    if params["beta"] is not None:
+        return float(params["beta"])
+    covariance = shrunk_covariance(queries.moments, 0.0)
+    spread = query_spread(covariance, others if others.count else items)
+    return float(params["scale"] / spread) if spread > 0 else 0.0
 
-    def __init__(self, k: int | None = None) -> None:
-        self.k = k
 
-    @staticmethod
-    def default_k(rows: int) -> int:
-        """Half the root of the bank's size: 8 for 250 rows, 190 for 145,000.
+def _softmax(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
+    beta, bank = inverse_temperature(items, queries, others, params), queries.bank_rows()
+    return inverted_softmax_bias(items, bank, beta) if beta else mean_bias(items, bank)
 
-        NNN's paper uses 128 with banks of that second size, and k = 8 did well with 250.
-        """
-        return max(1, round(math.sqrt(rows) / 2))
 
-    def fit(self, bank: Array) -> NearestNeighborBias:
-        """Keep ``bank``, shape (m, d)."""
-        self._bank = bank
-        return self
+def _nearest(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
+    bank = queries.bank_rows()
+    return nearest_neighbor_bias(items, bank, params["k"] or default_k(bank.shape[0]))
 
-    def __call__(self, items: Array) -> Array:
-        """Biases of ``items``, shape (n, d), as (n,)."""
-        k = self.default_k(self._bank.shape[0]) if self.k is None else self.k
-        return nearest_neighbor_bias(items, self._bank, k)
+
+INVERTED_SOFTMAX = Method(
+    "is",
+    "inverted softmax over a bank",
+    "Smith et al., ICLR 2017 (strength 1)",
+    parameters={"beta": Parameter(None, positive), "scale": Parameter(1.5, positive)},
+    bias=_softmax,
+    needs_bank=True,
+    order=2,
+    scale_aware=True,
+)
+NNN = Method(
+    "nnn",
+    "nearest neighbor normalization",
+    "Chowdhury et al., EMNLP 2024",
+    parameters={"k": Parameter(None, positive_integer)},
+    bias=_nearest,
+    needs_bank=True,
+)
+CSLS = Method(
+    "csls",
+    "cross-domain similarity local scaling",
+    "Conneau et al., ICLR 2018",
+    parameters={"k": Parameter(10, positive_integer)},
+    bias=_nearest,
+    needs_bank=True,
+    factor=2.0,
+)

@@ -1,4 +1,4 @@
-"""Order 1: the mean of the queries, Distribution Normalization.
+"""Orders 0 and 1: the dot product, and the mean of the queries, Distribution Normalization.
 
     b(y) = m . y          m = mean of the queries, shape (d,);  y: items, shape (n, d)
 
@@ -8,17 +8,22 @@ Normalization for Contrastively Learned Vision-language Models, NeurIPS 2023, ar
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, from_numpy, namespace
-from distnorm.moments import Moments
+from distnorm.methods.base import Method
+from distnorm.methods.statistics import SideStatistics
 
-__all__ = ["LinearBias", "linear_bias"]
+__all__ = ["DN", "DN_QUARTER", "DOT", "PAPER", "linear_bias"]
+
+PAPER = "Zhou et al., NeurIPS 2023, arXiv 2302.11084"
 
 
-def linear_bias(items: Array, mean: npt.NDArray[np.float64]) -> Array:
-    """``items @ mean``: shapes (n, d) and (d,) give (n,), in the items' library.
+def linear_bias(items: Array, direction: npt.NDArray[np.float64]) -> Array:
+    """``items @ direction``: shapes (n, d) and (d,) give (n,), in the items' library.
 
     Examples
     --------
@@ -27,32 +32,15 @@ def linear_bias(items: Array, mean: npt.NDArray[np.float64]) -> Array:
     array([0.3])
     """
     working = as_working(items)
-    return namespace(working).matmul(working, from_numpy(mean, working))
+    return namespace(working).matmul(working, from_numpy(direction, working))
 
 
-class LinearBias:
-    """The mean of a bank of queries as an item bias.
+def _mean(queries: SideStatistics, items: SideStatistics, params: Any) -> npt.NDArray[np.float64]:
+    return queries.moments.mean
 
-    Parameters
-    ----------
-    moments : Moments, optional
-        Statistics at hand; `fit` computes them from rows instead.
-    """
 
-    def __init__(self, moments: Moments | None = None) -> None:
-        self.moments = moments or Moments()
-
-    def fit(self, bank: Array) -> LinearBias:
-        """Take the mean of ``bank``, shape (m, d).
-
-        Raises
-        ------
-        DistnormError
-            For rows that are no embeddings.
-        """
-        self.moments = Moments().update(bank, "bank")
-        return self
-
-    def __call__(self, items: Array) -> Array:
-        """Biases of ``items``, shape (n, d), as (n,)."""
-        return linear_bias(items, self.moments.mean)
+DOT = Method("dot", "dot product", "zeroth order", strength=0.0, corrects=False)
+DN = Method("dn", "Distribution Normalization", PAPER, direction=_mean)
+DN_QUARTER = Method(
+    "dn*", "Distribution Normalization, strength 1/4", PAPER, strength=0.25, direction=_mean
+)

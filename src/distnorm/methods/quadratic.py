@@ -36,25 +36,27 @@ from distnorm.arrays import (
     rows_per_block,
     to_numpy,
 )
+from distnorm.methods.base import Method, Parameter, positive, positive_integer, share
+from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
 
-__all__ = ["Covariance", "QuadraticBias", "oas_shrinkage", "query_spread", "shrunk_covariance"]
+__all__ = [
+    "DN2",
+    "Covariance",
+    "oas_shrinkage",
+    "quadratic_bias",
+    "query_spread",
+    "shrunk_covariance",
+]
 
 Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Covariance:
-    """S as a form to evaluate: A'A - m m' + isotropic I, or a full matrix.
+    """S as a form to evaluate: a full matrix, or A'A - m m' + isotropic I with factor A.
 
-    Attributes
-    ----------
-    full : ndarray, shape (d, d), or None
-    factor : ndarray, shape (r, d), or None
-        A, where the matrix is kept at low rank.
-    mean : ndarray, shape (d,)
-        m, subtracted in the low-rank form only.
-    isotropic : float
+    The mean m is subtracted in the low-rank form only.
     """
 
     full: Float64 | None
@@ -102,14 +104,9 @@ def oas_shrinkage(trace: float, trace_of_square: float, n: int, d: int) -> float
 
 
 def shrunk_covariance(moments: Moments, shrinkage: float | None = None) -> Covariance:
-    """Covariance of ``moments`` (order 2), shrunk.
+    """Covariance of ``moments`` (order 2), shrunk towards (tr(S)/d) I by this weight.
 
-    Parameters
-    ----------
-    moments : Moments
-    shrinkage : float in [0, 1], optional
-        Weight of (tr(S)/d) I. Left out: `oas_shrinkage` if there are fewer rows than
-        dimensions, else 0.
+    Left out, it is `oas_shrinkage` if there are fewer rows than dimensions, else 0.
     """
     n, m = moments.count, moments.mean
     d = len(m)
@@ -148,60 +145,37 @@ def query_spread(covariance: Covariance, items: Moments | Array) -> float:
     return math.sqrt(total / items.shape[0])
 
 
-class QuadraticBias:
-    """Second-order item bias of a set of queries.
+def quadratic_bias(items: Array, mean: Float64, covariance: Covariance, beta: float) -> Array:
+    """M . y + (beta / 2) y' S y: shapes (n, d), (d,) give (n,)."""
+    parts: list[Any] = []
+    for rows in blocks(items.shape[0], rows_per_block(items.shape[1])):
+        block = as_working(items[rows, ...])
+        linear = namespace(block).matmul(block, from_numpy(mean, block))
+        parts.append(linear + beta / 2 * covariance.along(block))
+    return namespace(parts[0]).concat(parts)
 
-    Parameters
-    ----------
-    beta : float, optional
-        Inverse temperature; scale-aware when left out.
-    scale : float
-        The c in beta = c / sigma.
-    shrinkage : float, optional
-        See `shrunk_covariance`.
-    rank : int, optional
-        Rank at which `fit` keeps the covariance.
-    """
 
-    def __init__(
-        self,
-        *,
-        beta: float | None = None,
-        scale: float = 1.5,
-        shrinkage: float | None = None,
-        rank: int | None = None,
-    ) -> None:
-        self.beta, self.scale, self.shrinkage, self.rank = beta, scale, shrinkage, rank
+def _bias(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
+    """Without moments of the items' side the items of the call set the scale."""
+    covariance = shrunk_covariance(queries.moments, params["shrinkage"])
+    beta = params["beta"]
+    if beta is None:
+        spread = query_spread(covariance, others if others.count else items)
+        beta = params["scale"] / spread if spread > 0 else 0.0
+    return quadratic_bias(items, queries.moments.mean, covariance, beta)
 
-    def fit(self, bank: Array, items: Array | None = None) -> QuadraticBias:
-        """Take mean and covariance of ``bank``, (m, d); ``items``, (n, d), set the scale."""
-        other = None if items is None else Moments(order=2, rank=self.rank).update(items, "items")
-        return self.from_moments(Moments(order=2, rank=self.rank).update(bank, "bank"), other)
 
-    def from_moments(self, bank: Moments, items: Moments | None = None) -> QuadraticBias:
-        """Use moments at hand, both of order 2.
-
-        Without ``items`` the items of each call set the scale, so that their biases depend
-        on one another.
-        """
-        self._mean = bank.mean
-        self._covariance = shrunk_covariance(bank, self.shrinkage)
-        self._items = items
-        return self
-
-    def inverse_temperature(self, items: Array) -> float:
-        """The beta in use for ``items``."""
-        if self.beta is not None:
-            return self.beta
-        spread = query_spread(self._covariance, items if self._items is None else self._items)
-        return self.scale / spread if spread > 0 else 0.0
-
-    def __call__(self, items: Array) -> Array:
-        """Biases of ``items``, shape (n, d), as (n,)."""
-        beta = self.inverse_temperature(items)
-        parts: list[Any] = []
-        for rows in blocks(items.shape[0], rows_per_block(items.shape[1])):
-            block = as_working(items[rows, ...])
-            linear = namespace(block).matmul(block, from_numpy(self._mean, block))
-            parts.append(linear + beta / 2 * self._covariance.along(block))
-        return namespace(parts[0]).concat(parts)
+DN2 = Method(
+    "dn2",
+    "second-order Distribution Normalization",
+    "arXiv 2602.24012 and Inference Calibration for the idea",
+    parameters={
+        "beta": Parameter(None, positive),
+        "scale": Parameter(1.5, positive),
+        "shrinkage": Parameter(None, share),
+        "rank": Parameter(None, positive_integer),
+    },
+    bias=_bias,
+    order=2,
+    scale_aware=True,
+)

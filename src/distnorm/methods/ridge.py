@@ -12,14 +12,18 @@ the gain.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, to_numpy
-from distnorm.methods.bank import NearestNeighborBias, nearest_neighbor_bias
-from distnorm.methods.linear import linear_bias
+from distnorm.errors import DistnormError
+from distnorm.methods.bank import default_k, nearest_neighbor_bias
+from distnorm.methods.base import Method, Parameter, positive, positive_integer
+from distnorm.methods.statistics import SideStatistics
 
-__all__ = ["RidgeBias", "linear_fit", "ridge_direction"]
+__all__ = ["RIDGE", "linear_fit", "ridge_direction"]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -37,46 +41,42 @@ def ridge_direction(items: Array, bank: Array, k: int, weight: float) -> Float64
     array([ 0.5, -0.5])
     """
     step = -(-items.shape[0] // _MOST_ITEMS)
-    some = items[::step, ...] if step > 1 else items
-    biases = to_numpy(nearest_neighbor_bias(some, bank, k), np.float64)
-    return linear_fit(to_numpy(as_working(some), np.float64), biases, weight)
+    sample = items[::step, ...] if step > 1 else items
+    biases = to_numpy(nearest_neighbor_bias(sample, bank, k), np.float64)
+    return linear_fit(to_numpy(as_working(sample), np.float64), biases, weight)
 
 
 def linear_fit(rows: Float64, values: Float64, weight: float) -> Float64:
     """Ridge regression of ``values``, (m,), on ``rows``, (m, d), with a free constant; (d,)."""
-    centred, wanted = rows - rows.mean(axis=0), values - values.mean()
+    centred, target = rows - rows.mean(axis=0), values - values.mean()
     m, d = centred.shape
     penalty = weight * float(np.sum(centred**2)) / m
     if penalty <= 0:
         return np.zeros(d)
     if m < d:
-        solved = np.linalg.solve(centred @ centred.T + penalty * np.eye(m), wanted)
-        fitted: Float64 = centred.T @ solved
-        return fitted
-    found: Float64 = np.linalg.solve(centred.T @ centred + penalty * np.eye(d), centred.T @ wanted)
-    return found
+        solved = np.linalg.solve(centred @ centred.T + penalty * np.eye(m), target)
+        return np.asarray(centred.T @ solved)
+    gram = centred.T @ centred + penalty * np.eye(d)
+    return np.asarray(np.linalg.solve(gram, centred.T @ target))
 
 
-class RidgeBias:
-    """Linear fit to the nearest-neighbour bias of a bank; see the module.
+def _direction(queries: SideStatistics, items: SideStatistics, params: Any) -> Float64:
+    if not items.bank:
+        raise DistnormError(
+            "'ridge' without rows of the items' side",
+            "a fit with both sides: it is fitted over the items",
+            "call fit with the gallery's rows as well, or use 'dn'",
+        )
+    bank = queries.bank_rows()
+    k = params["k"] or default_k(bank.shape[0])
+    return ridge_direction(items.bank_rows(), bank, k, params["weight"])
 
-    Parameters
-    ----------
-    k : int, optional
-        As `NearestNeighborBias`.
-    weight : float
-        Of the penalty, > 0.
-    """
 
-    def __init__(self, k: int | None = None, weight: float = 0.1) -> None:
-        self.k, self.weight = k, weight
-
-    def fit(self, bank: Array, items: Array) -> RidgeBias:
-        """Fit to the biases that ``bank``, (n, d), gives ``items``, (m, d)."""
-        k = NearestNeighborBias.default_k(bank.shape[0]) if self.k is None else self.k
-        self.direction = ridge_direction(items, bank, k, self.weight)
-        return self
-
-    def __call__(self, items: Array) -> Array:
-        """Biases of ``items``, shape (n, d), as (n,)."""
-        return linear_bias(items, self.direction)
+RIDGE = Method(
+    "ridge",
+    "linear fit to nearest neighbor normalization: a query shift",
+    "distnorm.methods.ridge; the bias it is fitted to: Chowdhury et al., EMNLP 2024",
+    parameters={"k": Parameter(None, positive_integer), "weight": Parameter(0.1, positive)},
+    direction=_direction,
+    needs_bank=True,
+)

@@ -28,8 +28,12 @@ from distnorm.arrays import (
     rows_per_block,
     to_numpy,
 )
+from distnorm.methods.bank import inverse_temperature, mean_bias
+from distnorm.methods.base import Method, Parameter, positive, positive_integer
+from distnorm.methods.statistics import SideStatistics
+from distnorm.moments import Moments
 
-__all__ = ["SinkhornBias", "sinkhorn_bias"]
+__all__ = ["SINKHORN", "sinkhorn_bias"]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -72,27 +76,33 @@ def _potential(rows: Array, others: Array, potential: Float64, beta: float) -> F
     return np.concatenate(parts)
 
 
-class SinkhornBias:
-    """Transport potentials against a bank; see the module.
+def _bias(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
+    beta = inverse_temperature(items, queries, others, params)
+    if not beta:
+        return mean_bias(items, queries.bank_rows())
+    return sinkhorn_bias(
+        items,
+        queries.bank_rows(),
+        beta,
+        iterations=params["iterations"],
+        tolerance=params["tolerance"],
+    )
 
-    Parameters
-    ----------
-    beta : float
-        Inverse temperature, > 0.
-    iterations : int
-    tolerance : float
-    """
 
-    def __init__(self, beta: float, *, iterations: int = 50, tolerance: float = 1e-5) -> None:
-        self.beta, self.iterations, self.tolerance = beta, iterations, tolerance
-
-    def fit(self, bank: Array) -> SinkhornBias:
-        """Keep ``bank``, shape (m, d)."""
-        self._bank = bank
-        return self
-
-    def __call__(self, items: Array) -> Array:
-        """Biases of the whole gallery ``items``, shape (n, d), as (n,)."""
-        return sinkhorn_bias(
-            items, self._bank, self.beta, iterations=self.iterations, tolerance=self.tolerance
-        )
+SINKHORN = Method(
+    "sinkhorn",
+    "dual potentials of an entropic transport",
+    "Wang et al., Dual Bank Sinkhorn, 2025",
+    strength=0.75,
+    parameters={
+        "beta": Parameter(None, positive),
+        "scale": Parameter(1.5, positive),
+        "iterations": Parameter(50, positive_integer),
+        "tolerance": Parameter(1e-5, positive),
+    },
+    bias=_bias,
+    needs_bank=True,
+    order=2,
+    scale_aware=True,
+    whole_gallery=True,
+)

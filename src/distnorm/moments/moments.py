@@ -27,7 +27,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, blocks, check_form, is_unit_length, to_numpy
+from distnorm.arrays import (
+    Array,
+    CheckedRows,
+    as_working,
+    blocks,
+    check_form,
+    is_unit_length,
+    to_numpy,
+)
 from distnorm.errors import DistnormError
 from distnorm.moments.sums import sum_rows
 
@@ -161,7 +169,8 @@ class Moments:
         Parameters
         ----------
         x : array, shape (n, d), float16, bfloat16, float32 or float64
-            NumPy (memory-mapped too), torch or any array-API library. Read in blocks.
+            NumPy (memory-mapped too), torch or any array-API library. Read in blocks;
+            `CheckedRows` are added up without another look for NaN and zeros.
         name : str
             What to call the rows in messages.
 
@@ -170,8 +179,10 @@ class Moments:
         DistnormError
             For input that is no matrix of finite, non-zero rows of the right dimension.
         """
+        seen = x if isinstance(x, CheckedRows) else None
         x = check_form(x, name, self.dimension)
-        sums = sum_rows(x, name, second=self.order == 2 and self.rank is None)
+        full = self.order == 2 and self.rank is None
+        sums = sum_rows(x, name, second=full, seen=seen is not None)
         part = Moments(x.shape[1], order=self.order, rank=self.rank)
         part.count, part.sum, part.squares, part.second = (
             sums.count,
@@ -179,7 +190,7 @@ class Moments:
             sums.squares,
             sums.second,
         )
-        part.unit_length = is_unit_length(x)
+        part.unit_length = is_unit_length(x) if seen is None else seen.unit_length
         if self.rank is not None:
             for rows in blocks(x.shape[0], max(512, 4 * self.rank)):
                 part._compress(to_numpy(as_working(x[rows, ...]), np.float64))

@@ -57,28 +57,17 @@ class BlockSums:
             self.second += other.second
 
 
-def sum_rows(x: Array, name: str, *, second: bool = False) -> BlockSums:
-    """Sums over the rows of ``x``, shape (n, d), checked on the way.
-
-    Raises
-    ------
-    DistnormError
-        For NaN, infinity and all-zero rows, with the first row's index. The caller has
-        checked shape and dtype.
-    """
+def sum_rows(x: Array, name: str, *, second: bool = False, seen: bool = False) -> BlockSums:
+    """Sums over the rows of ``x``, (n, d), whose form is checked; NaN and zeros unless ``seen``."""
     x = _on_host_without_copy(x)
-    if not isinstance(x, np.ndarray):
-        return _sum_on_device(x, name, second)
-    n, d = x.shape
-    if x.dtype == np.float64 or n * d <= _SMALL:
-        check_embeddings(x, name)
-        return _sum_exactly(x, second)
-    total = _sum_in_parallel(x, second)
-    if total is None:
+    if isinstance(x, np.ndarray) and x.dtype != np.float64 and x.size > _SMALL:
+        total = _sum_in_parallel(x, second)
+        if total is not None:
+            return total
         # Something is not finite, zero, or too large for float32 sums: name it, or go slowly.
+    if not seen:
         check_embeddings(x, name)
-        total = _sum_exactly(x, second)
-    return total
+    return _sum_exactly(x, second) if isinstance(x, np.ndarray) else _sum_on_device(x, second)
 
 
 def _zero(d: int, second: bool) -> BlockSums:
@@ -162,10 +151,9 @@ def _half_widener(d: int) -> Callable[[npt.NDArray[np.float16]], npt.NDArray[np.
     return widen
 
 
-def _sum_on_device(x: Array, name: str, second: bool) -> BlockSums:
+def _sum_on_device(x: Array, second: bool) -> BlockSums:
     """The same sums by array-API calls, float32 products where the rows are half or single."""
     xp = namespace(x)
-    check_embeddings(x, name)
     total = _zero(x.shape[1], second)
     for rows in blocks(x.shape[0], _DEVICE_ROWS):
         block = as_working(x[rows, ...])

@@ -17,7 +17,7 @@ from distnorm.calibration.score_kinds import score_kind
 from distnorm.comparison.diagnostics import hubness
 from distnorm.errors import DistnormError
 from distnorm.metrics import modality_gap
-from distnorm.normalization.factories import make
+from distnorm.normalization import ScoreNormalization, make
 
 __all__ = ["build_card", "card_markdown", "hubs_before_and_after"]
 
@@ -28,7 +28,7 @@ _RATES = (0.1, 0.01, 0.001, 0.0001)
 _FEW_ROWS, _SURE = 100, 0.95
 
 
-def hubs_before_and_after(norm: Any, first: Array, second: Array) -> dict[str, Any]:
+def hubs_before_and_after(norm: ScoreNormalization, first: Array, second: Array) -> dict[str, Any]:
     """Hubness of the dot product and of ``norm``, for queries of each side.
 
     Parameters
@@ -47,7 +47,7 @@ def hubs_before_and_after(norm: Any, first: Array, second: Array) -> dict[str, A
     rows = dict(zip(norm.sides, (_spaced(first), _spaced(second)), strict=True))
     found: dict[str, Any] = {"rows": {side: int(x.shape[0]) for side, x in rows.items()}}
     for side in norm.sides:
-        other = norm._names.other(side)
+        other = norm.names.other(side)
         found[side] = {
             word: {
                 "skewness": figures["k_occurrence_skewness"],
@@ -63,7 +63,7 @@ def hubs_before_and_after(norm: Any, first: Array, second: Array) -> dict[str, A
 
 
 def build_card(
-    norm: Any,
+    norm: ScoreNormalization,
     *,
     name: str | None = None,
     checksum: str | None = None,
@@ -78,9 +78,9 @@ def build_card(
     name, checksum : str, optional
         Of the file.
     data : str, optional
-        A sentence on the data; what ``notes["data"]`` says if left out.
+        A sentence on the data; what ``notes.data`` says if left out.
     hubs : mapping, optional
-        Of `hubs_before_and_after`; what ``notes["hubs"]`` says if left out.
+        Of `hubs_before_and_after`; what ``notes.hubs`` says if left out.
     """
     moments = {side: norm.moments(side) for side in norm.sides}
     first, second = moments.values()
@@ -96,13 +96,13 @@ def build_card(
         "reference": norm.spec.reference,
         **norm.to_dict(),
         "score": score_kind(norm).to_dict(),
-        "data": data if data is not None else norm.notes.get("data"),
+        "data": data if data is not None else norm.notes.data,
         "means": means,
         "modality_gap": modality_gap(first, second) if first and second else None,
-        "hubs": hubs if hubs is not None else norm.notes.get("hubs"),
-        "choice": _choice(norm.notes.get("selection")),
+        "hubs": hubs if hubs is not None else norm.notes.hubs,
+        "choice": _choice(norm.notes.selection),
         "calibration": _calibration(norm),
-        "probability": _probability(norm.notes.get("probability")),
+        "probability": _probability(norm.notes.probability),
     }
     card["caveats"] = _caveats(card)
     return card
@@ -168,8 +168,8 @@ def _choice(selection: Any) -> dict[str, Any] | None:
     }
 
 
-def _calibration(norm: Any) -> dict[str, Any] | None:
-    if "calibration" not in norm.notes:
+def _calibration(norm: ScoreNormalization) -> dict[str, Any] | None:
+    if norm.notes.calibration is None:
         return None
     try:
         table = calibration_of(norm)

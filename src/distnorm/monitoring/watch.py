@@ -1,8 +1,8 @@
 """`Watch`: new rows come, and it says when the statistics no longer fit them.
 
 The last ``window`` rows of each side are kept. After 16, 32, 64, ... rows and from a full window
-on after every half of one, their mean is tested against the fitted one (`drift.compare_means`,
-which knows that the fitted mean has an error of its own). Look k of a side may alarm at
+on after every half of one, their mean is tested against the fitted one (`compare_means`, which
+knows that the fitted mean has an error of its own). Look k of a side may alarm at
 
     p < alpha_k,     alpha_k = alpha / (2 k (k + 1)),     sum over k and both sides = alpha
 
@@ -25,10 +25,12 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from distnorm.arrays import Array, check_embeddings, to_numpy
+from distnorm.arrays import Array, checked, to_numpy
+from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
 from distnorm.moments import Moments
-from distnorm.monitoring.drift import MeanTest, check_sides, compare_means, side_covariance
+from distnorm.moments.mean_test import MeanTest, compare_means
+from distnorm.normalization import ScoreNormalization
 from distnorm.system.files import atomic_write
 
 __all__ = ["Look", "Watch"]
@@ -92,7 +94,9 @@ class Watch:
     'image'
     """
 
-    def __init__(self, norm: Any, *, false_alarm_rate: float = 0.01, window: int = 500) -> None:
+    def __init__(
+        self, norm: ScoreNormalization, *, false_alarm_rate: float = 0.01, window: int = 500
+    ) -> None:
         if not 0 < false_alarm_rate < 1:
             raise DistnormError(
                 f"false-alarm rate {false_alarm_rate!r}", "between 0 and 1", "e.g. 0.01"
@@ -123,16 +127,16 @@ class Watch:
             fitted.
         """
         for key, x in embeddings.items():
-            side = self.norm._names.resolve(key)
-            name = self.norm._names.plural(side)
+            side = self.norm.names.resolve(key)
+            name = self.norm.names.plural(side)
             reference = self.norm.moments(side)
             if reference is None or reference.count < 2:
                 raise DistnormError(
                     f"no statistics of the {side} side to watch", "a fit on 2 rows or more", "refit"
                 )
-            x = check_embeddings(x, name, dimension=self.norm.dimension)
-            check_sides(self.norm, side, x)
-            new = to_numpy(x, np.float32)
+            rows = checked(x, name, dimension=self.norm.dimension)
+            check_sides(self.norm, side, rows)
+            new = to_numpy(rows.rows, np.float32)
             while len(new):
                 step = self._until_next_look(side)
                 part, new = new[:step], new[step:]
@@ -143,7 +147,7 @@ class Watch:
                     self._look(side)
         return self
 
-    def refreshed(self, keep: float = 0.5) -> Any:
+    def refreshed(self, keep: float = 0.5) -> ScoreNormalization:
         """The normalization with the kept rows added and its own counting for ``keep``.
 
         Returns
@@ -156,9 +160,7 @@ class Watch:
         DistnormError
             For a share outside (0, 1].
         """
-        norm = self.norm.clone()
-        norm._statistics = dict(self.norm._statistics)
-        norm.forget(keep)
+        norm = self.norm.with_statistics({}).forget(keep)
         rows = {side: rows for side, rows in self._rows.items() if len(rows)}
         return norm.partial_fit(**rows) if rows else norm
 
@@ -188,7 +190,7 @@ class Watch:
             file.write(to_bytes(tensors, {"distnorm_watch": about}))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], norm: Any) -> Watch:
+    def load(cls, path: str | os.PathLike[str], norm: ScoreNormalization) -> Watch:
         """Go on where `save` left off.
 
         Raises
@@ -231,11 +233,9 @@ class Watch:
         k = self._number[side]
         level = self.false_alarm_rate / (2 * k * (k + 1))
         recent = Moments(order=2).update(self._rows[side], side)
-        test = compare_means(
-            self.norm.moments(side),
-            recent,
-            covariances=(side_covariance(self.norm, side), recent.covariance()),
-        )
+        fitted = self.norm.fitted(side)
+        covariances = fitted.covariance(), recent.covariance()
+        test = compare_means(fitted.moments, recent, covariances=covariances)
         look = Look(side, self._seen[side], test, level, test.p_value < level)
         self.looks.append(look)
         if look.alarm and self.alarm is None:
@@ -247,7 +247,7 @@ def _as_look(about: dict[str, Any]) -> Look:
     return Look(**{**about, "test": MeanTest(**test)})
 
 
-def _fingerprint(norm: Any) -> str:
+def _fingerprint(norm: ScoreNormalization) -> str:
     """Sums and counts of the statistics, enough to tell one file from another."""
     found = [norm.method]
     for side in norm.sides:

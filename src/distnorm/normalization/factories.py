@@ -1,13 +1,15 @@
-"""Short ways to a `ScoreNormalization`: the paper's method, and any method by its name."""
+"""Short ways to a `ScoreNormalization`: the paper's method, any method by its name, a file."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+from distnorm.normalization.files import read_state
 from distnorm.normalization.normalization import ScoreNormalization
 
-__all__ = ["DistributionNormalization", "make"]
+__all__ = ["DistributionNormalization", "load", "make"]
 
 
 class DistributionNormalization(ScoreNormalization):
@@ -65,3 +67,27 @@ def make(
     ScoreNormalization('nnn', strength: image=0.25, text=0.25; fitted on 0 image rows, 0 text rows)
     """
     return ScoreNormalization(name, strength=strength, sides=sides, **options)
+
+
+def load(
+    path: str | os.PathLike[str], *, model: str | None = None, dimension: int | None = None
+) -> ScoreNormalization:
+    """Read a normalization that its ``save`` wrote.
+
+    Parameters
+    ----------
+    path : path
+    model : str, optional
+        The model it will be used with; a file of another model is refused.
+    dimension : int, optional
+        The d it will be used with.
+
+    Raises
+    ------
+    DistnormError
+        For a missing, truncated, foreign, tampered or newer-version file, or another model's.
+    """
+    state, notes = read_state(path, model, dimension)
+    norm = ScoreNormalization(state.spec.name)
+    norm.state, norm.notes = state, notes
+    return norm

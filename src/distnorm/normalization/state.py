@@ -1,167 +1,158 @@
-"""`Fitted`: a method's settings and the statistics of both sides, before any score.
+"""`State`: a method's settings and the statistics of both sides; every change is a new one.
 
-State is two `SideStatistics`; fitting in any chunks gives the same result as at once, and merging
-is exact and commutative.
+Fitting in any chunks gives the same result as at once, and merging is exact and commutative.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
-from distnorm.arrays import Array, check_embeddings, check_form, check_same_kind
+from distnorm.arrays import (
+    REQUIREMENTS,
+    Array,
+    CheckedRows,
+    check_form,
+    check_lengths,
+    check_same_kind,
+    checked,
+)
 from distnorm.errors import DistnormError
-from distnorm.lengths import REQUIREMENTS, check_lengths
-from distnorm.methods.registry import check_params, find_method, resolve_strength
+from distnorm.methods.base import Method
+from distnorm.methods.registry import find_method, resolve_strength
 from distnorm.methods.sides import Sides
 from distnorm.methods.statistics import SideStatistics
-from distnorm.moments import Moments
 
-__all__ = ["Fitted"]
+__all__ = ["Rows", "State"]
 
-Self = TypeVar("Self", bound="Fitted")
+Rows = Array | CheckedRows
 
 
-class Fitted:
-    """What `ScoreNormalization` knows; see there for the parameters."""
+@dataclass(frozen=True, eq=False)
+class State:
+    """Settings and statistics; see `ScoreNormalization` for what each means.
 
-    def __init__(
-        self,
-        method: str = "dn",
+    Attributes
+    ----------
+    spec : Method
+    names : Sides
+    strength : dict from side to float
+    params : dict
+    input : {"unit", "raw", "any"}
+    model, prompt : str or None
+    statistics : dict from side to SideStatistics
+    """
+
+    spec: Method
+    names: Sides
+    strength: dict[str, float]
+    params: dict[str, Any]
+    input: str
+    model: str | None
+    prompt: str | None
+    statistics: dict[str, SideStatistics]
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
         *,
-        strength: float | Mapping[str, float] | None = None,
-        sides: tuple[str, str] = ("image", "text"),
-        model: str | None = None,
-        prompt: str | None = None,
-        input: str | None = None,
-        **params: Any,
-    ) -> None:
+        strength: float | Mapping[str, float] | None,
+        sides: tuple[str, str],
+        model: str | None,
+        prompt: str | None,
+        input: str | None,
+        params: Mapping[str, Any],
+    ) -> State:
+        """Checked settings, without statistics."""
         spec = find_method(method)
-        self._names = Sides.of(sides)
+        names = Sides.of(sides)
         if input is not None and input not in REQUIREMENTS:
             raise DistnormError(f"input {input!r}", "'unit', 'raw' or 'any'", "leave it out")
-        self.spec = spec
-        self.method = spec.name
-        self.sides = (self._names.first, self._names.second)
-        self.strength = resolve_strength(strength, spec.strength, self.sides)
-        self.params = check_params(spec, params)
-        self.input = input or spec.input
-        self.model = model
-        self.prompt = prompt
-        # What is known about these statistics beside themselves (a choice and its reasons, a
-        # calibration), by name, in values that JSON holds; new statistics make it void.
-        self.notes: dict[str, Any] = {}
-        self._statistics = self._empty()
+        both = (names.first, names.second)
+        strengths = resolve_strength(strength, spec.strength, both)
+        values = spec.check_params(params)
+        empty = {side: spec.empty_statistics(values) for side in both}
+        return cls(spec, names, strengths, values, input or spec.rows, model, prompt, empty)
 
-    def _empty(self) -> dict[str, SideStatistics]:
-        return {side: SideStatistics.empty(self.spec, self.params) for side in self.sides}
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Names of the two sides."""
+        return self.names.first, self.names.second
 
-    def fit(self: Self, **embeddings: Array | None) -> Self:
-        """Forget everything and take statistics of unlabelled, unpaired rows.
+    @property
+    def dimension(self) -> int | None:
+        """The d of the embeddings, None before fitting."""
+        dimensions = (s.moments.dimension for s in self.statistics.values())
+        return next((d for d in dimensions if d is not None), None)
 
-        Parameters
-        ----------
-        **embeddings
-            Under each side's name or its plural (``images=``, ``texts=``): array, shape
-            (n, d), or None. Either side may be left out.
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows the statistics of each side rest on."""
+        return {side: s.moments.count for side, s in self.statistics.items()}
 
-        Raises
-        ------
-        DistnormError
-            For unusable rows, different dimensions or array libraries, unknown sides.
-        """
-        before, self._statistics = self._statistics, self._empty()
-        try:
-            return self.partial_fit(**embeddings)
-        except BaseException:
-            self._statistics = before
-            raise
+    def emptied(self) -> State:
+        """The same settings, in objects of their own, without statistics."""
+        empty = {side: self.spec.empty_statistics(self.params) for side in self.sides}
+        return replace(
+            self, strength=dict(self.strength), params=dict(self.params), statistics=empty
+        )
 
-    def partial_fit(self: Self, **embeddings: Array | None) -> Self:
-        """Add rows to the statistics; any chunking gives the same result as one `fit`.
+    def with_statistics(self, statistics: Mapping[str, SideStatistics]) -> State:
+        """The same settings, in objects of their own, with other statistics of some sides."""
+        return replace(
+            self,
+            strength=dict(self.strength),
+            params=dict(self.params),
+            statistics={**self.statistics, **statistics},
+        )
 
-        Raises
-        ------
-        DistnormError
-            As `fit`; on an error nothing is added.
-        """
-        given = {self._names.resolve(key): x for key, x in embeddings.items() if x is not None}
-        if not given:
-            raise DistnormError(
-                "no embeddings",
-                f"{self._names.plural(self.sides[0])}= or {self._names.plural(self.sides[1])}=",
-                "pass at least one side",
-            )
-        checked = {}
+    def with_rows(self, embeddings: Mapping[str, Rows | None]) -> State:
+        """Rows added, under each side's name or plural."""
+        by_side = self._by_side(embeddings)
+        if not by_side:
+            one, two = (self.names.plural(side) for side in self.sides)
+            raise DistnormError("no embeddings", f"{one}= or {two}=", "pass at least one side")
+        forms = {}
         dimension = self.dimension
-        for side, x in given.items():
-            rows = check_form(x, self._names.plural(side), dimension)
-            dimension = rows.shape[1]
-            checked[side] = rows
-        if len(checked) == 2:
-            first, second = (checked[side] for side in self.sides)
-            check_same_kind(
-                first,
-                second,
-                (self._names.plural(self.sides[0]), self._names.plural(self.sides[1])),
-            )
+        for side, x in by_side.items():
+            forms[side] = check_form(x, self.names.plural(side), dimension)
+            dimension = forms[side].shape[1]
+        if len(forms) == 2:
+            one, two = self.sides
+            names = self.names.plural(one), self.names.plural(two)
+            check_same_kind(forms[one], forms[two], names)
         updated = {}
-        for side, rows in checked.items():
-            updated[side] = self._statistics[side].with_rows(rows, self._names.plural(side))
-            check_lengths(rows, self._names.plural(side), self.method, self.input)
-        self._statistics.update(updated)
-        self.notes = {}
-        return self
+        for side, rows in by_side.items():
+            name = self.names.plural(side)
+            # The values are looked at while they are added up.
+            rows = rows if isinstance(rows, CheckedRows) else forms[side]
+            updated[side] = self.statistics[side].with_rows(rows, name)
+            self._check_lengths(rows, name)
+        return replace(self, statistics={**self.statistics, **updated})
 
-    def remove(self: Self, **embeddings: Array | None) -> Self:
-        """Take rows out of the statistics again; what is left is as if they had never been there.
-
-        Parameters
-        ----------
-        **embeddings
-            As `fit`: rows that were fitted.
-
-        Raises
-        ------
-        DistnormError
-            For as many rows as there are, rows that a bank does not hold, or statistics of low
-            rank, which cannot be subtracted from; nothing is taken out then.
-        """
-        given = {self._names.resolve(key): x for key, x in embeddings.items() if x is not None}
+    def without_rows(self, embeddings: Mapping[str, Rows | None]) -> State:
+        """Rows taken out again, under each side's name or plural."""
         without = {
-            side: self._fitted(side).without_rows(x, self._names.plural(side))
-            for side, x in given.items()
+            side: self.fitted(side).without_rows(x, self.names.plural(side))
+            for side, x in self._by_side(embeddings).items()
         }
-        self._statistics.update(without)
-        self.notes = {}
-        return self
+        return replace(self, statistics={**self.statistics, **without})
 
-    def forget(self: Self, keep: float) -> Self:
-        """Let what was fitted so far count for a share ``keep``, in (0, 1], of its rows.
+    def decayed(self, keep: float) -> State:
+        """Statistics that count for a share ``keep`` of their rows."""
+        return replace(
+            self, statistics={side: s.decay(keep) for side, s in self.statistics.items()}
+        )
 
-        Means and covariances stay until new rows come (`partial_fit`); a bank loses its oldest
-        rows. Called before every batch this is exponential forgetting.
-
-        Raises
-        ------
-        DistnormError
-            For a share outside (0, 1].
-        """
-        self._statistics = {side: s.decay(keep) for side, s in self._statistics.items()}
-        self.notes = {}
-        return self
-
-    def merge(self: Self, other: Self) -> Self:
-        """Statistics of both as a new object; the order does not matter.
-
-        Raises
-        ------
-        DistnormError
-            If method, strength, parameters, sides, model, prompt style or dimensions differ.
-        """
+    def merged(self, other: State) -> State:
+        """Statistics of both."""
         for key in ("method", "sides", "strength", "params", "input"):
-            mine, theirs = getattr(self, key), getattr(other, key)
+            mine, theirs = (
+                state.spec.name if key == "method" else getattr(state, key)
+                for state in (self, other)
+            )
             if mine != theirs:
                 raise DistnormError(
                     f"{key} {theirs!r}", f"{mine!r} as in the other shard", "fit both shards alike"
@@ -174,40 +165,53 @@ class Fitted:
                     f"{key} {mine!r}",
                     "statistics of different models or prompts cannot be merged",
                 )
-        result = self.clone()
-        result.model = self.model if self.model is not None else other.model
-        result.prompt = self.prompt if self.prompt is not None else other.prompt
-        for side in self.sides:
-            result._statistics[side] = self._statistics[side].merge(other._statistics[side])
-        return result
+        return replace(
+            self.with_statistics(
+                {side: s.merge(other.statistics[side]) for side, s in self.statistics.items()}
+            ),
+            model=self.model if self.model is not None else other.model,
+            prompt=self.prompt if self.prompt is not None else other.prompt,
+        )
 
-    def clone(self: Self) -> Self:
-        """The same settings without statistics."""
-        result = copy.copy(self)
-        result.strength, result.params, result.notes = dict(self.strength), dict(self.params), {}
-        result._statistics = self._empty()
-        return result
+    def fitted(self, side: str) -> SideStatistics:
+        """Statistics of a side; an error that names the remedy if there are none."""
+        statistics = self.statistics[self.names.resolve(side)]
+        if not statistics.moments.count:
+            rows = self.names.plural(side)
+            raise DistnormError(
+                f"no statistics of the {side} side",
+                f"a fit with {rows}=",
+                f"call fit({rows}=...) first, or set the strength of {side!r} to 0",
+            )
+        return statistics
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """Rows the statistics of each side rest on."""
-        return {side: s.moments.count for side, s in self._statistics.items()}
+    def check(self, x: Rows, side: str) -> CheckedRows:
+        """Rows of ``side`` that these statistics can be used with."""
+        name = self.names.plural(side)
+        rows = checked(x, name, dimension=self.dimension)
+        self._check_lengths(rows, name)
+        return rows
 
-    @property
-    def dimension(self) -> int | None:
-        """The d of the embeddings, None before fitting."""
-        known = [s.moments.dimension for s in self._statistics.values()]
-        return next((d for d in known if d is not None), None)
-
-    def moments(self, side: str) -> Moments | None:
-        """Moments of a side, None if nothing was fitted there."""
-        found = self._statistics[self._names.resolve(side)].moments
-        return found if found.count else None
+    def check_pair(
+        self, first: Rows, second: Rows, sides: tuple[str, str] | None = None
+    ) -> tuple[CheckedRows, CheckedRows]:
+        """Rows of both sides (the first and the second one unless named) that fit together."""
+        one, two = sides or self.sides
+        names = self.names.plural(one), self.names.plural(two)
+        left, right = self.check(first, one), self.check(second, two)
+        if left.shape[1] != right.shape[1]:
+            raise DistnormError(
+                f"{names[0]} of {left.shape[1]} and {names[1]} of {right.shape[1]} dimensions",
+                "the same on both sides",
+                "use embeddings of one model",
+            )
+        check_same_kind(left.rows, right.rows, names)
+        return left, right
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that affects ranking, for JSON."""
         return {
-            "method": self.method,
+            "method": self.spec.name,
             "strength": dict(self.strength),
             "params": dict(self.params),
             "sides": list(self.sides),
@@ -218,39 +222,9 @@ class Fitted:
             "counts": self.counts,
         }
 
-    def __repr__(self) -> str:
-        """One line: method, strengths, counts."""
-        strength = ", ".join(f"{side}={value:g}" for side, value in self.strength.items())
-        counts = ", ".join(f"{n} {side} rows" for side, n in self.counts.items())
-        return f"{type(self).__name__}({self.method!r}, strength: {strength}; fitted on {counts})"
+    def _by_side(self, embeddings: Mapping[str, Rows | None]) -> dict[str, Rows]:
+        return {self.names.resolve(key): x for key, x in embeddings.items() if x is not None}
 
-    def _fitted(self, side: str) -> SideStatistics:
-        found = self._statistics[side]
-        if not found.moments.count:
-            rows = self._names.plural(side)
-            raise DistnormError(
-                f"no statistics of the {side} side",
-                f"a fit with {rows}=",
-                f"call fit({rows}=...) first, or set the strength of {side!r} to 0",
-            )
-        return found
-
-    def _check_pair(
-        self, first: Array, second: Array, sides: tuple[str, str] | None = None
-    ) -> tuple[Array, Array]:
-        names = [self._names.plural(side) for side in sides or self.sides]
-        first = self._check(first, names[0])
-        second = self._check(second, names[1])
-        if first.shape[1] != second.shape[1]:
-            raise DistnormError(
-                f"{names[0]} of {first.shape[1]} and {names[1]} of {second.shape[1]} dimensions",
-                "the same on both sides",
-                "use embeddings of one model",
-            )
-        check_same_kind(first, second, (names[0], names[1]))
-        return first, second
-
-    def _check(self, x: Array, name: str) -> Array:
-        x = check_embeddings(x, name, dimension=self.dimension)
-        check_lengths(x, name, self.method, self.input)
-        return x
+    def _check_lengths(self, rows: Rows, name: str) -> None:
+        if self.spec.corrects:
+            check_lengths(rows, name, self.spec.name, self.input)

@@ -131,7 +131,7 @@ def _stored(work: _Work) -> Callable[[str, int], Outcome]:
 
     def evaluate(label: str, number: int) -> Outcome:
         norm, draw = norms[label], draws[number]
-        kind = "raw" if norm.spec.input == "raw" else "unit"
+        kind = "raw" if norm.spec.rows == "raw" else "unit"
         images, fit, classes = rows[kind]
         fitted = norm.clone().fit(images=fit[draw.fit_images], texts=classes)
         found = evaluate_classification(

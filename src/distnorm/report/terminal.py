@@ -147,7 +147,7 @@ def calibration_table(norm: ScoreNormalization) -> Table:
         )
     rows = ", ".join(f"{n} {side}" for side, n in found["n_rows"].items())
     table.caption = f"{found['n_pairs']} pairs of {rows} rows; matches among them: {found['pairs']}"
-    probability = norm.notes.get("probability")
+    probability = norm.notes.probability
     if probability is not None:
         table.caption += (
             f"\nP(match): prior {probability['prior']:.3g}, {probability['n_matches']} matches, "
@@ -348,10 +348,10 @@ def _ladder(diagnostics: dict[str, Any]) -> Table:
 
 def _in_force(norm: ScoreNormalization, side: str) -> str:
     """Strength for queries of a side; under auto the chosen method as well."""
-    if norm.method != "auto":
+    if not norm.spec.chooses:
         return f"{norm.strength[side]:g}"
-    applied = norm.applied(side)
-    return f"{applied.spec.name} {applied.strength:.2f}"
+    correction = norm.correction(side)
+    return f"{correction.method.name} {correction.strength:.2f}"
 
 
 def _strength(strength: dict[str, float]) -> str:

@@ -172,7 +172,7 @@ def answer(place: Place, query: str, settings: Settings) -> Answer:
         encoded,
         settings.side,
         "dot" if norm is None else norm.method,
-        0.0 if norm is None else norm.applied(encoded.side).strength,
+        0.0 if norm is None else norm.correction(encoded.side).strength,
         lists,
         verdict,
     )

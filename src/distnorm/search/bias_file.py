@@ -76,10 +76,7 @@ def kept_bias(
 
 def _item_by_item(norm: ScoreNormalization, side: str) -> bool:
     """Whether an item's bias is the same whatever other items it is computed with."""
-    if norm.spec.family == "transport":
-        return False
-    alone = norm.spec.family in ("dot", "linear") or "k" in norm.params
-    return alone or norm.params.get("beta") is not None or norm.moments(side) is not None
+    return norm.correction(norm.names.other(side)).item_by_item
 
 
 def _read(path: Path, checksum: str, side: str) -> npt.NDArray[np.float64]:

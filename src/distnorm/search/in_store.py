@@ -99,7 +99,7 @@ class StorePlace:
             results, score, dot = dot or [], "cosine", None
         else:
             row, bias = query.row, None
-            if norm.applied(query.side).spec.is_query_shift:
+            if norm.correction(query.side).shifts_queries:
                 row = norm.shift_queries(row, modality=query.side)
             else:
                 bias, notes = self._bias(shelf, normalization, settings)

@@ -13,8 +13,7 @@ import numpy as np
 
 from distnorm.arrays import Array, to_numpy
 from distnorm.calibration.score_kinds import score_kind
-from distnorm.normalization import ScoreNormalization
-from distnorm.normalization.factories import make
+from distnorm.normalization import ScoreNormalization, make
 from distnorm.tasks.detection import chosen_threshold
 
 __all__ = ["judged"]
@@ -52,9 +51,9 @@ def judged(
     """
     norm = make("dot") if norm is None else norm
     bar = chosen_threshold(norm, threshold, false_alarm_rate)
-    calibrated = "calibration" in norm.notes
-    likely = "probability" in norm.notes
-    if norm.method == "qbnorm" or not (calibrated or likely or bar is not None) or not results:
+    calibrated = norm.notes.calibration is not None
+    likely = norm.notes.probability is not None
+    if not norm.spec.two_sided or not (calibrated or likely or bar is not None) or not results:
         return results, {}
     scores = to_numpy(two_sided(norm), np.float64).reshape(-1)
     columns = {"two_sided": scores}

@@ -150,15 +150,8 @@ def item_biases(
         For a method that has none, or statistics that are missing.
     """
     _check_method(norm)
-    queries = norm._fitted(modality)
-    others = norm._statistics[side].moments
-    spec, params, strength = norm.applied(modality)
-    if not strength:
-        return np.zeros(items.shape[0])
-    if spec.family == "linear":
-        return strength * to_numpy(linear_bias(items, norm._direction(modality)), np.float64)
-    found = item_bias(spec, params, queries, others, items)
-    return strength * to_numpy(found, np.float64)
+    norm.fitted(modality)
+    return to_numpy(norm.correction(modality).bias(items, side), np.float64)
 
 
 def _ranking(
@@ -170,11 +163,11 @@ def _ranking(
     bias: Any,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
     """Queries and bias that rank the items of one side."""
-    if norm is None or norm.method == "dot":
+    if norm is None or not norm.spec.corrects:
         return queries, None
-    if norm._names.resolve(side) != side or norm._names.resolve(modality) != modality:
+    if norm.names.resolve(side) != side or norm.names.resolve(modality) != modality:
         raise DistnormError(f"sides {side!r}", " and ".join(norm.sides), "use these names")
-    if norm.spec.is_query_shift:
+    if norm.spec.shifts_queries:
         return norm.shift_queries(queries, modality=modality), None
     if not norm.strength[modality]:
         return queries, None
@@ -199,18 +192,18 @@ def _constant(
     queries: npt.NDArray[Any], side: str, norm: ScoreNormalization | None, modality: str
 ) -> npt.NDArray[np.float64]:
     """What the two-sided score subtracts for each query beside the items' biases."""
-    if norm is None or norm.method == "dot" or not norm.strength[side]:
+    if norm is None or not norm.spec.corrects or not norm.strength[side]:
         return np.zeros(len(queries))
-    if norm.spec.family == "linear":
+    if norm.spec.shifts_queries:
         shifted = to_numpy(norm.shift_queries(queries, modality=modality), np.float64)
-        direction = norm._direction(side)
+        direction = norm.correction(side).direction
         constant: npt.NDArray[np.float64] = norm.strength[side] * (shifted @ direction)
         return constant
     return item_biases(norm, queries, modality, side)
 
 
 def _check_method(norm: ScoreNormalization) -> None:
-    if norm.method == "qbnorm" or norm.spec.family in ("transform", "dot", "linear"):
+    if not norm.spec.has_item_bias or norm.spec.shifts_queries:
         raise DistnormError(
             f"a bias of each item of {norm.method!r}",
             "a method whose score is q.x minus a bias of each item",

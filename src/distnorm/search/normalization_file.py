@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.query import Query
-from distnorm.storage import load, read
+from distnorm.normalization import load
+    from distnorm.storage import read
 
 __all__ = ["NormalizationFile"]
 

@@ -30,9 +30,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
+from distnorm.arrays import Array, as_working, check_embeddings, check_lengths, to_numpy
 from distnorm.errors import DistnormError
-from distnorm.lengths import check_lengths
 from distnorm.methods.sides import Sides
 from distnorm.selection.checks import looks_wrong, same_rows
 from distnorm.selection.labelled import labelled_hits

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.methods.bank import NearestNeighborBias
+from distnorm.methods.bank import default_k
 from distnorm.methods.quadratic import oas_shrinkage
 from distnorm.methods.registry import METHODS
 from distnorm.methods.ridge import linear_fit
@@ -76,7 +76,7 @@ class Scored:
             found["dn2"] = mean + _scale("dn2") / math.sqrt(shrunk) / 2 * along
         if spread > 0:
             found["is"] = _log_mean_exp(scores, _scale("is") / math.sqrt(spread))
-        k = NearestNeighborBias.default_k(n)
+        k = default_k(n)
         found["nnn"] = _nearest(scores, k)
         if "ridge" in self.methods:
             wanted = _nearest(self._scale_scores[rows], k)

@@ -21,8 +21,7 @@ from distnorm.encoders.prompts import check_templates, fill
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranks import best_ranks
-from distnorm.normalization import ScoreNormalization
-from distnorm.normalization.factories import make
+from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
 
 __all__ = [

@@ -188,6 +188,6 @@ def best_scores(
 
 
 def _expected(norm: Any, threshold: float) -> dict[str, Any] | None:
-    if "calibration" not in norm.notes:
+    if norm.notes.calibration is None:
         return None
     return false_alarm_rate(calibration_of(norm), threshold).to_dict()

@@ -20,8 +20,7 @@ from distnorm.metrics import average_precision_at_r, check_k, r_precision, recal
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranking import Ranking
 from distnorm.metrics.ranks import Ranks, best_ranks, best_ranks_both_ways, pair_ranks
-from distnorm.normalization import ScoreNormalization
-from distnorm.normalization.factories import make
+from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
 
 __all__ = ["DIRECTIONS", "RetrievalResult", "evaluate_retrieval", "pairing"]

@@ -8,7 +8,6 @@ The bias rests on unlabelled images: those a fitted normalization brings, or tho
 
 from __future__ import annotations
 
-import copy
 import importlib
 import inspect
 import sys
@@ -21,8 +20,7 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, blocks, check_embeddings, rows_per_block, to_numpy
 from distnorm.errors import DistnormError
-from distnorm.normalization import ScoreNormalization
-from distnorm.normalization.factories import make
+from distnorm.normalization import ScoreNormalization, make
 from distnorm.tasks.classification import class_rows, repeated_names
 from distnorm.tasks.detection import best_scores, chosen_threshold
 
@@ -136,10 +134,10 @@ class ZeroShotClassifier:
                 f"several classes are called {shown}: predictions cannot tell them apart",
                 stacklevel=2,
             )
-        self.norm_ = make(self.norm) if isinstance(self.norm, str) else copy.copy(self.norm)
-        self.norm_._statistics = dict(self.norm_._statistics)
+        self.norm_ = make(self.norm) if isinstance(self.norm, str) else self.norm
+        self.norm_ = self.norm_.with_statistics({})
         two = self.norm_.sides[1]
-        if self.norm_.spec.family == "transform" and not self.norm_.counts[two]:
+        if self.norm_.spec.transforms and not self.norm_.counts[two]:
             # These move both sides, and the classes are all the texts there are.
             self.norm_.partial_fit(**{two: rows})
         return self
@@ -170,7 +168,7 @@ class ZeroShotClassifier:
         """
         self._fitted()
         one, two = self.norm_.sides
-        if self.norm_.moments(two) is None and self.norm_.spec.family != "dot":
+        if self.norm_.moments(two) is None and self.norm_.spec.corrects:
             self.norm_.partial_fit(**{two: self.class_rows_})
         self.norm_.calibrate(pairs="best", **{one: images, two: self.class_rows_})
         return self
@@ -185,7 +183,7 @@ class ZeroShotClassifier:
         """
         self._fitted()
         images = check_embeddings(images, "images", dimension=self.class_rows_.shape[1])
-        if self.norm_.method == "auto" and "selection" not in self.norm_.notes:
+        if self.norm_.spec.chooses and self.norm_.notes.selection is None:
             self.norm_.choose(**{self.norm_.sides[1]: self.class_rows_})
         found = np.empty((images.shape[0], len(self.classes_)), dtype=np.float64)
         for rows in blocks(images.shape[0], rows_per_block(len(self.classes_), itemsize=8)):

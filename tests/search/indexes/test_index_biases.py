@@ -52,7 +52,7 @@ def rows(case, world, n):
 
 
 def wanted(world, norm, n):
-    bias = np.asarray(norm.item_bias(world.items[:n].astype(np.float64)))
+    bias = np.asarray(norm.item_bias(images=world.items[:n].astype(np.float64)))
     scores = world.queries.astype(float) @ world.items[:n].astype(float).T - bias[None, :]
     return -np.sort(-scores, axis=1)[:, :K], scores
 

@@ -67,7 +67,7 @@ def run(body, items, biases):
 def test_a_script_ranks_by_a_stored_bias(index_world):
     norm = index_world.norm("nnn")
     items = index_world.items.astype(float)
-    bias = np.asarray(norm.item_bias(items))
+    bias = np.asarray(norm.item_bias(images=items))
     query = index_world.queries[0]
     body = script_score_body(
         query, "photo", 5, bias_field="b", highest_bias=bias.max(), mean_bias=bias.mean()

@@ -170,7 +170,7 @@ def test_a_faiss_file_carries_the_shift(tmp_path, index_world, index_builders):
 def test_a_bias_as_one_more_dimension(system, tmp_path, index_world, index_builders):
     pytest.importorskip(system, reason=f"{system} is not installed")
     norm = index_world.norm("nnn", k=5)
-    rows = items_with_bias(index_world.items, norm.item_bias(index_world.items))
+    rows = items_with_bias(index_world.items, norm.item_bias(images=index_world.items))
     builder = {
         "faiss": index_builders._faiss("flat"),
         "usearch": index_builders.partial(index_builders.usearch_index, "ip"),
@@ -188,7 +188,7 @@ def test_a_bias_as_one_more_dimension(system, tmp_path, index_world, index_build
             exact=exact,
         )
     by_hand = queries_for_bias(index_world.queries) @ rows.T
-    wanted = raw - np.asarray(norm.item_bias(index_world.items))[None, :]
+    wanted = raw - np.asarray(norm.item_bias(images=index_world.items))[None, :]
     np.testing.assert_allclose(by_hand, wanted, atol=1e-5)
     np.testing.assert_allclose(
         queries_for_bias(index_world.queries, normalized=False) @ rows.T, raw, atol=1e-5

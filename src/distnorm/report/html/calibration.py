@@ -16,7 +16,7 @@ def calibration_page(norm: Any, source: str) -> str:
 
     Parameters
     ----------
-    norm : ScoreNormalization with ``notes["calibration"]``
+    norm : ScoreNormalization with ``notes.calibration``
     source : str
         For the heading.
     """
@@ -39,10 +39,10 @@ def calibration_page(norm: Any, source: str) -> str:
             "False alarms",
             f"Share of non-matching pairs whose {label} is above a threshold.",
             tables=[Table(["false-alarm rate", "threshold [95 %]", "rate there [95 %]", ""], rows)],
-            figures=[Figure(rate_figure(norm.notes["calibration"]), "The band holds 95 %.")],
+            figures=[Figure(rate_figure(norm.notes.calibration), "The band holds 95 %.")],
         )
     ]
-    probability = norm.notes.get("probability")
+    probability = norm.notes.probability
     if probability is not None:
         sections.append(
             Section(

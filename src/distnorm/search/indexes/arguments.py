@@ -94,7 +94,7 @@ def side_of(
     Left out, queries are of the text side and items of the other one, where there is a text side.
     """
     keyword = "item_side" if items else "query_side"
-    named = [norm._names.resolve(each) for each in (side, modality) if each is not None]
+    named = [norm.names.resolve(each) for each in (side, modality) if each is not None]
     if len(set(named)) > 1:
         raise DistnormError(
             f"{keyword}={side!r} and modality={modality!r}", "one of them", "leave modality out"
@@ -107,4 +107,4 @@ def side_of(
             f"{keyword}=, one of them",
             f"say {keyword}={norm.sides[0 if items else 1]!r} or the other",
         )
-    return norm._names.other("text") if items else "text"
+    return norm.names.other("text") if items else "text"

@@ -85,7 +85,7 @@ def column_of(norm: ScoreNormalization, side: str) -> str:
         moments = norm.moments(name)
         for key, values in sorted(moments.to_arrays().items()) if moments else ():
             digest.update(f"{name}.{key}".encode() + np.ascontiguousarray(values).tobytes())
-        for part in norm._statistics[name].bank or ():
+        for part in norm.statistics[name].bank or ():
             digest.update(np.ascontiguousarray(to_numpy(part)).tobytes())
     return f"distnorm_bias_{digest.hexdigest()[:10]}"
 
@@ -111,7 +111,7 @@ def upload_bias(
     fresh: bool = False,
 ) -> Upload:
     """`Index.upload_bias` for items of ``side``."""
-    if norm.spec.is_query_shift:
+    if norm.spec.shifts_queries:
         raise DistnormError(
             f"{norm.method!r}, a shift of the query",
             "a method with a bias per item (dn2, is, nnn, csls, sinkhorn)",

@@ -86,7 +86,7 @@ def check_index(
     dimension = system.capabilities.query_dimension
     if norm is not None and norm.dimension not in (None, dimension):
         system.check_normalization(norm)
-    biased = norm is not None and not norm.spec.is_query_shift
+    biased = norm is not None and not norm.spec.shifts_queries
     column = published = store = None
     if norm is not None and biased and not system.capabilities.bias_dimension:
         column, store = column_of(norm, side), bias_store(system)
@@ -114,7 +114,7 @@ def check_index(
             progress(seen, max(total, seen))
     agreement = None
     if asked is not None and seen and published is not False:
-        asker = "text" if norm is None else norm._names.other(side)
+        asker = "text" if norm is None else norm.names.other(side)
         agreement = best.agreement(cast(Found, search(system, asked, k, norm, side=asker)).ids)
     moments = None if norm is None else norm.moments(side)
     cosine = None

@@ -141,14 +141,14 @@ def save_with_shift(
         For a method that is no query shift, or an unfitted side.
     """
     faiss = require("faiss", "faiss")
-    if not norm.spec.is_query_shift:
+    if not norm.spec.shifts_queries:
         raise DistnormError(
             f"{norm.method!r} for a shift inside the file", "a linear method (dn, dn*)", "use one"
         )
     side = side_of(norm, query_side, modality, items=False)
     shift = np.zeros(index.d, dtype=np.float32)
     if norm.strength[side]:
-        shift = (norm.strength[side] * norm._direction(side)).astype(np.float32)
+        shift = (norm.strength[side] * norm.correction(side).direction).astype(np.float32)
     if shift.shape != (index.d,):
         raise DistnormError(
             f"a normalization of {len(shift)} dimensions", f"{index.d} as the index", "use its own"

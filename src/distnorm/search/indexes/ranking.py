@@ -112,7 +112,7 @@ def _normalized(
 ) -> Found:
     """The k items of highest normalized score of each query; ``side`` is the queries' own."""
     missing, certain = 0, [system.exact] * len(rows)
-    if norm.applied(side).spec.is_query_shift:
+    if norm.correction(side).shifts_queries:
         shifted, constants, score = linear_queries(norm, rows, side)
         factor, lists = 1.0, _nearest(system, shifted, k)
     else:
@@ -173,7 +173,7 @@ def _ranked_again(
     certify: bool,
 ) -> tuple[list[_Answer], list[bool], int]:
     """Lists by q.x - b(x), which of them are surely exact, and how many items lack a bias."""
-    if norm.method == "qbnorm" or norm.spec.family == "transform":
+    if not norm.spec.has_item_bias:
         # Says which methods do.
         norm.item_bias(rows[:1], modality=side)
     column, about = _published(system, norm, side)
@@ -220,7 +220,7 @@ def _stored_biases(system: System, column: str, answers: list[_Answer]) -> list[
 
 def _published(system: System, norm: ScoreNormalization, side: str) -> tuple[str, About]:
     """The column with the biases of a normalization, and what is stated about them."""
-    column = column_of(norm, norm._names.other(side))
+    column = column_of(norm, norm.names.other(side))
     with system.plain_errors("read biases"):
         published = {} if system.biases is None else system.biases.published()
     if column not in published:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.arrays import check_lengths
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
-from distnorm.lengths import check_lengths
 from distnorm.normalization import ScoreNormalization
 
 __all__ = [
@@ -66,26 +66,27 @@ def linear_queries(
     norm: ScoreNormalization, queries: Float64, side: str
 ) -> tuple[Float64, Float64, str]:
     """Shifted queries, the constant to subtract for each, and the name of the score."""
-    side = norm._names.resolve(side)
+    side = norm.names.resolve(side)
     # `shift_queries` less its checks of what `Index.search` has checked: they would cost more
     # than the shift.
-    check_lengths(queries, norm._names.plural(side), norm.method, norm.input)
-    shifted: Float64 = norm._shifted(queries, side)
+    if norm.spec.corrects:
+        check_lengths(queries, norm.names.plural(side), norm.method, norm.input)
+    shifted: Float64 = norm.correction(side).shift(queries)
     if not np.einsum("ij,ij->i", shifted, shifted).all():
         raise DistnormError(
             "a query equal to what is subtracted from it", "a direction left", "lower the strength"
         )
     other = next(name for name in norm.sides if name != side)
-    applied = norm.applied(other)
-    if not applied.strength:
+    correction = norm.correction(other)
+    if not correction.strength:
         return shifted, np.zeros(len(shifted)), score_kind(norm).label
     if norm.moments(other) is None:
         return shifted, np.zeros(len(shifted)), score_kind(norm, query=side).label
-    if applied.spec.family != "linear":
+    if not correction.shifts_queries:
         # `auto` chose a bank for the other side.
         own = np.asarray(norm.item_bias(queries, modality=side), dtype=np.float64)
         return shifted, own, score_kind(norm).label
-    constants = applied.strength * (shifted @ norm._direction(other))
+    constants = correction.strength * (shifted @ correction.direction)
     return shifted, constants, score_kind(norm).label
 
 

@@ -1,0 +1,205 @@
+"""A method: what it is called, what it needs, and what it computes from two sides' statistics.
+
+With x, y rows of the two sides, b_X, b_Y item biases and s_X, s_Y strengths, a method's score is
+
+    score(x, y) = x.y - s_Y b_Y(x) - s_X b_X(y) + constant
+
+A `Method` holds whichever of these functions it has: ``direction`` where b(y) = w . y, so that
+subtracting s w from the queries does the same; ``bias`` for any other b; ``gate`` where b counts
+for some queries only; ``transform`` where both vectors change instead. What others may ask
+follows from that.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array
+from distnorm.errors import DistnormError
+from distnorm.methods.statistics import SideStatistics
+from distnorm.moments import Moments
+
+__all__ = ["Method", "Parameter", "flag", "positive", "positive_integer", "real", "seed", "share"]
+
+Float64 = npt.NDArray[np.float64]
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter's default and what values it may have.
+
+    Attributes
+    ----------
+    default : any
+    check : callable
+        Called with the parameter's name and a value; raises for a bad one.
+    """
+
+    default: Any
+    check: Callable[[str, Any], None]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method; strengths are applied outside, in `distnorm.normalization`.
+
+    Attributes
+    ----------
+    name, title, reference : str
+    strength : float
+        Default strength, for both query sides.
+    parameters : mapping from name to Parameter
+    direction : callable, optional
+        (statistics of the queries, statistics of the items, params) -> w, (d,) float64.
+    bias : callable, optional
+        (items, statistics of the queries, moments of the items' side, params) -> (n,).
+    gate : callable, optional
+        (items, statistics of the queries) -> (n,) bool: items whose bias counts for a query
+        that likes them best.
+    transform : callable, optional
+        (rows, mean to subtract with its strength or None, their name) -> rows.
+    needs_bank : bool
+        Whether fitted rows are kept.
+    order : int
+        Order of the moments kept.
+    rows : {"unit", "raw"}
+        What rows must be like.
+    factor : float
+        What the two-sided score is multiplied by to equal the published one.
+    corrects : bool
+        False for the dot product, which is the same at every strength.
+    chooses : bool
+        Whether another method serves the queries of each side, chosen from the samples.
+    scale_aware : bool
+        Whether a temperature is set from the spread of scores over the items' side.
+    whole_gallery : bool
+        Whether an item's bias depends on all items of a call.
+    """
+
+    name: str
+    title: str
+    reference: str
+    strength: float = 0.5
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    direction: Callable[[SideStatistics, SideStatistics, Params], Float64] | None = None
+    bias: Callable[[Array, SideStatistics, Moments, Params], Array] | None = None
+    gate: Callable[[Array, SideStatistics], npt.NDArray[np.bool_]] | None = None
+    transform: Callable[[Array, Float64 | None, str], Array] | None = None
+    needs_bank: bool = False
+    order: int = 1
+    rows: str = "unit"
+    factor: float = 1.0
+    corrects: bool = True
+    chooses: bool = False
+    scale_aware: bool = False
+    whole_gallery: bool = False
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Default of each parameter."""
+        return {name: parameter.default for name, parameter in self.parameters.items()}
+
+    @property
+    def shifts_queries(self) -> bool:
+        """Whether the ranking needs nothing but a change of the query vector."""
+        return self.direction is not None or not self.corrects
+
+    @property
+    def has_item_bias(self) -> bool:
+        """Whether the score is q . y minus a bias of each item."""
+        return not self.gated and not self.transforms
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether there is a score that compares pairs of different queries."""
+        return not self.gated
+
+    @property
+    def gated(self) -> bool:
+        """Whether the bias counts for some queries only."""
+        return self.gate is not None
+
+    @property
+    def transforms(self) -> bool:
+        """Whether both vectors change, and not the query alone."""
+        return self.transform is not None
+
+    def check_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters with defaults filled in.
+
+        Raises
+        ------
+        DistnormError
+            For an unknown parameter or a value out of range.
+        """
+        for key in params:
+            if key not in self.parameters:
+                raise DistnormError(
+                    f"parameter {key!r} for {self.name}",
+                    f"one of {', '.join(self.parameters)}" if self.parameters else "no parameters",
+                    "see distnorm.METHODS",
+                )
+        values = {**self.params, **params}
+        for key, parameter in self.parameters.items():
+            parameter.check(key, values[key])
+        return values
+
+    def empty_statistics(self, params: Mapping[str, Any]) -> SideStatistics:
+        """Statistics of no rows, of the kind this method needs."""
+        moments = Moments(order=self.order, rank=params.get("rank"))
+        return SideStatistics(moments, () if self.needs_bank else None)
+
+    def item_by_item(self, params: Mapping[str, Any], others: Moments) -> bool:
+        """Whether an item's bias is the same whatever other items it is computed with."""
+        set_by_call = self.scale_aware and params["beta"] is None and not others.count
+        return not self.whole_gallery and not set_by_call
+
+
+def real(name: str, value: object) -> float:
+    """``value`` as a float if it is a finite real number, else raise."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise DistnormError(
+            f"{name} = {value!r}",
+            "a finite real number",
+            "0 is the dot product, 0.5 the paper's DN",
+        )
+    return float(value)
+
+
+def positive(name: str, value: object) -> None:
+    """Raise unless ``value`` is None or a number above 0."""
+    if value is not None and real(name, value) <= 0:
+        raise DistnormError(f"{name} = {value!r}", "a number above 0", "see the method's docs")
+
+
+def positive_integer(name: str, value: object) -> None:
+    """Raise unless ``value`` is None or an integer from 1 on."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if value is not None and not (whole and int(value) >= 1):  # type: ignore[call-overload]
+        raise DistnormError(f"{name} = {value!r}", "a positive integer", "see the method's docs")
+
+
+def share(name: str, value: object) -> None:
+    """Raise unless ``value`` is None or a number in [0, 1]."""
+    if value is not None and not 0 <= real(name, value) <= 1:
+        raise DistnormError(f"{name} = {value!r}", "a number in [0, 1]", "leave it out for auto")
+
+
+def seed(name: str, value: object) -> None:
+    """Raise unless ``value`` is an integer from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise DistnormError(f"{name} = {value!r}", "an integer from 0 on", "leave it out for 0")
+
+
+def flag(name: str, value: object) -> None:
+    """Raise unless ``value`` is True or False."""
+    if value not in (False, True):
+        raise DistnormError(f"{name} = {value!r}", "True or False", "leave it out")

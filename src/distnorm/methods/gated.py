@@ -1,0 +1,58 @@
+"""Inverted softmax for some queries only: QB-Norm (Bogolin et al., CVPR 2022).
+
+The bias counts for a query whose best item by dot product is the best item of some query of the
+bank; all other queries keep the dot product. So no single bias of an item gives the score.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import (
+    Array,
+    as_working,
+    blocks,
+    like_array,
+    namespace,
+    rows_per_block,
+    to_numpy,
+)
+from distnorm.methods.bank import inverted_softmax_bias
+from distnorm.methods.base import Method, Parameter, positive
+from distnorm.methods.statistics import SideStatistics
+
+__all__ = ["QBNORM", "popular_items"]
+
+
+def popular_items(items: Array, bank: Array) -> npt.NDArray[np.bool_]:
+    """Which items, (n, d), are the best item by dot product of some bank row; (n,) bool."""
+    chosen = np.zeros(items.shape[0], dtype=bool)
+    working = as_working(items)
+    for rows in blocks(bank.shape[0], rows_per_block(items.shape[0])):
+        queries = like_array(as_working(bank[rows, ...]), working)
+        scores = namespace(working).matmul(queries, working.T)
+        chosen[to_numpy(namespace(working).argmax(scores, axis=1))] = True
+    return chosen
+
+
+def _bias(items: Array, queries: SideStatistics, others: Any, params: Any) -> Array:
+    return inverted_softmax_bias(items, queries.bank_rows(), params["beta"])
+
+
+def _gate(items: Array, queries: SideStatistics) -> npt.NDArray[np.bool_]:
+    return popular_items(items, queries.bank_rows())
+
+
+QBNORM = Method(
+    "qbnorm",
+    "dynamic inverted softmax (gated)",
+    "Bogolin et al., CVPR 2022",
+    strength=1.0,
+    parameters={"beta": Parameter(20.0, positive)},
+    bias=_bias,
+    gate=_gate,
+    needs_bank=True,
+)

@@ -1,0 +1,108 @@
+"""`Correction`: the method, parameters and strength that serve the queries of one side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, as_working, from_numpy, namespace
+from distnorm.methods.base import Method
+from distnorm.methods.linear import linear_bias
+from distnorm.normalization.state import State
+
+__all__ = ["Correction"]
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What serves queries of ``side``, resolved once; under ``auto`` what was chosen for them.
+
+    Attributes
+    ----------
+    method : Method
+    strength : float
+        0 keeps the dot product and needs no statistics.
+    params : mapping
+    side : str
+        Of the queries.
+    state : State
+    """
+
+    method: Method
+    strength: float
+    params: Mapping[str, Any]
+    side: str
+    state: State
+
+    @property
+    def shifts_queries(self) -> bool:
+        """Whether `shift` ranks as `bias` does."""
+        return self.method.shifts_queries
+
+    @property
+    def item_by_item(self) -> bool:
+        """Whether an item's bias is the same whatever other items it is computed with."""
+        others = self.state.statistics[self.state.names.other(self.side)].moments
+        return self.method.item_by_item(self.params, others)
+
+    @cached_property
+    def direction(self) -> npt.NDArray[np.float64]:
+        """What `shift` subtracts, strength not included; (d,).
+
+        Raises
+        ------
+        DistnormError
+            If the side was not fitted.
+        """
+        queries = self.state.fitted(self.side)
+        if self.method.direction is None:
+            return queries.moments.mean
+        items = self.state.statistics[self.state.names.other(self.side)]
+        return self.method.direction(queries, items, self.params)
+
+    def shift(self, queries: Array) -> Array:
+        """Queries less strength times direction, (n, d), in their working dtype."""
+        working = as_working(queries)
+        if not self.strength:
+            return working
+        return working - from_numpy(self.strength * self.direction, working)
+
+    def bias(self, items: Array, side: str | None = None) -> Array:
+        """What to subtract from q . y for each item, (n,), strength included.
+
+        Parameters
+        ----------
+        items : array, shape (n, d)
+        side : str, optional
+            The items' side, where it is not the other one.
+        """
+        if not self.strength:
+            working = as_working(items)
+            return namespace(working).zeros_like(working[:, 0])
+        if self.method.bias is None:
+            return self.strength * linear_bias(items, self.direction)
+        others = self.state.statistics[side or self.state.names.other(self.side)].moments
+        queries = self.state.fitted(self.side)
+        return self.strength * self.method.bias(items, queries, others, self.params)
+
+    def gate(self, items: Array) -> npt.NDArray[np.bool_] | None:
+        """Items whose bias counts for a query that likes them best, (n,); None for all."""
+        gate = self.method.gate
+        return None if gate is None else gate(items, self.state.fitted(self.side))
+
+    def transform(self, rows: Array, name: str) -> Array:
+        """Rows of this side as a method scores them that changes both sides."""
+        if self.method.transform is None:
+            return self.shift(rows)
+        mean = self.strength * self.direction if self.strength else None
+        return self.method.transform(rows, mean, name)
+
+    def same_as(self, other: Correction) -> bool:
+        """Whether both do the same, so that a direction at hand can be kept."""
+        mine, theirs = ((c.method.name, c.strength, c.params) for c in (self, other))
+        return self.state is other.state and mine == theirs

@@ -1,0 +1,86 @@
+"""A normalization's state and notes as settings and tensors of `distnorm.storage`.
+
+Tensors: ``<side>.sum``, ``<side>.totals`` and, by method, ``<side>.second``, ``<side>.factor``,
+``<side>.bank``. Settings: method, strengths, parameters, sides, model id, prompt style, counts,
+whether rows had unit length and ``notes``, see `distnorm.normalization.notes`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from distnorm import storage
+from distnorm.arrays import to_numpy
+from distnorm.errors import DistnormError
+from distnorm.methods.statistics import SideStatistics
+from distnorm.moments import Moments
+from distnorm.normalization.notes import Notes
+from distnorm.normalization.state import State
+
+__all__ = ["read_state", "write_state"]
+
+Path = str | os.PathLike[str]
+
+
+def write_state(path: Path, state: State, settings: Mapping[str, Any], notes: Notes) -> None:
+    """Write statistics, whole or not at all; ``settings`` is what ``to_dict`` says of them."""
+    if state.dimension is None and state.spec.corrects:
+        raise DistnormError("an unfitted normalization", "statistics to save", "call fit first")
+    tensors: dict[str, Any] = {}
+    sides: dict[str, Any] = {}
+    for side, statistics in state.statistics.items():
+        moments = statistics.moments
+        sides[side] = {"count": moments.count, "unit_length": moments.unit_length}
+        if not moments.count:
+            continue
+        for key, values in moments.to_arrays().items():
+            tensors[f"{side}.{key}"] = np.ascontiguousarray(values)
+        if statistics.bank:
+            tensors[f"{side}.bank"] = np.ascontiguousarray(to_numpy(statistics.bank_rows()))
+    storage.write(path, {**settings, "notes": notes.to_dict(), "statistics": sides}, tensors)
+
+
+def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[State, Notes]:
+    """What `write_state` wrote; an error for another model or another dimension."""
+    settings, tensors, _ = storage.read(path)
+    if model is not None and settings["model"] is not None and settings["model"] != model:
+        raise DistnormError(
+            f"statistics of model {settings['model']!r} in {os.fspath(path)}",
+            f"model {model!r}",
+            "fit a normalization with that model's embeddings",
+        )
+    if dimension is not None and settings["dimension"] not in (None, dimension):
+        raise DistnormError(
+            f"statistics of {settings['dimension']} dimensions in {os.fspath(path)}",
+            f"{dimension} dimensions",
+            "fit a normalization with that model's embeddings",
+        )
+    state = State.of(
+        settings["method"],
+        strength=settings["strength"],
+        sides=tuple(settings["sides"]),
+        model=settings["model"],
+        prompt=settings["prompt"],
+        input=settings["input"],
+        params=settings["params"],
+    )
+    statistics = {}
+    for side, about in settings["statistics"].items():
+        if not about["count"]:
+            continue
+        empty, prefix = state.statistics[side], f"{side}."
+        arrays = {
+            key.removeprefix(prefix): values
+            for key, values in tensors.items()
+            if key.startswith(prefix)
+        }
+        bank = arrays.pop("bank", None)
+        moments = Moments.from_arrays(
+            arrays, count=about["count"], unit_length=about["unit_length"], rank=empty.moments.rank
+        )
+        statistics[side] = SideStatistics(moments, None if empty.bank is None else (bank,))
+    return state.with_statistics(statistics), Notes.from_dict(settings.get("notes", {}))
