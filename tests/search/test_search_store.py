@@ -316,7 +316,7 @@ def test_a_real_faiss_file(store, norms, tmp_path):
     found = ask(f"faiss:{tmp_path / 'x.index'}", *words, "--model", "builtin")
     scores, wanted = distnorm.search.topk(
         distnorm.load(norms / "dn.safetensors").shift_queries(
-            distnorm.load_encoder("builtin").encode_texts(["a red star"])
+            texts=distnorm.load_encoder("builtin").encode_texts(["a red star"])
         ),
         rows,
         9,

@@ -61,7 +61,7 @@ def calibration_page(norm: Any, source: str) -> str:
     facts = [
         f"{calibration['n_pairs']} pairs of "
         + ", ".join(f"{n} {side} rows" for side, n in calibration["n_rows"].items())
-        + f"; matches among them: {calibration['pairs']}; seed {norm.notes['calibration']['seed']}"
+        + f"; matches among them: {calibration['pairs']}; seed {norm.notes.calibration['seed']}"
     ]
     lead = "What a score means, learned from pairs that do not match."
     return render(f"distnorm: {source}", lead, sections, facts)
