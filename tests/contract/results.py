@@ -34,7 +34,7 @@ def results_of(norm: Any, rows: Rows) -> dict[str, Any]:
         "settings": norm.to_dict,
         "counts": lambda: norm.counts,
         "dimension": lambda: norm.dimension,
-        "notes": lambda: norm.notes,
+        "notes": lambda: norm.notes.to_dict(),
         "similarity": lambda: norm.similarity(queries[one], items[two]),
         "similarity of queries": lambda: norm.similarity(queries[one], items[two], query=two),
         "paired similarity": lambda: norm.paired_similarity(queries[one], queries[two]),
