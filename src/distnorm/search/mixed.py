@@ -30,8 +30,6 @@ import numpy.typing as npt
 from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.exact import Gallery, topk
-from distnorm.methods.linear import linear_bias
-from distnorm.methods.statistics import item_bias
 from distnorm.normalization import ScoreNormalization
 
 __all__ = ["SCALES", "MixedResult", "item_biases", "topk_mixed"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from distnorm.errors import DistnormError
-from distnorm.normalization import ScoreNormalization
+from distnorm.normalization import ScoreNormalization, load
 from distnorm.search.query import Query
-from distnorm.normalization import load
-    from distnorm.storage import read
+from distnorm.storage import read
 
 __all__ = ["NormalizationFile"]
 
