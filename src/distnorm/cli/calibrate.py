@@ -53,8 +53,8 @@ def calibrate(
     json_path: str | None,
 ) -> None:
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
-    from distnorm.report.terminal import calibration_table
     from distnorm.normalization import load
+    from distnorm.report.terminal import calibration_table
     from distnorm.store.vectors import read_embeddings
     from distnorm.tasks.files import read_rows
 

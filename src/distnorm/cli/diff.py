@@ -39,8 +39,8 @@ def diff(
     Exit code 0: interchangeable; 1: different; 2: trouble.
     """
     from distnorm.monitoring.drift import difference
-    from distnorm.report.terminal import difference_table
     from distnorm.normalization import load
+    from distnorm.report.terminal import difference_table
     from distnorm.store.vectors import read_embeddings
 
     if (images is None) != (texts is None):

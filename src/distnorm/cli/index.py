@@ -133,6 +133,7 @@ def check(
 
     Exits with 1 if there is something to mend.
     """
+    from distnorm.normalization import load
     from distnorm.report.terminal import index_check_table
     from distnorm.search.indexes import open_index
     from distnorm.store.vectors import read_embeddings
