@@ -87,6 +87,10 @@ class TorchEngine:
 
     longest = NumpyEngine.longest
 
+    def another(self) -> TorchEngine:
+        """Itself: torch, or its device, has the threads."""
+        return self
+
     def block(self, items: Any, longest: float, bias: _Float64 | None) -> tuple[Any, _Float64]:
         """As `Engine.block`; items may be a tensor."""
         torch = self._torch

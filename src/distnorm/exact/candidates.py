@@ -25,12 +25,12 @@ class Candidates:
         self.crowded = np.zeros(h, dtype=bool)
         self._cap = 8 * k + 128
         # The k best scores s' and what follows of them: at least k items truly score the floor.
-        self._best = np.full((h, k), -np.inf, dtype=np.float32)
-        self._floor = np.full(h, -np.inf)
+        self.best = np.full((h, k), -np.inf, dtype=np.float32)
+        self.floor = np.full(h, -np.inf)
         # |s' - s| is at most this, and ``rounding`` |s'|.
-        self._error, self._rounding = np.zeros(h), 0.0
+        self.error, self.rounding = np.zeros(h), 0.0
         # Those already counted in the floor, tile by tile, and the others.
-        self._kept: list[_Found] = []
+        self.kept: list[_Found] = []
         self._new: list[_Found] = []
         self._pending = np.zeros(h, dtype=np.intp)
         self._seen = self._merged_at = self._thinned_at = 0
@@ -38,8 +38,8 @@ class Candidates:
     def see(self, engine: Any, scores: Any, rows: slice, start: int, w: int, error: Any) -> None:
         """Look at one tile: scores of these queries (``rows`` of it) with items from ``start``."""
         part = engine.part(scores, rows)
-        np.maximum(self._error, error, out=self._error)
-        self._rounding = engine.rounding
+        np.maximum(self.error, error, out=self.error)
+        self.rounding = engine.rounding
         if not self._seen:
             self._raise_to(engine.kth(part, self._k))
         threshold = self._threshold()
@@ -49,64 +49,64 @@ class Candidates:
             self._raise_to(engine.kth(part, self._k))
             threshold = self._threshold()
             row, place = engine.above(part, threshold)
-            self._give_up(np.bincount(row, minlength=len(self._floor)) > self._cap)
+            self._give_up(np.bincount(row, minlength=len(self.floor)) > self._cap)
             keep = ~self.crowded[row]
             found = row[keep], place[keep]
         if len(found[0]):
             row, column, value = engine.values(part, *found, threshold)
             self._new.append((row, column + start, value))
-            self._pending += np.bincount(row, minlength=len(self._floor))
+            self._pending += np.bincount(row, minlength=len(self.floor))
         self._seen += w
         if self._seen >= 2 * self._merged_at or self._pending.max() > self._cap:
-            self._merge()
+            self.merge()
 
     def absorb(self, other: Candidates) -> None:
         """Take what another has found for the same queries among other items."""
-        self._merge()
-        other._merge()
-        np.maximum(self._error, other._error, out=self._error)
-        self._rounding = max(self._rounding, other._rounding)
-        both = np.concatenate([self._best, other._best], axis=1)
+        self.merge()
+        other.merge()
+        np.maximum(self.error, other.error, out=self.error)
+        self.rounding = max(self.rounding, other.rounding)
+        both = np.concatenate([self.best, other.best], axis=1)
         both.partition(self._k, axis=1)
-        self._best = both[:, self._k :].copy()
-        np.maximum(self._floor, other._floor, out=self._floor)
-        self._raise_to(self._best.min(axis=1).astype(np.float64))
-        self._kept += other._kept
+        self.best = both[:, self._k :].copy()
+        np.maximum(self.floor, other.floor, out=self.floor)
+        self._raise_to(self.best.min(axis=1).astype(np.float64))
+        self.kept += other.kept
         self._give_up(self.crowded | other.crowded)
 
     def finish(self) -> tuple[_Places, _Places, _Float64, _Float64]:
         """Row, column, lower and upper bound of all that may belong to the k best, by row."""
-        self._merge()
+        self.merge()
         self._thin()
-        row, column, score = _joined(self._kept)
+        row, column, score = _joined(self.kept)
         # By row; columns rise in each tile, and from tile to tile. 16 bits sort in linear time.
-        small = row.astype(np.uint16) if len(self._floor) <= 1 << 16 else row
+        small = row.astype(np.uint16) if len(self.floor) <= 1 << 16 else row
         order = np.argsort(small, kind="stable")
         row, column, value = row[order], column[order], score[order].astype(np.float64)
-        off = self._rounding * np.abs(value) + self._error[row]
+        off = self.rounding * np.abs(value) + self.error[row]
         return row, column, value - off, value + off
 
     def _threshold(self) -> _Float64:
         """The s' from which s' + e reaches the floor."""
-        reach = self._floor - self._error
-        widened = np.where(reach > 0, 1 + self._rounding, 1 - self._rounding)
+        reach = self.floor - self.error
+        widened = np.where(reach > 0, 1 + self.rounding, 1 - self.rounding)
         lowered: _Float64 = reach / widened
         return lowered
 
     def _raise_to(self, best: _Float64) -> None:
         """Raise the floor to what k items score that seem to score ``best`` or more."""
-        off = self._rounding * np.abs(np.where(np.isfinite(best), best, 0)) + self._error
-        np.maximum(self._floor, best - off, out=self._floor)
+        off = self.rounding * np.abs(np.where(np.isfinite(best), best, 0)) + self.error
+        np.maximum(self.floor, best - off, out=self.floor)
 
-    def _merge(self) -> None:
+    def merge(self) -> None:
         """Count what came since the last time in the floor."""
         self._merged_at = self._seen
         if not self._new:
             return
         # The new scores of each query in a line of their own, beside its best.
-        k, h = self._k, len(self._floor)
+        k, h = self._k, len(self.floor)
         both = np.full((h, k + int(self._pending.max())), -np.inf, dtype=np.float32)
-        both[:, :k] = self._best
+        both[:, :k] = self.best
         free = np.arange(h) * both.shape[1] + k
         for row, _, score in self._new:
             counts = np.bincount(row, minlength=h)
@@ -115,29 +115,29 @@ class Candidates:
             both.reshape(-1)[np.arange(len(row)) + free[row]] = score
             free += np.cumsum(counts)
         both.partition(both.shape[1] - k, axis=1)
-        self._best = both[:, both.shape[1] - k :].copy()
-        self._raise_to(self._best.min(axis=1).astype(np.float64))
-        self._kept += self._new
+        self.best = both[:, both.shape[1] - k :].copy()
+        self._raise_to(self.best.min(axis=1).astype(np.float64))
+        self.kept += self._new
         self._new = []
         self._pending[:] = 0
-        if sum(len(row) for row, _, _ in self._kept) >= 2 * self._thinned_at:
+        if sum(len(row) for row, _, _ in self.kept) >= 2 * self._thinned_at:
             self._thin()
 
     def _thin(self) -> None:
         """Forget what is below the floor; leave queries with very many others to others."""
-        row, column, score = _joined(self._kept)
+        row, column, score = _joined(self.kept)
         keep = np.flatnonzero(score >= self._threshold()[row])
         row, column, score = np.take(row, keep), np.take(column, keep), np.take(score, keep)
-        self._kept, self._thinned_at = [(row, column, score)], len(row)
-        self._give_up(np.bincount(row, minlength=len(self._floor)) > self._cap)
+        self.kept, self._thinned_at = [(row, column, score)], len(row)
+        self._give_up(np.bincount(row, minlength=len(self.floor)) > self._cap)
 
     def _give_up(self, crowded: npt.NDArray[np.bool_]) -> None:
         """Leave queries to a higher precision."""
         if not crowded.any():
             return
         self.crowded |= crowded
-        self._floor[self.crowded] = np.inf
-        for found in (self._kept, self._new):
+        self.floor[self.crowded] = np.inf
+        for found in (self.kept, self._new):
             for at, (row, column, score) in enumerate(found):
                 keep = ~self.crowded[row]
                 found[at] = row[keep], column[keep], score[keep]

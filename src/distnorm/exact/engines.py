@@ -88,6 +88,9 @@ class Engine(Protocol):
     tile_columns: int
     format: _Format
 
+    def another(self) -> Any:
+        """One that multiplies the same queries in another thread."""
+
     def longest(self, items: Any) -> tuple[float, bool]:
         """Length of the longest row, or more; whether no row can be NaN, infinite or all zero."""
 
@@ -128,10 +131,14 @@ class NumpyEngine:
         self._flags = np.empty(0, dtype=bool)
 
     def another(self) -> Any:
-        """One that multiplies the same queries in room of its own."""
+        """As `Engine.another`, with room of its own for tiles."""
         twin = copy.copy(self)
-        twin._room, twin._flags = self._room[:0], self._flags[:0]
+        twin.release()
         return twin
+
+    def release(self) -> None:
+        """Let go of the room for tiles."""
+        self._room, self._flags = self._room[:0], self._flags[:0]
 
     def lengths(self, items: npt.NDArray[Any]) -> _Float64:
         """Length of each row, (w,); not finite or about ``tiny`` where it says nothing."""

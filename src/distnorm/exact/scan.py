@@ -65,34 +65,31 @@ def _by_tiles(source: Source, n: int, k: int, progress: _Progress) -> list[Candi
     engine = source.engine
     workers = threads() if engine.parallel else 1
     step = max(16, -(-min(n, engine.tile_rows) // workers))
-    tiles = [
-        [Candidates(slice(r.start, min(r.stop, n)), k) for r in within(tile, step)]
-        for tile in blocks(n, engine.tile_rows)
-    ]
     with ThreadPoolExecutor(workers) as pool:
-        for columns in blocks(len(source.items), engine.tile_columns):
-            ready = source.prepared(columns)
-            if ready is None:
-                return None
-            for tile in tiles:
-                first = tile[0].rows.start
-                scores = engine.scores(slice(first, tile[-1].rows.stop), ready[0])
+        tiles = [_Tile(rows, step, k, pool) for rows in blocks(n, engine.tile_rows)]
+        whole = [slice(0, len(source.items))]
+        if not work_through(source, [tiles], whole, 1, lambda scores: progress(scores // n)):
+            return None
+    return [one for tile in tiles for one in tile.parts]
 
-                def see(
-                    one: Candidates,
-                    first: int = first,
-                    scores: Any = scores,
-                    columns: slice = columns,
-                    error: _Float64 = ready[1],
-                ) -> None:
-                    local = slice(one.rows.start - first, one.rows.stop - first)
-                    w = columns.stop - columns.start
-                    one.see(engine, scores, local, columns.start, w, error[one.rows])
 
-                # A single part is not worth starting a thread.
-                list((map if len(tile) == 1 else pool.map)(see, tile))
-            progress(columns.stop)
-    return [one for tile in tiles for one in tile]
+class _Tile:
+    """Queries that are multiplied at once, and looked at in parts, in the threads of a pool."""
+
+    def __init__(self, rows: slice, step: int, k: int, pool: ThreadPoolExecutor) -> None:
+        self.rows, self.parts = rows, [Candidates(part, k) for part in within(rows, step)]
+        # A single part is not worth starting a thread.
+        self._map: Any = map if len(self.parts) == 1 else pool.map
+
+    def see(self, engine: Any, scores: Any, rows: slice, start: int, w: int, error: Any) -> None:
+        """As `Part.see`."""
+        del rows
+
+        def look(one: Candidates) -> None:
+            local = slice(one.rows.start - self.rows.start, one.rows.stop - self.rows.start)
+            one.see(engine, scores, local, start, w, error[local])
+
+        list(self._map(look, self.parts))
 
 
 def _by_items(source: Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, to_numpy
+from distnorm.arrays import Array, CheckedRows, to_numpy
+from distnorm.exact import KBest, topk
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import query_rows
 from distnorm.search.indexes.biases import bias_store, column_of, stored_rows
@@ -93,7 +93,8 @@ def check_index(
         with system.plain_errors("read biases"):
             published = column in store.published()
     asked = None if queries is None else query_rows(queries, dimension)
-    best = _Best(k)
+    best = [] if asked is None else [KBest(k) for _ in asked]
+    names: list[Any] = []
     seen, with_bias, sum_, unit = 0, 0, np.zeros(dimension), True
     total = system.count()
     for ids, stored in stored_rows(system, batch):
@@ -106,16 +107,22 @@ def check_index(
             with system.plain_errors("read biases"):
                 with_bias += int(np.isfinite(store.read(column, ids)).sum())
         if asked is not None:
-            bias: Any = 0.0
+            bias = None
             if norm is not None and norm.method != "dot":
                 bias = to_numpy(norm.item_bias(rows, modality=side), np.float64)
-            best.see(ids, asked @ rows.T - bias)
+            lists = topk(CheckedRows(asked, "queries"), CheckedRows(rows, "items"), k, bias)
+            for one, scores, places in zip(best, *lists, strict=True):
+                # In rising order, as a tie goes to the lowest.
+                order = np.argsort(places)
+                one.add(scores[order], places[order] + len(names))
+            names.extend(ids)
         if progress is not None:
             progress(seen, max(total, seen))
     agreement = None
     if asked is not None and seen and published is not False:
         asker = "text" if norm is None else norm.names.other(side)
-        agreement = best.agreement(cast(Found, search(system, asked, k, norm, side=asker)).ids)
+        lists_of_index = cast(Found, search(system, asked, k, norm, side=asker)).ids
+        agreement = _agreement(best, names, lists_of_index)
     moments = None if norm is None else norm.moments(side)
     cosine = None
     if moments is not None and seen:
@@ -141,30 +148,10 @@ def check_index(
     )
 
 
-class _Best:
-    """The exact k best ids of each query, batch after batch."""
-
-    def __init__(self, k: int) -> None:
-        self._k = k
-        self._ids: list[Any] = []
-        self._places: npt.NDArray[np.intp] | None = None
-        self._scores: npt.NDArray[np.float64] | None = None
-
-    def see(self, ids: Sequence[Any], scores: npt.NDArray[np.float64]) -> None:
-        places = np.broadcast_to(np.arange(len(ids)) + len(self._ids), scores.shape)
-        self._ids.extend(ids)
-        if self._scores is not None and self._places is not None:
-            scores = np.concatenate([self._scores, scores], axis=1)
-            places = np.concatenate([self._places, places], axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, : self._k]
-        self._scores = np.take_along_axis(scores, order, axis=1)
-        self._places = np.take_along_axis(places, order, axis=1)
-
-    def agreement(self, found: Sequence[Sequence[Any]]) -> float:
-        if self._places is None:
-            return 1.0
-        shares = [
-            len({self._ids[place] for place in row} & set(got)) / len(row)
-            for row, got in zip(self._places, found, strict=True)
-        ]
-        return float(np.mean(shares))
+def _agreement(best: Sequence[KBest], ids: Sequence[Any], lists: Sequence[Sequence[Any]]) -> float:
+    """Share of the exact lists that an index's lists hold."""
+    shares = [
+        len({ids[place] for place in exact.places.tolist()} & set(got)) / len(exact.places)
+        for exact, got in zip(best, lists, strict=True)
+    ]
+    return float(np.mean(shares))
