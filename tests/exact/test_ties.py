@@ -12,6 +12,7 @@ import distnorm
 from distnorm import Ranking
 from distnorm.comparison.diagnostics import hubness, occurrence_counts
 from distnorm.exact import Gallery, KBest, places, topk
+from distnorm.methods.gated import popular_items
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranks import best_ranks, best_ranks_both_ways, pair_ranks, top_items
 
@@ -116,6 +117,7 @@ def test_hubs_of_the_diagnostics(dtype):
 def test_the_item_that_opens_a_gate(dtype):
     queries, items = rows(dtype)
     gate = np.arange(6) == 1
+    assert (popular_items(items, queries) == gate).all()
     bias = np.array([0.0, 1, 1, 1, 1, 1])
     assert top_items(Ranking(queries, items, bias, gate), 1).tolist() == [[0]] * 3
     assert top_items(Ranking(queries, items, bias, ~gate), 1).tolist() == [[1]] * 3

@@ -11,15 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import (
-    Array,
-    as_working,
-    blocks,
-    like_array,
-    namespace,
-    rows_per_block,
-    to_numpy,
-)
+from distnorm.arrays import Array, CheckedRows, to_numpy
+from distnorm.exact import topk
 from distnorm.methods.bank import inverted_softmax_bias
 from distnorm.methods.base import Method, Parameter, positive
 from distnorm.methods.statistics import SideStatistics
@@ -28,13 +21,10 @@ __all__ = ["QBNORM", "popular_items"]
 
 
 def popular_items(items: Array, bank: Array) -> npt.NDArray[np.bool_]:
-    """Which items, (n, d), are the best item by dot product of some bank row; (n,) bool."""
+    """Which items, (n, d), are the best item of some bank row, the lowest of equal ones; (n,)."""
     chosen = np.zeros(items.shape[0], dtype=bool)
-    working = as_working(items)
-    for rows in blocks(bank.shape[0], rows_per_block(items.shape[0])):
-        queries = like_array(as_working(bank[rows, ...]), working)
-        scores = namespace(working).matmul(queries, working.T)
-        chosen[to_numpy(namespace(working).argmax(scores, axis=1))] = True
+    best = topk(CheckedRows(bank, "bank"), CheckedRows(items, "items"), 1)[1]
+    chosen[to_numpy(best)] = True
     return chosen
 
 
