@@ -28,8 +28,10 @@ HERE = Path(__file__).resolve().parent
 PACKAGES = ("distnorm", "numpy", "torch", "array-api-compat", "safetensors", "nnn-retrieval")
 
 
-def arguments(description: str | None) -> argparse.Namespace:
-    """Options that all benchmarks take."""
+def arguments(
+    description: str | None, add: Callable[[argparse.ArgumentParser], object] | None = None
+) -> argparse.Namespace:
+    """Options that all benchmarks take, and those that ``add`` puts to them."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     parser.add_argument("--repeats", type=int, default=None)
@@ -37,6 +39,8 @@ def arguments(description: str | None) -> argparse.Namespace:
         "--out", type=Path, default=None, help="folder; default benchmarks/results, quick: none"
     )
     parser.add_argument("--child", default=None, help=argparse.SUPPRESS)
+    if add is not None:
+        add(parser)
     return parser.parse_args()
 
 
