@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.options import input_option, make_norm, options_of
+from distnorm.cli.options import make_norm, options_of
 from distnorm.cli.output import console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.selection import SelectionOptions
@@ -35,7 +35,7 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 @click.option("--device", help="cpu, cuda ...; the model's own choice if left out.")
 @click.option("--prompt", help="Words around every sentence, as in 'a photo of {}.', or before it.")
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; default: cores.")
-@input_option
+@click.option("--input", type=click.Choice(["unit", "raw", "any"]))
 @options_of(SelectionOptions, "selection")
 @click.option("--update", "old", type=click.Path(), help="Bring this file up to date instead.")
 @click.option("--out", type=click.Path(), help="The .safetensors file to write.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,28 +21,24 @@ __all__ = [
     "MethodOptions",
     "PairInput",
     "ProtocolOptions",
-    "input_option",
     "make_norm",
+    "option",
     "options_of",
     "parse_ks",
     "split_methods",
-    "strength_option",
     "threshold_options",
 ]
 
 Command = Callable[..., Any]
 
-strength_option = click.option("--strength", help="A number, or image=0.25,text=0.5.")
-input_option = click.option("--input", type=click.Choice(["unit", "raw", "any"]))
-_IMAGES = click.option("--images", required=True, type=click.Path(), help="Image embeddings.")
-_FIT_ROWS = (
-    click.option("--fit-images", type=click.Path(), help="Images that give the statistics."),
-    click.option("--fit-texts", type=click.Path(), help="Texts that give the statistics."),
-)
+
+def option(*names: str, **settings: Any) -> Any:
+    """A field of a group of options; the arguments are click's."""
+    return field(metadata={"option": click.option(*names, **settings)})
 
 
 def options_of(group: type[Any], name: str) -> Callable[[Command], Command]:
-    """Add the ``OPTIONS`` of a dataclass; the command gets an instance as keyword ``name``."""
+    """Add the options of a dataclass; the command gets an instance as keyword ``name``."""
 
     def add(command: Command) -> Command:
         @functools.wraps(command)
@@ -50,8 +46,8 @@ def options_of(group: type[Any], name: str) -> Callable[[Command], Command]:
             own = {field.name: values.pop(field.name) for field in fields(group)}
             return command(*args, **values, **{name: group(**own)})
 
-        for option in reversed(group.OPTIONS):
-            collected = option(collected)
+        for each in reversed(fields(group)):
+            collected = each.metadata["option"](collected)
         return collected
 
     return add
@@ -66,20 +62,21 @@ def threshold_options(command: Command) -> Command:
     return above(rate(command))
 
 
+_FIT_IMAGES = "Images that give the statistics."
+_FIT_TEXTS = "Texts that give the statistics."
+_INPUTS = ("unit", "raw", "any")
+_PATH = click.Path()
+
+
 @dataclass(frozen=True)
 class PairInput:
     """Images and texts that belong together."""
 
-    OPTIONS = (
-        _IMAGES,
-        click.option("--texts", required=True, type=click.Path(), help="Text embeddings."),
-        click.option(
-            "--image-of-text", type=click.Path(), help="Image row of each text (.npy, .txt)."
-        ),
+    images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
+    texts: str = option("--texts", required=True, type=_PATH, help="Text embeddings.")
+    image_of_text: str | None = option(
+        "--image-of-text", type=_PATH, help="Image row of each text (.npy, .txt)."
     )
-    images: str
-    texts: str
-    image_of_text: str | None
 
     def read(self) -> tuple[Any, Any, Any]:
         """Image rows, text rows, and the image row of each text or None."""
@@ -90,20 +87,14 @@ class PairInput:
 class ClassInput:
     """Images, classes, and which class each image shows."""
 
-    OPTIONS = (
-        _IMAGES,
-        click.option("--classes", required=True, type=click.Path(), help="One text row per class."),
-        click.option(
-            "--labels", required=True, type=click.Path(), help="Class row of each image, from 0."
-        ),
-        click.option(
-            "--class-names", type=click.Path(), help="One name per line: shared ones are reported."
-        ),
+    images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
+    classes: str = option("--classes", required=True, type=_PATH, help="One text row per class.")
+    labels: str = option(
+        "--labels", required=True, type=_PATH, help="Class row of each image, from 0."
     )
-    images: str
-    classes: str
-    labels: str
-    class_names: str | None
+    class_names: str | None = option(
+        "--class-names", type=_PATH, help="One name per line: shared ones are reported."
+    )
 
     @property
     def texts(self) -> str:
@@ -133,26 +124,21 @@ class ClassInput:
 class CaptionInput:
     """Captions of images, judgements of them, and perhaps references."""
 
-    OPTIONS = (
-        _IMAGES,
-        click.option("--captions", required=True, type=click.Path(), help="Caption embeddings."),
-        click.option(
-            "--human", required=True, type=click.Path(), help="Judgement of each caption."
-        ),
-        click.option("--image-of-caption", type=click.Path(), help="Image row of each caption."),
-        click.option("--references", type=click.Path(), help="Embeddings of reference captions."),
-        click.option(
-            "--image-of-reference", type=click.Path(), help="Image row of each reference."
-        ),
-        click.option("--rule", help="plain, clipscore, refclipscore, additive or harmonic."),
+    images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
+    captions: str = option("--captions", required=True, type=_PATH, help="Caption embeddings.")
+    human: str = option("--human", required=True, type=_PATH, help="Judgement of each caption.")
+    image_of_caption: str | None = option(
+        "--image-of-caption", type=_PATH, help="Image row of each caption."
     )
-    images: str
-    captions: str
-    human: str
-    image_of_caption: str | None
-    references: str | None
-    image_of_reference: str | None
-    rule: str | None
+    references: str | None = option(
+        "--references", type=_PATH, help="Embeddings of reference captions."
+    )
+    image_of_reference: str | None = option(
+        "--image-of-reference", type=_PATH, help="Image row of each reference."
+    )
+    rule: str | None = option(
+        "--rule", help="plain, clipscore, refclipscore, additive or harmonic."
+    )
 
     @property
     def texts(self) -> str:
@@ -179,37 +165,33 @@ class CaptionInput:
 class ProtocolOptions:
     """What is compared, and where statistics come from."""
 
-    OPTIONS = (
-        click.option("--methods", default="dot,dn,dn*,dn2,is,nnn", show_default=True),
-        click.option("--strength", help="For every method: a number, or image=0.25,text=0.5."),
-        click.option(
-            "--protocol",
-            type=click.Choice(["held-out", "paper", "reference", "transductive"]),
-            default="held-out",
-            show_default=True,
-            help="Where statistics come from.",
-        ),
-        click.option(
-            "--fit-fraction", default=0.5, show_default=True, help="Share held out (held-out)."
-        ),
-        click.option("--samples", default=100, show_default=True, help="Rows per side (paper)."),
-        *_FIT_ROWS,
-        click.option("--repeats", type=int, help="Splits: 20 held-out, 5 paper if left out."),
-        click.option("--seed", default=0, show_default=True),
-        click.option("--prompt", help="Prefix or template of the texts, printed with the results."),
-        input_option,
+    methods: str = option("--methods", default="dot,dn,dn*,dn2,is,nnn", show_default=True)
+    strength: str | None = option(
+        "--strength", help="For every method: a number, or image=0.25,text=0.5."
     )
-    methods: str
-    strength: str | None
-    protocol: str
-    fit_fraction: float
-    samples: int
-    fit_images: str | None
-    fit_texts: str | None
-    repeats: int | None
-    seed: int
-    prompt: str | None
-    input: str | None
+    protocol: str = option(
+        "--protocol",
+        type=click.Choice(["held-out", "paper", "reference", "transductive"]),
+        default="held-out",
+        show_default=True,
+        help="Where statistics come from.",
+    )
+    fit_fraction: float = option(
+        "--fit-fraction", default=0.5, show_default=True, help="Share held out (held-out)."
+    )
+    samples: int = option(
+        "--samples", default=100, show_default=True, help="Rows per side (paper)."
+    )
+    fit_images: str | None = option("--fit-images", type=_PATH, help=_FIT_IMAGES)
+    fit_texts: str | None = option("--fit-texts", type=_PATH, help=_FIT_TEXTS)
+    repeats: int | None = option(
+        "--repeats", type=int, help="Splits: 20 held-out, 5 paper if left out."
+    )
+    seed: int = option("--seed", default=0, show_default=True)
+    prompt: str | None = option(
+        "--prompt", help="Prefix or template of the texts, printed with the results."
+    )
+    input: str | None = option("--input", type=click.Choice(_INPUTS))
 
     def read(self, data: PairInput | ClassInput | CaptionInput) -> Protocol:
         """The protocol; all vectors must be of one model, the texts of one prompt."""
@@ -236,21 +218,16 @@ class ProtocolOptions:
 class MethodOptions:
     """One method: a saved normalization, or what to fit."""
 
-    OPTIONS = (
-        click.option("--normalization", type=click.Path(), help="A file of `distnorm fit`."),
-        click.option(
-            "--method", default="dot", show_default=True, help="Method to fit if none is given."
-        ),
-        strength_option,
-        *_FIT_ROWS,
-        input_option,
+    normalization: str | None = option(
+        "--normalization", type=_PATH, help="A file of `distnorm fit`."
     )
-    normalization: str | None
-    method: str
-    strength: str | None
-    fit_images: str | None
-    fit_texts: str | None
-    input: str | None
+    method: str = option(
+        "--method", default="dot", show_default=True, help="Method to fit if none is given."
+    )
+    strength: str | None = option("--strength", help="A number, or image=0.25,text=0.5.")
+    fit_images: str | None = option("--fit-images", type=_PATH, help=_FIT_IMAGES)
+    fit_texts: str | None = option("--fit-texts", type=_PATH, help=_FIT_TEXTS)
+    input: str | None = option("--input", type=click.Choice(_INPUTS))
 
     def norm(self, data: PairInput | ClassInput | CaptionInput) -> ScoreNormalization:
         """The fitted normalization, of the same model as all the vectors."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distnorm.cli.options import option
 from distnorm.cli.output import console, require_report, say, write_report
 from distnorm.errors import DistnormError
 
@@ -23,18 +24,15 @@ _ROWS = 5000
 class SelectionOptions:
     """Options that only ``--method auto`` has."""
 
-    OPTIONS = (
-        click.option(
-            "--labelled", is_flag=True, help="auto: row i of --texts belongs to image row i."
-        ),
-        click.option("--explain", is_flag=True, help="auto: print the candidates and the reasons."),
-        click.option(
-            "--report", type=click.Path(), help="auto: write the reasons to this HTML page."
-        ),
+    labelled: bool = option(
+        "--labelled", is_flag=True, help="auto: row i of --texts belongs to image row i."
     )
-    labelled: bool
-    explain: bool
-    report: str | None
+    explain: bool = option(
+        "--explain", is_flag=True, help="auto: print the candidates and the reasons."
+    )
+    report: str | None = option(
+        "--report", type=click.Path(), help="auto: write the reasons to this HTML page."
+    )
 
     def check(self, method: str) -> None:
         """Refuse them for another method, and a page that cannot be drawn, before the work."""

@@ -68,25 +68,9 @@ def hubness(
     rows: Indices | None = None,
     before: npt.NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
-    """k-occurrence skewness (k = 10), top-1 occupancy and the most frequent hubs.
+    """k-occurrence skewness (k = 10), top-1 occupancy, and hubs beside their counts ``before``.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization, fitted
-    queries, items : array, shape (n, d), (m, d)
-    side : str
-        The queries' side.
-    rows : int array, shape (m,), optional
-        What hubs are called: the items' rows in the data that they were taken from.
-    before : int array, shape (m,), optional
-        `occurrence_counts`, usually of the dot product: hubs also carry ``count_before``, and
-        ``hubs_before`` are the hubs of that. The method's own if left out.
-
-    Returns
-    -------
-    dict
-        ``k``, ``k_occurrence_skewness``, ``occupancy``, ``hubs``, ``hubs_before``. Ties
-        between hubs go to the lowest index.
+    ``side`` is the queries'; hubs are called by ``rows``, the items' rows in the whole data.
     """
     top = top_items(norm.ranking(queries, items, side), _HUB_K)
     counts = k_occurrence(top, items.shape[0])
@@ -123,21 +107,9 @@ def similarity_histograms(
     *,
     bins: int = 60,
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Densities of similarities within and across the two sides, for linear methods.
+    """Densities within and across the sides, for panels of linear methods; 1,000 rows at most.
 
-    Parameters
-    ----------
-    norms : mapping from a panel's name to a fitted ScoreNormalization
-        Linear methods (dot, dn): both sides are shifted by them.
-    images, texts : array, shape (n, d), (m, d)
-        At most 1,000 rows of each are used, evenly spaced.
-    image_of_text : int array, shape (m,)
-    bins : int
-
-    Returns
-    -------
-    dict
-        Panel -> series -> ``edges`` (bins + 1) and ``density`` (bins); one range for all.
+    Panel -> series -> ``edges`` (bins + 1) and ``density`` (bins); one range for all.
     """
     one, two = next(iter(norms.values())).sides
     rows = np.linspace(0, len(image_of_text) - 1, min(len(image_of_text), 1000)).astype(np.intp)
@@ -168,21 +140,9 @@ def similarity_histograms(
 
 
 def pair_similarity(images: Array, texts: Array, image_of_text: Indices) -> dict[str, Any]:
-    """Mean and standard deviation (sigma) of x.y over true pairs and over all other pairs.
+    """Count, mean and std of x.y over true pairs and over all others, in float64, without a matrix.
 
-    All pairs are summed without their matrix, in float64:
-
-        sum x.y = (sum x).(sum y)        sum (x.y)^2 = trace(X'X Y'Y)
-
-    Parameters
-    ----------
-    images, texts : array, shape (n, d), (m, d)
-    image_of_text : int array, shape (m,)
-
-    Returns
-    -------
-    dict
-        ``pairs`` and ``non_pairs``: each count, mean, std; None where there is none.
+    sum x.y = (sum x).(sum y) and sum (x.y)^2 = trace(X'X Y'Y)
     """
     first, second = _second_moments(images), _second_moments(texts)
     paired = []
@@ -202,16 +162,7 @@ def pair_similarity(images: Array, texts: Array, image_of_text: Indices) -> dict
 
 
 def ladder(bank: Array, items: Array, inverse_temperature: float) -> list[dict[str, float]]:
-    """Explained variance and correlation of orders 0, 1 and 2 with the exact log-partition.
-
-    Parameters
-    ----------
-    bank : array, shape (n, d)
-        Queries: the exact bias is taken over them, and so are mean and covariance.
-    items : array, shape (m, d)
-    inverse_temperature : float
-        1/tau.
-    """
+    """Explained variance of the exact log-partition over ``bank``, and correlation, by order."""
     wide_bank, wide_items = (to_numpy(as_working(x), np.float64) for x in (bank, items))
     exact = inverted_softmax_bias(wide_items, wide_bank, inverse_temperature)
     moments = Moments(order=2).update(wide_bank)
@@ -239,19 +190,9 @@ def diagnose(
     image_of_text: Indices | None = None,
     rows: tuple[Indices, Indices] | None = None,
 ) -> dict[str, Any]:
-    """Diagnostics of fitted methods, the first of them the dot product, on evaluated rows.
+    """Diagnostics of fitted methods, the dot product first, on evaluated rows.
 
-    Parameters
-    ----------
-    norms : sequence of ScoreNormalization, fitted
-    images, texts : array, shape (n, d), (m, d)
-        What is evaluated.
-    fit_rows : mapping
-        The rows behind the statistics, by keyword ("images", "texts").
-    image_of_text : int array, shape (m,), optional
-        Which pairs are true; without it, similarities of pairs are left out.
-    rows : pair of int arrays, optional
-        Rows of ``images`` and ``texts`` in the whole data: hubs are called by them.
+    ``rows`` are their numbers in the whole data, ``fit_rows`` what gave the statistics.
     """
     first, second = (checked(x, name) for x, name in ((images, "images"), (texts, "texts")))
     left, right = first.rows, second.rows

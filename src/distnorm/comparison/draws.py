@@ -57,10 +57,8 @@ def draw_splits(
 ) -> Iterator[Split]:
     """Random disjoint splits by image, the same for the same seed.
 
-    With ``fit_fraction``, that share of the images and all their texts give the statistics.
-    With ``samples``, so many images give the image statistics, one text of each of as many
-    *other* images the text statistics (unpaired), and everything else is evaluated. Without
-    ``image_of_text`` images alone are split.
+    ``fit_fraction`` of the images with all their texts give the statistics; or ``samples`` images
+    and one text of each of as many *other* images do. Without owners, images alone are split.
     """
     owner = np.zeros(0, dtype=np.intp) if image_of_text is None else image_of_text
     share = 0.5 if fit_fraction is None else fit_fraction
@@ -96,11 +94,7 @@ def draws(
     image_of_text: Indices | None,
     reference: Mapping[str, CheckedRows],
 ) -> Iterator[Draw]:
-    """Every split of a comparison.
-
-    Without ``image_of_text`` the texts are classes: all of them serve every split, for the
-    statistics as well unless ``reference`` has texts.
-    """
+    """Every split; without ``image_of_text`` the texts are classes, and all serve every split."""
     n, m = images.shape[0], texts.shape[0]
     classes = {"texts": reference.get("texts", texts)} if image_of_text is None else {}
     if protocol.statistics in ("held-out", "paper") and "images" not in reference:

@@ -201,13 +201,7 @@ def best_reference(
     references: Array,
     image_of_reference: npt.NDArray[np.intp],
 ) -> Float64:
-    """Highest cosine of each caption with a reference of its image, shape (m,).
-
-    Raises
-    ------
-    DistnormError
-        If a caption's image has no reference.
-    """
+    """Highest cosine of each caption with a reference of its image, shape (m,)."""
     order = np.argsort(image_of_reference, kind="stable")
     sorted_owner = image_of_reference[order]
     starts = np.searchsorted(sorted_owner, image_of_caption, side="left")
@@ -230,13 +224,7 @@ def best_reference(
 
 
 def check_owner(owner: Any, n_rows: int, n_images: int, what: str) -> npt.NDArray[np.intp]:
-    """Image row of each caption or reference.
-
-    Raises
-    ------
-    DistnormError
-        If the rows do not fit.
-    """
+    """Image row of each caption or reference."""
     found = np.arange(n_rows) if owner is None else np.asarray(owner)
     if owner is None and n_rows != n_images:
         raise DistnormError(

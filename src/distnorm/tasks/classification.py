@@ -193,13 +193,7 @@ def _templates(templates: Sequence[str] | Mapping[str, Sequence[str]], name: str
 
 
 def check_labels(labels: Any, n_images: int, n_classes: int) -> npt.NDArray[np.intp]:
-    """Labels as class rows.
-
-    Raises
-    ------
-    DistnormError
-        For another length, dtype or range.
-    """
+    """Labels as class rows."""
     own = np.asarray(labels)
     if own.shape != (n_images,) or own.dtype.kind not in "iu":
         raise DistnormError(

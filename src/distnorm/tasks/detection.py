@@ -70,11 +70,6 @@ def chosen_threshold(
     """The threshold that was given, or that of a rate, shared by ``tries`` scores each.
 
     With several tries the rate is that of any of them being exceeded, at most (Bonferroni).
-
-    Raises
-    ------
-    DistnormError
-        For both, or a rate without a calibration.
     """
     if threshold is not None and false_alarm_rate is not None:
         raise DistnormError(
@@ -153,15 +148,9 @@ def evaluate_detection(
 def evaluate_rejection(
     norm: Any, images: Array, classes: Array, labels: npt.NDArray[np.intp], threshold: float
 ) -> dict[str, Any]:
-    """Zero-shot classification that may say "none of these".
+    """Zero-shot classification that may say "none of these", by name of the figure.
 
     An image is accepted if its best class's two-sided score is above ``threshold``.
-
-    Returns
-    -------
-    dict
-        ``accepted`` (share), ``accepted_acc1`` (None where none is), ``threshold``, ``score``
-        and ``expected_false_alarm_rate`` of one class.
     """
     one = norm.sides[0]
     right = accepted = 0

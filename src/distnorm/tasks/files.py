@@ -20,13 +20,7 @@ __all__ = ["read_lines", "read_numbers", "read_rows"]
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
-    """Read texts, stripped of spaces around them.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or unreadable file, or none.
-    """
+    """Read texts, stripped of spaces around them."""
     target = Path(path)
     if not target.exists():
         raise missing_file(target)
@@ -44,13 +38,7 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
 
 
 def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
-    """Read a vector of finite numbers.
-
-    Raises
-    ------
-    DistnormError
-        For a missing file or anything but numbers.
-    """
+    """Read a vector of finite numbers."""
     target = Path(path)
     if not target.exists():
         raise missing_file(target)
@@ -75,13 +63,7 @@ def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
 
 
 def read_rows(path: str | os.PathLike[str]) -> npt.NDArray[np.intp]:
-    """Read a vector of whole numbers: classes, or the row that each row belongs to.
-
-    Raises
-    ------
-    DistnormError
-        For a missing file or anything but whole numbers.
-    """
+    """Read a vector of whole numbers: classes, or the row that each row belongs to."""
     target = Path(path)
     if target.suffix == ".npy" and target.exists():
         try:

@@ -115,22 +115,7 @@ def overlap_baselines(
     *,
     tokenizer: str = "auto",
 ) -> dict[str, Any]:
-    """Agreement of BLEU-1, BLEU-4 and CIDEr with judgements.
-
-    Parameters
-    ----------
-    captions, references : sequence of str
-    human : array of numbers, shape (n_captions,)
-    image_of_caption, image_of_reference : int array, optional
-        Image of each; the row's own number if left out.
-    tokenizer : str
-        As `overlap_scores`.
-
-    Returns
-    -------
-    dict
-        ``tokenizer``, and under ``metrics`` the correlations of each metric.
-    """
+    """Agreement of BLEU-1, BLEU-4 and CIDEr with judgements."""
     owner, belongs = (
         np.arange(len(texts)) if rows is None else np.asarray(rows)
         for texts, rows in ((captions, image_of_caption), (references, image_of_reference))

@@ -65,13 +65,7 @@ class RetrievalResult:
 
 
 def pairing(image_of_text: Any, n_images: int, n_texts: int) -> Positives:
-    """Positives of the texts, from the image row of each text; None pairs row with row.
-
-    Raises
-    ------
-    DistnormError
-        If the rows do not fit, or a row of images has no text.
-    """
+    """Positives of the texts, from the image row of each text; None pairs row with row."""
     if image_of_text is None:
         if n_images != n_texts:
             raise DistnormError(

@@ -12,14 +12,7 @@ __all__ = ["calibration_page", "rate_figure", "reliability_figure"]
 
 
 def calibration_page(norm: Any, source: str) -> str:
-    """A whole page of a calibrated normalization.
-
-    Parameters
-    ----------
-    norm : ScoreNormalization with ``notes.calibration``
-    source : str
-        For the heading.
-    """
+    """A whole page of a calibrated normalization."""
     card = build_card(norm, name=source)
     calibration = card["calibration"]
     rows = []

@@ -83,21 +83,7 @@ class Section:
 
 
 def render(title: str, lead: str, sections: Sequence[Section], facts: Sequence[str] = ()) -> str:
-    """The whole page.
-
-    Parameters
-    ----------
-    title, lead : str
-        Heading, and a sentence below it.
-    sections : sequence of Section
-    facts : sequence of str
-        What the numbers rest on: versions, seeds, counts.
-
-    Raises
-    ------
-    MissingExtraError
-        Without jinja2.
-    """
+    """The whole page."""
     jinja = require("jinja2", "report")
     markup = require("markupsafe", "report")
     source = resources.files("distnorm.report.html").joinpath("page.html.j2").read_text("utf-8")

@@ -43,14 +43,7 @@ def protocol_line(result: Mapping[str, Any]) -> str:
 
 
 def comparison_page(result: Mapping[str, Any], source: str) -> str:
-    """A whole page out of a comparison's JSON.
-
-    Parameters
-    ----------
-    result : mapping
-    source : str
-        What was compared, for the heading.
-    """
+    """A whole page out of a comparison's JSON."""
     sections = [comparison_section(result["task"].capitalize(), result)]
     diagnostics = result.get("diagnostics")
     if diagnostics is not None:
@@ -68,19 +61,7 @@ def comparison_page(result: Mapping[str, Any], source: str) -> str:
 def comparison_section(
     title: str, result: Mapping[str, Any], *, text: str = "", main: Sequence[str] | None = None
 ) -> Section:
-    """Table of every metric and a plot of the differences to the dot product.
-
-    Parameters
-    ----------
-    title : str
-    result : mapping
-        A comparison's JSON.
-    text : str
-        A sentence below the heading.
-    main : sequence of str, optional
-        Metrics whose differences are drawn; those with an interval and without "@5", "@10" if
-        left out.
-    """
+    """Table of every metric and a plot of the differences to the dot product."""
     entries = result["results"]
     names = [n for n in entries[0]["metrics"] if entries[0]["metrics"][n] is not None]
     if main is None:

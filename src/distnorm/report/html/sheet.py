@@ -23,21 +23,7 @@ _EDGE = 240
 
 
 def write_sheet(path: Path, found: dict[str, Any], pictures: Path | None = None) -> int:
-    """Write the page of a search result, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-    found : dict
-        `distnorm.search.answer.Answer.to_dict`.
-    pictures : Path, optional
-        Folder that names of pictures begin from.
-
-    Returns
-    -------
-    int
-        How many pictures were not found or could not be read; their names stand alone.
-    """
+    """Write the page of a search result, whole or not at all."""
     page, missing = render_sheet(found, pictures)
     write_page(path, page)
     return missing
