@@ -10,27 +10,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from distnorm import search
+    from distnorm import augmentation, calibration, datasets, encoders, metrics, scenes, search
     from distnorm.arrays import normalize
+    from distnorm.calibration import Estimate
     from distnorm.comparison import (
+        Comparison,
         compare_captions,
         compare_classification,
         compare_retrieval,
     )
-    from distnorm.encoders import load_encoder
+    from distnorm.encoders import list_encoders, load_encoder
     from distnorm.errors import DistnormError, MissingExtraError
-    from distnorm.methods.registry import METHODS
+    from distnorm.exact import topk
+    from distnorm.methods import METHODS, list_methods
     from distnorm.metrics import recall_at_k
     from distnorm.metrics.correlations import kendall_tau
     from distnorm.metrics.ranking import Ranking
     from distnorm.moments import Moments
     from distnorm.monitoring.watch import Watch
-    from distnorm.normalization import (
-        DistributionNormalization,
-        ScoreNormalization,
-        load,
-        make,
-    )
+    from distnorm.normalization import DistributionNormalization, ScoreNormalization, load, make
+    from distnorm.search.indexes import open_index
     from distnorm.selection import Selection, select
     from distnorm.tasks.captioning import evaluate_captions, score_captions
     from distnorm.tasks.classification import evaluate_classification
@@ -41,8 +40,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
+    "Comparison",
     "DistnormError",
     "DistributionNormalization",
+    "Estimate",
     "MissingExtraError",
     "Moments",
     "Ranking",
@@ -51,58 +52,70 @@ __all__ = [
     "Watch",
     "ZeroShotClassifier",
     "__version__",
+    "augmentation",
+    "calibration",
     "compare_captions",
     "compare_classification",
     "compare_retrieval",
+    "datasets",
+    "encoders",
     "evaluate_captions",
     "evaluate_classification",
     "evaluate_retrieval",
     "kendall_tau",
+    "list_encoders",
+    "list_methods",
     "load",
     "load_encoder",
     "make",
+    "metrics",
     "normalize",
+    "open_index",
     "recall_at_k",
+    "scenes",
     "score_captions",
     "search",
     "select",
+    "topk",
 ]
 
-_HOMES = {
-    "METHODS": "methods.registry",
-    "DistnormError": "errors",
-    "DistributionNormalization": "normalization",
-    "MissingExtraError": "errors",
-    "Moments": "moments",
-    "Ranking": "metrics.ranking",
-    "ScoreNormalization": "normalization",
-    "Selection": "selection",
-    "select": "selection",
-    "Watch": "monitoring.watch",
-    "ZeroShotClassifier": "tasks.zero_shot",
-    "compare_captions": "comparison",
-    "compare_classification": "comparison",
-    "compare_retrieval": "comparison",
-    "evaluate_captions": "tasks.captioning",
-    "evaluate_classification": "tasks.classification",
-    "kendall_tau": "metrics.correlations",
-    "load_encoder": "encoders",
-    "score_captions": "tasks.captioning",
-    "evaluate_retrieval": "tasks.retrieval",
-    "load": "normalization",
-    "make": "normalization",
-    "normalize": "arrays",
-    "recall_at_k": "metrics",
+_NAMES = {
+    "arrays": ("normalize",),
+    "calibration": ("Estimate",),
+    "comparison": (
+        "Comparison",
+        "compare_captions",
+        "compare_classification",
+        "compare_retrieval",
+    ),
+    "encoders": ("list_encoders", "load_encoder"),
+    "errors": ("DistnormError", "MissingExtraError"),
+    "exact": ("topk",),
+    "methods": ("METHODS", "list_methods"),
+    "metrics": ("recall_at_k",),
+    "metrics.correlations": ("kendall_tau",),
+    "metrics.ranking": ("Ranking",),
+    "moments": ("Moments",),
+    "monitoring.watch": ("Watch",),
+    "normalization": ("DistributionNormalization", "ScoreNormalization", "load", "make"),
+    "search.indexes": ("open_index",),
+    "selection": ("Selection", "select"),
+    "tasks.captioning": ("evaluate_captions", "score_captions"),
+    "tasks.classification": ("evaluate_classification",),
+    "tasks.retrieval": ("evaluate_retrieval",),
+    "tasks.zero_shot": ("ZeroShotClassifier",),
 }
+_ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its room when it is first used."""
-    if name == "search":
-        return importlib.import_module("distnorm.search")
-    if name not in _HOMES:
+    """Import a public name from its room, or a room, when it is first used."""
+    if name in _ROOM_OF:
+        value = getattr(importlib.import_module(f"distnorm.{_ROOM_OF[name]}"), name)
+    elif name in __all__:
+        value = importlib.import_module(f"distnorm.{name}")
+    else:
         raise AttributeError(f"module 'distnorm' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"distnorm.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import distnorm
-from distnorm import DistnormError, load, make
+from distnorm import DistnormError, load, make, storage
 from distnorm.normalization.notes import Notes
 from distnorm.storage import read
 
@@ -151,3 +151,17 @@ def test_unwritable_targets(tmp_path, monkeypatch):
         norm.save(tmp_path / "n.safetensors")
     with pytest.raises(DistnormError, match="unfitted"):
         make("dn").save(tmp_path / "n.safetensors")
+
+
+def test_files_of_older_names_are_read(tmp_path, monkeypatch):
+    X, Y = rows(1), rows(2)
+    norm = make("dn").fit(images=X, texts=Y)
+    norm.save(tmp_path / "new.safetensors")
+    settings, tensors, _ = read(tmp_path / "new.safetensors")
+    del settings["format_version"]
+    older = {"coefficient" if key == "strength" else key: v for key, v in settings.items()}
+    storage.write(tmp_path / "old.safetensors", older, tensors)
+    monkeypatch.setitem(storage.RENAMED, "coefficient", "strength")
+    again = load(tmp_path / "old.safetensors")
+    assert again.strength == norm.strength
+    np.testing.assert_array_equal(again.similarity(X, Y), norm.similarity(X, Y))

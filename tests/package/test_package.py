@@ -104,3 +104,15 @@ def test_extras_are_spelled_as_every_pip_finds_them(project):
     assert "open-clip" in names
     # Older releases of pip drop a name with an underscore, with no more than a warning.
     assert [name for name in names if not re.fullmatch(r"[a-z0-9-]+", name)] == []
+
+
+def test_the_command_line_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "distnorm", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"distnorm, version {distnorm.__version__}"
+
+
+def test_what_can_be_made_is_listed():
+    assert distnorm.list_methods() == tuple(distnorm.METHODS)
+    assert {family.name for family in distnorm.list_encoders()} >= {"builtin", "hf"}

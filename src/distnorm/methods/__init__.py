@@ -5,6 +5,6 @@ that builds a `distnorm.methods.base.Method` and a line in `distnorm.methods.reg
 """
 
 from distnorm.methods.base import Method
-from distnorm.methods.registry import METHODS, find_method, parse_method
+from distnorm.methods.registry import METHODS, find_method, list_methods, parse_method
 
-__all__ = ["METHODS", "Method", "find_method", "parse_method"]
+__all__ = ["METHODS", "Method", "find_method", "list_methods", "parse_method"]

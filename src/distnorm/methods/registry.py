@@ -20,6 +20,7 @@ from distnorm.methods.transforms import CENTERED, DN_RENORM
 __all__ = [
     "METHODS",
     "find_method",
+    "list_methods",
     "parse_method",
     "resolve_strength",
 ]
@@ -43,6 +44,17 @@ METHODS: dict[str, Method] = {
         AUTO,
     )
 }
+
+
+def list_methods() -> tuple[str, ...]:
+    """The names that `distnorm.make` takes; `distnorm.METHODS` says more about each.
+
+    Examples
+    --------
+    >>> list_methods()[:3]
+    ('dot', 'dn', 'dn*')
+    """
+    return tuple(METHODS)
 
 
 def find_method(name: object) -> Method:

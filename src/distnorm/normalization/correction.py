@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, from_numpy, namespace
+from distnorm.errors import DistnormError
 from distnorm.methods.base import Method
 from distnorm.methods.linear import linear_bias
 from distnorm.normalization.state import State
 
-__all__ = ["Correction"]
+__all__ = ["Correction", "two_sided_scores"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +66,25 @@ class Correction:
         items = self.state.statistics[self.state.names.other(self.side)]
         return self.method.direction(queries, items, self.params)
 
+    def require_shift(self) -> None:
+        """Raise unless `shift` ranks as `bias` does."""
+        if not self.shifts_queries:
+            spec = self.state.spec
+            chosen = f", which chose {self.method.name!r}" if spec.chooses else ""
+            raise DistnormError(
+                f"shift_queries of {spec.name!r}{chosen}",
+                "a linear method (dot, dn, dn*, ridge)",
+                "use item_bias and store it beside each item, or re-rank an over-fetched list",
+            )
+
     def shift(self, queries: Array) -> Array:
-        """Queries less strength times direction, (n, d), in their working dtype."""
+        """Queries less strength times direction, (n, d), in their working dtype.
+
+        A method that transforms re-normalises them after that.
+        """
+        if self.method.transform is not None:
+            mean = self.strength * self.direction if self.strength else None
+            return self.method.transform(queries, mean, self.state.names.plural(self.side))
         working = as_working(queries)
         if not self.strength:
             return working
@@ -95,14 +113,34 @@ class Correction:
         gate = self.method.gate
         return None if gate is None else gate(items, self.state.fitted(self.side))
 
-    def transform(self, rows: Array, name: str) -> Array:
-        """Rows of this side as a method scores them that changes both sides."""
-        if self.method.transform is None:
-            return self.shift(rows)
-        mean = self.strength * self.direction if self.strength else None
-        return self.method.transform(rows, mean, name)
-
     def same_as(self, other: Correction) -> bool:
         """Whether both do the same, so that a direction at hand can be kept."""
         mine, theirs = ((c.method.name, c.strength, c.params) for c in (self, other))
         return self.state is other.state and mine == theirs
+
+
+def two_sided_scores(
+    one: Correction, two: Correction, first: Array, second: Array, *, paired: bool = False
+) -> Array:
+    """Scores of all rows of one side with all of the other, (n, m), or row by row, (n,)."""
+    spec = one.state.spec
+    if paired and first.shape[0] != second.shape[0]:
+        raise DistnormError(
+            f"{first.shape[0]} and {second.shape[0]} rows", "as many on both sides", "pair them"
+        )
+    if not spec.two_sided:
+        raise DistnormError(
+            f"a two-sided score of {spec.name!r}",
+            "a query side: it gates each query on its own",
+            f"use similarity(..., query={two.side!r}), or method 'is' without the gate",
+        )
+    shifts = spec.transforms or (one.shifts_queries and two.shifts_queries)
+    left, right = (
+        c.shift(x) if shifts else as_working(x) for c, x in ((one, first), (two, second))
+    )
+    xp = namespace(left)
+    scores = xp.sum(left * right, axis=1) if paired else xp.matmul(left, right.T)
+    if not shifts:
+        own = two.bias(first)
+        scores = scores - (own if paired else own[:, None]) - one.bias(second)
+    return spec.factor * scores if spec.factor != 1 else scores

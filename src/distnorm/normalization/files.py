@@ -61,12 +61,12 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
         )
     state = State.of(
         settings["method"],
-        strength=settings["strength"],
-        sides=tuple(settings["sides"]),
-        model=settings["model"],
-        prompt=settings["prompt"],
-        input=settings["input"],
-        params=settings["params"],
+        settings["strength"],
+        tuple(settings["sides"]),
+        settings["model"],
+        settings["prompt"],
+        settings["input"],
+        settings["params"],
     )
     statistics = {}
     for side, about in settings["statistics"].items():

@@ -19,12 +19,9 @@ import copy
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
-from distnorm.arrays import Array, as_working, namespace
+from distnorm.arrays import Array, namespace
 from distnorm.errors import DistnormError
 from distnorm.methods.base import Method
 from distnorm.methods.sides import Sides
@@ -32,10 +29,10 @@ from distnorm.methods.statistics import SideStatistics
 from distnorm.metrics.ranking import Ranking
 from distnorm.moments import Moments
 from distnorm.normalization import auto
-from distnorm.normalization.correction import Correction
+from distnorm.normalization.correction import Correction, two_sided_scores
 from distnorm.normalization.files import write_state
 from distnorm.normalization.notes import Notes
-from distnorm.normalization.state import Rows, State
+from distnorm.normalization.state import OfState, Rows, State
 
 if TYPE_CHECKING:
     from distnorm.calibration.reading import Estimate
@@ -68,10 +65,23 @@ class ScoreNormalization:
     Attributes
     ----------
     state : State
-        Settings and statistics, replaced as a whole by whatever changes them.
+        Settings and statistics, replaced as a whole by whatever changes them. What follows is
+        read from it.
     notes : Notes
         The choice of ``auto``, the calibration and what else is known; new statistics make
         them void.
+    spec, method : Method, str
+        The method and its name.
+    names, sides : Sides, tuple of two str
+    strength : dict from side to float
+        For queries of each side.
+    params, input, model, prompt
+        As above.
+    statistics : dict from side to SideStatistics
+    counts : dict from side to int
+        Rows that the statistics rest on.
+    dimension : int or None
+        The d of the embeddings, None before fitting.
 
     Examples
     --------
@@ -96,84 +106,21 @@ class ScoreNormalization:
         **params: Any,
     ) -> None:
         self.notes = Notes()
-        self.state = State.of(
-            method,
-            strength=strength,
-            sides=sides,
-            model=model,
-            prompt=prompt,
-            input=input,
-            params=params,
-        )
+        self.state = State.of(method, strength, sides, model, prompt, input, params)
         self._corrections: dict[str, Correction] = {}
 
-    @property
-    def spec(self) -> Method:
-        """The method: what it needs and can do."""
-        return self.state.spec
-
-    @property
-    def method(self) -> str:
-        """The method's name."""
-        return self.state.spec.name
-
-    @property
-    def names(self) -> Sides:
-        """The two sides and their plurals."""
-        return self.state.names
-
-    @property
-    def sides(self) -> tuple[str, str]:
-        """Names of the two sides."""
-        return self.state.sides
-
-    @property
-    def strength(self) -> dict[str, float]:
-        """Strength for queries of each side."""
-        return self.state.strength
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The method's parameters."""
-        return self.state.params
-
-    @property
-    def input(self) -> str:
-        """What rows must be like: unit, raw or any."""
-        return self.state.input
-
-    @property
-    def model(self) -> str | None:
-        """Which model's embeddings these are."""
-        return self.state.model
-
-    @model.setter
-    def model(self, name: str | None) -> None:
-        self.state = replace(self.state, model=name)
-
-    @property
-    def prompt(self) -> str | None:
-        """How texts were worded."""
-        return self.state.prompt
-
-    @prompt.setter
-    def prompt(self, wording: str | None) -> None:
-        self.state = replace(self.state, prompt=wording)
-
-    @property
-    def statistics(self) -> Mapping[str, SideStatistics]:
-        """Statistics of each side, of no rows before fitting."""
-        return MappingProxyType(self.state.statistics)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Rows the statistics of each side rest on."""
-        return self.state.counts
-
-    @property
-    def dimension(self) -> int | None:
-        """The d of the embeddings, None before fitting."""
-        return self.state.dimension
+    spec = OfState[Method]()
+    method = OfState[str]()
+    names = OfState[Sides]()
+    sides = OfState[tuple[str, str]]()
+    strength = OfState[dict[str, float]]()
+    params = OfState[dict[str, Any]]()
+    input = OfState[str]()
+    model = OfState[str | None](settable=True)
+    prompt = OfState[str | None](settable=True)
+    statistics = OfState[dict[str, SideStatistics]]()
+    counts = OfState[dict[str, int]]()
+    dimension = OfState[int | None]()
 
     @property
     def selection(self) -> Selection | None:
@@ -192,38 +139,17 @@ class ScoreNormalization:
         **embeddings
             Under each side's name or its plural (``images=``, ``texts=``): array, shape
             (n, d), or None. Either side may be left out.
-
-        Raises
-        ------
-        DistnormError
-            For unusable rows, different dimensions or array libraries, unknown sides; the
-            statistics stay as they were.
         """
         return self._changed(self.state.emptied().with_rows(embeddings))
 
     def partial_fit(self: Self, **embeddings: Rows | None) -> Self:
-        """Add rows to the statistics; any chunking gives the same result as one `fit`.
-
-        Raises
-        ------
-        DistnormError
-            As `fit`; on an error nothing is added.
-        """
+        """Add rows to the statistics; any chunking gives the same result as one `fit`."""
         return self._changed(self.state.with_rows(embeddings))
 
     def remove(self: Self, **embeddings: Rows | None) -> Self:
-        """Take rows out of the statistics again; what is left is as if they had never been there.
+        """Take fitted rows out again; what is left is as if they had never been there.
 
-        Parameters
-        ----------
-        **embeddings
-            As `fit`: rows that were fitted.
-
-        Raises
-        ------
-        DistnormError
-            For as many rows as there are, rows that a bank does not hold, or statistics of low
-            rank, which cannot be subtracted from; nothing is taken out then.
+        Not all of them, none that a bank does not hold, and none of statistics of low rank.
         """
         return self._changed(self.state.without_rows(embeddings))
 
@@ -232,22 +158,11 @@ class ScoreNormalization:
 
         Means and covariances stay until new rows come (`partial_fit`); a bank loses its oldest
         rows. Called before every batch this is exponential forgetting.
-
-        Raises
-        ------
-        DistnormError
-            For a share outside (0, 1].
         """
         return self._changed(self.state.decayed(keep))
 
     def merge(self: Self, other: ScoreNormalization) -> Self:
-        """Statistics of both as a new object; the order does not matter.
-
-        Raises
-        ------
-        DistnormError
-            If method, strength, parameters, sides, model, prompt style or dimensions differ.
-        """
+        """Statistics of both as a new object; the order does not matter, settings must agree."""
         return copy.copy(self)._changed(self.state.merged(other.state))
 
     def clone(self: Self) -> Self:
@@ -262,17 +177,11 @@ class ScoreNormalization:
 
     def moments(self, side: str) -> Moments | None:
         """Moments of a side, None if nothing was fitted there."""
-        moments = self.state.statistics[self.names.resolve(side)].moments
+        moments = self.statistics[self.names.resolve(side)].moments
         return moments if moments.count else None
 
     def fitted(self, side: str) -> SideStatistics:
-        """Statistics of a side.
-
-        Raises
-        ------
-        DistnormError
-            If nothing was fitted there.
-        """
+        """Statistics of a side, or an error that says what to fit."""
         return self.state.fitted(side)
 
     def check(self, x: Rows, side: str) -> Any:
@@ -299,36 +208,22 @@ class ScoreNormalization:
     def choose(
         self: Self, *, pairs: tuple[Array, Array] | None = None, **gallery: Array | None
     ) -> Self:
-        """Choose now, for method ``auto``; without this call it happens at the first score.
+        """Choose now, for method ``auto``, and not at the first score.
 
-        Parameters
-        ----------
-        pairs : pair of arrays of one shape, optional
-            Labelled pairs of the first and the second side, row by row, at least 20: the choice
-            then rests on their cross-validated recall. A hundred say something.
-        **gallery
-            Items at hand, under each side's name or plural, where they are not the fitted rows.
-
-        Raises
-        ------
-        DistnormError
-            For another method, before fitting, or for samples that cannot be right (see
-            `distnorm.select`).
+        See `distnorm.select` for ``pairs`` and the items at hand, under their side's name.
         """
         self.notes = self.notes.chosen(auto.choose(self.state, pairs, gallery))
         return self
 
     def item_bias(
-        self, items: Rows | None = None, modality: str | None = None, **rows: Rows
+        self, items: Rows | None = None, /, modality: str | None = None, **rows: Rows
     ) -> Array:
         """What to subtract from q . y to rank these items for queries of the other side.
 
         Parameters
         ----------
-        items : array, shape (n, d), optional
-            With ``modality``, which may be left out where both sides are corrected alike.
-        modality : str, optional
-            The side of the items.
+        items, modality : array, shape (n, d), and the name of their side, optional
+            The name may be left out where both sides are corrected alike.
         **rows
             The items under their side's name or plural instead: ``item_bias(images=X)``.
 
@@ -336,12 +231,6 @@ class ScoreNormalization:
         -------
         array, shape (n,)
             Strength included; float32 for half-precision items, else the items' dtype.
-
-        Raises
-        ------
-        DistnormError
-            If the method has no item bias (transforms, the gated ``qbnorm``) or the other
-            side was not fitted.
         """
         if not self.spec.has_item_bias:
             raise DistnormError(
@@ -349,20 +238,18 @@ class ScoreNormalization:
                 "a method whose score is q.y minus a bias of each item",
                 "use ranking(queries, items), or pick dn, dn2, is or nnn",
             )
-        side, x = self._one_side("item_bias", items, modality, rows, self.sides[0])
+        side, x = self.state.one_side("item_bias", items, modality, rows, self.sides[0])
         return self.correction(self.names.other(side)).bias(self.state.check(x, side).rows)
 
     def shift_queries(
-        self, queries: Rows | None = None, modality: str | None = None, **rows: Rows
+        self, queries: Rows | None = None, /, modality: str | None = None, **rows: Rows
     ) -> Array:
         """Q - s m: queries for an index of raw vectors; ranks exactly like the full DN.
 
         Parameters
         ----------
-        queries : array, shape (n, d), optional
-            With ``modality``, which may be left out where both sides are corrected alike.
-        modality : str, optional
-            The side of the queries.
+        queries, modality : array, shape (n, d), and the name of their side, optional
+            The name may be left out where both sides are corrected alike.
         **rows
             The queries under their side's name or plural instead: ``shift_queries(texts=Q)``.
 
@@ -370,28 +257,17 @@ class ScoreNormalization:
         -------
         array, shape (n, d)
             Same library, dtype and device. Do not normalise them again.
-
-        Raises
-        ------
-        DistnormError
-            For methods that are no query shift.
         """
         spec = self.spec
         side, x = self.sides[1], queries
         if spec.chooses or spec.shifts_queries:
-            side, x = self._one_side("shift_queries", queries, modality, rows, side)
+            side, x = self.state.one_side("shift_queries", queries, modality, rows, side)
         correction = self.correction(side)
-        if not correction.shifts_queries:
-            chosen = f", which chose {correction.method.name!r}" if spec.chooses else ""
-            raise DistnormError(
-                f"shift_queries of {self.method!r}{chosen}",
-                "a linear method (dot, dn, dn*, ridge)",
-                "use item_bias and store it beside each item, or re-rank an over-fetched list",
-            )
+        correction.require_shift()
         plain = self.state.check(x, side).rows
-        if not correction.strength:
-            return plain
-        return namespace(plain).astype(correction.shift(plain), plain.dtype)
+        if correction.strength:
+            return namespace(plain).astype(correction.shift(plain), plain.dtype)
+        return plain
 
     def similarity(self, first: Rows, second: Rows, *, query: str | None = None) -> Array:
         """Full two-sided scores of every row of one side with every row of the other.
@@ -408,126 +284,64 @@ class ScoreNormalization:
         -------
         array, shape (n, m)
         """
+        left, right = self.state.check_pair(first, second)
         if query is not None:
             side = self.names.resolve(query)
-            left, right = self.state.check_pair(first, second)
             if side == self.sides[0]:
                 return self.spec.factor * self.ranking(left, right, side).scores()
             return self.spec.factor * self.ranking(right, left, side).scores().T
-        left, right, biases = self._two_sided(first, second)
-        scores = namespace(left).matmul(left, right.T)
-        if biases is not None:
-            scores = scores - biases[0][:, None] - biases[1][None, :]
-        return self.spec.factor * scores if self.spec.factor != 1 else scores
+        one, two = map(self.correction, self.sides)
+        return two_sided_scores(one, two, left.rows, right.rows)
 
     def paired_similarity(self, first: Rows, second: Rows) -> Array:
         """Two-sided scores row by row: shapes (n, d), (n, d) give (n,)."""
         left, right = self.state.check_pair(first, second)
-        if left.shape[0] != right.shape[0]:
-            raise DistnormError(
-                f"{left.shape[0]} and {right.shape[0]} rows", "as many on both sides", "pair them"
-            )
-        one, two, biases = self._two_sided(left, right)
-        scores = namespace(one).sum(one * two, axis=1)
-        if biases is not None:
-            scores = scores - biases[0] - biases[1]
-        return self.spec.factor * scores if self.spec.factor != 1 else scores
+        one, two = map(self.correction, self.sides)
+        return two_sided_scores(one, two, left.rows, right.rows, paired=True)
 
     def ranking(self, queries: Rows, items: Rows, modality: str = "text") -> Ranking:
-        """How to rank ``items`` for ``queries``; ``modality`` is the side of the *queries*.
-
-        Raises
-        ------
-        DistnormError
-            For unusable rows or a side that is needed and was not fitted.
-        """
+        """How to rank ``items`` for ``queries``; ``modality`` is the side of the *queries*."""
         side = self.names.resolve(modality)
         other = self.names.other(side)
         asked, gallery = self.state.check_pair(queries, items, (side, other))
-        own = self.state.statistics[side]
-        transductive = self.spec.corrects and own.came_from(asked)
+        seen = self.spec.corrects and self.statistics[side].came_from(asked)
+        correction, left, right = self.correction(side), asked.rows, gallery.rows
         if self.spec.transforms:
-            left, right = (
-                self._transformed(asked.rows, side),
-                self._transformed(gallery.rows, other),
-            )
-            return Ranking(left, right, transductive=transductive)
-        correction = self.correction(side)
+            of_items = self.correction(other)
+            return Ranking(correction.shift(left), of_items.shift(right), transductive=seen)
         if not correction.strength:
-            return Ranking(asked.rows, gallery.rows, transductive=transductive)
+            return Ranking(left, right, transductive=seen)
         # A linear method is a shift of the query and just as well a bias of the item; as a bias
         # both directions rank the same product.
-        bias, gate = correction.bias(gallery.rows), correction.gate(gallery.rows)
-        return Ranking(asked.rows, gallery.rows, bias, gate, transductive)
+        return Ranking(left, right, correction.bias(right), correction.gate(right), seen)
 
     def calibrate(self: Self, *, pairs: Any = None, seed: int = 0, **embeddings: Rows) -> Self:
-        """Learn what non-matching pairs score, from unlabelled, unpaired rows.
+        """Learn what non-matching pairs score, from unlabelled, unpaired rows of both sides.
 
-        Parameters
-        ----------
-        pairs : None, "none", "rows", "best" or int array of shape (m,)
-            Which of the rows match: unknown (matches are looked for and left out), none at
-            all, row i with row i, each image with its best text (classes), or the image's row
-            of each text.
-        seed : int
-        **embeddings
-            Both sides, as in `fit` (``images=``, ``texts=``): at least 5 rows each, 100 for a
-            rate of 1 %; best others than those of `fit`.
-
-        Returns
-        -------
-        self
-            With ``notes.calibration``, which `save` keeps and new statistics make void.
-
-        Raises
-        ------
-        DistnormError
-            As `distnorm.calibration.calibrate`.
+        They come as in `fit` (``images=``, ``texts=``), best others than those; see
+        `distnorm.calibration.calibrate` for ``pairs``. `save` keeps what new statistics make void.
         """
         from distnorm.calibration.nonmatch import calibrate
 
         # First, as it may make `auto` choose, which is a note too.
-        table = calibrate(self, *self._both_sides(embeddings), pairs=pairs, seed=seed)
+        table = calibrate(self, *self.state.both_sides(embeddings), pairs=pairs, seed=seed)
         self.notes = replace(self.notes, calibration=table)
         return self
 
     def false_alarm_rate(self, scores: Array) -> Estimate:
-        """Share of non-matching pairs that score higher than each of these two-sided scores.
-
-        Returns
-        -------
-        Estimate
-            ``value``, ``low``, ``high`` (95 %) and ``reliable``, each like ``scores``.
-
-        Raises
-        ------
-        DistnormError
-            Before `calibrate`.
-        """
+        """Share of non-matching pairs that score higher than each two-sided score; calibrated."""
         from distnorm.calibration import reading
 
         return reading.false_alarm_rate(reading.calibration_of(self), scores)
 
     def threshold(self, false_alarm_rate: float = 1e-3) -> Estimate:
-        """The two-sided score that this share of non-matching pairs exceeds.
-
-        Raises
-        ------
-        DistnormError
-            Before `calibrate`, or for a rate outside [1e-8, 1).
-        """
+        """The two-sided score that this share of non-matching pairs exceeds; calibrated."""
         from distnorm.calibration import reading
 
         return reading.threshold(reading.calibration_of(self), false_alarm_rate)
 
     def percentile(self, scores: Array) -> Estimate:
-        """Percentage of non-matching pairs that score lower: 99.9 is a false-alarm rate of 1e-3.
-
-        Raises
-        ------
-        DistnormError
-            Before `calibrate`.
-        """
+        """Percentage of non-matching pairs that score lower: 99.9 is a false-alarm rate of 1e-3."""
         from distnorm.calibration import reading
 
         return reading.percentile(reading.calibration_of(self), scores)
@@ -541,39 +355,16 @@ class ScoreNormalization:
         seed: int = 0,
         **embeddings: Rows,
     ) -> Self:
-        """Learn P(match) from labelled pairs; see `distnorm.calibration.fit_probability`.
-
-        Returns
-        -------
-        self
-            With ``notes.probability``.
-
-        Raises
-        ------
-        DistnormError
-            For unpaired rows, too few of a kind, or no prior.
-        MissingExtraError
-            Without scikit-learn (the extra ``calibration``).
-        """
+        """Learn P(match) from labelled pairs; see `distnorm.calibration.fit_probability`."""
         from distnorm.calibration.probability import fit_probability
 
-        first, second = self._both_sides(embeddings)
+        first, second = self.state.both_sides(embeddings)
         table = fit_probability(self, first, second, labels, prior=prior, method=method, seed=seed)
         self.notes = replace(self.notes, probability=table)
         return self
 
     def probability(self, scores: Array, *, prior: float | None = None) -> Any:
-        """P(match) of two-sided scores, at the stated prior or another one.
-
-        Returns
-        -------
-        ndarray of float64, like ``scores``
-
-        Raises
-        ------
-        DistnormError
-            Before `calibrate_probability`, or for a prior outside (0, 1).
-        """
+        """P(match) of two-sided scores, at the stated prior or another one, in float64."""
         from distnorm.calibration.probability import match_probability, probability_of
 
         return match_probability(probability_of(self), scores, prior=prior)
@@ -608,69 +399,3 @@ class ScoreNormalization:
             self.notes = replace(self.notes, selection=auto.choose(self.state, None, {}))
         selection: dict[str, Any] = self.notes.selection  # type: ignore[assignment]
         return selection
-
-    def _one_side(
-        self,
-        call: str,
-        rows: Rows | None,
-        modality: str | None,
-        named: Mapping[str, Rows],
-        default: str,
-    ) -> tuple[str, Rows]:
-        """The side of rows that are given by position and ``modality``, or by keyword."""
-        example = f"{call}({self.names.plural(default)}=...)"
-        if (rows is None) != (len(named) == 1) or (named and modality is not None):
-            raise DistnormError(
-                f"{call} of {len(named) + (rows is not None)} sets of rows",
-                "the rows of one side",
-                f"e.g. {example}",
-            )
-        if rows is None:
-            ((name, x),) = named.items()
-            return self.names.resolve(name), x
-        if modality is None and not self._sides_alike():
-            raise DistnormError(
-                f"{call} of rows whose side is not named",
-                f"a name, as {self.sides[0]} and {self.sides[1]} are corrected differently",
-                f"call {example} or pass modality=",
-            )
-        return self.names.resolve(default if modality is None else modality), rows
-
-    def _sides_alike(self) -> bool:
-        """Whether it makes no difference which side's strength and statistics are taken."""
-        if not self.spec.corrects or not any(self.strength.values()):
-            return True
-        one, two = (self.state.statistics[side].moments for side in self.sides)
-        same_rows = one.count == two.count and np.array_equal(one.sum, two.sum)
-        return len(set(self.strength.values())) == 1 and same_rows
-
-    def _both_sides(self, embeddings: Mapping[str, Rows]) -> tuple[Any, Any]:
-        by_side = {self.names.resolve(key): x for key, x in embeddings.items()}
-        for side in self.sides:
-            if by_side.get(side) is None:
-                rows = self.names.plural(side)
-                raise DistnormError(f"no {rows}", f"{rows}=", "pass both sides")
-        first, second = (by_side[side] for side in self.sides)
-        return self.state.check_pair(first, second)
-
-    def _two_sided(
-        self, first: Rows, second: Rows
-    ) -> tuple[Array, Array, tuple[Array, Array] | None]:
-        """Rows to multiply and, where the product is not all, the biases of both."""
-        one, two = self.sides
-        left, right = (x.rows for x in self.state.check_pair(first, second))
-        if not self.spec.two_sided:
-            raise DistnormError(
-                f"a two-sided score of {self.method!r}",
-                "a query side: it gates each query on its own",
-                f"use similarity(..., query={two!r}), or method 'is' without the gate",
-            )
-        if self.spec.transforms:
-            return self._transformed(left, one), self._transformed(right, two), None
-        of_one, of_two = self.correction(one), self.correction(two)
-        if of_one.shifts_queries and of_two.shifts_queries:
-            return of_one.shift(left), of_two.shift(right), None
-        return as_working(left), as_working(right), (of_two.bias(left), of_one.bias(right))
-
-    def _transformed(self, rows: Array, side: str) -> Array:
-        return self.correction(side).transform(rows, self.names.plural(side))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
 
 from distnorm.arrays import (
     REQUIREMENTS,
@@ -24,9 +26,10 @@ from distnorm.methods.registry import find_method, resolve_strength
 from distnorm.methods.sides import Sides
 from distnorm.methods.statistics import SideStatistics
 
-__all__ = ["Rows", "State"]
+__all__ = ["OfState", "Rows", "State"]
 
 Rows = Array | CheckedRows
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +60,6 @@ class State:
     def of(
         cls,
         method: str,
-        *,
         strength: float | Mapping[str, float] | None,
         sides: tuple[str, str],
         model: str | None,
@@ -75,6 +77,11 @@ class State:
         values = spec.check_params(params)
         empty = {side: spec.empty_statistics(values) for side in both}
         return cls(spec, names, strengths, values, input or spec.rows, model, prompt, empty)
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return self.spec.name
 
     @property
     def sides(self) -> tuple[str, str]:
@@ -149,10 +156,7 @@ class State:
     def merged(self, other: State) -> State:
         """Statistics of both."""
         for key in ("method", "sides", "strength", "params", "input"):
-            mine, theirs = (
-                state.spec.name if key == "method" else getattr(state, key)
-                for state in (self, other)
-            )
+            mine, theirs = getattr(self, key), getattr(other, key)
             if mine != theirs:
                 raise DistnormError(
                     f"{key} {theirs!r}", f"{mine!r} as in the other shard", "fit both shards alike"
@@ -208,6 +212,43 @@ class State:
         check_same_kind(left.rows, right.rows, names)
         return left, right
 
+    def both_sides(self, embeddings: Mapping[str, Rows]) -> tuple[CheckedRows, CheckedRows]:
+        """`check_pair` of rows under each side's name or plural."""
+        by_side = {self.names.resolve(key): x for key, x in embeddings.items()}
+        for side in self.sides:
+            if by_side.get(side) is None:
+                rows = self.names.plural(side)
+                raise DistnormError(f"no {rows}", f"{rows}=", "pass both sides")
+        first, second = (by_side[side] for side in self.sides)
+        return self.check_pair(first, second)
+
+    def one_side(
+        self,
+        call: str,
+        rows: Rows | None,
+        modality: str | None,
+        named: Mapping[str, Rows],
+        default: str,
+    ) -> tuple[str, Rows]:
+        """The side of rows that are given by position and ``modality``, or by keyword."""
+        example = f"{call}({self.names.plural(default)}=...)"
+        if (rows is None) != (len(named) == 1) or (named and modality is not None):
+            raise DistnormError(
+                f"{call} of {len(named) + (rows is not None)} sets of rows",
+                "the rows of one side",
+                f"e.g. {example}",
+            )
+        if rows is None:
+            ((name, x),) = named.items()
+            return self.names.resolve(name), x
+        if modality is None and not self._sides_alike():
+            raise DistnormError(
+                f"{call} of rows whose side is not named",
+                f"a name, as {self.sides[0]} and {self.sides[1]} are corrected differently",
+                f"call {example} or pass modality=",
+            )
+        return self.names.resolve(default if modality is None else modality), rows
+
     def to_dict(self) -> dict[str, Any]:
         """Everything that affects ranking, for JSON."""
         return {
@@ -228,3 +269,40 @@ class State:
     def _check_lengths(self, rows: Rows, name: str) -> None:
         if self.spec.corrects:
             check_lengths(rows, name, self.spec.name, self.input)
+
+    def _sides_alike(self) -> bool:
+        """Whether both sides have the same strength and statistics."""
+        if not self.spec.corrects or not any(self.strength.values()):
+            return True
+        one, two = (self.statistics[side].moments for side in self.sides)
+        same_rows = one.count == two.count and np.array_equal(one.sum, two.sum)
+        return len(set(self.strength.values())) == 1 and same_rows
+
+
+class Stateful(Protocol):
+    """What has a state."""
+
+    state: State
+
+
+class OfState(Generic[T]):
+    """An attribute that is read from the owner's ``state`` and, if settable, put into a new one."""
+
+    def __init__(self, *, settable: bool = False) -> None:
+        self._settable = settable
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Remember the name."""
+        self._name = name
+
+    def __get__(self, owner: Stateful, kind: type | None = None) -> T:
+        """The state's value; of the class itself this descriptor."""
+        value: T = self if owner is None else getattr(owner.state, self._name)
+        return value
+
+    def __set__(self, owner: Stateful, value: T) -> None:
+        """Replace the state by one with another value."""
+        if not self._settable:
+            raise AttributeError(f"{self._name} is part of the state")
+        changed: dict[str, Any] = {self._name: value}
+        owner.state = replace(owner.state, **changed)
