@@ -23,27 +23,7 @@ __all__ = ["Answer", "Lists", "Place", "Settings", "answer", "entries"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How is searched.
-
-    Attributes
-    ----------
-    k : int
-    side : {"image", "text", "both"}
-        What is searched; both only in a store.
-    normalization : path, optional
-        A saved normalization of the same model; the dot product without one.
-    model : str, optional
-        Name for `load_encoder`; a store's own if it has one.
-    both : bool
-        Also the dot product's list.
-    bias : Path, optional
-        File that keeps the biases of a store's items, for methods that have them.
-    scale : {"standard", "two-sided"}
-        With both sides: see `topk_mixed`.
-    threshold, false_alarm_rate : float, optional
-        Leave out results whose two-sided score is not above it; see `distnorm.search.judge`.
-        Not with both sides.
-    """
+    """How is searched: see `distnorm search`; ``side`` may be both in a store only."""
 
     k: int = 10
     side: str = "image"
@@ -123,20 +103,7 @@ class Answer:
 
 
 def answer(place: Place, query: str, settings: Settings) -> Answer:
-    """The first k items of a place.
-
-    Parameters
-    ----------
-    place : Place
-    query : str
-        A sentence, or the path of a picture.
-    settings : Settings
-
-    Raises
-    ------
-    DistnormError
-        For items of no or another model, another model's normalization, or unreadable files.
-    """
+    """The first k items of a place for a sentence, or the picture of a path."""
     from distnorm.encoders import load_encoder
 
     name = settings.model or place.model

@@ -29,25 +29,9 @@ def judged(
     threshold: float | None = None,
     false_alarm_rate: float | None = None,
 ) -> tuple[Results, dict[str, Any]]:
-    """Results judged, without those below the threshold, and the verdict on the list.
+    """Results with their two-sided scores and rates, none below the bar, and a verdict.
 
-    Parameters
-    ----------
-    results : list of dict
-    norm : ScoreNormalization or None
-        None is the dot product; a false-alarm rate takes a calibrated one.
-    two_sided : callable
-        Gives the two-sided scores of the results, k numbers in their order; called if needed.
-    threshold, false_alarm_rate : float, optional
-        At most one of them.
-
-    Returns
-    -------
-    results : list of dict
-        With ``two_sided`` and, where calibrated, ``false_alarm_rate`` and ``probability``.
-    verdict : dict
-        With a threshold: ``threshold``, ``judged_by`` (what kind of score), ``rejected`` (how many
-        results fell below it) and ``nothing_fits``.
+    ``two_sided`` gives the scores of all results in their order; it is called if needed.
     """
     norm = make("dot") if norm is None else norm
     bar = chosen_threshold(norm, threshold, false_alarm_rate)

@@ -36,20 +36,9 @@ class Hits(NamedTuple):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an index can serve.
+    """What an index can serve: its answers' unit, the rows' dimensions, exactness and limits.
 
-    Attributes
-    ----------
-    unit : str
-        What the system answers in, a key of `recovery.UNITS`.
-    dimension : int
-        Of the stored rows.
-    exact : bool
-        Whether it compares a query with every item.
-    max_k : int or None
-        Most items it returns.
-    bias_dimension : bool
-        Whether the last stored dimension holds the bias, so that [q, -1] ranks by q.x - b(x).
+    With ``bias_dimension`` the last stored dimension holds the bias: [q, -1] ranks by q.x - b(x).
     """
 
     unit: str
@@ -76,21 +65,7 @@ class Capabilities:
 class System(abc.ABC):
     """What one adapter says of its index, and how it is asked.
 
-    Attributes
-    ----------
-    system : str
-        Its name in specs.
-    place : str
-        Which index this is, for messages.
-    capabilities : Capabilities
-    model : str or None
-        Model of the stored rows where that is known.
-    biases : BiasStore or None
-        Where the biases of its items are kept.
-    failures : tuple of exception types
-        What the system raises.
-    closing : callable or None
-        Lets go of what `open` made.
+    ``failures`` are what the system raises, ``closing`` lets go of what `open` made.
     """
 
     system: ClassVar[str]
