@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from distnorm.cli.output import console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from distnorm.normalization import ScoreNormalization
 
 __all__ = ["index"]
 
@@ -84,7 +87,7 @@ def bias(
 
                 done = opened.upload_bias(
                     norm,
-                    modality=side,
+                    item_side=side,
                     batch=batch,
                     progress=report,
                     ids=None if rows is None else range(len(rows)),
@@ -141,18 +144,18 @@ def check(
     norm = None if normalization is None else load(normalization)
     other = "text"
     if norm is not None:
-        other = next(name for name in norm.sides if name != norm.names.resolve(side))
+        other = norm.names.other(norm.names.resolve(side))
     asked = None if queries is None else read_embeddings(queries, other)
     with (
         open_index(spec, model=model, biases=biases) as opened,
         progress_bar("checking", "items") as show,
     ):
-        found = opened.check(norm, modality=side, queries=asked, k=k, batch=batch, progress=show)
+        found = opened.check(norm, item_side=side, queries=asked, k=k, batch=batch, progress=show)
     console().print(index_check_table(spec, found))
     write_json({"schema": 1, "task": "index check", "index": spec, **found.to_dict()}, json_path)
     if not found.healthy:
         context.exit(1)
 
 
-def _strengths(norm: Any) -> str:
+def _strengths(norm: ScoreNormalization) -> str:
     return ", ".join(f"{side} {value:g}" for side, value in norm.strength.items())

@@ -27,7 +27,7 @@ class NormalizationFile:
     @property
     def correcting(self) -> ScoreNormalization | None:
         """The normalization, unless it is the dot product."""
-        return None if self.norm is None or self.norm.method == "dot" else self.norm
+        return self.norm if self.norm is not None and self.norm.spec.corrects else None
 
     @property
     def prompt(self) -> str | None:

@@ -122,6 +122,64 @@ def test_a_stored_bias_ranks_an_overfetched_list_again(index_case, index_built, 
         assert upload(again, index_case, index_world, norm).written == 0
 
 
+def test_sides_are_named_by_the_norm_or_the_caller(index_world, index_builders, tmp_path):
+    pytest.importorskip("faiss", reason="faiss is not installed")
+    built = index_builders.faiss_index("flat", tmp_path, range(300), index_world.items)
+    sided = distnorm.make("nnn", sides=("query", "document"), k=5)
+    sided.fit(query=index_world.texts, document=index_world.images)
+    norm = index_world.norm("nnn", k=5)
+    with built.open() as index:
+        for call, keyword in (
+            (lambda **side: index.upload_bias(sided, **side), "item_side"),
+            (lambda **side: index.check(sided, **side), "item_side"),
+            (lambda **side: index.search(index_world.queries, K, sided, **side), "query_side"),
+        ):
+            with pytest.raises(distnorm.DistnormError, match=f"{keyword}=, one of them"):
+                call()
+            with pytest.raises(distnorm.DistnormError, match=f"{keyword}='query' and modality"):
+                call(**{keyword: "query", "modality": "document"})
+        index.upload_bias(sided, item_side="documents")
+        assert index.check(sided, modality="document").without_bias == 0
+        named = index.search(index_world.queries, K, sided, query_side="query")
+        assert named.ids == index.search(index_world.queries, K, sided, modality="queries").ids
+        index.upload_bias(norm)
+        assert named.ids == index.search(index_world.queries, K, norm, query_side="texts").ids
+
+
+TIES = ("faiss-flat", "usearch-exact", "qdrant-dot", "pgvector-ip", "lancedb-dot", "milvus-ip",
+        "chroma-ip", "duckdb", "sqlite-vec-l2", "clip-retrieval")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TIES)
+@pytest.mark.parametrize("method", ["dot", "dn", "nnn"])
+def test_equal_scores_go_to_the_lowest_id(name, method, index_builders, index_world, tmp_path):
+    """Each item stands in the index four times, under ids that rise in another order."""
+    case = next((case for case in index_builders.CASES if case.name == name), None)
+    assert case is not None, name
+    if case.missing:
+        pytest.skip(f"{case.missing} is not installed")
+    folder = tmp_path / f"ties_{method}_{name.replace('-', '_')}"
+    folder.mkdir()
+    items = np.concatenate([index_world.items[:30]] * 4)
+    built = case.build(folder, range(120), items)
+    norm = index_world.norm(method)
+    try:
+        with built.open() as index:
+            if method == "nnn":
+                given = {} if case.gives_rows else {"ids": range(120), "items": items}
+                index.upload_bias(norm, **given)
+            found = index.search(index_world.queries, 12, norm)
+            for ids, scores in zip(found.ids, found.scores, strict=True):
+                for place in range(11):
+                    assert scores[place] >= scores[place + 1]
+                    tied = scores[place] == scores[place + 1]
+                    assert not tied or ids[place] < ids[place + 1]
+                if case.exact:
+                    assert len(set(np.round(scores, 6))) == 3
+    finally:
+        built.stop()
+
+
 def test_more_than_there_is(index_case, index_built, index_world):
     with index_built.open() as index:
         found = index.search(index_world.queries[:1], 1000, index_world.norm("dn"))

@@ -108,7 +108,7 @@ def check_index(
                 with_bias += int(np.isfinite(store.read(column, ids)).sum())
         if asked is not None:
             bias = None
-            if norm is not None and norm.method != "dot":
+            if norm is not None and norm.spec.corrects:
                 bias = to_numpy(norm.item_bias(rows, modality=side), np.float64)
             lists = topk(CheckedRows(asked, "queries"), CheckedRows(rows, "items"), k, bias)
             for one, scores, places in zip(best, *lists, strict=True):

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
+from distnorm.search.indexes.arguments import one_of, positive
 from distnorm.search.indexes.recovery import inner_products
 
 __all__ = ["SIMILARITIES", "knn_body", "recover_products", "script_score_body"]
@@ -59,7 +60,7 @@ def knn_body(
     DistnormError
         For another similarity, k below 1 or an unusable query.
     """
-    vector = _vector(query, k, similarity)
+    k, vector = positive(k, "k"), _vector(query, similarity)
     if similarity in ("dot_product", "cosine"):
         vector = vector / np.linalg.norm(vector)
     values = [float(np.float32(value)) for value in vector]
@@ -107,7 +108,7 @@ def script_score_body(
     DistnormError
         For k below 1 or an unusable query.
     """
-    vector = _vector(query, k, "max_inner_product")
+    k, vector = positive(k, "k"), _vector(query, "max_inner_product")
     if not -np.inf < mean_bias <= highest_bias < np.inf:
         raise DistnormError(
             f"a mean bias of {mean_bias} and a highest of {highest_bias}",
@@ -150,7 +151,7 @@ def recover_products(scores: Any, similarity: str, length: float) -> npt.NDArray
     array([1.])
     """
     values = np.asarray(scores, dtype=np.float64)
-    _check_similarity(similarity)
+    one_of("similarity", similarity, SIMILARITIES, "as the field's")
     if similarity in ("dot_product", "cosine"):
         return inner_products(2 * values - 1, "cos", length)
     if similarity == "l2_norm":
@@ -158,18 +159,11 @@ def recover_products(scores: Any, similarity: str, length: float) -> npt.NDArray
     return np.where(values >= 1, values - 1, 1 - 1 / np.maximum(values, 1e-300))
 
 
-def _check_similarity(similarity: str) -> None:
-    if similarity not in SIMILARITIES:
-        raise DistnormError(f"similarity {similarity!r}", ", ".join(SIMILARITIES), "as the field's")
-
-
-def _vector(query: Any, k: int, similarity: str) -> npt.NDArray[np.float64]:
-    _check_similarity(similarity)
+def _vector(query: Any, similarity: str) -> npt.NDArray[np.float64]:
+    one_of("similarity", similarity, SIMILARITIES, "as the field's")
     vector = np.asarray(query, dtype=np.float64)
     if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
         raise DistnormError(
             f"a query of shape {vector.shape}", "one finite vector, not all zero", "pass one row"
         )
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-        raise DistnormError(f"k = {k!r}", "an integer from 1 on", "ask for one item at least")
     return vector

@@ -123,7 +123,7 @@ class PgvectorIndex(SqlIndex):
                 "pgvector:postgresql://user@host/database/table",
                 "name database and table",
             )
-        url = urlunsplit(parts._replace(path=f"/{database}"))
+        url = urlunsplit((*parts[:2], f"/{database}", *parts[3:]))
         try:
             connection = psycopg.connect(
                 url,

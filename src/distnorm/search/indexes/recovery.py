@@ -66,7 +66,6 @@ def linear_queries(
     norm: ScoreNormalization, queries: Float64, side: str
 ) -> tuple[Float64, Float64, str]:
     """Shifted queries, the constant to subtract for each, and the name of the score."""
-    side = norm.names.resolve(side)
     # `shift_queries` less its checks of what `Index.search` has checked: they would cost more
     # than the shift.
     if norm.spec.corrects:
@@ -76,7 +75,7 @@ def linear_queries(
         raise DistnormError(
             "a query equal to what is subtracted from it", "a direction left", "lower the strength"
         )
-    other = next(name for name in norm.sides if name != side)
+    other = norm.names.other(side)
     correction = norm.correction(other)
     if not correction.strength:
         return shifted, np.zeros(len(shifted)), score_kind(norm).label
@@ -97,7 +96,7 @@ def query_biases(
 
     The query's own bias is constant over items; it needs the statistics of the items' side.
     """
-    other = next(name for name in norm.sides if name != side)
+    other = norm.names.other(side)
     if norm.strength[other] and norm.moments(other) is None:
         return np.zeros(len(queries)), 1.0, score_kind(norm, query=side).label
     own = np.asarray(norm.item_bias(queries, modality=side), dtype=np.float64)

@@ -13,7 +13,7 @@ __all__ = ["Both", "Found", "Pair"]
 
 @dataclass(frozen=True)
 class Found:
-    """Lists of items, best first, one a query.
+    """Lists of items, best first, one per query.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Found:
         What ranked; ``dot`` and 0 for the raw scores.
     certified : tuple of bool
         Whether a list is surely the exact one. The system must compare with every item; a
-        method with a bias an item needs more: that no item outside the fetched list can enter.
+        method with a bias per item needs more: that no item outside the fetched list can enter.
     without_bias : int
         Items met that have no stored bias yet; the mean bias stood in.
     """

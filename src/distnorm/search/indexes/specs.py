@@ -69,7 +69,7 @@ def open_index(
     model : str, optional
         Model of the stored rows; normalizations of another one are refused.
     biases : path, optional
-        Folder for numbers an item, instead of the system's own place.
+        Folder for biases of items, instead of the system's own place.
     bias_dimension : bool
         The last stored dimension is the bias (see `biases`): inner product only.
     **options

@@ -45,6 +45,11 @@ def test_bad_queries_and_settings(index_case, index_built, index_world):
             ({"mode": "normalized"}, "without a normalization"),
             ({"mode": "both"}, "without a normalization"),
             ({"normalization": norm, "modality": "audio"}, "side 'audio'"),
+            ({"normalization": norm, "query_side": "audio"}, "side 'audio'"),
+            (
+                {"normalization": norm, "query_side": "text", "modality": "image"},
+                "query_side='text' and modality='image'",
+            ),
             ({"normalization": norm, "queries": 3 * queries}, "not of unit length"),
             ({"normalization": distnorm.make("dn")}, "no statistics of the text side"),
         ):

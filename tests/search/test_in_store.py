@@ -1,22 +1,18 @@
-"""Search in stores and indexes from the command line: lists, files beside them, pages, refusals."""
+"""Search in a store from the command line: lists, pages, refusals."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import re
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from asking import ask, invoke
 
 import distnorm
-from distnorm.cli.main import cli
 from distnorm.exact import places
-from distnorm.scenes import save_scenes
-from distnorm.search.bias_file import bias_of, kept_bias
 from distnorm.store.columns import read_names
 from distnorm.store.vectors import open_embeddings, read_embeddings
 from distnorm.system.shards import ShardedRows
@@ -24,40 +20,6 @@ from distnorm.system.shards import ShardedRows
 pytest.importorskip("PIL", reason="stores of pictures")
 pytest.importorskip("onnxruntime", reason="the built-in model")
 parquet = pytest.importorskip("pyarrow.parquet", reason="names in stores")
-
-
-def invoke(*words):
-    return CliRunner().invoke(cli, [str(word) for word in words])
-
-
-def ask(*words):
-    done = invoke("search", *words, "--json", "-")
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("in") / "scenes"
-    save_scenes(folder, 24, world="night")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def store(scenes, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out") / "store"
-    assert invoke("embed", scenes, "--model", "builtin", "--out", out).exit_code == 0
-    return out
-
-
-@pytest.fixture(scope="module")
-def norms(store, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("norms")
-    for method in ("dn", "nnn", "is"):
-        out = folder / f"{method}.safetensors"
-        done = invoke("fit", "--images", store, "--texts", store, "--method", method, "--out", out)
-        assert done.exit_code == 0, done.output
-    return folder
 
 
 @pytest.fixture
@@ -135,73 +97,6 @@ def test_both_sides_in_one_list(store, norms):
     assert "side" in shown.stderr
 
 
-def same_list(found, wanted):
-    """The same items in the same places; scores may differ by float32's rounding."""
-    for one, other in zip(found["results"], wanted["results"], strict=True):
-        assert {**one, "value": None} == {**other, "value": None}
-        assert one["value"] == pytest.approx(other["value"], abs=1e-6)
-
-
-def test_biases_are_kept_and_added_to(store, norms, tmp_path):
-    norm, kept = norms / "nnn.safetensors", tmp_path / "bias.safetensors"
-    words = ("a red star", "--normalization", norm, "--k", "5")
-    wanted = ask(store, *words)
-    items = read_embeddings(store)
-    loaded, checksum = distnorm.load(norm), distnorm.storage.read(norm)[2]
-    kept_bias(kept, loaded, checksum, items[:30], "image")
-    grown = ask(store, *words, "--bias", kept)
-    same_list(grown, wanted)
-    assert f"{len(items) - 30} items were added after the 30 biases" in grown["notes"][0]
-    again = ask(store, *words, "--bias", kept)
-    assert again["notes"] == []
-    same_list(again, wanted)
-    for change, part in (
-        (("--normalization", norms / "is.safetensors"), "another normalization"),
-        ((), "items were removed"),
-        ((), "cannot be read"),
-    ):
-        if part == "items were removed":
-            kept.unlink()
-            kept_bias(kept, loaded, checksum, np.concatenate([items, items]), "image")
-        if part == "cannot be read":
-            kept.write_bytes(b"x" * 30)
-        done = invoke("search", store, *words, *change, "--bias", kept)
-        assert done.exit_code == 1
-        assert part in done.stderr
-
-
-def test_biases_of_an_interrupted_run_count(norms, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("distnorm.search.bias_file._ROWS", 10)
-    norm, items = distnorm.load(norms / "nnn.safetensors"), read_embeddings(store)
-
-    def stop(done, total):
-        if done == 40:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        kept_bias(tmp_path / "b", norm, "c", items, "image", stop)
-    bias, known, added = kept_bias(tmp_path / "b", norm, "c", items, "image")
-    assert (known, added) == (40, len(items) - 40)
-    np.testing.assert_array_equal(bias, bias_of(norm, items, "image"))
-    np.testing.assert_allclose(bias, norm.item_bias(items, modality="image"), atol=1e-6)
-
-
-@pytest.mark.parametrize("method", ["is", "sinkhorn"])
-def test_biases_that_depend_on_all_items_are_taken_of_all(method, gap_pair, tmp_path, monkeypatch):
-    """Without statistics of the items' side (and always for sinkhorn) blocks would differ."""
-    monkeypatch.setattr("distnorm.search.bias_file._ROWS", 16)
-    X, Y = gap_pair
-    norm = distnorm.make(method).fit(texts=Y)
-    wanted = norm.item_bias(X, modality="image")
-    np.testing.assert_allclose(bias_of(norm, X, "image"), wanted)
-    kept_bias(tmp_path / "b", norm, "c", X[:50], "image")
-    bias, known, added = kept_bias(
-        tmp_path / "b", norm, "c", ShardedRows([X[:50], X[50:]]), "image"
-    )
-    assert (known, added) == (50, 150)
-    np.testing.assert_allclose(bias, wanted)
-
-
 def test_a_page_with_both_lists(store, scenes, norms, tmp_path):
     page = tmp_path / "page.html"
     done = invoke("search", store, "a <red> star", "--normalization", norms / "dn.safetensors",
@@ -235,95 +130,6 @@ def test_open_shows_the_page_where_there_is_a_screen(store, tmp_path, monkeypatc
         assert invoke("search", store, "a star", "--open").exit_code == 0
         assert Path("search.html").exists()
     assert opened == [(tmp_path / "search.html").as_uri()]
-
-
-class Found(types.SimpleNamespace):
-    """An index's answer to one query."""
-
-
-@pytest.fixture
-def running(store, monkeypatch):
-    """An index that answers like the front of `search.indexes`, over the store's pictures."""
-    rows = read_embeddings(store).astype(np.float64)
-
-    class Index:
-        max_k = 20
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-        def count(self):
-            return len(rows)
-
-        def search(self, queries, k, normalization=None, mode=None, *, query_side="text"):
-            assert k <= self.max_k
-            q = (
-                queries
-                if mode == "dot"
-                else normalization.shift_queries(queries, modality=query_side)
-            )
-            line = (q.astype(np.float64) @ rows.T)[0]
-            order = np.argsort(-line, kind="stable")[:k]
-            return Found(
-                ids=(tuple(order.tolist()),), scores=(line[order],), score="cosine",
-                method="dot" if mode == "dot" else normalization.method,
-                strength=0.5, certified=(False,), without_bias=3,
-            )  # fmt: skip
-
-    asked = []
-    monkeypatch.setattr(
-        "distnorm.search.in_index.open_index",
-        lambda spec, model=None: asked.append((spec, model)) or Index(),
-    )
-    return asked
-
-
-def test_an_index_answers_in_the_same_form(running, norms):
-    words = ("faiss:photos.index", "a red star", "--model", "builtin", "--k", "6")
-    found = ask(*words, "--normalization", norms / "dn.safetensors", "--both")
-    assert running == [("faiss:photos.index", "builtin-1")]
-    assert found["fetched"] == 20
-    assert len(found["results"]) == len(found["dot"]) == 6
-    place = {entry["name"]: entry["rank"] for entry in found["dot"]}
-    for entry in found["results"]:
-        assert entry["rank_by_dot"] == place.get(entry["name"], entry["rank_by_dot"])
-    assert "3 items have no stored bias: run distnorm index bias faiss:photos" in found["notes"][0]
-    assert "approximate" in found["notes"][1]
-    plain = ask(*words)
-    assert plain["method"] == "dot"
-    assert plain["notes"] == []
-
-
-def test_an_item_from_beyond_the_fetched_list_is_new():
-    from distnorm.report.terminal import rank_change
-
-    assert rank_change({"rank": 1, "rank_by_dot": None}, {"fetched": 100}) == (">100", "new")
-    assert rank_change({"rank": 1, "rank_by_dot": 1}, {}) == ("1", "=")
-    assert rank_change({"rank": 4, "rank_by_dot": 1}, {}) == ("1", "-3")
-
-
-def test_a_real_faiss_file(store, norms, tmp_path):
-    faiss = pytest.importorskip("faiss", reason="an index to search")
-    pytest.importorskip("distnorm.search.indexes", reason="the front of all systems")
-    rows = read_embeddings(store).astype(np.float32)
-    index = faiss.IndexFlatIP(rows.shape[1])
-    index.add(rows)
-    faiss.write_index(index, str(tmp_path / "x.index"))
-    words = ("a red star", "--normalization", norms / "dn.safetensors", "--k", "9")
-    found = ask(f"faiss:{tmp_path / 'x.index'}", *words, "--model", "builtin")
-    scores, wanted = distnorm.search.topk(
-        distnorm.load(norms / "dn.safetensors").shift_queries(
-            texts=distnorm.load_encoder("builtin").encode_texts(["a red star"])
-        ),
-        rows,
-        9,
-    )
-    np.testing.assert_allclose(np.diff([e["value"] for e in found["results"]]),
-                               np.diff(scores[0]), atol=1e-6)  # fmt: skip
-    assert set(wanted[0].tolist()) & {e["row"] for e in found["results"]}
 
 
 @pytest.mark.parametrize(
