@@ -9,6 +9,7 @@ import pytest
 from asking import ask
 
 import distnorm
+from distnorm.search.indexes.system import Capabilities
 from distnorm.store.vectors import read_embeddings
 
 pytest.importorskip("PIL", reason="stores of pictures")
@@ -26,7 +27,7 @@ def running(store, monkeypatch):
     rows = read_embeddings(store).astype(np.float64)
 
     class Index:
-        max_k = 20
+        capabilities = Capabilities("ip", rows.shape[1], exact=True, max_k=20)
 
         def __enter__(self):
             return self
@@ -38,7 +39,7 @@ def running(store, monkeypatch):
             return len(rows)
 
         def search(self, queries, k, normalization=None, mode=None, *, query_side="text"):
-            assert k <= self.max_k
+            assert k <= self.capabilities.max_k
             q = (
                 queries
                 if mode == "dot"

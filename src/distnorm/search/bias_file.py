@@ -6,13 +6,14 @@ normalization and the side of the items. Rows are in the order of the store.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import blocks, to_numpy
+from distnorm.arrays import to_numpy
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.files import atomic_write
@@ -20,19 +21,15 @@ from distnorm.system.progress import Progress
 
 __all__ = ["bias_of", "kept_bias"]
 
+Float64 = npt.NDArray[np.float64]
 _ROWS = 1 << 15
 
 
 def bias_of(
     norm: ScoreNormalization, items: Any, side: str, progress: Progress | None = None
-) -> npt.NDArray[np.float64]:
+) -> Float64:
     """`ScoreNormalization.item_bias` of all items, in blocks where the method allows."""
-    bias = np.empty(len(items))
-    for rows in blocks(len(items), _ROWS if _item_by_item(norm, side) else len(items)):
-        bias[rows] = to_numpy(norm.item_bias(items[rows], modality=side), np.float64)
-        if progress is not None:
-            progress(rows.stop, len(items))
-    return bias
+    return np.concatenate([np.empty(0), *_parts(norm, items, side, 0, progress)])
 
 
 def kept_bias(
@@ -42,7 +39,7 @@ def kept_bias(
     items: Any,
     side: str,
     progress: Progress | None = None,
-) -> tuple[npt.NDArray[np.float64], int, int]:
+) -> tuple[Float64, int, int]:
     """Biases of a store's items, how many the file held, and how many were computed and added."""
     bias = np.empty(0)
     if path.exists():
@@ -56,30 +53,33 @@ def kept_bias(
         )
     if known == len(items):
         return bias, known, 0
-    if known and not _item_by_item(norm, side):
-        # Each of these depends on all items.
-        bias = np.empty(0)
+    # Where each bias depends on all items, what is known of some is of no use.
+    parts = [bias if norm.correction(norm.names.other(side)).item_by_item else np.empty(0)]
     try:
-        for rows in blocks(len(items) - len(bias), _ROWS if _item_by_item(norm, side) else 1 << 62):
-            start = len(bias)
-            block = items[start : start + rows.stop - rows.start]
-            new = to_numpy(norm.item_bias(block, modality=side), np.float64)
-            bias = np.concatenate([bias, new])
-            if progress is not None:
-                progress(len(bias), len(items))
+        for part in _parts(norm, items, side, len(parts[0]), progress):
+            parts.append(part)
     finally:
         # What an interrupted run has computed counts in the next one.
+        bias = np.concatenate(parts)
         if len(bias) > known:
             _write(path, bias, checksum, side)
     return bias, known, len(items) - known
 
 
-def _item_by_item(norm: ScoreNormalization, side: str) -> bool:
-    """Whether an item's bias is the same whatever other items it is computed with."""
-    return norm.correction(norm.names.other(side)).item_by_item
+def _parts(
+    norm: ScoreNormalization, items: Any, side: str, start: int, progress: Progress | None
+) -> Iterator[Float64]:
+    """Biases of the items from ``start`` on; progress is told when the next part is asked for."""
+    alone = norm.correction(norm.names.other(side)).item_by_item
+    step = _ROWS if alone else len(items)
+    for first in range(start, len(items), step):
+        last = min(first + step, len(items))
+        yield to_numpy(norm.item_bias(items[first:last], modality=side), np.float64)
+        if progress is not None:
+            progress(last, len(items))
 
 
-def _read(path: Path, checksum: str, side: str) -> npt.NDArray[np.float64]:
+def _read(path: Path, checksum: str, side: str) -> Float64:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -99,7 +99,7 @@ def _read(path: Path, checksum: str, side: str) -> npt.NDArray[np.float64]:
     return bias
 
 
-def _write(path: Path, bias: npt.NDArray[np.float64], checksum: str, side: str) -> None:
+def _write(path: Path, bias: Float64, checksum: str, side: str) -> None:
     from safetensors.numpy import save
 
     about = {"normalization": checksum, "side": side}

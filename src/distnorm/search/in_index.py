@@ -40,7 +40,7 @@ class IndexPlace:
         """The normalized list, with places in as long a list of the dot product as is fetched."""
         norm, k = normalization.correcting, settings.k
         with open_index(self.name, model=query.model) as index:
-            fetched = max(k, _FETCHED if index.max_k is None else min(_FETCHED, index.max_k))
+            fetched = max(k, index.capabilities.at_most(_FETCHED))
             plain = index.search(query.row, fetched, mode="dot")
             best = plain
             if norm is not None:

@@ -138,11 +138,6 @@ class System(abc.ABC):
         """ip, cos or l2."""
         return self.capabilities.metric
 
-    @property
-    def max_k(self) -> int | None:
-        """Most items that it returns."""
-        return self.capabilities.max_k
-
     @contextmanager
     def plain_errors(self, doing: str) -> Iterator[None]:
         """Turn what the system raises into one line."""
