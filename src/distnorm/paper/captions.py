@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,10 @@ from distnorm.comparison import MetricSummary
 from distnorm.comparison.captions import tau_shares
 from distnorm.datasets.base import CaptionJudgements, PreferredCaptions
 from distnorm.errors import DistnormError
-from distnorm.normalization import ScoreNormalization
-from distnorm.paper.evaluation import Outcome, Results, run_methods
+from distnorm.paper.evaluation import Evaluation, Outcome, Results
 from distnorm.paper.prepared import JudgedData
-from distnorm.paper.protocols import Draw, Protocol
+from distnorm.paper.protocols import Draw
 from distnorm.paper.retrieval import Fitted, paired_draws
-from distnorm.paper.rows import RowCache
 from distnorm.system.files import atomic_write
 from distnorm.tasks.captioning import agreement, evaluate_captions, pair_accuracy, score_captions
 from distnorm.tasks.overlap import OVERLAPS, OverlapScores, default_tokenizer, overlap_scores
@@ -32,10 +29,11 @@ PLAIN_RULES = {"plain": "clipscore", "additive": "refclipscore", "harmonic": "re
 """What the dot product is scored by under each rule of the other methods."""
 
 REFERENCES = 5
-"""Of the 48 of a pair of Pascal-50S."""
+"""How many of the 48 of each pair of Pascal-50S are drawn."""
+
+_JUDGED = "the judged images and captions"
 
 Rows = npt.NDArray[np.intp]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -48,51 +46,35 @@ class Ruled:
     statistics: str
 
 
-def caption_results(
-    cache: RowCache,
-    protocol: Protocol,
-    dataset: str,
-    data: JudgedData,
-    norms: Mapping[str, ScoreNormalization],
-    *,
-    augment: str = "none",
-    progress: Progress | None = None,
-) -> tuple[list[Ruled], dict[str, Any]]:
+def caption_results(evaluation: Evaluation) -> tuple[list[Ruled], dict[str, Any]]:
     """Kendall's tau and Spearman's rho of every method under every rule."""
+    data: JudgedData = evaluation.data
     judged: CaptionJudgements = data.judged
-    owner = judged.image_of_caption
+    protocol, owner = evaluation.protocol, judged.image_of_caption
     prefix = protocol.text_prefix("captions")
-    images = cache.images(dataset, data.pictures(), augment=augment)
-    captions = cache.texts(dataset, [prefix + text for text in judged.captions])
-    written = [prefix + text for texts in judged.references for text in texts]
-    references = cache.texts(dataset, written)
-    belongs = np.repeat(np.arange(len(images)), [len(texts) for texts in judged.references])
+    images = evaluation.images(data.pictures())
+    captions = evaluation.texts([prefix + text for text in judged.captions])
+    references = evaluation.texts([prefix + t for texts in judged.references for t in texts])
+    image_of_reference = np.repeat(
+        np.arange(len(images)), [len(texts) for texts in judged.references]
+    )
     sampled: tuple[list[Fitted], str] | None = None
     if not protocol.authors:
-        sampled = paired_draws(
-            cache,
-            protocol,
-            dataset,
-            data.pool(),
-            owner,
-            images,
-            captions,
-            prefix=prefix,
-            augment=augment,
-        )
-    found = []
-    rules = ("plain", "additive") if protocol.authors else ("plain", "additive", "harmonic")
-    for rule in rules:
+        sampled = paired_draws(evaluation, data.pool(), owner, images, captions, prefix)
+    parts = []
+    for rule in ("plain", "additive") if protocol.authors else ("plain", "additive", "harmonic"):
+        options: dict[str, Any] = {}
+        if rule != "plain":
+            options = {"references": references, "image_of_reference": image_of_reference}
         if sampled is not None:
-            draws, source = sampled
+            draws, origin = sampled
         elif rule == "plain":
-            repeats = np.concatenate([np.flatnonzero(belongs == image) for image in owner])
-            draws, source = _all_of_it(images[owner], references[repeats], owner)
-            source = "the judged images and the test references"
+            rows = [np.flatnonzero(image_of_reference == image) for image in owner]
+            texts = references[np.concatenate(rows)]
+            draws = _one_draw(images[owner], texts, owner)
+            origin = "the judged images and the test references"
         else:
-            draws, source = _all_of_it(images[owner], captions, owner)
-        options = {} if rule == "plain" else {"references": references}
-        options |= {} if rule == "plain" else {"image_of_reference": belongs}
+            draws, origin = _one_draw(images[owner], captions, owner), _JUDGED
 
         def evaluate(
             label: str,
@@ -102,40 +84,37 @@ def caption_results(
             options: dict[str, Any] = options,
         ) -> Outcome:
             draw, rows = draws[number]
-            norm = norms[label].clone().fit(**rows)
+            norm = evaluation.norms[label].clone().fit(**rows)
             human = judged.human[draw.texts]
-            own = PLAIN_RULES[rule] if label == "dot" else rule
             result = evaluate_captions(
                 norm,
                 images,
                 captions[draw.texts],
                 human,
                 owner[draw.texts],
-                rule=own,
+                rule=PLAIN_RULES[rule] if label == "dot" else rule,
                 **options,
             )
             shares = tau_shares(result, human)
             values = {name: ("caption", draw.texts, share) for name, share in shares.items()}
             return Outcome(norm, result.metrics, values, protocol.authors and label != "dot")
 
-        results = run_methods(
-            norms, len(draws), evaluate, {"caption": owner}, len(images), protocol, progress
-        )
-        found.append(Ruled(rule, rule != "plain", results, source))
+        results = evaluation.run(evaluate, len(draws), {"caption": owner}, len(images))
+        parts.append(Ruled(rule, rule != "plain", results, origin))
     settings = {
         "prefix": prefix,
         "n_images": len(images),
         "n_judgements": len(judged.human),
         "n_references": len(references),
     }
-    return found, settings
+    return parts, settings
 
 
-def _all_of_it(images: Any, texts: Any, owner: Rows) -> tuple[list[Fitted], str]:
+def _one_draw(images: Any, texts: Any, owner: Rows) -> list[Fitted]:
     """One draw: statistics from these rows, everything evaluated."""
     every = np.arange(len(owner))
     draw = Draw(every, every, np.arange(int(owner.max()) + 1), every, owner)
-    return [(draw, {"images": images, "texts": texts})], "the judged images and captions"
+    return [(draw, {"images": images, "texts": texts})]
 
 
 def overlap_results(
@@ -143,21 +122,17 @@ def overlap_results(
 ) -> tuple[dict[str, dict[str, MetricSummary]], dict[str, Any]]:
     """BLEU-1, BLEU-4 and CIDEr against judgements; deterministic, so without spread.
 
-    Parameters
-    ----------
-    judged : CaptionJudgements
-    folder : Path, optional
-        Where scores are kept: counting takes minutes for tens of thousands of captions.
+    They are kept in ``folder``: counting takes minutes for tens of thousands of captions.
     """
-    found = _overlap(judged, folder)
+    overlap = _overlap(judged, folder)
     summaries = {
         name: {
             key: MetricSummary(value, 0.0, 0.0, None)
-            for key, value in agreement(found.scores[name], judged.human).items()
+            for key, value in agreement(overlap.scores[name], judged.human).items()
         }
         for name in OVERLAPS
     }
-    settings = {"tokenizer": found.tokenizer, "n_judgements": len(judged.human), "prefix": ""}
+    settings = {"tokenizer": overlap.tokenizer, "n_judgements": len(judged.human), "prefix": ""}
     return summaries, settings
 
 
@@ -170,95 +145,66 @@ def _overlap(judged: CaptionJudgements, folder: Path | None) -> OverlapScores:
     if kept is not None and kept.is_file():
         stored = np.load(kept, allow_pickle=False)
         return OverlapScores(dict(zip(OVERLAPS, stored, strict=True)), tokenizer)
-    found = overlap_scores(judged.captions, references, tokenizer=tokenizer)
+    overlap = overlap_scores(judged.captions, references, tokenizer=tokenizer)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(kept) as file:
-            np.save(file, np.stack([found.scores[name] for name in OVERLAPS]))
-    return found
+            np.save(file, np.stack([overlap.scores[name] for name in OVERLAPS]))
+    return overlap
 
 
-def pair_results(
-    cache: RowCache,
-    protocol: Protocol,
-    dataset: str,
-    data: JudgedData,
-    norms: Mapping[str, ScoreNormalization],
-    *,
-    augment: str = "none",
-    progress: Progress | None = None,
-) -> tuple[list[Ruled], dict[str, Any]]:
+def pair_results(evaluation: Evaluation) -> tuple[list[Ruled], dict[str, Any]]:
     """Accuracy on preferred captions by category, 5 of the 48 references drawn for each seed.
 
-    Pairs whose votes are equal are left out under ``clean`` and decided at random under
-    ``authors``.
+    Equal votes are left out under ``clean`` and decided at random under ``authors``.
     """
+    data: JudgedData = evaluation.data
     pairs: PreferredCaptions = data.judged
+    protocol = evaluation.protocol
     prefix = protocol.text_prefix("captions")
-    images = cache.images(dataset, data.pictures(), augment=augment)
+    images = evaluation.images(data.pictures())
     n = len(pairs.first)
-    captions = cache.texts(dataset, [prefix + text for text in (*pairs.first, *pairs.second)])
+    captions = evaluation.texts([prefix + text for text in (*pairs.first, *pairs.second)])
     owner = np.concatenate([pairs.image_of_pair, pairs.image_of_pair])
-    chosen = []
+    tied = pairs.votes[:, 0] == pairs.votes[:, 1]
+    samples = []
     for child in protocol.children():
         rng = np.random.default_rng(child)
         drawn = [rng.permutation(len(texts))[:REFERENCES] for texts in pairs.references]
-        first = np.where(
-            pairs.votes[:, 0] == pairs.votes[:, 1],
-            rng.random(n) < 0.5,
-            pairs.votes[:, 0] > pairs.votes[:, 1],
-        )
-        chosen.append((drawn, first))
+        first = np.where(tied, rng.random(n) < 0.5, pairs.votes[:, 0] > pairs.votes[:, 1])
+        samples.append((drawn, first))
     if protocol.authors:
-        whole, source = _all_of_it(images[owner], captions, owner)
-        draws = whole * protocol.seeds
+        draws, origin = _one_draw(images[owner], captions, owner) * protocol.seeds, _JUDGED
     else:
-        draws, source = paired_draws(
-            cache, protocol, dataset, data.pool(), owner, images, captions, prefix=prefix
-        )
+        draws, origin = paired_draws(evaluation, data.pool(), owner, images, captions, prefix)
     categories = np.array(pairs.categories)
-    tied = pairs.votes[:, 0] == pairs.votes[:, 1]
-    found = []
+    parts = []
     for rule in ("plain", "additive"):
-        said: dict[int, Any] = {}
+        options: list[dict[str, Any]] = [{} for _ in draws]
         if rule == "additive":
-            for number, (drawn, _) in enumerate(chosen):
-                texts = [
-                    prefix + pairs.references[pair][at]
-                    for pair, places in enumerate(drawn)
-                    for at in places
-                ]
-                belongs = np.repeat(np.arange(n), [len(places) for places in drawn])
-                said[number] = (cache.texts(dataset, texts), belongs)
+            options = [_drawn_references(evaluation, pairs, drawn) for drawn, _ in samples]
 
         def evaluate(
-            label: str, number: int, rule: str = rule, said: dict[int, Any] = said
+            label: str, number: int, rule: str = rule, options: list[dict[str, Any]] = options
         ) -> Outcome:
             draw, rows = draws[number]
-            norm = norms[label].clone().fit(**rows)
+            norm = evaluation.norms[label].clone().fit(**rows)
             kept = np.isin(pairs.image_of_pair, draw.images)
             kept &= protocol.authors | ~tied
             if not kept.any():
                 raise DistnormError("no pair to evaluate", "one at least", "lower --samples")
-            scores = []
-            for side in (0, 1):
-                options = {}
-                if number in said:
-                    options = dict(
-                        zip(("references", "image_of_reference"), said[number], strict=True)
-                    )
-                # One picture row a pair, so that each pair has references of its own.
-                scores.append(
-                    score_captions(
-                        norm,
-                        images[pairs.image_of_pair],
-                        captions[side * n : (side + 1) * n],
-                        rule=PLAIN_RULES[rule] if label == "dot" else rule,
-                        **options,
-                    )[kept]
-                )
-            first = chosen[number][1][kept]
-            one, two = scores
+            one, two = (
+                # One picture row per pair, so that each pair has references of its own.
+                score_captions(
+                    norm,
+                    images[pairs.image_of_pair],
+                    texts,
+                    rule=PLAIN_RULES[rule] if label == "dot" else rule,
+                    **options[number],
+                )[kept]
+                for texts in (captions[:n], captions[n:])
+            )
+            first = samples[number][1][kept]
             by_category = pair_accuracy(one, two, first, categories[kept].tolist())
             right = np.where(one == two, 0.5, (one > two) == first)
             metrics = {"accuracy": float(right.mean())}
@@ -266,16 +212,9 @@ def pair_results(
             values = {"accuracy": ("pair", np.flatnonzero(kept), right)}
             return Outcome(norm, metrics, values, protocol.authors and label != "dot")
 
-        results = run_methods(
-            norms,
-            len(draws),
-            evaluate,
-            {"pair": pairs.image_of_pair},
-            len(images),
-            protocol,
-            progress,
-        )
-        found.append(Ruled(rule, rule != "plain", results, source))
+        owners = {"pair": pairs.image_of_pair}
+        results = evaluation.run(evaluate, len(draws), owners, len(images))
+        parts.append(Ruled(rule, rule != "plain", results, origin))
     settings = {
         "prefix": prefix,
         "n_images": len(images),
@@ -283,4 +222,18 @@ def pair_results(
         "n_tied": int(tied.sum()),
         "references_a_pair": REFERENCES,
     }
-    return found, settings
+    return parts, settings
+
+
+def _drawn_references(
+    evaluation: Evaluation, pairs: PreferredCaptions, drawn: list[Rows]
+) -> dict[str, Any]:
+    """Rows of the references drawn for each pair, as `score_captions` takes them."""
+    prefix = evaluation.protocol.text_prefix("captions")
+    texts = [
+        prefix + references[at]
+        for references, numbers in zip(pairs.references, drawn, strict=True)
+        for at in numbers
+    ]
+    owner = np.repeat(np.arange(len(drawn)), [len(numbers) for numbers in drawn])
+    return {"references": evaluation.texts(texts), "image_of_reference": owner}

@@ -40,17 +40,14 @@ class Cell:
 
     Attributes
     ----------
-    task, dataset, benchmark_name : str
-        The data set in our words and in CLIP_benchmark's.
-    model, model_id : str
-    augment, method : str
+    benchmark_name : str
+        The data set in CLIP_benchmark's words.
     references : bool
         Caption scores that read references.
     rule : str or None
         How references or clipping enter; see `score_captions`.
     metrics : dict from str to MetricSummary
         Mean and standard deviation over seeds, difference to the dot product.
-    paper : Published or None
     settings : dict
         All that affects the numbers: protocol, prefix, strength, statistics, counts, seeds.
     """

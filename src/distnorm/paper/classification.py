@@ -7,9 +7,8 @@ ranks of each part are kept, so that a stopped run continues.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm import augmentation
 from distnorm.embedding.pictures import open_picture
 from distnorm.encoders.base import unit_rows
 from distnorm.encoders.prompts import fill
 from distnorm.normalization import ScoreNormalization
-from distnorm.paper.evaluation import Outcome, Results, run_methods
+from distnorm.paper.evaluation import Evaluation, Outcome, Results
 from distnorm.paper.prepared import ClassData
 from distnorm.paper.protocols import Draw, Protocol, draw_pool, held_out
-from distnorm.paper.rows import RowCache, step_progress
-from distnorm.paper.sources import Source
 from distnorm.system.files import atomic_write
 from distnorm.tasks.classification import class_weights, evaluate_classification, repeated_names
 
@@ -37,19 +35,12 @@ Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What both ways of scoring need."""
+class _Drawn(Evaluation):
+    """An evaluation with its draws, the pictures of a pool that they number, and the templates."""
 
-    cache: RowCache
-    protocol: Protocol
-    dataset: str
-    data: ClassData
-    norms: Mapping[str, ScoreNormalization]
-    draws: Sequence[Draw]
-    pool: Sequence[Path]
-    templates: Sequence[str]
-    augment: str
-    progress: Any
+    draws: Sequence[Draw] = ()
+    pool: Sequence[Path] = ()
+    templates: Sequence[str] = ()
 
 
 def published_variant(norm: ScoreNormalization) -> ScoreNormalization:
@@ -59,47 +50,31 @@ def published_variant(norm: ScoreNormalization) -> ScoreNormalization:
     return ScoreNormalization("dn-renorm", strength=norm.strength, input="any")
 
 
-def classification_results(
-    cache: RowCache,
-    protocol: Protocol,
-    source: Source,
-    data: ClassData,
-    norms: Mapping[str, ScoreNormalization],
-    *,
-    augment: str = "none",
-    progress: Callable[[str, int, int], None] | None = None,
-) -> tuple[Results, dict[str, Any]]:
+def classification_results(evaluation: Evaluation) -> tuple[Results, dict[str, Any]]:
     """Results of every method, and the settings they rest on."""
-    templates = protocol.class_templates(source.template, tuple(cache.encoder.prompts))
+    protocol, source, augment = evaluation.protocol, evaluation.source, evaluation.augment
+    data: ClassData = evaluation.data
+    templates = protocol.class_templates(source.template, tuple(evaluation.cache.encoder.prompts))
+    norms = evaluation.norms
     if protocol.authors:
         norms = {label: published_variant(norm) for label, norm in norms.items()}
     draws, pool = _draws(protocol, data)
-    work = _Work(
-        cache, protocol, source.stored, data, norms, draws, pool, templates, augment, progress
-    )
-    evaluate = (_tuned if augment in ("tpt", "calip") else _stored)(work)
-    results = run_methods(
-        norms,
-        len(draws),
-        evaluate,
-        {"image": None},
-        len(data.images),
-        protocol,
-        step_progress(progress, f"{source.name}: classifying"),
-    )
+    fields = {**vars(evaluation), "norms": norms}
+    drawn = _Drawn(**fields, draws=draws, pool=pool, templates=templates)
+    evaluate = (_tuned if augment in ("tpt", "calip") else _stored)(drawn)
+    owners = {"image": None}
+    results = drawn.run(evaluate, len(draws), owners, len(data.images), "classifying")
+    split = "held out of the evaluated data" if data.pool is None else "another split"
     settings = {
         "prefix": templates[0] if len(templates) == 1 else f"{len(templates)} templates",
         "templates": list(templates),
-        "statistics": "another split"
-        if data.pool is not None
-        else "held out of the evaluated data",
+        "statistics": split,
         "n_images": len(data.images),
         "n_classes": len(data.classes),
         "n_evaluated_images": len(draws[0].images),
         "repeated_names": repeated_names(data.classes),
     }
     if augment in ("tpt", "calip"):
-        augmentation: Any = importlib.import_module("distnorm.augmentation")
         settings["cost"] = augmentation.augmentation_cost(augment, templates=templates[:1])
     return results, settings
 
@@ -108,21 +83,20 @@ def _draws(protocol: Protocol, data: ClassData) -> tuple[list[Draw], list[Path]]
     """Draws, and the pictures of a pool that they number."""
     if data.pool is None:
         return list(held_out(protocol, len(data.images))), []
-    chosen = [rows for rows, _ in draw_pool(protocol, data.pool_size)]
-    used = np.unique(np.concatenate(chosen))
+    samples = [rows for rows, _ in draw_pool(protocol, data.pool_size)]
+    used = np.unique(np.concatenate(samples))
     none, every = np.zeros(0, dtype=np.intp), np.arange(len(data.images))
-    draws = [Draw(np.searchsorted(used, rows), none, every) for rows in chosen]
+    draws = [Draw(np.searchsorted(used, rows), none, every) for rows in samples]
     return draws, data.pool(used)
 
 
-def _stored(work: _Work) -> Callable[[str, int], Outcome]:
+def _stored(drawn: _Drawn) -> Callable[[str, int], Outcome]:
     """Evaluation of rows that stores keep; raw ones serve both variants of DN."""
-    cache, dataset, data, augment = work.cache, work.dataset, work.data, work.augment
-    norms, draws, pool, templates = work.norms, work.draws, work.pool, work.templates
-    raw = cache.images(dataset, data.images, augment=augment, raw=True)
-    fit_raw = cache.images(dataset, pool, augment=augment, raw=True) if pool else raw
+    data, templates = drawn.data, drawn.templates
+    raw = drawn.images(data.images, raw=True)
+    fit_raw = drawn.images(drawn.pool, raw=True) if drawn.pool else raw
     prompts = [fill(template, c) for c in data.classes for template in templates]
-    parts = cache.texts(dataset, prompts, raw=True).reshape(len(data.classes), len(templates), -1)
+    parts = drawn.texts(prompts, raw=True).reshape(len(data.classes), len(templates), -1)
     lengths = np.linalg.norm(parts, axis=2, keepdims=True)
     rows = {
         "raw": (raw, fit_raw, parts.mean(axis=1)),
@@ -130,26 +104,23 @@ def _stored(work: _Work) -> Callable[[str, int], Outcome]:
     }
 
     def evaluate(label: str, number: int) -> Outcome:
-        norm, draw = norms[label], draws[number]
+        norm, draw = drawn.norms[label], drawn.draws[number]
         kind = "raw" if norm.spec.rows == "raw" else "unit"
         images, fit, classes = rows[kind]
         fitted = norm.clone().fit(images=fit[draw.fit_images], texts=classes)
-        found = evaluate_classification(
-            fitted, images[draw.images], classes, data.labels[draw.images]
-        )
-        return _outcome(fitted, found.ranks, data.labels[draw.images], draw.images)
+        labels = data.labels[draw.images]
+        result = evaluate_classification(fitted, images[draw.images], classes, labels)
+        return _outcome(fitted, result.ranks, labels, draw.images)
 
     return evaluate
 
 
-def _tuned(work: _Work) -> Callable[[str, int], Outcome]:
+def _tuned(drawn: _Drawn) -> Callable[[str, int], Outcome]:
     """Evaluation of ranks that an augmentation gives for all methods and draws at once."""
-    cache, dataset, data, augment = work.cache, work.dataset, work.data, work.augment
-    norms, draws, pool, templates = work.norms, work.draws, work.pool, work.templates
-    protocol, progress = work.protocol, work.progress
-    augmentation: Any = importlib.import_module("distnorm.augmentation")
+    cache, data, augment, draws = drawn.cache, drawn.data, drawn.augment, drawn.draws
+    dataset, protocol, templates = drawn.source.stored, drawn.protocol, drawn.templates
     options: dict[str, Any] = {"templates": templates[:1], "seed": protocol.seed}
-    paths = pool or data.images
+    paths = drawn.pool or data.images
     used = np.unique(np.concatenate([draw.fit_images for draw in draws]))
     fit_rows = augmentation.augmented_image_rows(
         augment,
@@ -158,35 +129,35 @@ def _tuned(work: _Work) -> Callable[[str, int], Outcome]:
         list(data.classes),
         **options,
     )
-    classes = cache.texts(dataset, [fill(templates[0], c) for c in data.classes])
+    classes = drawn.texts([fill(templates[0], c) for c in data.classes])
     fitted: dict[str, ScoreNormalization] = {}
-    for label, norm in norms.items():
+    for label, norm in drawn.norms.items():
         # Rows of an augmentation are unit rows: the authors' variant shifts and renormalises them.
-        own = ScoreNormalization(norm.method, strength=norm.strength, input="any", **norm.params)
+        unit = ScoreNormalization(norm.method, strength=norm.strength, input="any", **norm.params)
         for number, draw in enumerate(draws):
             rows = fit_rows[np.searchsorted(used, draw.fit_images)]
-            fitted[f"{label}#{number}"] = own.clone().fit(images=rows, texts=classes)
-    about = [
+            fitted[f"{label}#{number}"] = unit.clone().fit(images=rows, texts=classes)
+    identity = [
         augment,
         cache.encoder.model_id,
         protocol.to_dict(),
         list(templates),
         list(data.classes),
-        [(norm.method, norm.strength, norm.params) for norm in norms.values()],
+        [(norm.method, norm.strength, norm.params) for norm in drawn.norms.values()],
         [cache.name(path) for path in paths],
         [cache.name(path) for path in data.images],
     ]
-    digest = hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()[:16]
     folder = cache.place(dataset, f"ranks-{augment}-{digest}")
     ranks: dict[str, list[Any]] = {key: [] for key in fitted}
     for start in range(0, len(data.images), _PART):
-        some = data.images[start : start + _PART]
+        images = data.images[start : start + _PART]
         part = folder / f"ranks_{start // _PART}.npy"
         if not part.is_file():
-            found = augmentation.class_scores(
+            result = augmentation.class_scores(
                 augment,
                 cache.encoder,
-                [open_picture(path)[0] for path in some],
+                [open_picture(path)[0] for path in images],
                 list(data.classes),
                 norms=fitted,
                 **options,
@@ -194,11 +165,11 @@ def _tuned(work: _Work) -> Callable[[str, int], Outcome]:
             labels = data.labels[start : start + _PART]
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(part) as file:
-                np.save(file, np.stack([_ranks(found.scores[key], labels) for key in fitted]))
+                np.save(file, np.stack([_ranks(result.scores[key], labels) for key in fitted]))
         for key, stored in zip(fitted, np.load(part, allow_pickle=False), strict=True):
             ranks[key].append(stored)
-        if progress is not None:
-            progress(f"{dataset}: {augment}", start + len(some), len(data.images))
+        if drawn.progress is not None:
+            drawn.progress(f"{dataset}: {augment}", start + len(images), len(data.images))
     whole = {key: np.concatenate(parts) for key, parts in ranks.items()}
 
     def evaluate(label: str, number: int) -> Outcome:
@@ -212,8 +183,8 @@ def _ranks(scores: npt.NDArray[Any], labels: Rows) -> npt.NDArray[np.int64]:
     """Rank of each label in its row of scores, the lowest index first among equal ones."""
     own = scores[np.arange(len(labels)), labels][:, None]
     before = np.arange(scores.shape[1]) < labels[:, None]
-    found = (scores > own) | ((scores == own) & before)
-    return np.asarray(1 + found.sum(axis=1), dtype=np.int64)
+    ahead = (scores > own) | ((scores == own) & before)
+    return np.asarray(1 + ahead.sum(axis=1), dtype=np.int64)
 
 
 def _outcome(

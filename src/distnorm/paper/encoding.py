@@ -8,6 +8,7 @@ averages several views of each picture.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,32 +25,44 @@ _BATCH = 256
 Rows = npt.NDArray[np.float32]
 
 
-class RawEncoder(Encoder):
-    """Rows [x, 1] of another encoder's raw rows x; see `raw_rows`."""
+class _Around(Encoder):
+    """What an encoder around another has of it."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, suffix: str) -> None:
         self.inner = inner
-        self.model_id = f"{inner.model_id}#raw"
-        self.dimension = int(inner.dimension) + 1
+        self.model_id = f"{inner.model_id}#{suffix}"
+        self.dimension = int(inner.dimension)
         self.temperature = inner.temperature
         self.prompts = inner.prompts
         self.max_tokens = inner.max_tokens
         self.preprocess = inner.preprocess
 
+    def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
+        """As the inner encoder's."""
+        counts: npt.NDArray[np.intp] = self.inner.count_tokens(texts)
+        return counts
+
+    def _encode_texts(self, texts: Sequence[str]) -> Rows:
+        rows: Rows = self.inner.encode_texts(texts, normalize=False, batch_size=len(texts))
+        return rows
+
+
+class RawEncoder(_Around):
+    """Rows [x, 1] of another encoder's raw rows x; see `raw_rows`."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner, "raw")
+        self.dimension += 1
+
     def encode_pixels(self, pixels: npt.NDArray[Any]) -> Rows:
         """The inner rows with a coordinate of 1."""
         return _extended(self.inner.encode_pixels(pixels))
 
-    def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
-        """As the inner encoder's."""
-        found: npt.NDArray[np.intp] = self.inner.count_tokens(texts)
-        return found
-
     def _encode_texts(self, texts: Sequence[str]) -> Rows:
-        return _extended(self.inner.encode_texts(texts, normalize=False, batch_size=len(texts)))
+        return _extended(super()._encode_texts(texts))
 
 
-class ViewEncoder(Encoder):
+class ViewEncoder(_Around):
     """Averages of views: direction unit(mean of unit rows), length the mean of the lengths."""
 
     def __init__(
@@ -59,13 +72,8 @@ class ViewEncoder(Encoder):
             raise DistnormError(
                 f"pictures for {inner.model_id}", "a model of pictures", "choose another model"
             )
-        self.inner = inner
+        super().__init__(inner, f"views:{','.join(kinds)}:{crop:g}")
         self.views = count_views(kinds)
-        self.model_id = f"{inner.model_id}#views:{','.join(kinds)}:{crop:g}"
-        self.dimension = int(inner.dimension)
-        self.temperature = inner.temperature
-        self.prompts = inner.prompts
-        self.max_tokens = inner.max_tokens
         self.preprocess = _Views(inner.preprocess, tuple(kinds), crop, seed)
 
     def encode_pixels(self, pixels: npt.NDArray[Any]) -> Rows:
@@ -78,31 +86,19 @@ class ViewEncoder(Encoder):
         means = unit_rows(rows).reshape(*pixels.shape[:2], -1).mean(axis=1)
         return np.asarray(unit_rows(means) * lengths[:, None], dtype=np.float32)
 
-    def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
-        """As the inner encoder's."""
-        found: npt.NDArray[np.intp] = self.inner.count_tokens(texts)
-        return found
 
-    def _encode_texts(self, texts: Sequence[str]) -> Rows:
-        rows: Rows = self.inner.encode_texts(texts, normalize=False, batch_size=len(texts))
-        return rows
-
-
+@dataclass(frozen=True)
 class _Views:
     """Preprocessing of all views of a picture; pickles, so that any process may do it."""
 
-    def __init__(
-        self,
-        inner: Callable[[Any], npt.NDArray[Any]],
-        kinds: tuple[str, ...],
-        crop: float,
-        seed: int,
-    ) -> None:
-        self.inner, self.kinds, self.crop, self.seed = inner, kinds, crop, seed
+    inner: Callable[[Any], npt.NDArray[Any]]
+    kinds: tuple[str, ...]
+    crop: float
+    seed: int
 
     def __call__(self, image: Any) -> npt.NDArray[Any]:
         """Pixels of shape (v, ...)."""
-        views = views_of(image, self.kinds, crop=self.crop)
+        views = views_of(image, self.kinds, crop=self.crop, seed=self.seed)
         return np.stack([self.inner(view) for view in views])
 
 

@@ -109,13 +109,7 @@ def html_page(benchmark: Benchmark) -> str:
 def write_results(benchmark: Benchmark, folder: Path) -> list[Path]:
     """Write ``cells/*.json``, ``results.json``, ``results.md`` and ``results.html``.
 
-    A cell's file is what ``clip_benchmark build`` reads. Files of cells that this run did not
-    give, or no longer gives, are removed.
-
-    Raises
-    ------
-    DistnormError
-        If the folder cannot be written.
+    ``clip_benchmark build`` reads a cell's file; files of cells that this run lacks are removed.
     """
     try:
         (folder / "cells").mkdir(parents=True, exist_ok=True)
@@ -143,7 +137,7 @@ def _tables(
     groups: dict[tuple[str, str, bool], list[Cell]] = {}
     for cell in benchmark.cells:
         groups.setdefault((cell.task, cell.dataset, cell.references), []).append(cell)
-    found = []
+    tables = []
     for (task, dataset, references), cells in groups.items():
         names = [n for n in _SHOWN.get(task, ()) if n in cells[0].metrics]
         names = names or list(cells[0].metrics)
@@ -160,8 +154,8 @@ def _tables(
                     row.append(show(_change(cell, name)))
             rows.append(row)
         title = dataset + (", with references" if references else "")
-        found.append((title, _sentence(cells), columns, rows))
-    return found
+        tables.append((title, _sentence(cells), columns, rows))
+    return tables
 
 
 def _worded(cell: PageCell) -> str:

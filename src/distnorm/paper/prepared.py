@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,13 @@ __all__ = [
     "Rows",
     "another_split",
     "class_data",
+    "home_of",
     "paired_data",
     "picture_paths",
 ]
 
 Rows = npt.NDArray[np.intp]
+_Split = TypeVar("_Split")
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,9 @@ class ClassData:
 
 @dataclass(frozen=True)
 class JudgedData:
-    """Captions with judgements.
+    """Captions with judgements; word overlap needs neither the pictures nor another split.
 
-    ``pictures()`` finds the paths in the order of ``judged.images``, and ``pool()`` another split:
-    word overlap needs neither.
+    ``pictures()`` finds the paths in the order of ``judged.images``, ``pool()`` another split.
     """
 
     judged: Any
@@ -77,9 +78,14 @@ class JudgedData:
     pool: Callable[[], PairedData | None] = lambda: None
 
 
+def home_of(name: str, *folders: Path) -> Path | None:
+    """The first folder that holds a file, None if none does."""
+    return next((folder for folder in folders if (folder / name).is_file()), None)
+
+
 def picture_paths(names: Sequence[str], *folders: Path) -> tuple[Path, ...]:
     """Paths of pictures, all in the first folder that holds the first of them."""
-    home = next((folder for folder in folders if (folder / names[0]).is_file()), None)
+    home = home_of(names[0], *folders)
     if home is None:
         raise DistnormError(
             f"no picture {names[0]}",
@@ -97,12 +103,12 @@ def picture_paths(names: Sequence[str], *folders: Path) -> tuple[Path, ...]:
     return paths
 
 
-def paired_data(found: RetrievalSet, *folders: Path) -> PairedData:
+def paired_data(data: RetrievalSet, *folders: Path) -> PairedData:
     """A retrieval set with the paths of its pictures."""
-    return PairedData(picture_paths(found.images, *folders), found.texts, found.image_of_text)
+    return PairedData(picture_paths(data.images, *folders), data.texts, data.image_of_text)
 
 
-def another_split(read: Callable[[], PairedData]) -> PairedData | None:
+def another_split(read: Callable[[], _Split | None]) -> _Split | None:
     """Another split where it is there; its absence is no error, statistics are then held out."""
     try:
         return read()
@@ -115,12 +121,7 @@ def class_data(
 ) -> ClassData:
     """A classification set with its paths; a pool that is not there is left out."""
     paths = picture_paths(test.images, root)
-    other: LabelledImages | None = None
-    if pool is not None:
-        try:
-            other = pool()
-        except DistnormError:
-            other = None
+    other = None if pool is None else another_split(pool)
     if other is None:
         return ClassData(paths, test.labels, test.classes)
     names = other.images

@@ -95,7 +95,7 @@ class Protocol:
         return (AUTHORS_PREFIX + own,) if self.authors else recommended
 
     def children(self) -> list[np.random.SeedSequence]:
-        """One seed a draw."""
+        """One seed per draw."""
         return np.random.SeedSequence(self.seed).spawn(self.seeds)
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,20 +128,9 @@ class Draw:
 def draw_pool(
     protocol: Protocol, n_images: int, owner: Rows | None = None
 ) -> Iterator[tuple[Rows, Rows]]:
-    """Images of a pool, and one text each of as many other images, once a seed.
+    """Images of a pool, and one text each of as many other images, once per seed.
 
-    Parameters
-    ----------
-    protocol : Protocol
-    n_images : int
-        In the pool.
-    owner : ndarray of int, optional
-        Image of each of the pool's texts; no texts are drawn without it.
-
-    Raises
-    ------
-    DistnormError
-        If the pool is smaller than the samples.
+    ``owner`` is the image of each of the pool's texts; no texts are drawn without it.
     """
     needed = protocol.samples * (1 if owner is None else 2)
     if n_images < needed:
@@ -166,13 +155,7 @@ def draw_pool(
 
 
 def held_out(protocol: Protocol, n_images: int, owner: Rows | None = None) -> Iterator[Draw]:
-    """Draws out of the evaluated data itself, for data without another split.
-
-    Raises
-    ------
-    DistnormError
-        If too few images are left to evaluate.
-    """
+    """Draws out of the evaluated data itself, for data without another split."""
     if owner is not None:
         for split in draw_splits(
             owner, n_images, repeats=protocol.seeds, seed=protocol.seed, samples=protocol.samples

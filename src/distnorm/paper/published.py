@@ -14,17 +14,7 @@ __all__ = ["Published", "paper_model", "published", "table"]
 
 @dataclass(frozen=True)
 class Published:
-    """A cell of the paper.
-
-    Attributes
-    ----------
-    model : str
-        Title of the paper's model.
-    same_model : bool
-        Whether ours is that model; otherwise the difference tells little.
-    metrics : dict from str to float
-        In [0, 1], as ours.
-    """
+    """A cell of the paper: title of its model, whether ours is that model, metrics in [0, 1]."""
 
     model: str
     same_model: bool
@@ -39,8 +29,8 @@ class Published:
 def table() -> dict[str, Any]:
     """The whole file ``published.json``."""
     text = resources.files("distnorm.paper").joinpath("published.json").read_text("utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    content: dict[str, Any] = json.loads(text)
+    return content
 
 
 def paper_model(names: tuple[str, ...]) -> str | None:
@@ -69,16 +59,16 @@ def published(
     """
     own = paper_model(names)
     key = (task, dataset, augment, method, references)
-    found = {
+    by_model = {
         entry["model"]: entry["metrics"]
         for entry in table()["cells"]
         if key
         == tuple(entry[name] for name in ("task", "dataset", "augment", "method", "references"))
     }
     # Word overlap needs no model, so any model's run is the same run.
-    model = None if None in found else own if own in found else "clip"
-    if model not in found:
+    model = None if None in by_model else own if own in by_model else "clip"
+    if model not in by_model:
         return None
     title = "no model" if model is None else str(table()["models"][model]["title"])
-    metrics = {name: value / 100 for name, value in found[model].items()}
+    metrics = {name: value / 100 for name, value in by_model[model].items()}
     return Published(title, model is None or model == own, metrics)

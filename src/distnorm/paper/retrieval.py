@@ -12,11 +12,10 @@ from distnorm.metrics import average_precision_at_r, r_precision
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranks import pair_ranks
 from distnorm.normalization import ScoreNormalization
-from distnorm.paper.evaluation import Outcome, Results, run_methods
+from distnorm.paper.evaluation import Evaluation, Outcome, Results
 from distnorm.paper.prepared import PairedData
-from distnorm.paper.protocols import Draw, Protocol, draw_pool, held_out
-from distnorm.paper.rows import RowCache
-from distnorm.tasks.retrieval import DIRECTIONS, evaluate_retrieval
+from distnorm.paper.protocols import Draw, draw_pool, held_out
+from distnorm.tasks.retrieval import evaluate_retrieval
 
 __all__ = ["paired_draws", "retrieval_results"]
 
@@ -27,31 +26,27 @@ Fitted = tuple[Draw, dict[str, Any]]
 
 
 def paired_draws(
-    cache: RowCache,
-    protocol: Protocol,
-    dataset: str,
+    evaluation: Evaluation,
     pool: PairedData | None,
     owner: Rows,
     images: npt.NDArray[Any],
     texts: npt.NDArray[Any],
-    *,
     prefix: str,
-    augment: str = "none",
 ) -> tuple[list[Fitted], str]:
     """Draws with the rows that give statistics, and where these come from.
 
     With a pool only what is drawn from it is embedded, and everything is evaluated.
     """
-    n_images = len(images)
+    protocol, n_images = evaluation.protocol, len(images)
     if pool is None:
         return [
             (draw, {"images": images[draw.fit_images], "texts": texts[draw.fit_texts]})
             for draw in held_out(protocol, n_images, owner)
         ], "held out of the evaluated data"
-    chosen = list(draw_pool(protocol, len(pool.images), pool.image_of_text))
-    left, right = (np.unique(np.concatenate([pair[side] for pair in chosen])) for side in (0, 1))
-    pictures = cache.images(dataset, [pool.images[row] for row in left], augment=augment)
-    sentences = cache.texts(dataset, [prefix + pool.texts[row] for row in right])
+    pairs = list(draw_pool(protocol, len(pool.images), pool.image_of_text))
+    left, right = (np.unique(np.concatenate([pair[side] for pair in pairs])) for side in (0, 1))
+    pictures = evaluation.images([pool.images[row] for row in left])
+    sentences = evaluation.texts([prefix + pool.texts[row] for row in right])
     every = np.arange(n_images)
     return [
         (
@@ -61,63 +56,39 @@ def paired_draws(
                 "texts": sentences[np.searchsorted(right, fit_texts)],
             },
         )
-        for fit_images, fit_texts in chosen
+        for fit_images, fit_texts in pairs
     ], "another split"
 
 
 def retrieval_results(
-    cache: RowCache,
-    protocol: Protocol,
-    dataset: str,
-    data: PairedData,
-    norms: Mapping[str, ScoreNormalization],
-    *,
-    augment: str = "none",
-    progress: Callable[[int, int], None] | None = None,
+    evaluation: Evaluation,
 ) -> tuple[Results, dict[str, Results], dict[str, Any]]:
-    """Results of every method.
-
-    Returns
-    -------
-    results : (results, failures) of `run_methods`
-    extended : dict from ground truth to the same
-    settings : dict
-        Prefix, source of statistics, sizes.
-    """
-    prefix = protocol.text_prefix("retrieval")
-    images = cache.images(dataset, data.images, augment=augment)
-    texts = cache.texts(dataset, [prefix + text for text in data.texts])
-    draws, source = paired_draws(
-        cache,
-        protocol,
-        dataset,
-        data.pool,
-        data.image_of_text,
-        images,
-        texts,
-        prefix=prefix,
-        augment=augment,
-    )
+    """Results of every method, the same by extended ground truth, and what they rest on."""
+    data: PairedData = evaluation.data
+    prefix = evaluation.protocol.text_prefix("retrieval")
+    images = evaluation.images(data.images)
+    texts = evaluation.texts([prefix + text for text in data.texts])
+    draws, origin = paired_draws(evaluation, data.pool, data.image_of_text, images, texts, prefix)
 
     def evaluate(label: str, number: int) -> Outcome:
         draw, rows = draws[number]
-        norm = norms[label].clone().fit(**rows)
-        found = evaluate_retrieval(
+        norm = evaluation.norms[label].clone().fit(**rows)
+        result = evaluate_retrieval(
             norm, images[draw.images], texts[draw.texts], draw.image_of_text, k=KS
         )
-        placed = {"text_retrieval": draw.images, "image_retrieval": draw.texts}
+        queries = {"text_retrieval": draw.images, "image_retrieval": draw.texts}
         values = {
-            f"{direction}_recall@{k}": (direction, placed[direction], found.ranks[direction] <= k)
-            for direction in DIRECTIONS
+            f"{direction}_recall@{k}": (direction, queries[direction], ranks <= k)
+            for direction, ranks in result.ranks.items()
             for k in KS
         }
-        return Outcome(norm, found.metrics, values, found.transductive)
+        return Outcome(norm, result.metrics, values, result.transductive)
 
     owners = {"text_retrieval": None, "image_retrieval": data.image_of_text}
-    results = run_methods(norms, len(draws), evaluate, owners, len(images), protocol, progress)
+    results = evaluation.run(evaluate, len(draws), owners, len(images))
     settings = {
         "prefix": prefix,
-        "statistics": source,
+        "statistics": origin,
         "n_images": len(images),
         "n_texts": len(texts),
         "n_evaluated_images": len(draws[0][0].images),
@@ -125,8 +96,8 @@ def retrieval_results(
     extended = {}
     if data.pool is not None:
         for name, truth in data.truths.items():
-            judge = _extended(truth, images, texts, norms, draws)
-            extended[name] = run_methods(norms, len(draws), judge, {}, len(images), protocol)
+            judge = _extended(truth, images, texts, evaluation.norms, draws)
+            extended[name] = evaluation.run(judge, len(draws), {}, len(images), step=None)
     return results, extended, settings
 
 
@@ -137,7 +108,7 @@ def _extended(
     norms: Mapping[str, ScoreNormalization],
     draws: Sequence[Fitted],
 ) -> Callable[[str, int], Outcome]:
-    """R@k, R-precision and mAP@R on a ground truth with several positives a query."""
+    """R@k, R-precision and mAP@R on a ground truth with several positives per query."""
 
     def evaluate(label: str, number: int) -> Outcome:
         norm = norms[label].clone().fit(**draws[number][1])

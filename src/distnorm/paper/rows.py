@@ -1,13 +1,13 @@
 """Embeddings of pictures and texts through stores, so that nothing is encoded twice.
 
-A store a model, data set, kind of picture row and kind of text: what is there is read, what is
+One store per model, data set, kind of picture row and kind of text: what is in it is read, what is
 missing is embedded by `distnorm.embedding.embed`, which continues a stopped run.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,34 +23,19 @@ from distnorm.store.columns import read_names
 from distnorm.store.failures import failure_reason
 from distnorm.store.layout import METADATA, Commit
 from distnorm.store.vectors import read_embeddings
+from distnorm.system.progress import OpenProgress, StepProgress
 
 __all__ = ["TTA_VIEWS", "RowCache", "step_progress"]
 
 TTA_VIEWS = ("identity", "flip", "five-crop")
 _FEW = 256
 
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass
 class RowCache:
-    """Rows of one model.
+    """Rows of one model, in stores below ``folder``; ``options`` are those of `embed`.
 
-    Parameters
-    ----------
-    encoder : Encoder
-    model : str
-        Name that `load_encoder` takes.
-    folder : Path
-        Of all stores.
-    root : Path
-        Pictures below it go by their path from there, so that moved data stay known.
-    views : sequence of str
-        Of ``tta``.
-    options : dict
-        ``batch_size`` and ``workers`` of `embed`.
-    progress : callable, optional
-        Called with (what, done, in all).
+    Pictures below ``root`` go by their path from there, so that moved data keep their rows.
     """
 
     encoder: Any
@@ -59,7 +44,7 @@ class RowCache:
     root: Path = Path()
     views: Sequence[str] = TTA_VIEWS
     options: dict[str, Any] = field(default_factory=dict)
-    progress: Progress | None = None
+    progress: StepProgress | None = None
 
     def place(self, dataset: str, kind: str) -> Path:
         """Folder of a store."""
@@ -69,20 +54,7 @@ class RowCache:
     def images(
         self, dataset: str, paths: Sequence[Path], *, augment: str = "none", raw: bool = False
     ) -> npt.NDArray[Any]:
-        """Unit or raw rows of pictures, in their order.
-
-        Parameters
-        ----------
-        dataset : str
-        paths : sequence of Path
-        augment : {"none", "tta"}
-        raw : bool
-
-        Raises
-        ------
-        DistnormError
-            If a picture cannot be read.
-        """
+        """Unit or raw rows of pictures, in their order; ``augment`` is "none" or "tta"."""
         inner = self.encoder
         kind = "images"
         if augment == "tta":
@@ -117,22 +89,18 @@ class RowCache:
         encoder: Any,
     ) -> npt.NDArray[Any]:
         store = self.place(dataset, kind)
-        known = self._known(store, side, encoder)
-        wanted = list(
-            {
-                name: item for name, item in zip(names, items, strict=True) if name not in known
-            }.items()
-        )
-        if wanted:
+        stored = self._stored(store, side, encoder)
+        new = {n: item for n, item in zip(names, items, strict=True) if n not in stored}
+        if new:
             views = getattr(getattr(encoder, "inner", encoder), "views", 1)
             store.parent.mkdir(parents=True, exist_ok=True)
             options = dict(self.options)
-            if options.get("workers") is None and len(wanted) <= _FEW:
+            if options.get("workers") is None and len(new) <= _FEW:
                 # Starting decoders takes longer than a few pictures do.
                 options["workers"] = 0
             embed(
                 encoder,
-                [item for _, item in wanted],
+                list(new.values()),
                 store,
                 model=self.model,
                 # As other evaluations do, and views are cut out of all pixels.
@@ -141,8 +109,8 @@ class RowCache:
                 progress=step_progress(self.progress, f"{dataset}: {kind}"),
                 **options,
             )
-            known = self._known(store, side, encoder)
-        missing = next((name for name in names if name not in known), None)
+            stored = self._stored(store, side, encoder)
+        missing = next((name for name in names if name not in stored), None)
         if missing is not None:
             reason = failure_reason(store, missing)
             raise DistnormError(
@@ -151,9 +119,9 @@ class RowCache:
                 "get it again",
             )
         rows = read_embeddings(store, side)
-        return np.asarray(rows[[known[name] for name in names]])
+        return np.asarray(rows[[stored[name] for name in names]])
 
-    def _known(self, store: Path, side: str, encoder: Any) -> dict[str, int]:
+    def _stored(self, store: Path, side: str, encoder: Any) -> dict[str, int]:
         """Row of each name that the store has."""
         commit = Commit.read(store)
         if not commit.files(METADATA):
@@ -167,12 +135,12 @@ class RowCache:
         return {name: row for row, name in enumerate(read_names(commit, side))}
 
 
-def step_progress(progress: Progress | None, what: str) -> Callable[[int, int | None], None] | None:
-    """A progress of (done, in all) that says what is done."""
+def step_progress(progress: StepProgress | None, step: str) -> OpenProgress | None:
+    """A progress of (done, in all) that names its step."""
     if progress is None:
         return None
 
     def report(done: int, total: int | None) -> None:
-        progress(what, done, done if total is None else total)
+        progress(step, done, done if total is None else total)
 
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,17 @@ from distnorm.augmentation.views import count_views
 from distnorm.comparison import MethodResult, MetricSummary
 from distnorm.datasets.base import PreferredCaptions
 from distnorm.errors import DistnormError
-from distnorm.normalization import ScoreNormalization
 from distnorm.paper.captions import PLAIN_RULES, caption_results, overlap_results, pair_results
 from distnorm.paper.cells import TASKS, Benchmark, Cell, Missing
 from distnorm.paper.classification import classification_results
-from distnorm.paper.evaluation import Results, labelled_norms
+from distnorm.paper.evaluation import Evaluation, Results, labelled_norms
 from distnorm.paper.prepared import Context
 from distnorm.paper.protocols import Protocol
 from distnorm.paper.published import published
 from distnorm.paper.retrieval import retrieval_results
-from distnorm.paper.rows import TTA_VIEWS, RowCache, step_progress
+from distnorm.paper.rows import TTA_VIEWS, RowCache
 from distnorm.paper.sources import SOURCES, Source, find_source
+from distnorm.system.progress import StepProgress
 from distnorm.tasks.overlap import OVERLAPS
 
 __all__ = ["AUGMENTS", "chosen_sources", "run_benchmark"]
@@ -29,25 +30,17 @@ AUGMENTS = ("none", "tta", "tpt", "calip")
 _PAPER_METHODS = ("dot", "dn", "dn*")
 _OF_CLASSES = ("tpt", "calip")
 
-Progress = Callable[[str, int, int], None]
-
 
 def chosen_sources(tasks: Iterable[str]) -> list[Source]:
-    """Data sets of some tasks or names, each once, in the order of the tables.
-
-    Raises
-    ------
-    DistnormError
-        For a name that is neither a task nor a data set.
-    """
-    found: dict[str, Source] = {}
+    """Data sets of some tasks or names, each once, in the order of the tables."""
+    chosen: dict[str, Source] = {}
     for name in tasks:
         if name in (*TASKS, "all"):
-            found |= {s.name: s for s in SOURCES.values() if name in (s.task, "all")}
+            chosen |= {s.name: s for s in SOURCES.values() if name in (s.task, "all")}
         else:
-            found[name] = find_source(name)
+            chosen[name] = find_source(name)
     order = {name: place for place, name in enumerate(SOURCES)}
-    return sorted(found.values(), key=lambda source: order.get(source.name, len(order)))
+    return sorted(chosen.values(), key=lambda source: order.get(source.name, len(order)))
 
 
 def run_benchmark(
@@ -64,7 +57,7 @@ def run_benchmark(
     views: Sequence[str] = TTA_VIEWS,
     check: bool = True,
     options: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
     done: Callable[[Cell | Missing], None] | None = None,
 ) -> Benchmark:
     """Every cell that the data on hand allows.
@@ -91,7 +84,7 @@ def run_benchmark(
     options : mapping, optional
         ``batch_size`` and ``workers`` of `distnorm.embedding.embed`.
     progress : callable, optional
-        Called with (what, done, in all).
+        Called with (step, done, in all).
     done : callable, optional
         Called with each cell, evaluated or missing, as soon as it is known.
 
@@ -120,8 +113,8 @@ def run_benchmark(
     cells: list[Cell] = []
     missing: list[Missing] = []
 
-    def add(found: Iterable[Cell | Missing]) -> None:
-        for entry in found:
+    def add(entries: Iterable[Cell | Missing]) -> None:
+        for entry in entries:
             (cells if isinstance(entry, Cell) else missing).append(entry)  # type: ignore[arg-type]
             if done is not None:
                 done(entry)
@@ -135,112 +128,89 @@ def run_benchmark(
         for augment in augments:
             if augment in _OF_CLASSES and source.task != "classification":
                 continue
+            evaluation = Evaluation(cache, protocol, source, loaded, norms, augment, progress)
             try:
-                add(_evaluated(cache, protocol, source, loaded, norms, augment, progress))
+                add(_evaluated(evaluation))
             except DistnormError as error:
                 add([Missing(source.task, source.name, augment, "any", str(error))])
         if source.task == "captions" and not isinstance(loaded.judged, PreferredCaptions):
-            add(_overlap(cache, protocol, source, loaded))
+            add(_overlap(Evaluation(cache, protocol, source, loaded, norms)))
     described = {**protocol.to_dict(), "methods": list(norms), "augments": list(augments)}
     return Benchmark(model, str(encoder.model_id), described, tuple(cells), tuple(missing))
 
 
-def _evaluated(
-    cache: RowCache,
-    protocol: Protocol,
-    source: Source,
-    data: Any,
-    norms: Mapping[str, ScoreNormalization],
-    augment: str,
-    progress: Progress | None,
-) -> Iterable[Cell | Missing]:
+def _evaluated(evaluation: Evaluation) -> Iterable[Cell | Missing]:
     """All cells of a data set under an augmentation."""
-    report = step_progress(progress, f"{source.name}: evaluating")
+    protocol, cache, source = evaluation.protocol, evaluation.cache, evaluation.source
     extra: dict[str, Any] = {"protocol": protocol.name, "samples": protocol.samples}
-    if augment == "tta":
+    if evaluation.augment == "tta":
         extra["views"] = list(cache.views)
         extra["encodings_per_image"] = count_views(cache.views)
     if source.task == "classification":
-        results, settings = classification_results(
-            cache, protocol, source, data, norms, augment=augment, progress=progress
-        )
-        yield from _cells(cache, source, source.name, augment, results, {**extra, **settings})
+        results, settings = classification_results(evaluation)
+        yield from _cells(evaluation, source.name, results, {**extra, **settings})
     elif source.task == "retrieval":
-        results, extended, settings = retrieval_results(
-            cache, protocol, source.stored, data, norms, augment=augment, progress=report
-        )
-        yield from _cells(cache, source, source.name, augment, results, {**extra, **settings})
+        results, extended, settings = retrieval_results(evaluation)
+        extra |= settings
+        yield from _cells(evaluation, source.name, results, extra)
         for truth, found in extended.items():
-            name = f"{source.name}-{truth}"
             queries = {
                 f"n_{direction}_queries": len(rows)
-                for direction, (rows, _) in data.truths[truth].items()
+                for direction, (rows, _) in evaluation.data.truths[truth].items()
             }
-            about = {**extra, **settings, **queries}
-            yield from _cells(cache, source, name, augment, found, about)
+            yield from _cells(evaluation, f"{source.name}-{truth}", found, {**extra, **queries})
     else:
-        judge = pair_results if isinstance(data.judged, PreferredCaptions) else caption_results
-        ruled, settings = judge(
-            cache, protocol, source.stored, data, norms, augment=augment, progress=report
-        )
-        for part in ruled:
-            about = {**extra, **settings, "statistics": part.statistics}
-            yield from _cells(cache, source, source.name, augment, part.results, about, part.rule)
+        preferred = isinstance(evaluation.data.judged, PreferredCaptions)
+        parts, settings = (pair_results if preferred else caption_results)(evaluation)
+        for part in parts:
+            words = {**extra, **settings, "statistics": part.statistics}
+            yield from _cells(evaluation, source.name, part.results, words, part.rule)
 
 
 def _cells(
-    cache: RowCache,
-    source: Source,
+    evaluation: Evaluation,
     dataset: str,
-    augment: str,
     results: Results,
     settings: Mapping[str, Any],
     rule: str | None = None,
 ) -> Iterable[Cell | Missing]:
     """Results as cells; the harmonic rule's dot product is the additive rule's and left out."""
-    found, failures = results
-    for label, result in found.items():
+    by_label, failures = results
+    for label, result in by_label.items():
         if rule == "harmonic" and label == "dot":
             continue
-        own = PLAIN_RULES[rule] if rule is not None and label == "dot" else rule
-        references = rule in ("additive", "harmonic")
-        yield _cell(
-            cache,
-            source,
+        cell = _cell(
+            evaluation,
             dataset,
-            augment,
             label,
             result.metrics,
             {**settings, **_settings(result)},
-            rule=own,
-            references=references,
-            compared=rule != "harmonic",
+            rule=PLAIN_RULES[rule] if rule is not None and label == "dot" else rule,
+            references=rule in ("additive", "harmonic"),
         )
+        # The paper knows one rule with references.
+        yield replace(cell, paper=None) if rule == "harmonic" else cell
     for label, reason in failures.items():
-        yield Missing(source.task, dataset, augment, label, reason)
+        yield Missing(evaluation.source.task, dataset, evaluation.augment, label, reason)
 
 
 def _cell(
-    cache: RowCache,
-    source: Source,
+    evaluation: Evaluation,
     dataset: str,
-    augment: str,
     label: str,
     metrics: dict[str, MetricSummary],
     settings: dict[str, Any],
     *,
-    rule: str | None = None,
-    references: bool = False,
-    compared: bool = True,
+    rule: str | None,
+    references: bool,
 ) -> Cell:
+    cache, source, augment = evaluation.cache, evaluation.source, evaluation.augment
     names = (cache.model, str(cache.encoder.model_id))
-    called = _paper_name(label, settings)
-    paper = published(names, source.task, dataset, augment, called, references=references)
-    benchmark_name = source.benchmark_name + dataset.removeprefix(source.name)
+    method = _paper_name(label, settings)
     return Cell(
         task=source.task,
         dataset=dataset,
-        benchmark_name=benchmark_name,
+        benchmark_name=source.benchmark_name + dataset.removeprefix(source.name),
         model=cache.model,
         model_id=names[1],
         augment=augment,
@@ -249,7 +219,7 @@ def _cell(
         settings=settings,
         references=references,
         rule=rule,
-        paper=paper if compared else None,
+        paper=published(names, source.task, dataset, augment, method, references=references),
     )
 
 
@@ -271,18 +241,17 @@ def _settings(result: MethodResult) -> dict[str, Any]:
     }
 
 
-def _overlap(
-    cache: RowCache, protocol: Protocol, source: Source, data: Any
-) -> Iterable[Cell | Missing]:
+def _overlap(evaluation: Evaluation) -> Iterable[Cell | Missing]:
     """BLEU and CIDEr, or why not."""
+    source = evaluation.source
     try:
-        found, settings = overlap_results(data.judged, cache.folder / "overlap")
+        scores, settings = overlap_results(
+            evaluation.data.judged, evaluation.cache.folder / "overlap"
+        )
     except DistnormError as error:
         for name in OVERLAPS:
             yield Missing(source.task, source.name, "none", name, str(error))
         return
-    about = {"protocol": protocol.name, "statistics": "none", **settings}
-    for name, metrics in found.items():
-        yield _cell(
-            cache, source, source.name, "none", name, metrics, about, rule=name, references=True
-        )
+    settings = {"protocol": evaluation.protocol.name, "statistics": "none", **settings}
+    for name, metrics in scores.items():
+        yield _cell(evaluation, source.name, name, metrics, settings, rule=name, references=True)

@@ -13,17 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from distnorm.errors import DistnormError
-from distnorm.paper.classes import (
-    load_caltech101,
-    load_cars,
-    load_cifar100,
-    load_class_folders,
-    load_flowers102,
-    load_imagenet,
-    load_sun397,
-)
-from distnorm.paper.judged import load_crowd, load_expert, load_pascal50s, load_thumb
-from distnorm.paper.paired import load_coco, load_flickr8k, load_flickr30k, load_table
+from distnorm.paper import loaders
 from distnorm.paper.prepared import Context
 
 __all__ = ["SOURCES", "Source", "find_source"]
@@ -31,21 +21,9 @@ __all__ = ["SOURCES", "Source", "find_source"]
 
 @dataclass(frozen=True)
 class Source:
-    """One data set.
+    """One data set: its name here and in CLIP_benchmark, its folders, the first of which counts.
 
-    Attributes
-    ----------
-    name, task : str
-    benchmark_name : str
-        CLIP_benchmark's.
-    folders : tuple of str
-        Below the data folder, the first that there is.
-    load : callable
-        (folder, context) to data.
-    template : str
-        Of the authors' script.
-    store : str
-        Whose embeddings are shared, where data sets have pictures in common.
+    ``template`` is that of the authors' script; ``store`` names whose embeddings it shares.
     """
 
     name: str
@@ -62,13 +40,7 @@ class Source:
         return self.store or self.name
 
     def read(self, context: Context) -> Any:
-        """The data.
-
-        Raises
-        ------
-        DistnormError
-            If the folder or one of its files is missing or not as published.
-        """
+        """The data, if folder and files are there and as published."""
         for folder in self.folders:
             if (context.data / folder).is_dir():
                 return self.load(context.data / folder, context)
@@ -80,20 +52,14 @@ class Source:
 
 
 def find_source(name: str) -> Source:
-    """A data set by its name, ``folder:NAME`` or ``table:NAME``.
-
-    Raises
-    ------
-    DistnormError
-        For an unknown name.
-    """
+    """A data set by its name, ``folder:NAME`` or ``table:NAME``."""
     if name in SOURCES:
         return SOURCES[name]
     kind, _, folder = name.partition(":")
     if kind == "folder" and folder:
-        return Source(name, "classification", folder, (folder,), load_class_folders)
+        return Source(name, "classification", folder, (folder,), loaders.class_folders)
     if kind == "table" and folder:
-        return Source(name, "retrieval", folder, (folder,), load_table)
+        return Source(name, "retrieval", folder, (folder,), loaders.table)
     raise DistnormError(
         f"data set {name!r}",
         f"one of {', '.join(SOURCES)}, folder:NAME or table:NAME",
@@ -101,51 +67,44 @@ def find_source(name: str) -> Source:
     )
 
 
+_RETRIEVAL, _CLASSES, _CAPTIONS = "retrieval", "classification", "captions"
 _FLICKR8K = ("flickr8k", "flickr8k-human-judgements")
+_CARS = ("stanford-cars", "stanford_cars", "cars")
 
 SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
-        Source("coco", "retrieval", "mscoco_captions", ("coco", "mscoco"), load_coco),
-        Source("flickr30k", "retrieval", "flickr30k", ("flickr30k",), load_flickr30k),
-        Source("flickr8k", "retrieval", "flickr8k", _FLICKR8K, load_flickr8k),
-        Source(
-            "imagenet", "classification", "imagenet1k", ("imagenet", "imagenet1k"), load_imagenet
-        ),
-        Source("cifar100", "classification", "vtab/cifar100", ("cifar100",), load_cifar100),
-        Source("sun397", "classification", "sun397", ("sun397", "SUN397"), load_sun397),
-        Source(
-            "stanford-cars",
-            "classification",
-            "cars",
-            ("stanford-cars", "stanford_cars", "cars"),
-            load_cars,
-            "a photo of a {c}",
-        ),
+        Source("coco", _RETRIEVAL, "mscoco_captions", ("coco", "mscoco"), loaders.coco),
+        Source("flickr30k", _RETRIEVAL, "flickr30k", ("flickr30k",), loaders.flickr30k),
+        Source("flickr8k", _RETRIEVAL, "flickr8k", _FLICKR8K, loaders.flickr8k),
+        Source("imagenet", _CLASSES, "imagenet1k", ("imagenet", "imagenet1k"), loaders.imagenet),
+        Source("cifar100", _CLASSES, "vtab/cifar100", ("cifar100",), loaders.cifar100),
+        Source("sun397", _CLASSES, "sun397", ("sun397", "SUN397"), loaders.sun397),
+        Source("stanford-cars", _CLASSES, "cars", _CARS, loaders.cars, "a photo of a {c}"),
         Source(
             "caltech101",
-            "classification",
+            _CLASSES,
             "vtab/caltech101",
             ("caltech101", "caltech-101"),
-            load_caltech101,
+            loaders.caltech101,
         ),
         Source(
             "flowers102",
-            "classification",
+            _CLASSES,
             "vtab/flowers",
             ("flowers102", "flowers-102"),
-            load_flowers102,
+            loaders.flowers102,
         ),
         Source(
             "flickr8k-expert",
-            "captions",
+            _CAPTIONS,
             "flickr8k_expert",
             _FLICKR8K,
-            load_expert,
+            loaders.expert,
             store="flickr8k",
         ),
-        Source("flickr8k-cf", "captions", "flickr8k_cf", _FLICKR8K, load_crowd, store="flickr8k"),
-        Source("thumb", "captions", "thumb", ("thumb", "thumb-mscoco"), load_thumb, store="coco"),
-        Source("pascal50s", "captions", "pascal50s", ("pascal50s", "pascal"), load_pascal50s),
+        Source("flickr8k-cf", _CAPTIONS, "flickr8k_cf", _FLICKR8K, loaders.crowd, store="flickr8k"),
+        Source("thumb", _CAPTIONS, "thumb", ("thumb", "thumb-mscoco"), loaders.thumb, store="coco"),
+        Source("pascal50s", _CAPTIONS, "pascal50s", ("pascal50s", "pascal"), loaders.pascal50s),
     )
 }
