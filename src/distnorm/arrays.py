@@ -232,25 +232,13 @@ class CheckedRows:
 
 
 def checked(x: Array | CheckedRows, name: str, *, dimension: int | None = None) -> CheckedRows:
-    """``x`` after `check_embeddings`, in a form that remembers it: the door of every public call.
-
-    Raises
-    ------
-    DistnormError
-        As `check_embeddings`.
-    """
+    """``x`` after `check_embeddings`, in a form that remembers it: the door of public calls."""
     rows = check_embeddings(x, name, dimension=dimension)
     return x if isinstance(x, CheckedRows) else CheckedRows(rows, name)
 
 
 def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
-    """The part of `check_embeddings` that needs no look at the values: type, dtype, shape.
-
-    Raises
-    ------
-    DistnormError
-        As `check_embeddings`.
-    """
+    """The part of `check_embeddings` that needs no look at the values: type, dtype, shape."""
     if isinstance(x, CheckedRows):
         x = x.rows
     if isinstance(x, (list, tuple)):

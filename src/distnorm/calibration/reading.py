@@ -74,13 +74,7 @@ class Estimate:
 
 
 def calibration_of(norm: Scorer) -> Mapping[str, Any]:
-    """The table in ``norm.notes``, if it is one of this very method and strength.
-
-    Raises
-    ------
-    DistnormError
-        Without a calibration, or with one of other settings.
-    """
+    """The table in ``norm.notes``, if it is one of this very method and strength."""
     table = norm.notes.calibration
     if table is None or "knots" not in table:
         raise DistnormError(
@@ -124,13 +118,7 @@ def percentile(table: Mapping[str, Any], scores: Array) -> Estimate:
 
 
 def threshold(table: Mapping[str, Any], rate: float) -> Estimate:
-    """The score that a share ``rate`` of non-matching pairs exceeds.
-
-    Raises
-    ------
-    DistnormError
-        For a rate that is not between 1e-8 and 1.
-    """
+    """The score that a share ``rate`` of non-matching pairs exceeds."""
     number = isinstance(rate, (int, float, np.floating)) and not isinstance(rate, bool)
     if not number or not 1e-8 <= rate < 1:
         raise DistnormError(

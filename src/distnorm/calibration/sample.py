@@ -78,22 +78,7 @@ class NonMatches:
 
 
 def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed: int) -> NonMatches:
-    """Two-sided scores of at most `MAX_ROWS` rows of each side, matches left out.
-
-    Parameters
-    ----------
-    norm : ScoreNormalization, fitted
-    first, second : array, shape (n, d), (m, d)
-    pairs : None, "none", "rows", "best" or int array of shape (m,)
-        See `distnorm.calibration.calibrate`.
-    seed : int
-
-    Raises
-    ------
-    DistnormError
-        For unusable rows, fewer than 5 of a side, rows that all score alike, or pairs that do
-        not fit.
-    """
+    """Two-sided scores of at most `MAX_ROWS` rows of each side, matches left out."""
     names = [norm.names.plural(side) for side in norm.sides]
     one, two = both = norm.check_pair(first, second)
     n, m = one.shape[0], two.shape[0]

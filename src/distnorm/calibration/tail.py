@@ -58,20 +58,7 @@ def tail_bins(exceedances: Float64) -> Float64:
 
 
 def fit_tails(counts: Float64, edges: Float64, mean: float) -> tuple[Float64, Float64]:
-    """Scale and shape of each row of counts.
-
-    Parameters
-    ----------
-    counts : array, shape (r, k)
-        Weights of the exceedances z in [edges[i], edges[i + 1]); the last bin is open.
-    edges : array, shape (k,)
-    mean : float
-        Mean exceedance, which sets the grid of scales.
-
-    Returns
-    -------
-    scale, shape : array, shape (r,)
-    """
+    """Scale and shape of each row of counts."""
     xi = _SHAPES[:, None, None]
     sigma = mean * _SCALES[None, :, None]
     above = _survival(edges[None, None, :] / sigma, xi)

@@ -9,6 +9,10 @@ k = m gives the mean, so Distribution Normalization; k = 1 is the limit of large
 (Conneau et al. 2018) is 2 q.y - r_k(q) - r_k(y) with r_k the mean of the k nearest of the other
 side, hence nearest neighbours at strength 1/2, doubled.
 
+The mean m of the bank leaves the exponents first, b = m.y + (1/beta) log mean exp(beta (q_j-m).y):
+the mean of the exponentials is then at least 1, so nothing underflows, and overflow needs beta
+times the radius of the bank beyond 80, where a running maximum steps in.
+
 Memory is one block of scores, a few tens of MB, whatever the sizes of bank and gallery.
 """
 
@@ -53,19 +57,7 @@ _SAFE_EXPONENT = 80.0
 
 
 def inverted_softmax_bias(items: Array, bank: Array, beta: float) -> Array:
-    """(1/beta) log mean_j exp(beta q_j . y): shapes (n, d), (m, d) give (n,).
-
-    The mean m of the bank is taken out first, b = m.y + (1/beta) log mean exp(beta (q_j - m).y):
-    the mean of the exponentials is then at least 1, so nothing underflows, and overflow needs
-    beta times the radius of the bank beyond 80, where a running maximum steps in.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> q = np.array([[1.0, 0.0], [0.0, 1.0]])
-    >>> inverted_softmax_bias(np.array([[1.0, 0.0]]), q, beta=1.0).round(4)
-    array([0.6201])
-    """
+    """(1/beta) log mean_j exp(beta q_j . y): shapes (n, d), (m, d) give (n,)."""
     xp = namespace(items)
     mean = Moments().update(bank, "bank").mean
     parts: list[Any] = []
@@ -124,15 +116,7 @@ def _exp(x: Array) -> Array:
 
 
 def nearest_neighbor_bias(items: Array, bank: Array, k: int) -> Array:
-    """Mean of the k largest q_j . y: shapes (n, d), (m, d) give (n,); k is 1 to m.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> q = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
-    >>> nearest_neighbor_bias(np.array([[1.0, 0.0]]), q, k=2)
-    array([0.8])
-    """
+    """Mean of the k largest q_j . y: shapes (n, d), (m, d) give (n,); k is 1 to m."""
     if k > bank.shape[0]:
         raise DistnormError(
             f"a bank of {bank.shape[0]} rows",

@@ -34,14 +34,7 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter's default and what values it may have.
-
-    Attributes
-    ----------
-    default : any
-    check : callable
-        Called with the parameter's name and a value; raises for a bad one.
-    """
+    """A parameter's default and what values it may have."""
 
     default: Any
     check: Callable[[str, Any], None]
@@ -133,13 +126,7 @@ class Method:
         return self.transform is not None
 
     def check_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters with defaults filled in.
-
-        Raises
-        ------
-        DistnormError
-            For an unknown parameter or a value out of range.
-        """
+        """Parameters with defaults filled in."""
         for key in params:
             if key not in self.parameters:
                 raise DistnormError(

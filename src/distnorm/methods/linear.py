@@ -23,14 +23,7 @@ PAPER = "Zhou et al., NeurIPS 2023, arXiv 2302.11084"
 
 
 def linear_bias(items: Array, direction: npt.NDArray[np.float64]) -> Array:
-    """``items @ direction``: shapes (n, d) and (d,) give (n,), in the items' library.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> linear_bias(np.array([[1.0, 0.0]]), np.array([0.3, 0.1]))
-    array([0.3])
-    """
+    """``items @ direction``: shapes (n, d) and (d,) give (n,), in the items' library."""
     working = as_working(items)
     return namespace(working).matmul(working, from_numpy(direction, working))
 

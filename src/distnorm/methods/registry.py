@@ -58,13 +58,7 @@ def list_methods() -> tuple[str, ...]:
 
 
 def find_method(name: object) -> Method:
-    """The method called ``name``.
-
-    Raises
-    ------
-    DistnormError
-        For an unknown name, with the nearest ones.
-    """
+    """The method called ``name``."""
     if isinstance(name, str) and name in METHODS:
         return METHODS[name]
     near = difflib.get_close_matches(str(name).lower(), METHODS, n=3, cutoff=0.4)
@@ -78,13 +72,7 @@ def find_method(name: object) -> Method:
 def resolve_strength(
     strength: float | Mapping[str, float] | None, default: float, sides: tuple[str, str]
 ) -> dict[str, float]:
-    """Strength for each query side from a number, a mapping, or nothing.
-
-    Raises
-    ------
-    DistnormError
-        For a value that is no finite real number, or a side that is none of the two.
-    """
+    """Strength for each query side from a number, a mapping, or nothing."""
     if not isinstance(strength, Mapping):
         value = default if strength is None else strength
         return {side: real("strength", value) for side in sides}

@@ -31,15 +31,7 @@ _MOST_ITEMS = 5000
 
 
 def ridge_direction(items: Array, bank: Array, k: int, weight: float) -> Float64:
-    """The w of the module: shapes (m, d), (n, d) give (d,); at most 5,000 items, evenly spaced.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> items = np.array([[1.0, 0.0], [0.0, 1.0]])
-    >>> ridge_direction(items, np.array([[1.0, 0.0]]), k=1, weight=1e-9).round(3) + 0.0
-    array([ 0.5, -0.5])
-    """
+    """The w of the module: shapes (m, d), (n, d) give (d,); at most 5,000 items, evenly spaced."""
     step = -(-items.shape[0] // _MOST_ITEMS)
     sample = items[::step, ...] if step > 1 else items
     biases = to_numpy(nearest_neighbor_bias(sample, bank, k), np.float64)

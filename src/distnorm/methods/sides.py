@@ -27,13 +27,7 @@ class Sides:
 
     @classmethod
     def of(cls, names: object) -> Sides:
-        """Check that ``names`` are two different non-empty strings.
-
-        Raises
-        ------
-        DistnormError
-            If they are not.
-        """
+        """Check that ``names`` are two different non-empty strings."""
         pair = tuple(names) if isinstance(names, (tuple, list)) else ()
         named = len(pair) == 2 and all(isinstance(name, str) and name for name in pair)
         if not named or pair[0] == pair[1]:
@@ -41,13 +35,7 @@ class Sides:
         return cls(*pair)
 
     def resolve(self, name: object) -> str:
-        """The side meant by its name or plural.
-
-        Raises
-        ------
-        DistnormError
-            For any other name.
-        """
+        """The side meant by its name or plural."""
         for side in (self.first, self.second):
             if name in (side, self.plural(side)):
                 return side

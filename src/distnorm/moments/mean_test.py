@@ -69,20 +69,7 @@ def compare_means(
     *,
     covariances: tuple[Float64 | None, Float64 | None] | None = None,
 ) -> MeanTest:
-    """Test whether two sets of moments have one mean.
-
-    Parameters
-    ----------
-    first, second : Moments
-        Of at least 2 rows each, independent of each other.
-    covariances : pair of arrays or None, optional
-        Shape (d, d); those of second-order moments if left out. One serves both.
-
-    Raises
-    ------
-    DistnormError
-        For other dimensions or too few rows.
-    """
+    """Test whether two sets of moments have one mean."""
     if first.dimension != second.dimension:
         raise DistnormError(
             f"means of {first.dimension} and {second.dimension} dimensions", "one model", "refit"

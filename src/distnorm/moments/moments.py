@@ -39,7 +39,7 @@ from distnorm.arrays import (
 from distnorm.errors import DistnormError
 from distnorm.moments.sums import sum_rows
 
-__all__ = ["MeanUncertainty", "Moments", "moments"]
+__all__ = ["MeanUncertainty", "Moments"]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -184,32 +184,25 @@ class Moments:
         full = self.order == 2 and self.rank is None
         sums = sum_rows(x, name, second=full, seen=seen is not None)
         part = Moments(x.shape[1], order=self.order, rank=self.rank)
-        part.count, part.sum, part.squares, part.second = (
-            sums.count,
-            sums.sum,
-            sums.squares,
-            sums.second,
-        )
+        part.count, part.sum = sums.count, sums.sum
+        part.squares, part.second = sums.squares, sums.second
         part.unit_length = is_unit_length(x) if seen is None else seen.unit_length
-        if self.rank is not None:
+        if self.rank is not None and part.factor is not None:
             for rows in blocks(x.shape[0], max(512, 4 * self.rank)):
-                part._compress(to_numpy(as_working(x[rows, ...]), np.float64))
-        self._accept(part)
-        self._add(part, 1)
-        return self
+                block = to_numpy(as_working(x[rows, ...]), np.float64)
+                part.factor, rest = _leading(part.factor, block, self.rank)
+                part.residual += rest
+        return self.include(part)
 
     def merge(self, other: Moments) -> Moments:
-        """Moments over both shards, as a new object; associative and commutative.
+        """Moments over both shards, as a new object; associative and commutative."""
+        return copy.deepcopy(self).include(other)
 
-        Raises
-        ------
-        DistnormError
-            If the two keep different things or saw different kinds of rows.
-        """
-        result = copy.deepcopy(self)
-        result._accept(other)
-        result._add(other, 1)
-        return result
+    def include(self, other: Moments) -> Moments:
+        """Add other rows by their moments, in place."""
+        self._accept(other)
+        self._add(other, 1)
+        return self
 
     def remove(self, shard: Moments | Array) -> Moments:
         """Take rows out again: those of ``shard``, given as rows or as their moments.
@@ -294,53 +287,23 @@ class Moments:
         self.unit_length = other.unit_length
         if self.second is not None and other.second is not None:
             self.second = self.second + sign * other.second
-        if self.factor is not None and other.factor is not None:
-            self.residual += other.residual
-            self._compress(other.factor)
-
-    def _compress(self, rows: Float64) -> None:
-        """Stack ``rows`` under the factor and keep the leading directions."""
-        if self.factor is None or self.rank is None:
-            return
-        stacked = np.vstack([self.factor, rows])
-        if len(stacked) <= self.rank:
-            self.factor = stacked
-            return
-        energies, directions = np.linalg.eigh(stacked @ stacked.T)
-        self.factor = directions[:, -self.rank :].T @ stacked
-        self.residual += float(np.clip(energies[: -self.rank], 0, None).sum())
+        if self.factor is not None and other.factor is not None and self.rank is not None:
+            self.factor, rest = _leading(self.factor, other.factor, self.rank)
+            self.residual += other.residual + rest
 
     @property
     def mean(self) -> Float64:
-        """Mean of the rows, shape (d,), float64.
-
-        Raises
-        ------
-        DistnormError
-            Before the first row.
-        """
+        """Mean of the rows, shape (d,), float64."""
         self._require_rows()
         return self.sum / self.count
 
     def covariance(self) -> Float64:
-        """Population covariance, shape (d, d), float64; low rank plus isotropic rest if so kept.
-
-        Raises
-        ------
-        DistnormError
-            Before the first row, or for moments of order 1.
-        """
+        """Population covariance, shape (d, d), float64; low rank plus isotropic rest if so kept."""
         m = self.mean
         return self.second_moment() - np.outer(m, m)
 
     def second_moment(self) -> Float64:
-        """E[x x'], shape (d, d), float64.
-
-        Raises
-        ------
-        DistnormError
-            Before the first row, or for moments of order 1.
-        """
+        """E[x x'], shape (d, d), float64."""
         self._require_rows()
         if self.second is not None:
             return self.second / self.count
@@ -353,13 +316,7 @@ class Moments:
         return total / self.count
 
     def uncertainty(self) -> MeanUncertainty:
-        """How sure the mean is; see `MeanUncertainty`.
-
-        Raises
-        ------
-        DistnormError
-            Before the first row.
-        """
+        """How sure the mean is; see `MeanUncertainty`."""
         m = self.mean
         norm = float(np.linalg.norm(m))
         spread = max(0.0, self.squares / self.count - norm**2)
@@ -400,12 +357,10 @@ class Moments:
             raise DistnormError("moments of no rows", "at least one row", "call update first")
 
 
-def moments(x: Array, *, order: int = 1, rank: int | None = None) -> Moments:
-    """Moments of one array of embeddings, shape (n, d): ``Moments(...).update(x)``.
-
-    Raises
-    ------
-    DistnormError
-        As `Moments.update`.
-    """
-    return Moments(order=order, rank=rank).update(x)
+def _leading(factor: Float64, rows: Float64, rank: int) -> tuple[Float64, float]:
+    """The leading ``rank`` directions of both together, and the energy of the others."""
+    stacked = np.vstack([factor, rows])
+    if len(stacked) <= rank:
+        return stacked, 0.0
+    energies, directions = np.linalg.eigh(stacked @ stacked.T)
+    return directions[:, -rank:].T @ stacked, float(np.clip(energies[:-rank], 0, None).sum())

@@ -118,14 +118,7 @@ class Watch:
         return dict(self._seen)
 
     def update(self, **embeddings: Array) -> Watch:
-        """Take new rows and look where it is time to.
-
-        Raises
-        ------
-        DistnormError
-            For unusable rows, rows that look like the other side's, or a side that was not
-            fitted.
-        """
+        """Take new rows and look where it is time to."""
         for key, x in embeddings.items():
             side = self.norm.names.resolve(key)
             name = self.norm.names.plural(side)
@@ -148,18 +141,7 @@ class Watch:
         return self
 
     def refreshed(self, keep: float = 0.5) -> ScoreNormalization:
-        """The normalization with the kept rows added and its own counting for ``keep``.
-
-        Returns
-        -------
-        ScoreNormalization
-            A new one; the watched one stays as it is.
-
-        Raises
-        ------
-        DistnormError
-            For a share outside (0, 1].
-        """
+        """The normalization with the kept rows added and its own counting for ``keep``."""
         norm = self.norm.with_statistics({}).forget(keep)
         rows = {side: rows for side, rows in self._rows.items() if len(rows)}
         return norm.partial_fit(**rows) if rows else norm
@@ -178,26 +160,14 @@ class Watch:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state, to go on with `load`; whole or not at all."""
-        about = json.dumps(
-            {
-                "schema": 1,
-                **self.to_dict(),
-                "fits": _fingerprint(self.norm),
-            }
-        )
+        about = json.dumps({"schema": 1, **self.to_dict(), "fits": _fingerprint(self.norm)})
         tensors = {side: np.ascontiguousarray(rows) for side, rows in self._rows.items()}
         with atomic_write(path) as file:
             file.write(to_bytes(tensors, {"distnorm_watch": about}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], norm: ScoreNormalization) -> Watch:
-        """Go on where `save` left off.
-
-        Raises
-        ------
-        DistnormError
-            For a file of something else, or of another normalization.
-        """
+        """Go on where `save` left off."""
         name = os.fspath(path)
         if not Path(path).is_file():
             raise DistnormError(f"no file {name}", "a state that watch wrote", "check the path")
@@ -216,10 +186,14 @@ class Watch:
                 "remove the state file to start anew",
             )
         watch = cls(norm, false_alarm_rate=about["false_alarm_rate"], window=about["window"])
-        watch._rows, watch._seen, watch._number = rows, about["rows"], about["looks"]
-        watch.looks = [_as_look(look) for look in about["last"].values()]
-        watch.alarm = None if about["alarm"] is None else _as_look(about["alarm"])
-        return watch
+        return watch.resume(rows, about)
+
+    def resume(self, rows: dict[str, npt.NDArray[np.float32]], about: dict[str, Any]) -> Watch:
+        """Take rows and what `to_dict` said of them."""
+        self._rows, self._seen, self._number = rows, about["rows"], about["looks"]
+        self.looks = [_as_look(look) for look in about["last"].values()]
+        self.alarm = None if about["alarm"] is None else _as_look(about["alarm"])
+        return self
 
     def _until_next_look(self, side: str) -> int:
         seen, at = self._seen[side], _FIRST_LOOK

@@ -53,13 +53,7 @@ class Correction:
 
     @cached_property
     def direction(self) -> npt.NDArray[np.float64]:
-        """What `shift` subtracts, strength not included; (d,).
-
-        Raises
-        ------
-        DistnormError
-            If the side was not fitted.
-        """
+        """What `shift` subtracts, strength not included; (d,)."""
         queries = self.state.fitted(self.side)
         if self.method.direction is None:
             return queries.moments.mean

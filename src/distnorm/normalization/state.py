@@ -34,18 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Settings and statistics; see `ScoreNormalization` for what each means.
-
-    Attributes
-    ----------
-    spec : Method
-    names : Sides
-    strength : dict from side to float
-    params : dict
-    input : {"unit", "raw", "any"}
-    model, prompt : str or None
-    statistics : dict from side to SideStatistics
-    """
+    """Settings and statistics; see `ScoreNormalization` for what each means."""
 
     spec: Method
     names: Sides

@@ -43,21 +43,7 @@ def labelled_hits(
     rng: np.random.Generator,
     most: int,
 ) -> Hits:
-    """Rank each query's match under every candidate, cross-validated.
-
-    Parameters
-    ----------
-    queries, matches : ndarray, shape (n, d)
-        Row by row.
-    samples, items : ndarray or None
-        Unlabelled queries, and other items at hand.
-    tried : sequence of (method, strength)
-    count : int
-        Folds.
-    rng : Generator
-    most : int
-        Unlabelled samples, and other items, that are used at most.
-    """
+    """Rank each query's match under every candidate, cross-validated."""
     known = {row.tobytes() for row in queries}
     taken = {row.tobytes() for row in matches}
     spare = _without(samples, known, most, rng, queries.shape[1])

@@ -36,17 +36,7 @@ SHIFTS = ("ridge", "dn")
 
 
 class Scored:
-    """Samples of queries, the gallery, and rows of the items' side that set the scale.
-
-    Parameters
-    ----------
-    samples : ndarray, shape (n, d)
-    gallery : ndarray, shape (m, d)
-    scale : ndarray, shape (k, d)
-        The items' side of the fitted normalization, or the gallery itself.
-    methods : sequence of str
-        Whose biases are wanted.
-    """
+    """Samples of queries, the gallery, and rows of the items' side that set the scale."""
 
     def __init__(
         self,
