@@ -49,7 +49,7 @@ def ours(method: str, items: np.ndarray, bank: np.ndarray) -> Callable[[], np.nd
     params = {"k": K} if method == "nnn" else {}
 
     def run() -> np.ndarray:
-        return distnorm.make(method, **params).fit(texts=bank).item_bias(items, modality="image")
+        return distnorm.make(method, **params).fit(texts=bank).item_bias(images=items)
 
     return run
 

@@ -69,7 +69,7 @@ def exact_lists(norm: Any, queries: np.ndarray, items: np.ndarray) -> np.ndarray
     """The first items by distnorm itself."""
     if norm is None:
         return distnorm.search.topk(queries, items, K)[1]
-    return distnorm.search.topk(queries, items, K, bias=norm.item_bias(items, modality="image"))[1]
+    return distnorm.search.topk(queries, items, K, bias=norm.item_bias(images=items))[1]
 
 
 def one(

@@ -18,7 +18,7 @@ own = np.arange(len(gallery))
 print(f"{'method':8} text->image recall@1 (synthetic vectors)")
 for name in ("dot", "dn", "dn2", "is", "nnn"):
     norm = distnorm.make(name).fit(images=images[:500], texts=texts[:500])
-    bias = norm.item_bias(gallery, modality="image")
+    bias = norm.item_bias(images=gallery)
     longer_items = np.hstack([gallery, bias[:, None]])
     longer_queries = np.hstack([queries, -np.ones((len(queries), 1), dtype=queries.dtype)])
     found = (longer_queries @ longer_items.T).argmax(axis=1)

@@ -20,7 +20,7 @@ gallery, queries = images[500:], texts[500:]
 norm = distnorm.DistributionNormalization(strength=0.5)
 norm.fit(images=images[:500], texts=texts[:500])
 
-shifted = norm.shift_queries(queries, modality="text")
+shifted = norm.shift_queries(texts=queries)
 length = np.linalg.norm(shifted, axis=1, keepdims=True)
 
 inner = shifted @ gallery.T
