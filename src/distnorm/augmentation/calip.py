@@ -93,8 +93,8 @@ def attend(
     mixtures = torch.softmax(agreement / alpha_t, dim=2) @ classes
     pooled = mixtures.mean(dim=1) + mixtures.amax(dim=1)
     # v . T_a,c is a mean of v . F over the places: no T_a of (n, C, d) is needed.
-    seen = (torch.softmax(agreement / alpha_s, dim=1) * (places @ whole[:, :, None])).sum(dim=1)
-    return whole + beta_3 * pooled, beta_2 * seen
+    patches = (torch.softmax(agreement / alpha_s, dim=1) * (places @ whole[:, :, None])).sum(dim=1)
+    return whole + beta_3 * pooled, beta_2 * patches
 
 
 def attended(

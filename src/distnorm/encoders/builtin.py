@@ -87,12 +87,12 @@ class BuiltinEncoder(Encoder):
 
     def __init__(self, threads: int | None = None) -> None:
         runtime = require("onnxruntime", "demo")
-        about = card()
-        self.model_id = f"builtin-{about['version']}"
-        self.dimension = int(about["dimension"])
-        self.temperature = float(about["temperature"])
-        self.prompts = tuple(about["prompts"])
-        self._words = Words(about["words"], int(about["max_tokens"]))
+        facts = card()
+        self.model_id = f"builtin-{facts['version']}"
+        self.dimension = int(facts["dimension"])
+        self.temperature = float(facts["temperature"])
+        self.prompts = tuple(facts["prompts"])
+        self._words = Words(facts["words"], int(facts["max_tokens"]))
         self.max_tokens = self._words.max_tokens
         self.preprocess = pixels_of
         options = runtime.SessionOptions()

@@ -91,15 +91,7 @@ def pretrained() -> list[tuple[str, str]]:
 
 
 class OpenClipEncoder(TorchEncoder):
-    """An OpenCLIP model; see `load`.
-
-    Attributes
-    ----------
-    model : torch.nn.Module
-    tokenizer : callable
-        Texts to a tensor of tokens.
-    device : torch.device
-    """
+    """An OpenCLIP model; see `load`."""
 
     def __init__(self, model: Any, tokenizer: Any, device: Any, model_id: str) -> None:
         self.model = frozen(model)

@@ -17,18 +17,16 @@ import numpy.typing as npt
 
 from distnorm.encoders.base import Rows
 from distnorm.encoders.hub import explained, quiet, source_and_label
-from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.processor import pixels_of_processor
 from distnorm.encoders.torch_encoder import (
     TorchEncoder,
-    choose_device,
-    choose_precision,
+    device_and_dtype,
     frozen,
     inverse_scale,
     require_vision,
     to_rows,
 )
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError
 
 __all__ = ["SentenceTransformerEncoder", "load"]
 
@@ -43,8 +41,7 @@ def load(
     ``prompt_name`` is which of the model's own prompts goes before each text; else its default.
     """
     library = require_vision("sentence_transformers", _EXTRA)
-    torch_device = choose_device(device, _EXTRA)
-    dtype = getattr(require("torch", _EXTRA), choose_precision(precision, torch_device))
+    torch_device, dtype = device_and_dtype(device, precision, _EXTRA)
     source, label = source_and_label("st", model)
     with quiet(), explained(f"st:{model}", "a model of sentence-transformers"):
         loaded = library.SentenceTransformer(source, device=str(torch_device))
@@ -91,14 +88,6 @@ class SentenceTransformerEncoder(TorchEncoder):
         from PIL import Image
 
         return to_rows(self._encoded([Image.fromarray(picture) for picture in pixels]))
-
-    def image_tensor(self, pixels: npt.NDArray[Any]) -> Any:
-        """What the model takes, of a stack of `preprocess` results, on the device."""
-        if isinstance(self.preprocess, Pixels):
-            return super().image_tensor(pixels)
-        import torch
-
-        return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, self.dtype)
 
     def _encoded(self, inputs: list[Any], **options: Any) -> Any:
         options.update(show_progress_bar=False, convert_to_tensor=True)

@@ -19,6 +19,7 @@ __all__ = [
     "TorchEncoder",
     "choose_device",
     "choose_precision",
+    "device_and_dtype",
     "frozen",
     "inverse_scale",
     "require_vision",
@@ -34,16 +35,7 @@ class RandomWeightsWarning(UserWarning):
 
 
 class TorchEncoder(Encoder):
-    """An encoder around one torch module.
-
-    Attributes
-    ----------
-    model : torch.nn.Module
-        In evaluation mode, frozen.
-    device : torch.device
-    dtype : torch.dtype
-        Of what goes into the image tower.
-    """
+    """An encoder around a frozen torch module; ``dtype`` is that of what its image tower takes."""
 
     model: Any
     device: Any
@@ -57,12 +49,20 @@ class TorchEncoder(Encoder):
             return to_rows(self._image_rows(self.image_tensor(pixels)))
 
     def image_tensor(self, pixels: npt.NDArray[Any]) -> Any:
-        """What the image tower takes, shape (n, 3, height, width), on the model's device."""
+        """What the image tower takes, of a stack of `preprocess` results, on the model's device."""
         import torch
 
         recipe = self.preprocess
-        if not isinstance(recipe, Pixels):
+        if recipe is None:
             raise DistnormError(f"pixels for {self.model_id}", "texts", "it takes no pictures")
+        if not isinstance(recipe, Pixels):
+            if pixels.ndim < 3 or pixels.dtype != np.float32:
+                raise DistnormError(
+                    f"pixels of shape {pixels.shape} and dtype {pixels.dtype} for {self.model_id}",
+                    "a stack of float32 arrays",
+                    "let preprocess make them from PIL images",
+                )
+            return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, self.dtype)
         recipe.check(pixels, self.model_id)
         mean, std = (
             torch.tensor(values, device=self.device).view(1, -1, 1, 1)
@@ -102,6 +102,13 @@ def inverse_scale(model: Any) -> float | None:
     """The temperature of a model that keeps the logarithm of its inverse; None without it."""
     scale = getattr(model, "logit_scale", None)
     return None if scale is None else float((-scale.detach().float()).exp())
+
+
+def device_and_dtype(device: str, precision: str, extra: str) -> tuple[Any, Any]:
+    """The torch device and dtype of their names; see `choose_device` and `choose_precision`."""
+    torch_device = choose_device(device, extra)
+    name = choose_precision(precision, torch_device)
+    return torch_device, getattr(require("torch", extra), name)
 
 
 def choose_device(device: str, extra: str) -> Any:

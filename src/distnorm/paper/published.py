@@ -57,7 +57,7 @@ def published(
     >>> published(("builtin",), "retrieval", "coco", "none", "dn").same_model
     False
     """
-    own = paper_model(names)
+    ours = paper_model(names)
     key = (task, dataset, augment, method, references)
     by_model = {
         entry["model"]: entry["metrics"]
@@ -66,9 +66,9 @@ def published(
         == tuple(entry[name] for name in ("task", "dataset", "augment", "method", "references"))
     }
     # Word overlap needs no model, so any model's run is the same run.
-    model = None if None in by_model else own if own in by_model else "clip"
+    model = None if None in by_model else ours if ours in by_model else "clip"
     if model not in by_model:
         return None
     title = "no model" if model is None else str(table()["models"][model]["title"])
     metrics = {name: value / 100 for name, value in by_model[model].items()}
-    return Published(title, model is None or model == own, metrics)
+    return Published(title, model is None or model == ours, metrics)

@@ -153,12 +153,12 @@ def _evaluated(evaluation: Evaluation) -> Iterable[Cell | Missing]:
         results, extended, settings = retrieval_results(evaluation)
         extra |= settings
         yield from _cells(evaluation, source.name, results, extra)
-        for truth, found in extended.items():
+        for truth, ranked in extended.items():
             queries = {
                 f"n_{direction}_queries": len(rows)
                 for direction, (rows, _) in evaluation.data.truths[truth].items()
             }
-            yield from _cells(evaluation, f"{source.name}-{truth}", found, {**extra, **queries})
+            yield from _cells(evaluation, f"{source.name}-{truth}", ranked, {**extra, **queries})
     else:
         preferred = isinstance(evaluation.data.judged, PreferredCaptions)
         parts, settings = (pair_results if preferred else caption_results)(evaluation)

@@ -29,12 +29,11 @@ from distnorm.encoders.fingerprints import file_digest
 from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.torch_encoder import (
     TorchEncoder,
-    choose_device,
-    choose_precision,
+    device_and_dtype,
     frozen,
     require_vision,
 )
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError
 
 __all__ = ["AlbefEncoder", "load", "load_tcl", "prepared"]
 
@@ -56,15 +55,13 @@ def load(
     """A checkpoint such as ``ALBEF.pth``, or a ``checkpoint_best.pth`` of the retrieval code."""
     for module in ("timm", "transformers"):
         require_vision(module, _EXTRA)
-    torch_device = choose_device(device, _EXTRA)
-    precision = choose_precision(precision, torch_device)
+    torch_device, dtype = device_and_dtype(device, precision, _EXTRA)
     file = Path(model).expanduser()
     name = f"{family}:{model}"
     if not file.is_file():
         raise DistnormError(f"{name!r}", "a checkpoint file", f"write {family}:/path/to/file.pth")
     words = _vocabulary(file, tokenizer, name)
     parts = checkpoint_parts(read(file, name, weights_only), name)
-    torch = require("torch", _EXTRA)
     towers = frozen(built(parts, image_size, name))
     rows = towers.text_encoder.config.vocab_size
     if len(words) > rows:
@@ -73,7 +70,6 @@ def load(
             f"one of {rows}",
             "take the vocab.txt of the BERT that it was trained with (bert-base-uncased)",
         )
-    dtype = getattr(torch, precision)
     side = towers.visual_encoder.patch_embed.img_size[0]
     encoder = AlbefEncoder(towers.to(device=torch_device, dtype=dtype), words, side)
     encoder.device, encoder.dtype = torch_device, dtype

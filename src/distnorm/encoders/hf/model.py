@@ -17,12 +17,10 @@ import numpy.typing as npt
 
 from distnorm.encoders.hf.heads import Head, head_of, query_rows
 from distnorm.encoders.hub import explained, quiet, source_and_label
-from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.processor import ProcessorPixels, pixels_of_processor
 from distnorm.encoders.torch_encoder import (
     TorchEncoder,
-    choose_device,
-    choose_precision,
+    device_and_dtype,
     frozen,
     inverse_scale,
     to_rows,
@@ -54,8 +52,7 @@ def load(
     ``queries``, "mean" or "first", is for BLIP-2 alone: how its query vectors become one row.
     """
     library = require("transformers", _EXTRA)
-    torch_device = choose_device(device, _EXTRA)
-    precision = choose_precision(precision, torch_device)
+    torch_device, dtype = device_and_dtype(device, precision, _EXTRA)
     source, label = source_and_label("hf", model)
     with quiet(), explained(f"hf:{model}", _FOLDER):
         config = library.AutoConfig.from_pretrained(source)
@@ -63,7 +60,6 @@ def load(
         tokenizer = library.AutoTokenizer.from_pretrained(source)
         processor = _image_processor(library, source)
         loaded = _loaded(library, head, source, f"hf:{model}", config.model_type)
-    dtype = getattr(require("torch", _EXTRA), precision)
     towers = frozen(loaded).to(device=torch_device, dtype=dtype)
     return HfEncoder(towers, head, tokenizer, processor, dtype, f"hf:{label}")
 
@@ -96,20 +92,6 @@ class HfEncoder(TorchEncoder):
             return np.zeros(0, dtype=np.intp)
         tokens = self.tokenizer(list(texts), truncation=False, padding=False, verbose=False)
         return np.array([len(row) for row in tokens["input_ids"]], dtype=np.intp)
-
-    def image_tensor(self, pixels: npt.NDArray[Any]) -> Any:
-        """What the image tower takes, of a stack of `preprocess` results, on the device."""
-        if isinstance(self.preprocess, Pixels):
-            return super().image_tensor(pixels)
-        import torch
-
-        if pixels.ndim < 3 or pixels.dtype != np.float32:
-            raise DistnormError(
-                f"pixels of shape {pixels.shape} and dtype {pixels.dtype} for {self.model_id}",
-                "a stack of float32 arrays",
-                "let preprocess make them from PIL images",
-            )
-        return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, self.dtype)
 
     def encode_queries(self, images: Sequence[Any]) -> npt.NDArray[np.float32]:
         """BLIP-2's vectors of PIL images, one for each query, float32 of shape (n, queries, d)."""
