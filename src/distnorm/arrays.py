@@ -255,7 +255,7 @@ def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
             "pass a NumPy, torch or array-API array",
         )
     dtype = str(x.dtype)
-    if not any(dtype.endswith(known) for known in ("float16", "float32", "float64")):
+    if not any(dtype.endswith(kind) for kind in ("float16", "float32", "float64")):
         raise DistnormError(
             f"{name} of dtype {dtype}",
             "float16, bfloat16, float32 or float64",

@@ -183,10 +183,10 @@ def _weighted(
     columns: npt.NDArray[np.float32],
 ) -> Float64:
     """Sum over true cells of w_i v_j, for each replicate; (r,)."""
-    found = np.zeros(len(rows))
+    total = np.zeros(len(rows))
     for part in blocks(cells.shape[0], 512):
-        found += ((rows[:, part] @ cells[part].astype(np.float32)) * columns).sum(axis=1)
-    return found
+        total += ((rows[:, part] @ cells[part].astype(np.float32)) * columns).sum(axis=1)
+    return total
 
 
 def _student(degrees: int) -> float:
@@ -211,17 +211,17 @@ def _by_query(
     ``variation`` is the coefficient of variation over queries, beyond what counting alone gives.
     """
     above = scores > np.quantile(ordered, 1 - _QUERY_RATE)
-    found: dict[str, Any] = {"rate": _QUERY_RATE}
+    summary: dict[str, Any] = {"rate": _QUERY_RATE}
     for axis, side in ((1, norm.sides[0]), (0, norm.sides[1])):
         sizes = valid.sum(axis=axis)
         rates = (above.sum(axis=axis) / np.maximum(sizes, 1))[sizes > 0]
         mean = float(rates.mean())
         counting = mean * (1 - mean) / float(sizes[sizes > 0].mean())
         spread = max(float(rates.var()) - counting, 0.0) ** 0.5
-        found[side] = {
+        summary[side] = {
             "variation": spread / mean if mean else None,
             "median": float(np.median(rates)),
             "percentile_95": float(np.quantile(rates, 0.95)),
             "highest": float(rates.max()),
         }
-    return found
+    return summary

@@ -165,16 +165,16 @@ def reliability(
     p, y = as_scores(probabilities), np.asarray(matches, dtype=bool)
     weights = _weights(y, prior) if prior is not None else np.full(len(p), 1 / max(1, len(p)))
     place = np.minimum((p * bins).astype(int), bins - 1)
-    found, error = [], 0.0
+    diagram, error = [], 0.0
     for bin_ in range(bins):
         w = weights * (place == bin_)
         total = float(w.sum())
         if total <= 0:
             continue
         mean, share = float((w * p).sum() / total), float((w * y).sum() / total)
-        found.append({"probability": mean, "matches": share, "share": total})
+        diagram.append({"probability": mean, "matches": share, "share": total})
         error += total * abs(mean - share)
-    return found, error
+    return diagram, error
 
 
 def _labelled(

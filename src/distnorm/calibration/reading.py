@@ -158,8 +158,8 @@ def _rate_at(values: Float64, knots: Mapping[str, Float64], key: str) -> Float64
     """Below the first knot the rate rises to 1 as far as one more knot away."""
     score, rate = knots["score"], np.maximum(knots[key], 1e-12)
     start = score[0] - (score[-1] - score[0]) / 10
-    found = np.interp(values, np.append(start, score), np.log(np.append(1.0, rate)))
-    return np.asarray(np.exp(found))
+    logarithm = np.interp(values, np.append(start, score), np.log(np.append(1.0, rate)))
+    return np.asarray(np.exp(logarithm))
 
 
 def _score_at(rate: float, knots: Mapping[str, Float64], key: str) -> float:

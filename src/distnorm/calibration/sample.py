@@ -103,8 +103,8 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
         scores = _cross_fitted(norm, (left, right), seen, rng)
     else:
         scores = to_numpy(norm.similarity(left, right), np.float32).copy()
-    found = scores[np.isfinite(scores)]
-    if found.size == 0 or np.ptp(found) <= 1e-6 * max(1.0, float(np.abs(found).max())):
+    finite = scores[np.isfinite(scores)]
+    if finite.size == 0 or np.ptp(finite) <= 1e-6 * max(1.0, float(np.abs(finite).max())):
         raise DistnormError(
             f"{names[0]} and {names[1]} that all score alike",
             "rows that differ",
@@ -149,9 +149,9 @@ def _kept(
     for at, side in enumerate(norm.sides):
         statistics = norm.statistics[side]
         if statistics.bank and not everything:
-            known = {row.tobytes() for row in to_numpy(statistics.bank_rows(), np.float32)}
+            held = {row.tobytes() for row in to_numpy(statistics.bank_rows(), np.float32)}
             rows = to_numpy(sides[at].take(drawn[at]).rows, np.float32)
-            fresh[at] = np.array([row.tobytes() not in known for row in rows])
+            fresh[at] = np.array([row.tobytes() not in held for row in rows])
     if paired:
         fresh[0] = fresh[1] = fresh[0] & fresh[1]
     for at, side in enumerate(norm.sides):
@@ -214,8 +214,8 @@ def _cross_fitted(
             rest = norm.with_statistics(fresh)
             for a, b in ((i, j), (j, i)):
                 block = np.flatnonzero(one == a), np.flatnonzero(two == b)
-                found = rest.similarity(first.take(block[0]), second.take(block[1]))
-                scores[np.ix_(*block)] = to_numpy(found, np.float32)
+                cells = rest.similarity(first.take(block[0]), second.take(block[1]))
+                scores[np.ix_(*block)] = to_numpy(cells, np.float32)
     return scores
 
 
@@ -235,11 +235,11 @@ def _hidden_matches(scores: npt.NDArray[np.float32]) -> tuple[int, float, Cells]
     size = min(scores.shape)
     rounds = min(_MOST_PARTNERS, round(max(scores.shape) / size))
     left = scores.copy()
-    found: list[Cells] = []
+    peeled: list[Cells] = []
     shares = []
     for _ in range(rounds + 1):
         cells = _mutually_best(left)
-        found.append(cells)
+        peeled.append(cells)
         shares.append(len(cells[0]) / size)
         left[cells] = -np.inf
     *before, after = shares
@@ -248,7 +248,7 @@ def _hidden_matches(scores: npt.NDArray[np.float32]) -> tuple[int, float, Cells]
     none = np.zeros(0, dtype=np.intp)
     if after >= 1 or mean - after <= _HIDDEN_Z * error:
         return 0, 0.0, (none, none)
-    rows, columns = (np.concatenate([cells[axis] for cells in found[:-1]]) for axis in (0, 1))
+    rows, columns = (np.concatenate([cells[axis] for cells in peeled[:-1]]) for axis in (0, 1))
     order = np.argsort(-scores[rows, columns], kind="stable")
     scale = rounds * size / (1 - after)
     hidden = min(len(order), round((mean - after) * scale))

@@ -95,8 +95,8 @@ def score_kind(
     'is ranking score'
     """
     if rule not in (None, "plain"):
-        found = score_kind(norm)
-        return ScoreKind("caption score", f"{found.method} {rule}", found.strength)
+        plain = score_kind(norm)
+        return ScoreKind("caption score", f"{plain.method} {rule}", plain.strength)
     if norm is None:
         return ScoreKind("cosine", "dot", {})
     # What is in force can be told only of a fitted `auto`.

@@ -47,8 +47,8 @@ class ParetoTail:
         share = np.log(np.asarray(rates, dtype=np.float64) / self.rate)
         xi = self.shape
         z = -share if xi == 0 else np.expm1(-xi * share) / xi
-        found: Float64 = self.above + self.scale * z
-        return found
+        score: Float64 = self.above + self.scale * z
+        return score
 
 
 def tail_bins(exceedances: Float64) -> Float64:
@@ -58,7 +58,7 @@ def tail_bins(exceedances: Float64) -> Float64:
 
 
 def fit_tails(counts: Float64, edges: Float64, mean: float) -> tuple[Float64, Float64]:
-    """Scale and shape of each row of counts."""
+    """Scale and shape, (r,) each, from counts (r, b) in bins from ``edges`` on and their mean."""
     xi = _SHAPES[:, None, None]
     sigma = mean * _SCALES[None, :, None]
     above = _survival(edges[None, None, :] / sigma, xi)
@@ -76,5 +76,5 @@ def _survival(z: Float64, xi: Float64) -> Float64:
     base = 1 + safe * z
     with np.errstate(divide="ignore", over="ignore"):
         power = np.exp(-np.log(np.maximum(base, 0.0)) / safe)
-    found: Float64 = np.where(xi == 0, np.exp(-z), np.where(base > 0, power, 0.0))
-    return found
+    values: Float64 = np.where(xi == 0, np.exp(-z), np.where(base > 0, power, 0.0))
+    return values

@@ -22,9 +22,11 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from distnorm.arrays import (
     Array,
+    CheckedRows,
     as_working,
     blocks,
     from_numpy,
@@ -59,7 +61,7 @@ _SAFE_EXPONENT = 80.0
 def inverted_softmax_bias(items: Array, bank: Array, beta: float) -> Array:
     """(1/beta) log mean_j exp(beta q_j . y): shapes (n, d), (m, d) give (n,)."""
     xp = namespace(items)
-    mean = Moments().update(bank, "bank").mean
+    mean = _mean(bank)
     parts: list[Any] = []
     radius = _radius(bank, mean)
     for rows in blocks(items.shape[0], _ITEM_ROWS):
@@ -147,7 +149,12 @@ def nearest_neighbor_bias(items: Array, bank: Array, k: int) -> Array:
 
 def mean_bias(items: Array, bank: Array) -> Array:
     """Mean of all q_j . y: nearest neighbours at k = m, a softmax at beta = 0."""
-    return linear_bias(items, Moments().update(bank, "bank").mean)
+    return linear_bias(items, _mean(bank))
+
+
+def _mean(bank: Array) -> npt.NDArray[np.float64]:
+    """Mean of rows that were looked at when they were fitted."""
+    return Moments().update(CheckedRows(bank, "bank")).mean
 
 
 def default_k(rows: int) -> int:

@@ -24,8 +24,8 @@ def k_largest(scores: Array, k: int, best: Array | None = None) -> Array:
     if isinstance(scores, np.ndarray):
         if best is None:
             return _partition(scores, k)
-        found = _above(scores, best.min(axis=1))
-        return _partition(np.concatenate([best, found], axis=1), k) if found.size else best
+        above = _above(scores, best.min(axis=1))
+        return _partition(np.concatenate([best, above], axis=1), k) if above.size else best
     xp = namespace(scores)
     if best is not None:
         scores = xp.concat([best, scores], axis=1)

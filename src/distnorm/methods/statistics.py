@@ -76,7 +76,7 @@ class SideStatistics:
         rows = self.bank_rows()
         kept = rows[rows.shape[0] - moments.count :, ...]
         # A bank is its rows: their moments, not shrunken ones of rows that have gone.
-        return SideStatistics(self._moments_of(kept, "bank"), (copied(kept),))
+        return SideStatistics(self._moments_of(CheckedRows(kept, "bank"), "bank"), (copied(kept),))
 
     def bank_rows(self) -> Array:
         """The bank as one array."""

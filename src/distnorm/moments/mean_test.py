@@ -74,26 +74,26 @@ def compare_means(
         raise DistnormError(
             f"means of {first.dimension} and {second.dimension} dimensions", "one model", "refit"
         )
-    for found in (first, second):
-        if found.count < 2:
+    for each in (first, second):
+        if each.count < 2:
             raise DistnormError(
-                f"a mean of {found.count} rows", "at least 2", "a single row has no spread"
+                f"a mean of {each.count} rows", "at least 2", "a single row has no spread"
             )
     if covariances is None:
         covariances = (_own_covariance(first), _own_covariance(second))
     d = first.mean - second.mean
     square = float(d @ d)
-    spreads = [_spread(found) / found.count for found in (first, second)]
+    spreads = [_spread(each) / each.count for each in (first, second)]
     total = sum(spreads)
-    known = [(c, s) for c, s in zip(covariances, spreads, strict=True) if c is not None]
+    weighted = [(c, s) for c, s in zip(covariances, spreads, strict=True) if c is not None]
     if total <= 0:
         return MeanTest(
             _counts(first, second), math.sqrt(square), 0.0, 0.0, True, float(square <= 0)
         )
-    if known:
-        weight = sum(s for _, s in known)
-        v: Float64 = np.zeros_like(known[0][0])
-        for covariance, share in known:
+    if weighted:
+        weight = sum(s for _, s in weighted)
+        v: Float64 = np.zeros_like(weighted[0][0])
+        for covariance, share in weighted:
             v = v + covariance * (share / max(float(np.trace(covariance)), 1e-300))
         v = v * (total / max(weight, 1e-300))
         square_v = v @ v
@@ -108,7 +108,7 @@ def compare_means(
         math.sqrt(square),
         math.sqrt(total),
         nu,
-        not known,
+        not weighted,
         _chi_square_tail(statistic, nu),
     )
 

@@ -45,10 +45,10 @@ def hubs_before_and_after(norm: ScoreNormalization, first: Array, second: Array)
     """
     dot = make("dot", sides=norm.sides, input="any")
     rows = dict(zip(norm.sides, (_spaced(first), _spaced(second)), strict=True))
-    found: dict[str, Any] = {"rows": {side: int(x.shape[0]) for side, x in rows.items()}}
+    hubs: dict[str, Any] = {"rows": {side: int(x.shape[0]) for side, x in rows.items()}}
     for side in norm.sides:
         other = norm.names.other(side)
-        found[side] = {
+        hubs[side] = {
             word: {
                 "skewness": figures["k_occurrence_skewness"],
                 "occupancy": figures["occupancy"],
@@ -59,7 +59,7 @@ def hubs_before_and_after(norm: ScoreNormalization, first: Array, second: Array)
                 ("after", hubness(norm, rows[side], rows[other], side)),
             )
         }
-    return found
+    return hubs
 
 
 def build_card(
@@ -85,8 +85,8 @@ def build_card(
     moments = {side: norm.moments(side) for side in norm.sides}
     first, second = moments.values()
     means = {
-        side: None if found is None else {**found.uncertainty().to_dict(), "rows": found.count}
-        for side, found in moments.items()
+        side: None if each is None else {**each.uncertainty().to_dict(), "rows": each.count}
+        for side, each in moments.items()
     }
     card = {
         "schema": 1,
@@ -157,8 +157,8 @@ def _choice(selection: Any) -> dict[str, Any] | None:
         return None
     sides = selection.get("sides")
     if not isinstance(sides, Mapping):
-        found = {key: selection[key] for key in ("summary", "why") if key in selection}
-        return found or None
+        stated = {key: selection[key] for key in ("summary", "why") if key in selection}
+        return stated or None
     keep = ("method", "strength", "why", "evidence", "samples", "gallery", "more")
     return {
         "rule": selection.get("rule"),
@@ -189,24 +189,24 @@ def _calibration(norm: ScoreNormalization) -> dict[str, Any] | None:
     return {**{key: table[key] for key in keep}, "thresholds": thresholds}
 
 
-def _probability(found: Any) -> dict[str, Any] | None:
-    if not isinstance(found, Mapping):
+def _probability(table: Any) -> dict[str, Any] | None:
+    if not isinstance(table, Mapping):
         return None
     keep = ("method", "prior", "n_matches", "n_non_matches", "expected_calibration_error")
-    return {key: found[key] for key in keep}
+    return {key: table[key] for key in keep}
 
 
 def _caveats(card: Mapping[str, Any]) -> list[str]:
     """What a reader should not overlook."""
-    found = []
+    caveats = []
     for side, mean in card["means"].items():
         if mean is None:
-            found.append(f"No statistics of the {side} side: scores take none of it.")
+            caveats.append(f"No statistics of the {side} side: scores take none of it.")
             continue
         if mean["rows"] < _FEW_ROWS:
-            found.append(f"Only {mean['rows']} {side} rows; {_FEW_ROWS} are the paper's sample.")
+            caveats.append(f"Only {mean['rows']} {side} rows; {_FEW_ROWS} are the paper's sample.")
         if mean["cosine"] < _SURE:
-            found.append(
+            caveats.append(
                 f"The {side} mean is uncertain: cosine {mean['cosine']:.2f} with the true one."
             )
     for key, why in (
@@ -214,12 +214,12 @@ def _caveats(card: Mapping[str, Any]) -> list[str]:
         ("prompt", "texts worded otherwise have another mean"),
     ):
         if card[key] is None:
-            found.append(f"The {key} is not stated: {why}.")
+            caveats.append(f"The {key} is not stated: {why}.")
     if card["calibration"] is None:
-        found.append("Not calibrated: its scores have no thresholds yet (`distnorm calibrate`).")
+        caveats.append("Not calibrated: its scores have no thresholds yet (`distnorm calibrate`).")
     elif not card["calibration"]["thresholds"][2]["threshold"]["reliable"]:
-        found.append("Too small a calibration sample for false-alarm rates of 0.001.")
-    return found
+        caveats.append("Too small a calibration sample for false-alarm rates of 0.001.")
+    return caveats
 
 
 def _hub_lines(hubs: Mapping[str, Any] | None) -> list[str]:

@@ -111,7 +111,7 @@ def difference(
             means[side] = compare_means(one, two, covariances=(covariances[0], covariances[1]))
     ranking = None if probe is None else _ranking(first, second, probe)
     if ranking is not None:
-        worst = max(found["top1_changed"] for found in ranking.values())
+        worst = max(figures["top1_changed"] for figures in ranking.values())
         same = worst <= tolerance
         why = f"{worst:.1%} of the probe's queries get another best item ({tolerance:.1%} allowed)"
     elif settings:

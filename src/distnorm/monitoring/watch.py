@@ -223,9 +223,9 @@ def _as_look(about: dict[str, Any]) -> Look:
 
 def _fingerprint(norm: ScoreNormalization) -> str:
     """Sums and counts of the statistics, enough to tell one file from another."""
-    found = [norm.method]
+    parts = [norm.method]
     for side in norm.sides:
         moments = norm.moments(side)
         if moments is not None:
-            found.append(f"{side} {moments.count} {float(np.abs(moments.sum).sum()):.9g}")
-    return "; ".join(found)
+            parts.append(f"{side} {moments.count} {float(np.abs(moments.sum).sum()):.9g}")
+    return "; ".join(parts)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from distnorm.arrays import Array
+from distnorm.arrays import Array, CheckedRows
 from distnorm.errors import DistnormError
 from distnorm.methods.registry import METHODS
 from distnorm.normalization.correction import Correction
@@ -53,7 +53,7 @@ def choose(
             f"choose of {state.spec.name!r}", "method 'auto'", "use distnorm.make('auto')"
         )
     rows = {
-        side: statistics.bank_rows()
+        side: CheckedRows(statistics.bank_rows(), state.names.plural(side))
         for side, statistics in state.statistics.items()
         if statistics.moments.count
     }

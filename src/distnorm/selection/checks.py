@@ -38,28 +38,28 @@ def looks_wrong(
     right = samples.get(two, items.get(two))
     if left is None or right is None:
         return ()
-    found = []
+    warnings = []
     for side, rows in ((one, left), (two, right)):
         if len(rows) > 1 and not np.ptp(rows, axis=0).any():
-            found.append(f"all {names.plural(side)} are the same row")
-    if min(len(left), len(right)) >= _ENOUGH and not found:
+            warnings.append(f"all {names.plural(side)} are the same row")
+    if min(len(left), len(right)) >= _ENOUGH and not warnings:
         gap = float(np.linalg.norm(left.mean(axis=0) - right.mean(axis=0)))
         noise = math.sqrt(sum(float(x.var(axis=0).sum()) / (len(x) - 1) for x in (left, right)))
         if gap < 1.2 * noise:
-            found.append(
+            warnings.append(
                 f"the means of {names.plural(one)} and {names.plural(two)} are {gap:.3f} apart, "
                 f"{noise:.3f} of it explained by sampling: a model without a modality gap, or one "
                 "side's rows given as the other's"
             )
     for side in (one, two):
         other = names.other(side)
-        given = (samples.get(side), items.get(side), items.get(other))
-        if any(x is None for x in given) or samples[side] is items[side]:
+        three = (samples.get(side), items.get(side), items.get(other))
+        if any(x is None for x in three) or samples[side] is items[side]:
             continue
-        mean, own, theirs = (x.mean(axis=0) for x in given if x is not None)
+        mean, own, theirs = (x.mean(axis=0) for x in three if x is not None)
         if np.linalg.norm(mean - theirs) < 0.5 * np.linalg.norm(mean - own):
-            found.append(
+            warnings.append(
                 f"the samples called {names.plural(side)} lie nearer to the gallery of "
                 f"{names.plural(other)}: rows of the wrong side?"
             )
-    return tuple(found)
+    return tuple(warnings)

@@ -44,11 +44,11 @@ def labelled_hits(
     most: int,
 ) -> Hits:
     """Rank each query's match under every candidate, cross-validated."""
-    known = {row.tobytes() for row in queries}
+    queried = {row.tobytes() for row in queries}
     taken = {row.tobytes() for row in matches}
-    spare = _without(samples, known, most, rng, queries.shape[1])
+    spare = _without(samples, queried, most, rng, queries.shape[1])
     extra = _without(items, taken, most, rng, queries.shape[1])
-    gallery, own = _merged(matches)
+    gallery, match_of = _merged(matches)
     gallery = np.concatenate([gallery, extra])
     every = np.concatenate([queries, spare])
     methods = tuple(dict.fromkeys(method for method, _ in tried))
@@ -64,7 +64,7 @@ def labelled_hits(
         rows = np.flatnonzero(of == fold)
         for index, (method, strength) in enumerate(tried):
             scores = scored.scores[rows] - folds.bias(fold, method, strength)
-            match = scores[np.arange(len(rows)), own[rows]]
+            match = scores[np.arange(len(rows)), match_of[rows]]
             values[index, rows] = 1 / (1 + (scores > match[:, None]).sum(axis=1))
     within = Scored(queries, gallery, gallery)
     back = Scored(gallery, queries, queries, methods).biases(np.ones(len(gallery), dtype=bool))
@@ -82,11 +82,11 @@ def _merged(rows: Float64) -> tuple[Float64, npt.NDArray[np.intp]]:
 
 
 def _without(
-    rows: Float64 | None, known: set[bytes], most: int, rng: np.random.Generator, d: int
+    rows: Float64 | None, excluded: set[bytes], most: int, rng: np.random.Generator, d: int
 ) -> Float64:
     if rows is None:
         return np.empty((0, d))
-    kept = rows[[row.tobytes() not in known for row in rows]]
+    kept = rows[[row.tobytes() not in excluded for row in rows]]
     if len(kept) > most:
         kept = kept[np.sort(rng.choice(len(kept), most, replace=False))]
     return kept

@@ -86,11 +86,11 @@ def found_matches(scores: Float64, matches: Float64) -> Float64:
     """
     best, next_best, bars = _leaders(scores)
     order = np.sort(matches)
-    found = len(order) - np.searchsorted(order, bars[0], side="right")
+    count = len(order) - np.searchsorted(order, bars[0], side="right")
     # The two leaders do not compete with their own scores as non-matches.
-    for own in (matches[best], matches[next_best]):
-        found = found - (own > bars[0]) + (own > bars[1])
-    share: Float64 = found / len(matches)
+    for leader in (matches[best], matches[next_best]):
+        count = count - (leader > bars[0]) + (leader > bars[1])
+    share: Float64 = count / len(matches)
     return share
 
 

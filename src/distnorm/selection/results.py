@@ -110,8 +110,8 @@ class Selection:
 
     def __repr__(self) -> str:
         """One line: what queries of each side get."""
-        found = ", ".join(f"{s}: {c.method}@{c.strength:.3g}" for s, c in self.sides.items())
-        return f"Selection({found})"
+        sides = ", ".join(f"{s}: {c.method}@{c.strength:.3g}" for s, c in self.sides.items())
+        return f"Selection({sides})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -126,9 +126,9 @@ class Selection:
     def from_dict(cls, values: Mapping[str, Any]) -> Selection:
         """Read what `to_dict` gave."""
         sides = {}
-        for side, found in values["sides"].items():
-            candidates = tuple(Candidate(**_tuples(entry)) for entry in found["candidates"])
-            sides[side] = SideChoice(**{**found, "candidates": candidates})
+        for side, about in values["sides"].items():
+            candidates = tuple(Candidate(**_tuples(entry)) for entry in about["candidates"])
+            sides[side] = SideChoice(**{**about, "candidates": candidates})
         return cls(sides, values["seed"], tuple(values["warnings"]))
 
 

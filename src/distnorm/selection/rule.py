@@ -212,8 +212,8 @@ def _decide(
     base_agreement, base_occupancy = judged("dot", 0.0)
     candidates, at, agreeing = [], [], []
     for method in dict.fromkeys(method for method, _ in tried):
-        own = [i for i, (name, _) in enumerate(tried) if name == method]
-        best = own[int(np.argmax(nets[own]))]
+        curve = [i for i, (name, _) in enumerate(tried) if name == method]
+        best = curve[int(np.argmax(nets[curve]))]
         mutual, occupied = judged(*tried[best])
         low, high = np.percentile(bootstrap[:, best], [2.5, 97.5])
         per_fold = [change[best, folds.of == fold].mean() for fold in np.unique(folds.of)]
@@ -228,8 +228,8 @@ def _decide(
                 int(sum(value > 0 for value in per_fold)),
                 float(mutual.mean()),
                 occupied,
-                tuple(tried[i][1] for i in own),
-                tuple(float(gains[i]) for i in own),
+                tuple(tried[i][1] for i in curve),
+                tuple(float(gains[i]) for i in curve),
             )
         )
         at.append(best)
@@ -249,10 +249,10 @@ def _decide(
         veto = f"{best_of_all.method} finds fewer of the items"
     if veto:
         pick, reason = 0, f"{veto}: the dot product stays"
-    found = candidates[pick]
+    chosen = candidates[pick]
     return SideChoice(
-        found.method,
-        found.strength,
+        chosen.method,
+        chosen.strength,
         reason,
         evidence,
         n,
@@ -263,14 +263,14 @@ def _decide(
     )
 
 
-def _veto(found: Candidate, folds: Folds, price: float) -> str:
+def _veto(best: Candidate, folds: Folds, price: float) -> str:
     """Why the best correction is not good enough, or nothing."""
-    if found.net <= 0:
-        return f"{found.method} gains too little" if price else f"{found.method} gains nothing"
-    if found.gain <= found.error:
-        return f"the gain of {found.method} is within noise"
-    if found.folds < _FOLDS_AGREEING * len(folds.biases):
-        return f"folds disagree about {found.method}"
+    if best.net <= 0:
+        return f"{best.method} gains too little" if price else f"{best.method} gains nothing"
+    if best.gain <= best.error:
+        return f"the gain of {best.method} is within noise"
+    if best.folds < _FOLDS_AGREEING * len(folds.biases):
+        return f"folds disagree about {best.method}"
     return ""
 
 
@@ -282,15 +282,15 @@ def _error(values: Float64) -> float:
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.inf
 
 
-def _more(n: int, found: Candidate, evidence: str) -> str:
+def _more(n: int, best: Candidate, evidence: str) -> str:
     if evidence == "labelled":
         return (
             f"four times as many pairs ({4 * n}) would halve the standard error of the gain, now "
-            f"{100 * found.error:.1f} points"
+            f"{100 * best.error:.1f} points"
         )
     return (
         f"four times as many samples ({4 * n}) would halve the standard error of the gain, now "
-        f"{100 * found.error:.1f} points, and raise the largest strength from "
+        f"{100 * best.error:.1f} points, and raise the largest strength from "
         f"{strength_weight(n):.2f} to {strength_weight(4 * n):.2f}"
     )
 
@@ -308,11 +308,11 @@ def _no_evidence(why: str, n: int, n_items: int) -> SideChoice:
 
 
 def _rows(
-    given: dict[str, Any], names: Sides, input: str, most: int = _MOST_ROWS
+    arrays: dict[str, Any], names: Sides, input: str, most: int = _MOST_ROWS
 ) -> dict[str, Float64]:
     """Checked rows of each side in float64, evenly spaced ones where there are many."""
-    found = {}
-    for key, x in given.items():
+    checked_rows = {}
+    for key, x in arrays.items():
         if x is None:
             continue
         side = names.resolve(key)
@@ -320,14 +320,14 @@ def _rows(
         check_lengths(rows, names.plural(side), "auto", input)
         step = -(-rows.shape[0] // most)
         rows = rows[::step, ...] if step > 1 else rows
-        found[side] = to_numpy(as_working(rows), np.float64)
-    return found
+        checked_rows[side] = to_numpy(as_working(rows), np.float64)
+    return checked_rows
 
 
 def _pairs(pairs: tuple[Array, Array] | None, names: Sides, input: str) -> dict[str, Float64]:
     if pairs is None:
         return {}
-    given = {names.first: pairs[0], names.second: pairs[1]}
+    by_side = {names.first: pairs[0], names.second: pairs[1]}
     sizes = [len(x) for x in pairs]
     if len(sizes) != 2 or sizes[0] != sizes[1] or sizes[0] < _LEAST_PAIRS:
         raise DistnormError(
@@ -335,7 +335,7 @@ def _pairs(pairs: tuple[Array, Array] | None, names: Sides, input: str) -> dict[
             f"as many on both sides, at least {_LEAST_PAIRS}",
             "label more, or leave pairs out",
         )
-    return _rows(given, names, input, _MOST_PAIRS)
+    return _rows(by_side, names, input, _MOST_PAIRS)
 
 
 def _distinct(rows: Float64) -> Float64:

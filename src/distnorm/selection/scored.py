@@ -60,19 +60,19 @@ class Scored:
         spread = float(np.mean(self._scale_scores[rows].var(axis=0)))
         weight, isotropic = self._shrinkage(self.samples[rows])
         shrunk = (1 - weight) * spread + weight * isotropic * self._scale_length
-        found = {"dn": mean, "dn2": mean, "is": mean}
+        biases = {"dn": mean, "dn2": mean, "is": mean}
         if shrunk > 0:
             along = (1 - weight) * variance + weight * isotropic * self._lengths
-            found["dn2"] = mean + _scale("dn2") / math.sqrt(shrunk) / 2 * along
+            biases["dn2"] = mean + _scale("dn2") / math.sqrt(shrunk) / 2 * along
         if spread > 0:
-            found["is"] = _log_mean_exp(scores, _scale("is") / math.sqrt(spread))
+            biases["is"] = _log_mean_exp(scores, _scale("is") / math.sqrt(spread))
         k = default_k(n)
-        found["nnn"] = _nearest(scores, k)
+        biases["nnn"] = _nearest(scores, k)
         if "ridge" in self.methods:
-            wanted = _nearest(self._scale_scores[rows], k)
+            nearest = _nearest(self._scale_scores[rows], k)
             weight = float(METHODS["ridge"].params["weight"])
-            found["ridge"] = self._gallery @ linear_fit(self._scale, wanted, weight)
-        return found
+            biases["ridge"] = self._gallery @ linear_fit(self._scale, nearest, weight)
+        return biases
 
     @staticmethod
     def _shrinkage(rows: Float64) -> tuple[float, float]:
