@@ -8,9 +8,7 @@ strengths of the two query sides and b_X, b_Y item biases taken from the statist
 For order 1 the constant s_X s_Y mu_X.mu_Y makes this (x - s_X mu_X).(y - s_Y mu_Y), the paper's
 formula at 1/2. Ranking items for queries of one side needs that side's statistics only: texts
 rank images by x.y - s_text b_text(x). The transforms (``centered``, ``dn-renorm``) change both
-vectors instead: cos(x - s_X mu_X, y - s_Y mu_Y).
-
-Rows may be arrays or `distnorm.arrays.CheckedRows`, which are not looked at again.
+vectors instead: cos(x - s_X mu_X, y - s_Y mu_Y). `CheckedRows` are not looked at again.
 """
 
 from __future__ import annotations

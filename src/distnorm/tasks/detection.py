@@ -22,6 +22,7 @@ from distnorm.calibration.reading import calibration_of, false_alarm_rate
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives
+from distnorm.normalization import ScoreNormalization
 
 __all__ = ["DetectionResult", "chosen_threshold", "evaluate_detection", "evaluate_rejection"]
 
@@ -65,7 +66,11 @@ class DetectionResult:
 
 
 def chosen_threshold(
-    norm: Any, threshold: float | None, false_alarm_rate: float | None, *, tries: int = 1
+    norm: ScoreNormalization,
+    threshold: float | None,
+    false_alarm_rate: float | None,
+    *,
+    tries: int = 1,
 ) -> float | None:
     """The threshold that was given, or that of a rate, shared by ``tries`` scores each.
 
@@ -85,7 +90,7 @@ def chosen_threshold(
 
 
 def evaluate_detection(
-    norm: Any,
+    norm: ScoreNormalization,
     images: Array,
     texts: Array,
     positives: Positives,
@@ -146,7 +151,11 @@ def evaluate_detection(
 
 
 def evaluate_rejection(
-    norm: Any, images: Array, classes: Array, labels: npt.NDArray[np.intp], threshold: float
+    norm: ScoreNormalization,
+    images: Array,
+    classes: Array,
+    labels: npt.NDArray[np.intp],
+    threshold: float,
 ) -> dict[str, Any]:
     """Zero-shot classification that may say "none of these", by name of the figure.
 
@@ -170,13 +179,13 @@ def evaluate_rejection(
 
 
 def best_scores(
-    norm: Any, images: Array, classes: Array, best: npt.NDArray[np.intp]
+    norm: ScoreNormalization, images: Array, classes: Array, best: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float64]:
     """Two-sided score of each image with its class ``best``, shape (n,)."""
     return to_numpy(norm.paired_similarity(images, take_rows(classes, best)), np.float64)
 
 
-def _expected(norm: Any, threshold: float) -> dict[str, Any] | None:
+def _expected(norm: ScoreNormalization, threshold: float) -> dict[str, Any] | None:
     if norm.notes.calibration is None:
         return None
     return false_alarm_rate(calibration_of(norm), threshold).to_dict()

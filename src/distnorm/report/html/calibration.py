@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from distnorm.monitoring.card import build_card
+from distnorm.normalization import ScoreNormalization
 from distnorm.report.html.figures import _INK, _SERIES, _axes, _svg
 from distnorm.report.html.page import Figure, Section, Table, render
 
 __all__ = ["calibration_page", "rate_figure", "reliability_figure"]
 
 
-def calibration_page(norm: Any, source: str) -> str:
+def calibration_page(norm: ScoreNormalization, source: str) -> str:
     """A whole page of a calibrated normalization."""
     card = build_card(norm, name=source)
     calibration = card["calibration"]
@@ -54,7 +55,7 @@ def calibration_page(norm: Any, source: str) -> str:
     facts = [
         f"{calibration['n_pairs']} pairs of "
         + ", ".join(f"{n} {side} rows" for side, n in calibration["n_rows"].items())
-        + f"; matches among them: {calibration['pairs']}; seed {norm.notes.calibration['seed']}"
+        + f"; matches among them: {calibration['pairs']}; seed {(norm.notes.calibration or {})['seed']}"
     ]
     lead = "What a score means, learned from pairs that do not match."
     return render(f"distnorm: {source}", lead, sections, facts)
