@@ -49,23 +49,10 @@ Cells = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 @dataclass(frozen=True)
 class NonMatches:
-    """Scores and what they are of.
+    """Scores (n, m), -inf where a pair is left out, and what was done about matches.
 
-    Attributes
-    ----------
-    scores : ndarray of float32, shape (n, m)
-        -inf where a pair is left out.
-    pairs : str
-        ``none``, ``given``, ``rows`` (told, or found on the diagonal), ``best``, ``hidden`` or
-        ``not found``.
-    hidden : int
-        Mutually best pairs that were left out as likely matches.
-    candidates : pair of int arrays
-        All mutually best pairs, best first, where matches are hidden.
-    scores_of_candidates : ndarray
-    spread : float
-        Standard error of ``hidden``.
-    cross_fitted : bool
+    ``pairs`` is none, given, rows, best, hidden or not found. ``hidden`` of the mutually best
+    pairs, ``candidates`` from the best on, are left out as likely matches, give or take ``spread``.
     """
 
     scores: npt.NDArray[np.float32]

@@ -13,6 +13,9 @@ from distnorm.moments import Moments
 
 __all__ = ["Scorer"]
 
+Rows = Array | CheckedRows
+CheckedPair = tuple[CheckedRows, CheckedRows]
+
 
 class Corrected(Protocol):
     """What serves the queries of one side."""
@@ -34,32 +37,15 @@ class Noted(Protocol):
 class Scorer(Protocol):
     """A fitted `distnorm.ScoreNormalization`."""
 
-    @property
-    def spec(self) -> Method: ...  # noqa: D102
-
-    @property
-    def method(self) -> str: ...  # noqa: D102
-
-    @property
-    def names(self) -> Sides: ...  # noqa: D102
-
-    @property
-    def sides(self) -> tuple[str, str]: ...  # noqa: D102
-
-    @property
-    def strength(self) -> Mapping[str, float]: ...  # noqa: D102
-
-    @property
-    def params(self) -> Mapping[str, Any]: ...  # noqa: D102
-
-    @property
-    def input(self) -> str: ...  # noqa: D102
-
-    @property
-    def counts(self) -> Mapping[str, int]: ...  # noqa: D102
-
-    @property
-    def statistics(self) -> Mapping[str, SideStatistics]: ...  # noqa: D102
+    spec: Method
+    method: str
+    names: Sides
+    sides: tuple[str, str]
+    strength: dict[str, float]
+    params: dict[str, Any]
+    input: str
+    counts: dict[str, int]
+    statistics: dict[str, SideStatistics]
 
     @property
     def notes(self) -> Noted: ...  # noqa: D102
@@ -68,20 +54,14 @@ class Scorer(Protocol):
 
     def correction(self, side: str) -> Corrected: ...  # noqa: D102
 
-    def check_pair(  # noqa: D102
-        self, first: Array | CheckedRows, second: Array | CheckedRows
-    ) -> tuple[CheckedRows, CheckedRows]: ...
+    def check_pair(self, first: Rows, second: Rows) -> CheckedPair: ...  # noqa: D102
 
-    def similarity(  # noqa: D102
-        self, first: Array | CheckedRows, second: Array | CheckedRows
-    ) -> Array: ...
+    def similarity(self, first: Rows, second: Rows) -> Array: ...  # noqa: D102
 
-    def paired_similarity(  # noqa: D102
-        self, first: Array | CheckedRows, second: Array | CheckedRows
-    ) -> Array: ...
+    def paired_similarity(self, first: Rows, second: Rows) -> Array: ...  # noqa: D102
 
     def clone(self) -> Scorer: ...  # noqa: D102
 
-    def partial_fit(self, **embeddings: Array | CheckedRows) -> Scorer: ...  # noqa: D102
+    def partial_fit(self, **embeddings: Rows) -> Scorer: ...  # noqa: D102
 
     def with_statistics(self, statistics: Mapping[str, SideStatistics]) -> Scorer: ...  # noqa: D102

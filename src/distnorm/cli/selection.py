@@ -51,7 +51,8 @@ class SelectionOptions:
         samples = {side: _thinned(sources) for side, sources in inputs.sides.items()}
         rows = {side: x for side, x in samples.items() if x is not None}
         norm.choose(pairs=self._pairs(norm, inputs, rows), **rows)
-        selection = norm.notes.selection or {}
+        selection = norm.notes.selection
+        assert selection is not None
         if self.explain:
             for table in choice_tables(selection):
                 console().print(table)

@@ -23,15 +23,7 @@ __all__ = ["Correction", "two_sided_scores"]
 class Correction:
     """What serves queries of ``side``, resolved once; under ``auto`` what was chosen for them.
 
-    Attributes
-    ----------
-    method : Method
-    strength : float
-        0 keeps the dot product and needs no statistics.
-    params : mapping
-    side : str
-        Of the queries.
-    state : State
+    Strength 0 keeps the dot product and needs no statistics.
     """
 
     method: Method
@@ -87,11 +79,7 @@ class Correction:
     def bias(self, items: Array, side: str | None = None) -> Array:
         """What to subtract from q . y for each item, (n,), strength included.
 
-        Parameters
-        ----------
-        items : array, shape (n, d)
-        side : str, optional
-            The items' side, where it is not the other one.
+        ``side`` is that of the items, where it is not the other one.
         """
         if not self.strength:
             working = as_working(items)
