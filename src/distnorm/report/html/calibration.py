@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from distnorm.calibration.reading import calibration_of
 from distnorm.monitoring.card import build_card
 from distnorm.normalization import ScoreNormalization
 from distnorm.report.html.figures import _INK, _SERIES, _axes, _svg
@@ -15,7 +16,7 @@ __all__ = ["calibration_page", "rate_figure", "reliability_figure"]
 def calibration_page(norm: ScoreNormalization, source: str) -> str:
     """A whole page of a calibrated normalization."""
     card = build_card(norm, name=source)
-    calibration = card["calibration"]
+    calibration, table = card["calibration"], calibration_of(norm)
     rows = []
     for row in calibration["thresholds"]:
         at, rate = row["threshold"], row["interval_of_rate"]
@@ -33,7 +34,7 @@ def calibration_page(norm: ScoreNormalization, source: str) -> str:
             "False alarms",
             f"Share of non-matching pairs whose {label} is above a threshold.",
             tables=[Table(["false-alarm rate", "threshold [95 %]", "rate there [95 %]", ""], rows)],
-            figures=[Figure(rate_figure(norm.notes.calibration), "The band holds 95 %.")],
+            figures=[Figure(rate_figure(table), "The band holds 95 %.")],
         )
     ]
     probability = norm.notes.probability
@@ -55,7 +56,7 @@ def calibration_page(norm: ScoreNormalization, source: str) -> str:
     facts = [
         f"{calibration['n_pairs']} pairs of "
         + ", ".join(f"{n} {side} rows" for side, n in calibration["n_rows"].items())
-        + f"; matches among them: {calibration['pairs']}; seed {(norm.notes.calibration or {})['seed']}"
+        + f"; matches among them: {calibration['pairs']}; seed {table['seed']}"
     ]
     lead = "What a score means, learned from pairs that do not match."
     return render(f"distnorm: {source}", lead, sections, facts)
