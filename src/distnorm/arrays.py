@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -208,10 +208,13 @@ class CheckedRows:
     rows : array, shape (n, d)
     name : str
         What messages call them.
+    memo : dict
+        What was computed of all rows and may be of use again, by the name of the computation.
     """
 
     rows: Array
     name: str
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -240,6 +243,8 @@ def checked(x: Array | CheckedRows, name: str, *, dimension: int | None = None) 
 def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
     """The part of `check_embeddings` that needs no look at the values: type, dtype, shape."""
     if isinstance(x, CheckedRows):
+        if dimension in (None, x.shape[1]):
+            return x.rows
         x = x.rows
     if isinstance(x, (list, tuple)):
         try:

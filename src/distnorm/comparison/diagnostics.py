@@ -36,7 +36,7 @@ from distnorm.arrays import (
 )
 from distnorm.methods.bank import inverted_softmax_bias
 from distnorm.methods.linear import linear_bias
-from distnorm.methods.quadratic import quadratic_bias, shrunk_covariance
+from distnorm.methods.quadratic import shrunk_covariance
 from distnorm.metrics import k_occurrence, modality_gap, occupancy, skewness
 from distnorm.metrics.ranks import top_items
 from distnorm.moments import Moments
@@ -118,8 +118,8 @@ def similarity_histograms(
     for panel, norm in norms.items():
         left, right = _wide(images, own), _wide(texts, rows)
         if norm.method != "dot":
-            left = norm.shift_queries(left, modality=one)
-            right = norm.shift_queries(right, modality=two)
+            left = norm.shift_queries(CheckedRows(left, one), modality=one)
+            right = norm.shift_queries(CheckedRows(right, two), modality=two)
         across = left @ right.T
         true = np.zeros(across.shape, dtype=bool)
         true[place, np.arange(len(rows))] = True
@@ -161,24 +161,25 @@ def pair_similarity(images: Array, texts: Array, image_of_text: Indices) -> dict
     }
 
 
-def ladder(bank: Array, items: Array, inverse_temperature: float) -> list[dict[str, float]]:
+def ladder(bank: Array, items: Array, *inverse_temperatures: float) -> list[dict[str, float]]:
     """Explained variance of the exact log-partition over ``bank``, and correlation, by order."""
     wide_bank, wide_items = (to_numpy(as_working(x), np.float64) for x in (bank, items))
-    exact = inverted_softmax_bias(wide_items, wide_bank, inverse_temperature)
-    moments = Moments(order=2).update(wide_bank)
+    moments = Moments(order=2).update(CheckedRows(wide_bank, "bank"))
     first = linear_bias(wide_items, moments.mean)
-    covariance = shrunk_covariance(moments, 0.0)
-    second = quadratic_bias(wide_items, moments.mean, covariance, inverse_temperature)
-    rungs = [np.zeros_like(exact), first, second]
-    return [
-        {
-            "order": order,
-            "inverse_temperature": inverse_temperature,
-            "explained_variance": _explained(exact, rung),
-            "correlation": _correlation(exact, rung),
-        }
-        for order, rung in enumerate(rungs)
-    ]
+    spread = shrunk_covariance(moments, 0.0).along(wide_items)
+    rungs = []
+    for beta in inverse_temperatures:
+        exact = inverted_softmax_bias(wide_items, wide_bank, beta, moments.mean)
+        for order, rung in enumerate((np.zeros_like(exact), first, first + beta / 2 * spread)):
+            rungs.append(
+                {
+                    "order": order,
+                    "inverse_temperature": beta,
+                    "explained_variance": _explained(exact, rung),
+                    "correlation": _correlation(exact, rung),
+                }
+            )
+    return rungs
 
 
 def diagnose(
@@ -239,11 +240,7 @@ def diagnose(
         ],
         "selection": next((n.selection.to_dict() for n in norms if n.selection is not None), None),
         "ladder": {
-            name: [
-                rung
-                for beta in _INVERSE_TEMPERATURES
-                for rung in ladder(banks[side][:_LADDER_ROWS], items[:_LADDER_ROWS], beta)
-            ]
+            name: ladder(banks[side][:_LADDER_ROWS], items[:_LADDER_ROWS], *_INVERSE_TEMPERATURES)
             for name, (side, items) in pairs.items()
             if side in banks
         },

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from distnorm.arrays import CheckedRows, checked
 from distnorm.comparison.protocol import Protocol
 from distnorm.errors import DistnormError
+from distnorm.metrics.positives import Positives
 
 __all__ = ["Draw", "Split", "draw_splits", "draws", "reference_rows"]
 
@@ -44,6 +46,12 @@ class Draw:
     image_of_text: Indices
     evaluated: tuple[CheckedRows, CheckedRows]
     fit: Mapping[str, CheckedRows]
+
+    @cached_property
+    def positives(self) -> Positives:
+        """The evaluated image of each evaluated text."""
+        left, right = self.evaluated
+        return Positives.of(self.image_of_text, right.shape[0], left.shape[0])
 
 
 def draw_splits(

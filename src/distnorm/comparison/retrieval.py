@@ -72,7 +72,7 @@ def compare_retrieval(
     reference = reference_rows(plan, left.shape[1], both=True)
 
     def evaluate(norm: ScoreNormalization, draw: Draw) -> Outcome:
-        result = evaluate_retrieval(norm, *draw.evaluated, draw.image_of_text, k=ks)
+        result = evaluate_retrieval(norm, *draw.evaluated, positives=draw.positives, k=ks)
         rows = {"text_retrieval": draw.images, "image_retrieval": draw.texts}
         values = {
             f"{way}_recall@{value}": (way, rows[way], result.ranks[way] <= value)

@@ -58,10 +58,13 @@ _BANK_ROWS = 4096
 _SAFE_EXPONENT = 80.0
 
 
-def inverted_softmax_bias(items: Array, bank: Array, beta: float) -> Array:
-    """(1/beta) log mean_j exp(beta q_j . y): shapes (n, d), (m, d) give (n,)."""
+def inverted_softmax_bias(items: Array, bank: Array, beta: float, mean: Any = None) -> Array:
+    """(1/beta) log mean_j exp(beta q_j . y): shapes (n, d), (m, d) give (n,).
+
+    ``mean`` is that of the bank, computed if left out.
+    """
     xp = namespace(items)
-    mean = _mean(bank)
+    mean = _mean(bank) if mean is None else mean
     parts: list[Any] = []
     radius = _radius(bank, mean)
     for rows in blocks(items.shape[0], _ITEM_ROWS):
@@ -182,7 +185,9 @@ def inverse_temperature(
 
 def _softmax(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
     beta, bank = inverse_temperature(items, queries, others, params), queries.bank_rows()
-    return inverted_softmax_bias(items, bank, beta) if beta else mean_bias(items, bank)
+    if not beta:
+        return mean_bias(items, bank)
+    return inverted_softmax_bias(items, bank, beta, queries.moments.mean)
 
 
 def _nearest(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:

@@ -29,7 +29,7 @@ def popular_items(items: Array, bank: Array) -> npt.NDArray[np.bool_]:
 
 
 def _bias(items: Array, queries: SideStatistics, others: Any, params: Any) -> Array:
-    return inverted_softmax_bias(items, queries.bank_rows(), params["beta"])
+    return inverted_softmax_bias(items, queries.bank_rows(), params["beta"], queries.moments.mean)
 
 
 def _gate(items: Array, queries: SideStatistics) -> npt.NDArray[np.bool_]:

@@ -32,7 +32,8 @@ class SideStatistics:
 
     def with_rows(self, rows: Array | CheckedRows, name: str) -> SideStatistics:
         """These statistics and ``rows``, shape (n, d)."""
-        moments = self.moments.merge(self._moments_of(rows, name))
+        added = self._moments_of(rows, name)
+        moments = self.moments.merge(added) if self.moments.count else added
         if self.bank is None:
             return SideStatistics(moments, None)
         plain = rows.rows if isinstance(rows, CheckedRows) else rows
@@ -102,8 +103,19 @@ class SideStatistics:
         """Whether these are statistics of exactly ``queries`` (rows in any order)."""
         if self.moments.count != queries.shape[0]:
             return False
-        theirs = Moments().update(queries)
+        theirs = _moments(queries, "queries", 1, None)
         return bool(np.allclose(self.moments.mean, theirs.mean, rtol=0, atol=1e-9))
 
     def _moments_of(self, rows: Array | CheckedRows, name: str) -> Moments:
-        return Moments(order=self.moments.order, rank=self.moments.rank).update(rows, name)
+        return _moments(rows, name, self.moments.order, self.moments.rank)
+
+
+def _moments(rows: Array | CheckedRows, name: str, order: int, rank: int | None) -> Moments:
+    """Moments of ``rows``, of `CheckedRows` once for all methods: not to be changed."""
+    if not isinstance(rows, CheckedRows):
+        return Moments(order=order, rank=rank).update(rows, name)
+    key = ("moments", order, rank)
+    if key not in rows.memo:
+        rows.memo[key] = Moments(order=order, rank=rank).update(rows, name)
+    moments: Moments = rows.memo[key]
+    return moments

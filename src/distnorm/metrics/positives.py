@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,10 @@ class Positives:
             For other sizes, an item out of range, or a query without any.
         """
         if isinstance(positives, Positives):
-            rows, columns = positives.rows, positives.indices
             if (positives.n_queries, positives.n_items) != (n_queries, n_items):
                 raise _wrong_size(repr(positives), n_queries, n_items)
-        else:
-            rows, columns = _pairs(positives, n_queries, n_items)
+            return positives
+        rows, columns = _pairs(positives, n_queries, n_items)
         outside = (columns < 0) | (columns >= n_items)
         if outside.any():
             at = int(np.flatnonzero(outside)[0])
@@ -115,6 +115,10 @@ class Positives:
         DistnormError
             Naming the first item that is nobody's positive.
         """
+        return self._transposed
+
+    @cached_property
+    def _transposed(self) -> Positives:
         return Positives._from_pairs(self.indices, self.rows, self.n_items, self.n_queries)
 
     def __repr__(self) -> str:

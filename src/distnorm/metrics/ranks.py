@@ -110,8 +110,18 @@ def best_ranks_both_ways(
             for ranking, truth, before in zip((forth, back), positives, (0, sizes[0]), strict=True)
         ]
         return ranks[0], ranks[1]
+    forward, backward = _pairs(forth), _pairs(back)
+    owners, columns = positives[0].rows, positives[0].indices
+    bare = PairScores(forward.queries, forward.items, None).of(owners, columns)
+    order = np.lexsort((owners, columns))
+    other = bare[order]
+    if not np.array_equal(owners[order], positives[1].indices):
+        other = PairScores(backward.queries, backward.items, None).of(
+            positives[1].rows, positives[1].indices
+        )
     counts = [
-        _best_count(_pairs(one), truth) for one, truth in zip((forth, back), positives, strict=True)
+        _best_count(forward, positives[0], bare),
+        _best_count(backward, positives[1], other),
     ]
     count_ranks(counts[0], counts[1], progress=_report(progress, 0, sum(sizes), sum(sizes)))
     return counts[0].ranks, counts[1].ranks
@@ -153,10 +163,15 @@ def _parts(
             done += len(queries)
 
 
-def _best_count(pairs: PairScores, positives: Positives) -> RankCount:
-    """Of each query's best positive; the lowest column of equal ones."""
+def _best_count(
+    pairs: PairScores, positives: Positives, bare: npt.NDArray[np.float64] | None = None
+) -> RankCount:
+    """Of each query's best positive, the lowest column of equal ones; ``bare`` are its products."""
     owners, columns = positives.rows, positives.indices
-    own = pairs.of(owners, columns)
+    if bare is None:
+        own = pairs.of(owners, columns)
+    else:
+        own = bare if pairs.bias is None else bare - pairs.bias[columns]
     if len(columns) > positives.n_queries:
         first = np.lexsort((columns, -own, owners))[positives.indptr[:-1]]
         columns, own = columns[first], own[first]
