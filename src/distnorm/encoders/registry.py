@@ -25,25 +25,29 @@ class Family:
         What to install: ``pip install 'distnorm[EXTRA]'``.
     example : str
         A name that `load_encoder` takes.
-    packages : tuple of str
-        Modules that the family imports.
+    packages : str
+        Modules that the family imports, separated by blanks.
     loader : str
         ``module:function`` below `distnorm.encoders`: (model, options) to an Encoder.
-    lister : str, optional
-        ``module:function`` that lists the published models.
     """
 
     name: str
     extra: str
     example: str
-    packages: tuple[str, ...]
+    packages: str
     loader: str
-    lister: str | None = None
 
     @property
     def installed(self) -> bool:
         """Whether its packages are installed; none is imported to see it."""
-        return all(importlib.util.find_spec(package) is not None for package in self.packages)
+        return all(importlib.util.find_spec(package) for package in self.packages.split())
+
+    def load(self, model: str, **options: Any) -> Encoder:
+        """The encoder of a model of the family."""
+        encoder: Encoder = pkgutil.resolve_name(f"distnorm.encoders.{self.loader}")(
+            model, **options
+        )
+        return encoder
 
     def pretrained(self) -> list[tuple[str, str]]:
         """Pairs (model, weights) that the family's own library lists; no weights are loaded.
@@ -51,19 +55,16 @@ class Family:
         Empty where the library is not installed or lists none; ``open_clip`` lists
         ``("ViT-B-32", "laion2b_s34b_b79k")``, which is ``open_clip:ViT-B-32/laion2b_s34b_b79k``.
         """
-        if self.lister is None or not self.installed:
-            return []
-        pairs: list[tuple[str, str]] = _resolve(self.lister)()
+        module = pkgutil.resolve_name(f"distnorm.encoders.{self.loader.partition(':')[0]}")
+        pairs: list[tuple[str, str]] = []
+        if self.installed and hasattr(module, "pretrained"):
+            pairs = module.pretrained()
         return pairs
 
     def to_dict(self) -> dict[str, Any]:
         """Name, extra, example and whether it is installed."""
-        return {
-            "name": self.name,
-            "extra": self.extra,
-            "example": self.example,
-            "installed": self.installed,
-        }
+        fields = {name: getattr(self, name) for name in ("name", "extra", "example")}
+        return {**fields, "installed": self.installed}
 
     def __repr__(self) -> str:
         """Name, example and what to install."""
@@ -72,43 +73,19 @@ class Family:
 
 
 _OPEN_CLIP = "open_clip:ViT-B-32/laion2b_s34b_b79k"
+_ALBEF = "torch timm transformers"
 FAMILIES = {
     family.name: family
     for family in (
+        Family("albef", "albef", "albef:/path/to/ALBEF.pth", _ALBEF, "albef.model:load"),
+        Family("builtin", "demo", "builtin", "onnxruntime", "builtin:load"),
         Family(
-            "albef",
-            "albef",
-            "albef:/path/to/ALBEF.pth",
-            ("torch", "timm", "transformers"),
-            "albef.model:load",
+            "hf", "hf", "hf:openai/clip-vit-base-patch32", "torch transformers", "hf.model:load"
         ),
-        Family("builtin", "demo", "builtin", ("onnxruntime",), "builtin:load"),
-        Family(
-            "hf",
-            "hf",
-            "hf:openai/clip-vit-base-patch32",
-            ("torch", "transformers"),
-            "hf.model:load",
-        ),
-        Family(
-            "onnx", "onnx", "onnx:/path/to/folder", ("onnxruntime", "tokenizers"), "onnx.model:load"
-        ),
-        Family(
-            "open_clip",
-            "open-clip",
-            _OPEN_CLIP,
-            ("torch", "open_clip"),
-            "open_clip:load",
-            "open_clip:pretrained",
-        ),
-        Family("st", "st", "st:clip-ViT-B-32", ("torch", "sentence_transformers"), "st:load"),
-        Family(
-            "tcl",
-            "albef",
-            "tcl:/path/to/TCL_4M.pth",
-            ("torch", "timm", "transformers"),
-            "albef.model:load_tcl",
-        ),
+        Family("onnx", "onnx", "onnx:/path/to/folder", "onnxruntime tokenizers", "onnx.model:load"),
+        Family("open_clip", "open-clip", _OPEN_CLIP, "torch open_clip", "open_clip:load"),
+        Family("st", "st", "st:clip-ViT-B-32", "torch sentence_transformers", "st:load"),
+        Family("tcl", "albef", "tcl:/path/to/TCL_4M.pth", _ALBEF, "albef.model:load_tcl"),
     )
 }
 
@@ -150,9 +127,4 @@ def load_encoder(name: str, **options: Any) -> Encoder:
             f"{f.name} (pip install 'distnorm[{f.extra}]')" for f in list_encoders()
         )
         raise DistnormError(f"the model {name!r}", f"one of: {choices}", "write family:model")
-    encoder: Encoder = _resolve(FAMILIES[family].loader)(model, **options)
-    return encoder
-
-
-def _resolve(path: str) -> Any:
-    return pkgutil.resolve_name(f"distnorm.encoders.{path}")
+    return FAMILIES[family].load(model, **options)

@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from distnorm.comparison import MetricSummary
 from distnorm.comparison.captions import tau_shares
+from distnorm.comparison.draws import Split
 from distnorm.datasets.base import CaptionJudgements, PreferredCaptions
 from distnorm.errors import DistnormError
 from distnorm.paper.evaluation import Evaluation, Outcome, Results
 from distnorm.paper.prepared import JudgedData
-from distnorm.paper.protocols import Draw
 from distnorm.paper.retrieval import Fitted, paired_draws
 from distnorm.system.files import atomic_write
 from distnorm.tasks.captioning import agreement, evaluate_captions, pair_accuracy, score_captions
@@ -113,7 +113,7 @@ def caption_results(evaluation: Evaluation) -> tuple[list[Ruled], dict[str, Any]
 def _one_draw(images: Any, texts: Any, owner: Rows) -> list[Fitted]:
     """One draw: statistics from these rows, everything evaluated."""
     every = np.arange(len(owner))
-    draw = Draw(every, every, np.arange(int(owner.max()) + 1), every, owner)
+    draw = Split(every, every, np.arange(int(owner.max()) + 1), every, owner)
     return [(draw, {"images": images, "texts": texts})]
 
 

@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm import augmentation
+from distnorm.comparison.draws import Split
 from distnorm.embedding.pictures import open_picture
 from distnorm.encoders.base import unit_rows
 from distnorm.encoders.prompts import fill
 from distnorm.normalization import ScoreNormalization
 from distnorm.paper.evaluation import Evaluation, Outcome, Results
 from distnorm.paper.prepared import ClassData
-from distnorm.paper.protocols import Draw, Protocol, draw_pool, held_out
+from distnorm.paper.protocols import Protocol, draw_pool, held_out
 from distnorm.system.files import atomic_write
 from distnorm.tasks.classification import class_weights, evaluate_classification, repeated_names
 
@@ -38,7 +39,7 @@ Rows = npt.NDArray[np.intp]
 class _Drawn(Evaluation):
     """An evaluation with its draws, the pictures of a pool that they number, and the templates."""
 
-    draws: Sequence[Draw] = ()
+    draws: Sequence[Split] = ()
     pool: Sequence[Path] = ()
     templates: Sequence[str] = ()
 
@@ -79,14 +80,14 @@ def classification_results(evaluation: Evaluation) -> tuple[Results, dict[str, A
     return results, settings
 
 
-def _draws(protocol: Protocol, data: ClassData) -> tuple[list[Draw], list[Path]]:
+def _draws(protocol: Protocol, data: ClassData) -> tuple[list[Split], list[Path]]:
     """Draws, and the pictures of a pool that they number."""
     if data.pool is None:
         return list(held_out(protocol, len(data.images))), []
     samples = [rows for rows, _ in draw_pool(protocol, data.pool_size)]
     used = np.unique(np.concatenate(samples))
     none, every = np.zeros(0, dtype=np.intp), np.arange(len(data.images))
-    draws = [Draw(np.searchsorted(used, rows), none, every) for rows in samples]
+    draws = [Split(np.searchsorted(used, rows), none, every, none, none) for rows in samples]
     return draws, data.pool(used)
 
 

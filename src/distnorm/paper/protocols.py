@@ -18,17 +18,17 @@ Where a data set has no other split, both hold 100 images out of the evaluated o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.comparison.draws import draw_splits
+from distnorm.comparison.draws import Split, draw_splits
 from distnorm.encoders.prompts import check_templates
 from distnorm.errors import DistnormError
 
-__all__ = ["AUTHORS_PREFIX", "PROTOCOLS", "Draw", "Protocol", "draw_pool", "held_out"]
+__all__ = ["AUTHORS_PREFIX", "PROTOCOLS", "Protocol", "draw_pool", "held_out"]
 
 AUTHORS_PREFIX = "A photo depicts "
 PROTOCOLS = ("authors", "clean")
@@ -110,21 +110,6 @@ class Protocol:
         }
 
 
-@dataclass(frozen=True)
-class Draw:
-    """Rows that give statistics, and rows that are evaluated.
-
-    ``fit_images`` and ``fit_texts`` number the pool where there is one, else the evaluated data;
-    ``images`` and ``texts`` always number the latter.
-    """
-
-    fit_images: Rows
-    fit_texts: Rows
-    images: Rows
-    texts: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
-    image_of_text: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
-
-
 def draw_pool(
     protocol: Protocol, n_images: int, owner: Rows | None = None
 ) -> Iterator[tuple[Rows, Rows]]:
@@ -154,24 +139,8 @@ def draw_pool(
         yield images, np.sort(np.array(texts, dtype=np.intp))
 
 
-def held_out(protocol: Protocol, n_images: int, owner: Rows | None = None) -> Iterator[Draw]:
+def held_out(protocol: Protocol, n_images: int, owner: Rows | None = None) -> Iterator[Split]:
     """Draws out of the evaluated data itself, for data without another split."""
-    if owner is not None:
-        for split in draw_splits(
-            owner, n_images, repeats=protocol.seeds, seed=protocol.seed, samples=protocol.samples
-        ):
-            yield Draw(
-                split.fit_images, split.fit_texts, split.images, split.texts, split.image_of_text
-            )
-        return
-    if n_images < protocol.samples + 2:
-        raise DistnormError(
-            f"{n_images} images, {protocol.samples} of which would give statistics",
-            "2 left to evaluate",
-            "lower --samples",
-        )
-    none = np.zeros(0, dtype=np.intp)
-    for child in protocol.children():
-        order = np.random.default_rng(child).permutation(n_images)
-        fit, rest = order[: protocol.samples], order[protocol.samples :]
-        yield Draw(np.sort(fit), none, np.sort(rest))
+    return draw_splits(
+        owner, n_images, repeats=protocol.seeds, seed=protocol.seed, samples=protocol.samples
+    )

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.comparison.draws import Split
 from distnorm.metrics import average_precision_at_r, r_precision
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranks import pair_ranks
 from distnorm.normalization import ScoreNormalization
 from distnorm.paper.evaluation import Evaluation, Outcome, Results
 from distnorm.paper.prepared import PairedData
-from distnorm.paper.protocols import Draw, draw_pool, held_out
+from distnorm.paper.protocols import draw_pool, held_out
 from distnorm.tasks.retrieval import evaluate_retrieval
 
 __all__ = ["paired_draws", "retrieval_results"]
@@ -22,7 +23,7 @@ __all__ = ["paired_draws", "retrieval_results"]
 KS = (1, 5, 10)
 
 Rows = npt.NDArray[np.intp]
-Fitted = tuple[Draw, dict[str, Any]]
+Fitted = tuple[Split, dict[str, Any]]
 
 
 def paired_draws(
@@ -50,7 +51,7 @@ def paired_draws(
     every = np.arange(n_images)
     return [
         (
-            Draw(fit_images, fit_texts, every, np.arange(len(texts)), owner),
+            Split(fit_images, fit_texts, every, np.arange(len(texts)), owner),
             {
                 "images": pictures[np.searchsorted(left, fit_images)],
                 "texts": sentences[np.searchsorted(right, fit_texts)],
