@@ -536,7 +536,7 @@ def test_protocols_state_what_they_need(rng):
         assert len(fit) == 6
     for draw in held_out(Protocol(samples=3, seeds=4), 10):
         assert not set(draw.fit_images) & set(draw.images)
-    with pytest.raises(DistnormError, match="2 to evaluate"):
+    with pytest.raises(DistnormError, match="2 left to evaluate"):
         list(held_out(Protocol(samples=9), 10))
 
 

@@ -141,6 +141,12 @@ def draw_pool(
 
 def held_out(protocol: Protocol, n_images: int, owner: Rows | None = None) -> Iterator[Split]:
     """Draws out of the evaluated data itself, for data without another split."""
+    if owner is None and n_images < protocol.samples + 2:
+        raise DistnormError(
+            f"{n_images} images, {protocol.samples} of which would give statistics",
+            "2 left to evaluate",
+            "lower --samples",
+        )
     return draw_splits(
         owner, n_images, repeats=protocol.seeds, seed=protocol.seed, samples=protocol.samples
     )
