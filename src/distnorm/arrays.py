@@ -62,6 +62,9 @@ _EXACT_ROWS = 1 << 12
 
 def namespace(x: Array) -> Any:
     """Array-API namespace of ``x`` (NumPy, torch, or any other supported library)."""
+    if isinstance(x, np.ndarray) and hasattr(np, "astype"):
+        # NumPy from 2.1 on is one itself; that of array-api-compat takes longer to import.
+        return np
     return compat.array_namespace(x)
 
 

@@ -41,7 +41,7 @@ def run(experiment: Experiment, protocol: Protocol, progress: Progress | None = 
     diagnostics = None
     done, total = 0, len(norms) * protocol.splits
     for number, draw in enumerate(experiment.draws):
-        fitted = [norm.clone().fit(**draw.fit) for norm in norms]
+        fitted = _fitted(norms, draw)
         for index, norm in enumerate(fitted):
             tally.record(index, experiment.evaluate(norm, draw))
             done += 1
@@ -51,3 +51,11 @@ def run(experiment: Experiment, protocol: Protocol, progress: Progress | None = 
             diagnostics = experiment.diagnose(fitted, draw)
     results = tally.results(protocol.splits, protocol.seed, rule=experiment.rule)
     return Comparison(experiment.task, experiment.sizes, protocol.to_dict(), results, diagnostics)
+
+
+def _fitted(norms: Sequence[ScoreNormalization], draw: Draw) -> list[ScoreNormalization]:
+    """Covariances first: whoever needs means alone finds them among what is kept of the rows."""
+    fitted = [norm.clone() for norm in norms]
+    for norm in sorted(fitted, key=lambda norm: -norm.spec.order):
+        norm.fit(**draw.fit)
+    return fitted

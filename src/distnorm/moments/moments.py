@@ -194,6 +194,13 @@ class Moments:
                 part.residual += rest
         return self.include(part)
 
+    def first_order(self) -> Moments:
+        """Count, sum and lengths alone, as a new object of order 1."""
+        first = Moments(self.dimension)
+        first.count, first.sum, first.squares = self.count, self.sum, self.squares
+        first.unit_length = self.unit_length
+        return first
+
     def merge(self, other: Moments) -> Moments:
         """Moments over both shards, as a new object; associative and commutative."""
         return copy.deepcopy(self).include(other)
