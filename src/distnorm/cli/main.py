@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import sys
 from typing import Any
@@ -10,26 +11,41 @@ from typing import Any
 import click
 
 import distnorm
-from distnorm.cli.benchmark import benchmark
-from distnorm.cli.calibrate import calibrate
-from distnorm.cli.card import card
-from distnorm.cli.compare import compare
-from distnorm.cli.demo import demo
-from distnorm.cli.diff import diff
-from distnorm.cli.embed import embed
-from distnorm.cli.evaluate import evaluate
-from distnorm.cli.fit import fit
-from distnorm.cli.index import index
-from distnorm.cli.inspect import inspect
-from distnorm.cli.search import search
-from distnorm.cli.watch import watch
 from distnorm.errors import DistnormError
 
 __all__ = ["cli", "main"]
 
+# A command is `distnorm.cli.NAME.NAME`, imported when it is asked for.
+COMMANDS = [
+    "benchmark",
+    "calibrate",
+    "card",
+    "compare",
+    "demo",
+    "diff",
+    "embed",
+    "evaluate",
+    "fit",
+    "index",
+    "inspect",
+    "search",
+    "watch",
+]
+
 
 class _Group(click.Group):
-    """Turns what goes wrong into one line and an exit code."""
+    """Imports commands late; turns what goes wrong into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return COMMANDS
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(
+            importlib.import_module(f"distnorm.cli.{cmd_name}"), cmd_name
+        )
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -60,21 +76,6 @@ def _silence_stdout() -> None:
 @click.version_option(distnorm.__version__, prog_name="distnorm")
 def cli() -> None:
     """Better scores from a frozen image-text model: no training, no labels, no re-indexing."""
-
-
-cli.add_command(demo)
-cli.add_command(embed)
-cli.add_command(fit)
-cli.add_command(inspect)
-cli.add_command(evaluate)
-cli.add_command(compare)
-cli.add_command(search)
-cli.add_command(calibrate)
-cli.add_command(card)
-cli.add_command(diff)
-cli.add_command(watch)
-cli.add_command(index)
-cli.add_command(benchmark)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ def console() -> Console:
     """Console for people: standard error, so that standard output is free for JSON."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, emoji=False)
 
 
 def say(line: str, style: str | None = None) -> None:

@@ -56,6 +56,9 @@ def run(experiment: Experiment, protocol: Protocol, progress: Progress | None = 
 def _fitted(norms: Sequence[ScoreNormalization], draw: Draw) -> list[ScoreNormalization]:
     """Covariances first: whoever needs means alone finds them among what is kept of the rows."""
     fitted = [norm.clone() for norm in norms]
+    for norm in fitted:
+        for side, rows in draw.fit.items():
+            norm.check(rows, side)
     for norm in sorted(fitted, key=lambda norm: -norm.spec.order):
         norm.fit(**draw.fit)
     return fitted

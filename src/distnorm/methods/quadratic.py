@@ -82,7 +82,7 @@ class Covariance:
     def average_along(self, moments: Moments) -> float:
         """E[y' S y] over the rows y that ``moments`` of order 2 were taken from."""
         if self.full is not None:
-            return max(0.0, float(np.sum(self.full * moments.second_moment())))
+            return max(0.0, float(np.vdot(self.full, moments.second_moment())))
         if moments.factor is None:
             return float(np.mean(self.along(moments.second_moment())))
         rest = moments.residual / moments.count / moments.factor.shape[1]
@@ -112,11 +112,11 @@ def shrunk_covariance(moments: Moments, shrinkage: float | None = None) -> Covar
     d = len(m)
     if moments.factor is None:
         full = moments.covariance()
-        trace, square = float(np.trace(full)), float(np.sum(full * full))
+        trace, square = float(np.trace(full)), float(np.vdot(full, full))
         rho = _weight(shrinkage, trace, square, n, d)
-        shrunk = (1 - rho) * full
-        shrunk[np.diag_indices(d)] += rho * trace / d
-        return Covariance(shrunk, None, m, 0.0)
+        full *= 1 - rho
+        np.einsum("ii->i", full)[:] += rho * trace / d
+        return Covariance(full, None, m, 0.0)
     factor = moments.factor / math.sqrt(n)
     rest = moments.residual / n / d
     gram = factor @ factor.T

@@ -307,7 +307,9 @@ class Moments:
     def covariance(self) -> Float64:
         """Population covariance, shape (d, d), float64; low rank plus isotropic rest if so kept."""
         m = self.mean
-        return self.second_moment() - np.outer(m, m)
+        covariance = self.second_moment()
+        covariance -= np.outer(m, m)
+        return covariance
 
     def second_moment(self) -> Float64:
         """E[x x'], shape (d, d), float64."""
