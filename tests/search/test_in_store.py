@@ -13,12 +13,14 @@ from asking import ask, invoke
 
 import distnorm
 from distnorm.exact import places
+from distnorm.scenes import generate
 from distnorm.store.columns import read_names
 from distnorm.store.vectors import open_embeddings, read_embeddings
 from distnorm.system.shards import ShardedRows
 
 pytest.importorskip("PIL", reason="stores of pictures")
 pytest.importorskip("onnxruntime", reason="the built-in model")
+pyarrow = pytest.importorskip("pyarrow", reason="names in stores")
 parquet = pytest.importorskip("pyarrow.parquet", reason="names in stores")
 
 
@@ -176,3 +178,60 @@ def test_the_dot_product_can_abstain_too(store, tmp_path):
     assert found["judged_by"]["label"] == "cosine"
     assert found["rejected"] > 0
     assert all(entry["two_sided"] > found["threshold"] for entry in found["results"])
+
+
+def two_years(folder, names=("2023", "2024")):
+    """Folders of other scenes under the same file names, embedded into one store."""
+    for k, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for i, scene in enumerate(generate(8, world="matched")[4 * k : 4 * k + 4]):
+            scene.image().save(folder / name / f"DSC_{i}.png")
+        done = invoke("embed", folder / name, "--model", "builtin", "--out", folder / "store",
+                      "--workers", "0")  # fmt: skip
+        assert done.exit_code == 0, done.output
+    return folder / "store"
+
+
+def test_other_pictures_of_the_same_name_are_all_found(tmp_path):
+    store = two_years(tmp_path)
+    found = ask(store, "a red star", "--k", "20")
+    assert found["n_items"] == len({entry["row"] for entry in found["results"]}) == 8
+    names = {entry["name"] for entry in found["results"]}
+    assert names == {str(tmp_path / y / f"DSC_{i}.png") for y in ("2023", "2024") for i in range(4)}
+    # The page finds their files by these names.
+    page = tmp_path / "page.html"
+    assert invoke("search", store, "a star", "--k", "8", "--sheet", page).exit_code == 0
+    assert page.read_text().count("data:image/jpeg;base64,") == 8
+
+
+def test_one_picture_under_two_names_is_found_once(tmp_path):
+    store = two_years(tmp_path)
+    (tmp_path / "copies").mkdir()
+    (tmp_path / "copies" / "copy.png").write_bytes((tmp_path / "2023" / "DSC_1.png").read_bytes())
+    words = ("embed", tmp_path / "copies", "--model", "builtin", "--out", store, "--workers", "0")
+    assert invoke(*words).exit_code == 0
+    found = ask(store, "a red star", "--k", "20")
+    assert found["n_items"] == len(found["results"]) == 8
+
+
+@pytest.mark.parametrize("column", [None, "sha256"])
+def test_items_of_stores_that_others_made(tmp_path, rng, column):
+    """Keys that repeat in every shard, as other tools write them; a hash where there is one."""
+    rows = rng.normal(size=(6, 128)).astype(np.float32)
+    rows[3] = rows[0]
+    store = tmp_path / "store"
+    for folder in ("img_emb", "metadata"):
+        (store / folder).mkdir(parents=True)
+    for shard in range(2):
+        np.save(store / "img_emb" / f"img_emb_{shard}.npy", rows[3 * shard : 3 * shard + 3])
+        columns = {"image_path": ["0.jpg", "1.jpg", None]}
+        if column:
+            columns[column] = ["a", f"b{shard}", f"c{shard}"]
+        parquet.write_table(
+            pyarrow.table(columns), store / "metadata" / f"metadata_{shard}.parquet"
+        )
+    found = ask(store, "a red star", "--model", "builtin", "--k", "9")
+    assert found["n_items"] == len(found["results"]) == (5 if column else 6)
+    names = [entry["name"] for entry in found["results"]]
+    assert len(set(names)) == len(names)
+    assert {"1.jpg (#1)", "1.jpg (#4)", "#2", "#5"} <= set(names)

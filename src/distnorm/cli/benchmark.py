@@ -176,10 +176,9 @@ def _words(text: str) -> list[str]:
 def _lines(path: Path | None) -> tuple[str, ...]:
     if path is None:
         return ()
-    try:
-        return tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DistnormError(f"{path}, unreadable", "one template per line", "check it") from error
+    from distnorm.system.lines import text_lines
+
+    return tuple(line.strip() for line in text_lines(path) if line.strip())
 
 
 def _names(pairs: tuple[str, ...]) -> dict[str, Path]:

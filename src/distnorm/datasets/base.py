@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from distnorm.embedding.items import PICTURES
 from distnorm.errors import DistnormError, require
+from distnorm.system.lines import text_lines
 
 __all__ = [
     "CaptionJudgements",
@@ -216,11 +217,7 @@ def read_mat(path: Path, *names: str) -> dict[str, Any]:
 def parse_lines(path: Path, parse: Callable[[str], Any]) -> list[Any]:
     """Every line that is not empty, parsed; the error names the first that cannot be."""
     values = []
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DistnormError(f"{path}, which is no UTF-8", "the official file", "get it") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text_lines(path), start=1):
         if not line.strip():
             continue
         try:

@@ -20,6 +20,7 @@ from distnorm.embedding.items import PICTURES, TARS, Item, Problem, clean, kind_
 from distnorm.embedding.tables import TABLES, empty_text, table_items
 from distnorm.embedding.tars import tar_items
 from distnorm.errors import DistnormError
+from distnorm.system.lines import text_lines
 
 __all__ = ["Item", "Source", "find_items", "listed", "open_source"]
 
@@ -197,15 +198,11 @@ def _standard_input() -> Source:
 
 def _lines(path: Path, label: str, *, paths: bool = True) -> Iterator[Item]:
     folder = os.path.dirname(os.path.abspath(path))
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                text = line.strip()
-                if not text:
-                    raise empty_text(label, number)
-                if paths and text.lower().endswith(PICTURES):
-                    yield Item(text, os.path.join(folder, text), None)
-                else:
-                    yield Item(text, None, text)
-    except UnicodeDecodeError as error:
-        raise DistnormError(f"{label}, which is no text", "UTF-8 lines", "convert it") from error
+    for number, line in enumerate(text_lines(path, label), start=1):
+        text = line.strip()
+        if not text:
+            raise empty_text(label, number)
+        if paths and text.lower().endswith(PICTURES):
+            yield Item(text, os.path.join(folder, text), None)
+        else:
+            yield Item(text, None, text)

@@ -6,7 +6,6 @@ query, any other one subtracts a bias from each item. Shards are read one after 
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from distnorm.search.bias_file import bias_of, kept_bias
 from distnorm.search.mixed import topk_mixed
 from distnorm.search.normalization_file import NormalizationFile
 from distnorm.search.query import Query
-from distnorm.store.columns import read_names
+from distnorm.store.catalog import Catalog
 from distnorm.store.layout import Commit
 from distnorm.store.vectors import open_embeddings
 from distnorm.system.progress import Progress
@@ -32,7 +31,7 @@ __all__ = ["StorePlace"]
 
 
 class _Shelf:
-    """One side of a store: rows, their names, and which row is the first of its name.
+    """One side of a store: rows, and which row is the first of its item.
 
     A picture stands in a row for each of its captions; it is listed once.
     """
@@ -46,25 +45,21 @@ class _Shelf:
                 "name the store's own model",
             )
         self.gallery = Gallery(self.items, self.items.shape[1])
-        self.names = read_names(commit, side)
-        counts = Counter(self.names)
-        self.count, self.copies = len(counts), max(counts.values())
-        # Backwards, so that the first row of a name is the one that stays.
-        firsts = {self.names[row]: row for row in reversed(range(len(self.names)))}
-        self.first = np.zeros(len(self.names), dtype=bool)
-        self.first[list(firsts.values())] = True
+        self._catalog = Catalog.read(commit, side)
+        self.first, self.copies = self._catalog.first, self._catalog.copies
+        self.count = int(self.first.sum())
 
     def best(
         self, query: npt.NDArray[Any], k: int, bias: Any, progress: Progress | None
     ) -> list[dict[str, Any]]:
-        """The k best names, each by the first of its rows."""
+        """The k best items, each by the first of its rows."""
         scores, rows = topk(query, self.gallery, k * self.copies, bias, progress=progress)
         keep = np.flatnonzero(self.first[rows[0]])[:k]
         return self.listed(rows[0][keep], scores[0][keep])
 
     def listed(self, rows: Any, scores: Any, **more: Any) -> list[dict[str, Any]]:
         """Entries of a result."""
-        return entries([self.names[row] for row in rows], map(int, rows), scores, **more)
+        return entries(map(self._catalog.title, rows), map(int, rows), scores, **more)
 
 
 class StorePlace:

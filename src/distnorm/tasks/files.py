@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 from distnorm.system.files import missing_file
+from distnorm.system.lines import text_lines
 
 __all__ = ["read_lines", "read_numbers", "read_rows"]
 
@@ -28,10 +29,7 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
         table = require("pyarrow.parquet", "parquet").read_table(target)
         lines = [str(value) for value in table.column(table.num_columns - 1).to_pylist()]
     else:
-        try:
-            lines = target.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DistnormError(f"{target}, unreadable", "UTF-8 lines", "convert it") from error
+        lines = list(text_lines(target))
     if not lines:
         raise DistnormError(f"{target} without a line", "one text per line", "fill it")
     return [line.strip() for line in lines]
@@ -49,7 +47,7 @@ def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
             table = require("pyarrow.parquet", "parquet").read_table(target)
             values = np.asarray(table.column(table.num_columns - 1).to_numpy(), dtype=np.float64)
         else:
-            lines = target.read_text("utf-8").splitlines()
+            lines = text_lines(target)
             cells = [re.split(r"[,\t]", line)[-1].strip() for line in lines if line.strip()]
             head = cells and not re.match(r"[-+.\d]|nan|inf", cells[0], re.IGNORECASE)
             values = np.array([float(cell) for cell in cells[1 if head else 0 :]])

@@ -1,0 +1,109 @@
+"""Which rows of a store are one item, and what each item is called.
+
+A picture is its content: rows of one hash are one picture, whatever their files are called; where
+a store has no hash every row is one of its own. A text is its words.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.store.columns import read_names, read_tables
+from distnorm.store.layout import METADATA, Commit
+
+__all__ = ["Catalog"]
+
+_HASHES = ("hash", "sha256", "md5")
+
+
+class Catalog:
+    """Items of one side of a store.
+
+    Attributes
+    ----------
+    names : list of str
+        What the store calls each row; several items may share a name.
+    first : ndarray of bool, shape (n,)
+        Whether a row is the first of its item.
+    copies : int
+        Rows of the item that has most of them.
+    """
+
+    def __init__(self, names: list[str], items: npt.NDArray[Any], commit: Commit) -> None:
+        self.names = names
+        _, first, counts = np.unique(items, return_index=True, return_counts=True)
+        self.first = np.zeros(len(names), dtype=bool)
+        self.first[first] = True
+        self.copies = int(counts.max(initial=0))
+        self._commit = commit
+
+    @classmethod
+    def read(cls, commit: Commit, side: str) -> Catalog:
+        """The items of a side; raises if there are names for another number of rows."""
+        names = read_names(commit, side)
+        numbers = np.arange(len(names))
+        if side != "image":
+            rows = {name: row for row, name in zip(numbers[::-1], reversed(names), strict=True)}
+            return cls(names, np.array([rows[name] for name in names], dtype=np.intp), commit)
+        return cls(names, _pictures(commit, len(names)), commit)
+
+    def title(self, row: int) -> str:
+        """What a row's item is called: with its source where others have the same name."""
+        name = self.names[row]
+        others = self._shared.get(name, [])
+        if row not in others:
+            return name
+        full = {other: _full_name(self._sources[other], name) for other in others}
+        same = sum(value == full[row] for value in full.values())
+        return full[row] if same == 1 else f"{full[row]} (#{row})"
+
+    @cached_property
+    def _shared(self) -> dict[str, list[int]]:
+        """Names of several items, with the first row of each."""
+        rows = np.flatnonzero(self.first).tolist()
+        counts = Counter(self.names[row] for row in rows)
+        shared: dict[str, list[int]] = {name: [] for name, n in counts.items() if n > 1}
+        for row in rows:
+            if self.names[row] in shared:
+                shared[self.names[row]].append(row)
+        return shared
+
+    @cached_property
+    def _sources(self) -> list[str | None]:
+        """Where each row came from, None where the store does not say."""
+        sources: list[str | None] = []
+        for count, table in read_tables(self._commit, ("source",)):
+            known = "source" in table.column_names
+            sources += table.column("source").to_pylist() if known else [None] * count
+        return sources or [None] * len(self.names)
+
+
+def _pictures(commit: Commit, n: int) -> npt.NDArray[Any]:
+    """A key for each row: its hash, or its number where there is none."""
+    if not commit.files(METADATA):
+        return np.arange(n)
+    keys: list[str] = []
+    for count, table in read_tables(commit, _HASHES):
+        present = [name for name in _HASHES if name in table.column_names]
+        values = table.column(present[0]).to_pylist() if present else [None] * count
+        start = len(keys)
+        keys += [f"#{start + at}" if v is None else str(v) for at, v in enumerate(values)]
+    return np.array(keys)
+
+
+def _full_name(source: str | None, name: str) -> str:
+    """A name with the folder that it starts from."""
+    if source is None:
+        return name
+    pattern = re.search(r"[*?\[]", source)
+    folder = source[: pattern.start()] if pattern else source
+    if pattern or os.path.isfile(source):
+        folder = os.path.dirname(folder)
+    return os.path.join(folder, name)
