@@ -1,8 +1,9 @@
 """One inspectable safetensors file: settings, tensors and a checksum over both.
 
 Metadata: ``distnorm``, a JSON object of the settings with ``format_version``, and ``checksum``,
-the SHA-256 over that JSON and every tensor's name, dtype, shape and bytes. What the settings and
-tensors of a normalization are, `distnorm.normalization.files` says.
+the SHA-256 over that JSON and every tensor's name, dtype, shape and bytes. The same settings and
+tensors give the same bytes. What settings there are says the room that writes them: it hands `read`
+their form.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from distnorm.errors import DistnormError
-from distnorm.system.files import atomic_write
+from distnorm.system import schema
+from distnorm.system.files import atomic_write, missing_file, plain_errors
 
-__all__ = ["FORMAT_VERSION", "RENAMED", "read", "write"]
+__all__ = ["FORMAT_VERSION", "RENAMED", "ordered", "read", "write"]
 
 FORMAT_VERSION = "1.1"
 
@@ -36,63 +38,85 @@ def write(
     path: str | os.PathLike[str], settings: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
     """Write settings and tensors to ``path``, whole or not at all; the version is added."""
-    text = json.dumps({"format_version": FORMAT_VERSION, **settings}, sort_keys=True)
+    about = {"format_version": FORMAT_VERSION, **settings}
+    text = json.dumps(about, sort_keys=True, allow_nan=False)
     metadata = {"distnorm": text, "checksum": _checksum(text, tensors)}
     with atomic_write(path) as file:
-        file.write(to_bytes(dict(tensors), metadata))
+        file.write(ordered(to_bytes(dict(tensors), metadata)))
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor], str]:
-    """Settings, tensors and checksum of a file; an error for a damaged or a newer one."""
+def read(
+    path: str | os.PathLike[str],
+    form: schema.Form = schema.anything,
+    *,
+    what: str = "a normalization saved by distnorm",
+    remedy: str = "fetch or fit it again",
+) -> tuple[dict[str, Any], dict[str, Tensor], str]:
+    """Settings, tensors and checksum of a file of ``what``.
+
+    Parameters
+    ----------
+    path : path
+    form : Form
+        What the settings must be like.
+    what, remedy : str
+        For messages.
+
+    Raises
+    ------
+    DistnormError
+        For a missing, damaged or newer file, one of something else, or settings of another form.
+    """
     name = os.fspath(path)
-    if Path(path).is_dir():
-        raise DistnormError(f"the directory {name}", "a file", "name the .safetensors file in it")
-    if not Path(path).exists():
-        raise DistnormError(f"no file {name}", "a saved normalization", "check the path")
+    with plain_errors(name):
+        if Path(path).is_dir():
+            raise DistnormError(f"the directory {name}", "a file", "name the file in it")
+        if not Path(path).exists():
+            raise missing_file(Path(path), what)
     try:
         with safe_open(name, framework="numpy") as file:
             metadata = file.metadata() or {}
-            if "distnorm" not in metadata:
-                raise DistnormError(
-                    f"{name}, a safetensors file of something else",
-                    "a normalization saved by distnorm",
-                    "make one with norm.save or `distnorm fit`",
-                )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        settings = json.loads(metadata["distnorm"])
-        version = str(settings["format_version"])
-    except (SafetensorError, OSError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise _damaged(name) from error
-    except ValueError as error:
-        if isinstance(error, DistnormError):
-            raise
-        raise _damaged(name) from error
-    if not version.partition(".")[0].isdigit() or _major(version) > _major(FORMAT_VERSION):
+    except (SafetensorError, OSError, UnicodeError, KeyError, TypeError, ValueError) as error:
         raise DistnormError(
-            f"{name} in format {version}",
+            f"{name}, which is no readable safetensors file",
+            what,
+            f"{remedy}: it is truncated, damaged or of another format",
+        ) from error
+    if "distnorm" not in metadata:
+        raise DistnormError(f"{name}, a safetensors file of something else", what, remedy)
+    text, checksum = metadata["distnorm"], metadata.get("checksum", "")
+    versioned = schema.record({"format_version": schema.text})
+    settings = schema.parse(text, versioned, file=name, remedy=remedy)
+    version = settings["format_version"]
+    if not _major(version).isdecimal() or int(_major(version)) > int(_major(FORMAT_VERSION)):
+        raise DistnormError(
+            f"{name} in format {version:.20}",
             f"format {FORMAT_VERSION} or older",
             "upgrade: pip install -U distnorm",
         )
-    if metadata.get("checksum") != _checksum(metadata["distnorm"], tensors):
+    if checksum != _checksum(text, tensors):
         raise DistnormError(
             f"{name} whose checksum does not fit its contents",
             "the file as it was saved",
-            "fetch or fit it again: it was changed or damaged",
+            f"{remedy}: it was changed or damaged",
         )
     settings = {RENAMED.get(key, key): value for key, value in settings.items()}
-    return settings, tensors, metadata["checksum"]
+    schema.check(settings, form, file=name, remedy=remedy)
+    return settings, tensors, checksum
 
 
-def _damaged(name: str) -> DistnormError:
-    return DistnormError(
-        f"{name}, which is no readable safetensors file",
-        "a normalization saved by distnorm",
-        "fetch or fit it again: it is truncated, damaged or of another format",
-    )
+def ordered(content: bytes) -> bytes:
+    """A safetensors file whose head is in one order, which the library leaves to chance."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    head = json.loads(content[8:start])
+    text = json.dumps(head, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
-def _major(version: str) -> int:
-    return int(version.partition(".")[0])
+def _major(version: str) -> str:
+    return version.partition(".")[0][:9]
 
 
 def _checksum(settings: str, tensors: Mapping[str, Tensor]) -> str:

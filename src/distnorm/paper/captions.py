@@ -19,7 +19,7 @@ from distnorm.errors import DistnormError
 from distnorm.paper.evaluation import Evaluation, Outcome, Results
 from distnorm.paper.prepared import JudgedData
 from distnorm.paper.retrieval import Fitted, paired_draws
-from distnorm.system.files import atomic_write
+from distnorm.system.files import atomic_write, save_array
 from distnorm.tasks.captioning import agreement, evaluate_captions, pair_accuracy, score_captions
 from distnorm.tasks.overlap import OVERLAPS, OverlapScores, default_tokenizer, overlap_scores
 
@@ -149,7 +149,7 @@ def _overlap(judged: CaptionJudgements, folder: Path | None) -> OverlapScores:
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(kept) as file:
-            np.save(file, np.stack([overlap.scores[name] for name in OVERLAPS]))
+            save_array(file, np.stack([overlap.scores[name] for name in OVERLAPS]))
     return overlap
 
 

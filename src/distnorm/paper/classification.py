@@ -25,7 +25,7 @@ from distnorm.normalization import ScoreNormalization
 from distnorm.paper.evaluation import Evaluation, Outcome, Results
 from distnorm.paper.prepared import ClassData
 from distnorm.paper.protocols import Protocol, draw_pool, held_out
-from distnorm.system.files import atomic_write
+from distnorm.system.files import atomic_write, save_array
 from distnorm.tasks.classification import class_weights, evaluate_classification, repeated_names
 
 __all__ = ["classification_results", "published_variant"]
@@ -166,7 +166,7 @@ def _tuned(drawn: _Drawn) -> Callable[[str, int], Outcome]:
             labels = data.labels[start : start + _PART]
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(part) as file:
-                np.save(file, np.stack([_ranks(result.scores[key], labels) for key in fitted]))
+                save_array(file, np.stack([_ranks(result.scores[key], labels) for key in fitted]))
         for key, stored in zip(fitted, np.load(part, allow_pickle=False), strict=True):
             ranks[key].append(stored)
         if drawn.progress is not None:

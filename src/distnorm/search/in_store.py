@@ -122,15 +122,24 @@ class StorePlace:
         assert norm is not None
         if path is None:
             return bias_of(norm, shelf.items, settings.side, self._progress), []
-        bias, before, added = kept_bias(
-            path, norm, normalization.checksum, shelf.items, settings.side, self._progress
+        kept = kept_bias(
+            path,
+            norm,
+            normalization.checksum,
+            shelf.items,
+            settings.side,
+            self._progress,
+            commit=self._commit,
         )
-        if not (before and added):
-            return bias, []
-        return bias, [
-            f"{added} items were added after the {before} biases in {path} were computed; "
-            "theirs were computed and added now"
-        ]
+        notes = []
+        if kept.known and kept.added:
+            notes.append(
+                f"{kept.added} items were added after the {kept.known} biases in {path} were "
+                "computed; theirs were computed and added now"
+            )
+        if kept.dropped:
+            notes.append(f"{kept.dropped} biases in {path} of items that have left were dropped")
+        return kept.bias, notes
 
     def _mixed(self, query: Query, norm: ScoreNormalization | None, settings: Settings) -> Lists:
         shelves = {side: _Shelf(self._commit, side, query) for side in ("image", "text")}

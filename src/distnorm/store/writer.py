@@ -40,7 +40,7 @@ from distnorm.store.layout import (
     write_commit,
 )
 from distnorm.store.lock import StoreLock
-from distnorm.system.files import atomic_write
+from distnorm.system.files import atomic_write, save_array
 
 __all__ = ["StoreWriter"]
 
@@ -196,7 +196,7 @@ class StoreWriter:
             path = self._path(PARTS[side], number)
             path.parent.mkdir(exist_ok=True)
             with atomic_write(f"{path}{end}") as file:
-                np.save(file, x)
+                save_array(file, x)
         path = self._path(METADATA, number)
         path.parent.mkdir(exist_ok=True)
         with atomic_write(f"{path}{end}") as file:

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import difflib
 import errno
+import glob
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from distnorm.errors import DistnormError
 
-__all__ = ["atomic_write", "missing_file"]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be removed
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = [
+    "atomic_write",
+    "missing_file",
+    "path_error",
+    "plain_errors",
+    "remove_stale",
+    "save_array",
+    "shared_name",
+]
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path``; flush it and rename it over ``path`` at the end.
 
-    A crash or an error leaves the old file or the new one, never a part, and no temporary
-    file unless the process itself is killed.
+    A crash or an error leaves the old file or the new one, never a part. The temporary file of a
+    process that was killed is removed by the next one that writes to ``path``.
 
     Raises
     ------
@@ -29,10 +46,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         If the target is a directory, its folder is missing or read-only, or the disk is full.
     """
     target = Path(path)
-    if target.is_dir():
-        raise DistnormError(f"the directory {target}", "a file to write", "name a file in it")
+    with plain_errors(target):
+        if target.is_dir():
+            raise DistnormError(f"the directory {target}", "a file to write", "name a file in it")
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        remove_stale(target.parent.glob(f".{glob.escape(target.name)}.*.tmp"))
+        handle, name = _temporary(target)
     except OSError as error:
         raise _unwritable(target, error) from error
     try:
@@ -40,23 +59,124 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, _permissions(target))
-        os.replace(name, target)
+            if fcntl is not None:  # under its lock
+                _put(name, target)
+        if fcntl is None:
+            _put(name, target)
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
         Path(name).unlink(missing_ok=True)
 
 
-def missing_file(path: Path) -> DistnormError:
+@contextmanager
+def plain_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the system says of a path that it cannot look at into a DistnormError."""
+    if "\0" in os.fspath(path):
+        raise _impossible(path)
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _unwritable(Path(path), error) from error
+        raise path_error(error, path) from error
+
+
+def path_error(error: OSError, path: str | os.PathLike[str] | None = None) -> DistnormError:
+    """The error for what the system says of a path."""
+    name = path or error.filename or "a file"
+    reasons = {
+        errno.ENAMETOOLONG: ("a shorter name", "choose another path"),
+        errno.ENOTDIR: ("folders in front of the last name", "check the path"),
+        errno.EACCES: ("the right to do so", "check its owner and permissions"),
+        errno.EPERM: ("the right to do so", "check its owner and permissions"),
+        errno.EROFS: ("a disk that can be written", "choose another path"),
+    }
+    expected, remedy = reasons.get(error.errno or 0, ("a path that can be used", "check the path"))
+    return DistnormError(f"{error.strerror or error} for {name}", expected, remedy)
+
+
+def save_array(file: BinaryIO, values: npt.NDArray[Any]) -> None:
+    """As `numpy.save`, which does not say of a full disk that it is full."""
+    from numpy.lib.format import write_array
+
+    write_array(_Stream(file), values, allow_pickle=False)
+
+
+class _Stream:
+    """A file that NumPy does not take for one, and so writes to by Python's means."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, content: bytes) -> int:
+        return self._file.write(content)
+
+
+def remove_stale(paths: Iterable[Path]) -> None:
+    """Remove temporary files that no process is writing any more: it was killed."""
+    for path in paths:
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDWR)
+            try:
+                if _locked(handle):
+                    path.unlink()
+            finally:
+                os.close(handle)
+
+
+def shared_name(path: str | os.PathLike[str]) -> str:
+    """What to call a path in a file that others get: as it was given, or its last name.
+
+    An absolute path, and one that leads upwards, would say how a machine is laid out.
+    """
+    pure = Path(path)
+    return pure.name if pure.is_absolute() or ".." in pure.parts else pure.as_posix()
+
+
+def missing_file(path: Path, what: str = "an existing file") -> DistnormError:
     """The error for a file that is not there, with the nearest name that is."""
-    folder = path.parent if path.parent.is_dir() else Path()
-    near = difflib.get_close_matches(path.name, os.listdir(folder), n=1)
+    near = []
+    with suppress(OSError):
+        folder = path.parent if path.parent.is_dir() else Path()
+        near = difflib.get_close_matches(path.name, os.listdir(folder), n=1)
     return DistnormError(
         f"no file {path}",
-        "an existing file",
+        what,
         f"did you mean {folder / near[0]}?" if near else "check the path",
     )
+
+
+def _impossible(path: str | os.PathLike[str]) -> DistnormError:
+    return DistnormError(f"a path with a NUL, {os.fspath(path)!r}", "a path", "check the path")
+
+
+def _temporary(target: Path) -> tuple[int, str]:
+    """A new file beside ``target``, open and locked for as long as it is written."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        # Whoever removes stale files may have come in between.
+        if _locked(handle, wait=True) and os.path.exists(name):
+            return handle, name
+        os.close(handle)
+
+
+def _put(name: str, target: Path) -> None:
+    os.chmod(name, _permissions(target))
+    os.replace(name, target)
+
+
+def _locked(handle: int, *, wait: bool = False) -> bool:
+    """Whether this process now holds an open file, where the system tells (else it does)."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:  # a disk without locks
+        return wait
+    return True
 
 
 def _permissions(target: Path) -> int:
