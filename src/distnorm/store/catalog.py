@@ -1,11 +1,12 @@
 """Which rows of a store are one item, and what each item is called.
 
-A picture is its content: rows of one hash are one picture, whatever their files are called; where
-a store has no hash every row is one of its own. A text is its words.
+A picture is its content: rows of one hash are one picture, whatever their files are called. Where a
+store has no hash, equal rows under one name are one picture. A text is its words.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -17,10 +18,12 @@ import numpy.typing as npt
 
 from distnorm.store.columns import read_names, read_tables
 from distnorm.store.layout import METADATA, Commit
+from distnorm.store.vectors import open_embeddings
 
 __all__ = ["Catalog"]
 
 _HASHES = ("hash", "sha256", "md5")
+_BLOCK = 8192
 
 
 class Catalog:
@@ -52,7 +55,7 @@ class Catalog:
         if side != "image":
             rows = {name: row for row, name in zip(numbers[::-1], reversed(names), strict=True)}
             return cls(names, np.array([rows[name] for name in names], dtype=np.intp), commit)
-        return cls(names, _pictures(commit, len(names)), commit)
+        return cls(names, _pictures(commit, names), commit)
 
     def title(self, row: int) -> str:
         """What a row's item is called: with its source where others have the same name."""
@@ -85,17 +88,33 @@ class Catalog:
         return sources or [None] * len(self.names)
 
 
-def _pictures(commit: Commit, n: int) -> npt.NDArray[Any]:
-    """A key for each row: its hash, or its number where there is none."""
+def _pictures(commit: Commit, names: list[str]) -> npt.NDArray[Any]:
+    """A key for each row: its hash, else its number in the first equal row of its name."""
     if not commit.files(METADATA):
-        return np.arange(n)
-    keys: list[str] = []
+        return np.arange(len(names))
+    keys: list[str | None] = []
     for count, table in read_tables(commit, _HASHES):
         present = [name for name in _HASHES if name in table.column_names]
-        values = table.column(present[0]).to_pylist() if present else [None] * count
-        start = len(keys)
-        keys += [f"#{start + at}" if v is None else str(v) for at, v in enumerate(values)]
-    return np.array(keys)
+        keys += table.column(present[0]).to_pylist() if present else [None] * count
+    unknown = [row for row, key in enumerate(keys) if key is None]
+    if unknown:
+        equal = _equal_rows(commit, names, unknown)
+        for row in unknown:
+            keys[row] = f"#{equal.get(row, row)}"
+    return np.array(keys, dtype=str)
+
+
+def _equal_rows(commit: Commit, names: list[str], rows: list[int]) -> dict[int, int]:
+    """Of rows whose name comes more than once, the first one with the same vector."""
+    counts = Counter(names[row] for row in rows)
+    repeated = np.array([row for row in rows if counts[names[row]] > 1], dtype=np.intp)
+    vectors, firsts, equal = open_embeddings(commit, "image"), dict[bytes, int](), dict[int, int]()
+    for start in range(0, len(repeated), _BLOCK):
+        block = repeated[start : start + _BLOCK]
+        for row, vector in zip(block.tolist(), np.asarray(vectors[block]), strict=True):
+            content = hashlib.blake2b(names[row].encode() + b"\0" + vector.tobytes()).digest()
+            equal[row] = firsts.setdefault(content, row)
+    return equal
 
 
 def _full_name(source: str | None, name: str) -> str:
