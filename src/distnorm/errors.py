@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from distnorm.text import plain
+
 __all__ = ["DistnormError", "MissingExtraError", "require"]
 
 
@@ -26,7 +28,7 @@ class DistnormError(ValueError):
         self.expected = expected
         self.remedy = remedy
         # One line, whatever was handed in and is shown.
-        super().__init__(" ".join(f"got {got}; expected {expected}; {remedy}".split()))
+        super().__init__(plain(" ".join(f"got {got}; expected {expected}; {remedy}".split())))
 
     def __reduce__(self) -> tuple[type[DistnormError], tuple[str, str, str]]:
         """Pickle by the three parts, so that errors cross process boundaries."""

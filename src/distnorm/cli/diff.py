@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from distnorm.cli.output import console, json_option, write_json
+from distnorm.cli.output import complain, console, json_option, write_json
 from distnorm.errors import DistnormError
 
 __all__ = ["diff"]
@@ -53,7 +53,7 @@ def diff(
             probe = {one: read_embeddings(images, one), two: read_embeddings(texts, two)}
         found = difference(*norms, probe, level=level, tolerance=tolerance)
     except DistnormError as error:
-        click.echo("distnorm: " + " ".join(str(error).split()), err=True)
+        complain(str(error))
         ctx.exit(2)
     console().print(difference_table(found))
     write_json({"schema": 1, "first": first, "second": second, **found.to_dict()}, json_path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.output import json_option, say, write_json
+from distnorm.cli.output import complain, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def embed(
                 encoder, items, out, model=model, full=full_decode, progress=show, **options
             )
     except KeyboardInterrupt:
-        click.echo(f"distnorm: interrupted; run again to go on: {out} is whole", err=True)
+        complain(f"interrupted; run again to go on: {out} is whole")
         click.get_current_context().exit(130)
     if done.over_long:
         limit = encoder.max_tokens

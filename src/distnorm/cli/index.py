@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distnorm.cli.output import console, json_option, say, write_json
+from distnorm.cli.output import complain, console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -96,10 +96,9 @@ def bias(
                 )
         except KeyboardInterrupt:
             # The general message says that nothing was written, which is not so here.
-            click.echo(
-                f"distnorm: interrupted after {state[0]} of {state[1]} items; "
-                "run the same command without --fresh to go on",
-                err=True,
+            complain(
+                f"interrupted after {state[0]} of {state[1]} items; "
+                "run the same command without --fresh to go on"
             )
             context.exit(130)
     say(

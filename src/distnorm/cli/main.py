@@ -6,12 +6,16 @@ import errno
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 import distnorm
+from distnorm.cli.output import complain
 from distnorm.errors import DistnormError
+from distnorm.text import plain
 
 __all__ = ["cli", "main"]
 
@@ -47,18 +51,23 @@ class _Group(click.Group):
         )
         return command
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _plain_usage():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _plain_usage():
+                return super().invoke(ctx)
         except DistnormError as error:
-            click.echo("distnorm: " + " ".join(str(error).split()), err=True)
+            complain(str(error))
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("distnorm: interrupted; nothing was written", err=True)
+            complain("interrupted; nothing was written")
             ctx.exit(130)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                click.echo("distnorm: got a full disk; expected room; free some space", err=True)
+                complain("got a full disk; expected room; free some space")
                 _silence_stdout()
                 ctx.exit(1)
             if not isinstance(error, BrokenPipeError):
@@ -66,6 +75,18 @@ class _Group(click.Group):
             # Whoever read standard output has gone; closing it would only fail again.
             _silence_stdout()
             ctx.exit(1)
+
+
+@contextmanager
+def _plain_usage() -> Iterator[None]:
+    """Wrong usage in words that no value of an option can turn into a command of the terminal."""
+    try:
+        yield
+    except click.UsageError as error:
+        message = error.format_message()
+        if plain(message) == message:
+            raise
+        raise click.UsageError(plain(message), error.ctx) from error
 
 
 def _silence_stdout() -> None:

@@ -12,11 +12,13 @@ import click
 
 from distnorm.errors import require
 from distnorm.system.files import atomic_write
+from distnorm.text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "complain",
     "console",
     "json_option",
     "report_option",
@@ -36,12 +38,19 @@ def console() -> Console:
     """Console for people: standard error, so that standard output is free for JSON."""
     from rich.console import Console
 
-    return Console(stderr=True, emoji=False)
+    return Console(stderr=True, emoji=False, markup=False)
 
 
-def say(line: str, style: str | None = None) -> None:
-    """One line for people, whatever brackets and numbers are in it."""
-    console().print(line, style=style, soft_wrap=True, highlight=False, markup=False)
+def say(line: str, style: str | None = None, out: Console | None = None) -> None:
+    """One line for people, whatever brackets, numbers and controls are in it."""
+    from rich.text import Text
+
+    (out or console()).print(Text(plain(line)), style=style, soft_wrap=True, highlight=False)
+
+
+def complain(line: str) -> None:
+    """What went wrong, as one line on standard error."""
+    click.echo(f"distnorm: {plain(' '.join(line.split()))}", err=True)
 
 
 def write_json(result: dict[str, Any], path: str | None) -> None:

@@ -6,9 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from distnorm.cli.output import console, say
+from distnorm.text import plain
 
 __all__ = ["Bar", "progress_bar"]
 
@@ -26,9 +26,9 @@ def progress_bar(what: str, unit: str) -> Iterator[Bar]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[count]}"),
+        TextColumn("{task.fields[count]}", markup=False),
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
@@ -37,12 +37,10 @@ def progress_bar(what: str, unit: str) -> Iterator[Bar]:
 
         def show(name: str | None, done: int, total: int | None) -> None:
             count = _count(done, total, unit, progress.tasks[0].speed or 0)
-            progress.update(task, completed=done, total=total, count=count, description=name)
+            words = None if name is None else plain(name)
+            progress.update(task, completed=done, total=total, count=count, description=words)
 
-        yield Bar(show, lambda line, style: progress.console.print(line, style=style, **_PLAIN))
-
-
-_PLAIN: dict[str, Any] = {"soft_wrap": True, "highlight": False, "markup": False}
+        yield Bar(show, lambda line, style: say(line, style, out))
 
 
 class Bar:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.table import Table as RichTable
+from rich.text import Text
 
 from distnorm import __version__
 from distnorm.comparison import Comparison
@@ -19,6 +19,7 @@ from distnorm.report.html.sections import (
     similarity_section,
 )
 from distnorm.report.html.titles import metric_title
+from distnorm.report.tables import PlainTable
 from distnorm.scenes import WORLDS, Scene
 
 __all__ = ["demo_page", "summary_table", "verdict"]
@@ -81,15 +82,14 @@ def demo_page(demo: Demo) -> str:
     return render("What distribution normalization does", lead, sections, facts)
 
 
-def summary_table(demo: Demo) -> RichTable:
+def summary_table(demo: Demo) -> PlainTable:
     """All three tasks on one screen: the dot product, and what each method changes."""
     columns = _columns(demo)
-    table = RichTable(
-        title=f"{demo.world} world, {demo.size} pictures, seed {demo.seed}", title_justify="left"
+    table = PlainTable(
+        f"{demo.world} world, {demo.size} pictures, seed {demo.seed}",
+        ["method", *(title for _, _, title in columns)],
+        left=("method",),
     )
-    table.add_column("method")
-    for _, _, title in columns:
-        table.add_column(title, justify="right")
     for method in METHODS:
         table.add_row(method, *[_words(result, method, name) for result, name, _ in columns])
     for label, method in (("TTA", "dot"), ("TTA + dn", "dn")):
@@ -104,15 +104,15 @@ def summary_table(demo: Demo) -> RichTable:
     return table
 
 
-def _words(comparison: Comparison, method: str, name: str) -> str:
+def _words(comparison: Comparison, method: str, name: str) -> Text:
     summary = comparison[method].metrics[name]
     if method == "dot" or summary.delta_ci95 is None:
-        return f"{100 * summary.mean:.1f}"
+        return Text(f"{100 * summary.mean:.1f}")
     low, high = summary.delta_ci95
     noise = low <= 0 <= high
     color = "dim" if noise else "green" if low > 0 else "red"
     half = 100 * (high - low) / 2
-    return f"[{color}]{'~' if noise else ''}{100 * summary.delta:+.1f} ± {half:.1f}[/]"
+    return Text(f"{'~' if noise else ''}{100 * summary.delta:+.1f} ± {half:.1f}", style=color)
 
 
 def verdict(demo: Demo) -> str:

@@ -18,6 +18,7 @@ from distnorm.comparison.diagnostics import hubness
 from distnorm.errors import DistnormError
 from distnorm.metrics import modality_gap
 from distnorm.normalization import ScoreNormalization, make
+from distnorm.text import code, markdown
 
 __all__ = ["build_card", "card_markdown", "hubs_before_and_after"]
 
@@ -113,19 +114,19 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     side_strength = ", ".join(f"{side} {value:g}" for side, value in card["strength"].items())
     params = ", ".join(f"{k}={v}" for k, v in card["params"].items() if v is not None)
     lines = [
-        f"# {card['name'] or 'A normalization of scores'}",
+        f"# {markdown(card['name'] or 'A normalization of scores')}",
         "",
         f"{card['title']} (`{card['method']}`), strength for queries of each side: "
-        f"{side_strength}. {card['reference']}.",
+        f"{markdown(side_strength)}. {card['reference']}.",
         "",
         "| | |",
         "|---|---|",
-        f"| model | {card['model'] or 'not stated'} |",
+        f"| model | {markdown(card['model'] or 'not stated')} |",
         f"| prompt style | {_prompt(card['prompt'])} |",
-        f"| data | {card['data'] or 'not described'} |",
+        f"| data | {markdown(card['data'] or 'not described')} |",
         f"| dimensions, rows | {card['dimension']}, {_lengths(card['input'])} |",
-        f"| parameters | {params or 'none'} |",
-        f"| scores | {card['score']['label']}"
+        f"| parameters | {markdown(params or 'none')} |",
+        f"| scores | {markdown(card['score']['label'])}"
         f"{'' if card['score']['is_cosine'] else ', not a cosine'} |",
         f"| checksum | {card['checksum'] or 'not saved'} |",
         "",
@@ -135,6 +136,7 @@ def card_markdown(card: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for side, mean in card["means"].items():
+        side = markdown(side)
         if mean is None:
             lines.append(f"| {side} | 0 | - | - | - |")
             continue
@@ -147,7 +149,7 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     lines += _hub_lines(card["hubs"]) + _choice_lines(card["choice"])
     lines += _calibration_lines(card["calibration"]) + _probability_lines(card["probability"])
     if card["caveats"]:
-        lines += ["", "## Mind", "", *(f"- {line}" for line in card["caveats"])]
+        lines += ["", "## Mind", "", *(f"- {_prose(line)}" for line in card["caveats"])]
     return "\n".join(lines) + "\n"
 
 
@@ -229,7 +231,7 @@ def _hub_lines(hubs: Mapping[str, Any] | None) -> list[str]:
     rows = ", ".join(f"{n} {side}" for side, n in hubs["rows"].items())
     lines = [
         "",
-        f"## Hubs, on {rows} rows",
+        f"## Hubs, on {markdown(rows)} rows",
         "",
         "| queries of | skewness, dot | skewness, now | items that are found first, dot | now |",
         "|---|---|---|---|---|",
@@ -237,7 +239,7 @@ def _hub_lines(hubs: Mapping[str, Any] | None) -> list[str]:
     for side in sides:
         before, after = hubs[side]["before"], hubs[side]["after"]
         lines.append(
-            f"| {side} | {before['skewness']:.2f} | {after['skewness']:.2f} | "
+            f"| {markdown(side)} | {before['skewness']:.2f} | {after['skewness']:.2f} | "
             f"{before['occupancy']:.1%} | {after['occupancy']:.1%} |"
         )
     return lines
@@ -249,8 +251,9 @@ def _choice_lines(choice: Mapping[str, Any] | None) -> list[str]:
     lines = ["", "## Chosen without labels", ""]
     for side, about in choice.get("sides", {}).items():
         strength = f" at {about['strength']:.3g}" if "strength" in about else ""
-        lines.append(f"- {side}: `{about.get('method')}`{strength}. {about.get('why', '')}")
-    lines += [f"- {choice[key]}" for key in ("summary", "why") if key in choice]
+        why = markdown(about.get("why", ""))
+        lines.append(f"- {markdown(side)}: {code(about.get('method'))}{strength}. {why}")
+    lines += [f"- {markdown(choice[key])}" for key in ("summary", "why") if key in choice]
     return lines
 
 
@@ -262,7 +265,7 @@ def _calibration_lines(calibration: Mapping[str, Any] | None) -> list[str]:
         "",
         "## What a score means",
         "",
-        f"From {rows} rows, {calibration['n_pairs']} pairs taken as non-matches "
+        f"From {markdown(rows)} rows, {calibration['n_pairs']} pairs taken as non-matches "
         f"(matches among them: {calibration['pairs']}).",
         "",
         "| false-alarm rate | threshold [95 %] | rate there [95 %] |",
@@ -285,7 +288,7 @@ def _calibration_lines(calibration: Mapping[str, Any] | None) -> list[str]:
         lines += [
             "",
             f"At one threshold for {by_query['rate']:.0%} overall, the rate of single queries "
-            f"varies by {varied} (standard deviation over mean).",
+            f"varies by {markdown(varied)} (standard deviation over mean).",
         ]
     return lines
 
@@ -308,8 +311,13 @@ def _spaced(x: Array) -> Array:
     return take_rows(x, rows)
 
 
+def _prose(line: str) -> str:
+    """A sentence of ours, with commands as code, in which users have named the sides."""
+    return markdown(line).replace("\\`", "`")
+
+
 def _prompt(prompt: str | None) -> str:
-    return "not stated" if prompt is None else f"`{prompt}`" if prompt else "no prefix"
+    return "not stated" if prompt is None else code(prompt) if prompt else "no prefix"
 
 
 def _lengths(requirement: str) -> str:

@@ -19,6 +19,7 @@ from distnorm.report.html.page import Section, Table, render
 from distnorm.report.html.sections import change_cell
 from distnorm.report.html.titles import metric_title
 from distnorm.system.files import atomic_write
+from distnorm.text import markdown
 
 __all__ = ["facts", "html_page", "main_metric", "markdown_page", "value_text", "write_results"]
 
@@ -76,16 +77,16 @@ def facts(benchmark: Benchmark) -> list[str]:
 
 def markdown_page(benchmark: Benchmark) -> str:
     """The page as Markdown."""
-    lines = [f"# The paper's tables with {benchmark.model}", "", _LEAD, ""]
-    lines += [f"- {fact}" for fact in facts(benchmark)]
+    lines = [f"# The paper's tables with {markdown(benchmark.model)}", "", _LEAD, ""]
+    lines += [f"- {markdown(fact)}" for fact in facts(benchmark)]
     for title, text, columns, rows in _tables(benchmark, _worded):
-        lines += ["", f"## {title}", "", text, ""]
-        lines.append("| " + " | ".join(columns) + " |")
+        lines += ["", f"## {markdown(title)}", "", markdown(text), ""]
+        lines.append("| " + " | ".join(map(markdown, columns)) + " |")
         lines.append("|" + "---|" * len(columns))
-        lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in rows]
+        lines += ["| " + " | ".join(map(markdown, row)) + " |" for row in rows]
     lines += ["", "## Missing", ""]
     lines += [
-        f"- {entry.dataset}, {entry.augment}, {entry.method}: {entry.reason}"
+        f"- {markdown(f'{entry.dataset}, {entry.augment}, {entry.method}: {entry.reason}')}"
         for entry in benchmark.missing
     ] or ["Nothing."]
     return "\n".join(lines) + "\n"
@@ -218,10 +219,6 @@ def _tau(cell: Cell) -> tuple[str, ...]:
     named = tuple(cell.paper.metrics) if cell.paper is not None else ()
     fallback = ("b", "c") if cell.dataset == "flickr8k-cf" else ("c", "b")
     return (*named, *(f"kendall_tau_{variant}" for variant in fallback))
-
-
-def _escaped(text: str) -> str:
-    return str(text).replace("|", "\\|")
 
 
 def _json(content: Any) -> str:

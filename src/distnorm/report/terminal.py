@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from distnorm.report.html.titles import DIRECTION_TITLES, chosen_text, metric_title
+from distnorm.report.tables import PlainTable, words
 from distnorm.tasks.retrieval import DIRECTIONS
+from distnorm.text import plain
 
 if TYPE_CHECKING:
     from distnorm.comparison import Comparison, MethodResult, MetricSummary
@@ -86,7 +88,7 @@ def comparison_tables(comparison: Comparison) -> list[RenderableType]:
         tables = [_recall(comparison, direction) for direction in DIRECTIONS]
     else:
         tables = [_metrics(comparison)]
-    tables.append(Text(_footer(comparison), style="dim"))
+    tables.append(words(_footer(comparison), style="dim"))
     if comparison.diagnostics is not None:
         tables += [_hubness(comparison.diagnostics), _ladder(comparison.diagnostics)]
     return tables
@@ -106,7 +108,7 @@ def search_table(found: dict[str, Any]) -> Table:
     for column in table.columns:
         column.overflow = "fold"
     lists = zip_longest(found["results"], found.get("dot", []))
-    for entry, plain in lists:
+    for entry, dot in lists:
         cells = [""] * (len(columns) - ("dot" in found))
         if entry is not None:
             cells = [str(entry["rank"]), entry["name"], f"{entry['value']:.4f}"]
@@ -117,10 +119,10 @@ def search_table(found: dict[str, Any]) -> Table:
             if calibrated:
                 cells.append(f"{entry['false_alarm_rate']:.1e}")
         if "dot" in found:
-            cells.append("" if plain is None else plain["name"])
-        table.add_row(*[Text(cell) for cell in cells])
+            cells.append("" if dot is None else dot["name"])
+        table.add_row(*cells)
     method = f"{found['method']}, strength {found['strength']:g}" if normalized else "dot product"
-    table.caption = f"{method}; score: {found['score']}; model {found['model']}"
+    table.caption = f"{method}; score: {found['score']}; model {plain(found['model'])}"
     if "threshold" in found:
         table.caption += (
             f"\n{found['rejected']} below {found['judged_by']['label']} {found['threshold']:.4f}"
@@ -302,7 +304,7 @@ def _footer(comparison: Comparison) -> str:
     return (
         f"{sizes}; statistics: "
         f"{protocol['statistics']}, {fitted} rows; {protocol['repeats']} splits, seed "
-        f"{protocol['seed']}; prefix: {protocol.get('prompt') or 'not stated'}; "
+        f"{protocol['seed']}; prefix: {plain(protocol.get('prompt') or 'not stated')}; "
         "± is the standard deviation over splits, the interval a paired bootstrap over images"
     )
 
@@ -363,17 +365,14 @@ def _strength(strength: dict[str, float]) -> str:
 
 def _facts(params: dict[str, Any], model: str | None, prompt: str | None) -> str:
     named = ", ".join(f"{k}={v}" for k, v in params.items() if v is not None) or "none"
-    return f"parameters: {named}; model: {model or 'not stated'}; prompt: {prompt or 'not stated'}"
+    about = f"model: {plain(model or 'not stated')}; prompt: {plain(prompt or 'not stated')}"
+    return f"parameters: {named}; {about}"
 
 
 def _source(norm: ScoreNormalization, prompt: str | None) -> str:
     fitted = ", ".join(f"{n} {side}" for side, n in norm.counts.items())
-    return f"statistics from {fitted} rows; prefix: {prompt or norm.prompt or 'not stated'}"
+    return f"statistics from {fitted} rows; prefix: {plain(prompt or norm.prompt or 'not stated')}"
 
 
 def _table(title: str, columns: Iterable[str], left: Iterable[str] = ()) -> Table:
-    """A table with its title on the left; columns are to the right but those in ``left``."""
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="left" if column in left else "right")
-    return table
+    return PlainTable(title, columns, left)

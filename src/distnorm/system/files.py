@@ -6,6 +6,7 @@ import difflib
 import errno
 import glob
 import os
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -197,7 +198,7 @@ def _unwritable(target: Path, error: OSError) -> DistnormError:
         return DistnormError(
             f"no folder {target.parent}",
             "an existing folder",
-            f"create it: mkdir -p {target.parent}",
+            f"create it: mkdir -p {shlex.quote(str(target.parent))}",
         )
     return DistnormError(
         f"{error.strerror or error} for {target}", "a writable place", "choose another path"

@@ -23,6 +23,7 @@ from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.tasks.classification import class_rows, repeated_names
 from distnorm.tasks.detection import best_scores, chosen_threshold
+from distnorm.text import plain
 
 __all__ = ["ZeroShotClassifier"]
 
@@ -129,7 +130,7 @@ class ZeroShotClassifier:
         self.class_rows_ = rows
         self.repeated_ = repeated_names(names)
         if self.repeated_:
-            shown = ", ".join(map(repr, self.repeated_[:3]))
+            shown = ", ".join(plain(repr(name)) for name in self.repeated_[:3])
             warnings.warn(
                 f"several classes are called {shown}: predictions cannot tell them apart",
                 stacklevel=2,

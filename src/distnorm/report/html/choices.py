@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from distnorm.report.html.figures import curves
 from distnorm.report.html.page import Cell, Figure, Section, Table, render
+from distnorm.report.tables import PlainTable, words
 
 __all__ = ["choice_page", "choice_sections", "choice_tables"]
 
@@ -34,16 +33,14 @@ def choice_tables(selection: Mapping[str, Any]) -> list[RenderableType]:
     """A table per query side, and what looks wrong with the samples."""
     found: list[RenderableType] = []
     for side, choice in selection["sides"].items():
-        table = RichTable(title=_title(side, choice), title_justify="left")
-        for name in _COLUMNS:
-            table.add_column(name, justify="left" if name == "method" else "right")
+        table = PlainTable(_title(side, choice), _COLUMNS, left=("method",))
         for entry in choice["candidates"]:
             style = "bold" if entry["method"] == choice["method"] else ""
             table.add_row(*_cells(entry, choice), style=style)
         table.caption = ". ".join(filter(None, _remarks(choice)))
         table.caption_justify = "left"
-        found.append(table if choice["candidates"] else Text(f"{table.title}: {table.caption}"))
-    found += [Text(f"note: {line}", style="yellow") for line in selection["warnings"]]
+        found.append(table if choice["candidates"] else words(f"{table.title}: {table.caption}"))
+    found += [words(f"note: {line}", style="yellow") for line in selection["warnings"]]
     return found
 
 

@@ -6,12 +6,14 @@ matplotlib draws with stand-in colours; in the SVG they become ``currentColor`` 
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distnorm.errors import require
+from distnorm.text import plain
 
 __all__ = ["bars", "curves", "densities", "intervals"]
 
@@ -145,7 +147,7 @@ def _svg(figure: Any, label: str) -> str:
     opening = re.match(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', svg)
     assert opening is not None
     head = (
-        f'<svg role="img" aria-label="{label}" viewBox="{opening.group(1)}" '
+        f'<svg role="img" aria-label="{html.escape(plain(label))}" viewBox="{opening.group(1)}" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     return head + svg[opening.end() :]

@@ -15,8 +15,19 @@ from typing import Any
 
 from distnorm.errors import require
 from distnorm.system.files import atomic_write
+from distnorm.text import plain
 
-__all__ = ["Cell", "Example", "Figure", "Picture", "Section", "Table", "render", "write_page"]
+__all__ = [
+    "Cell",
+    "Example",
+    "Figure",
+    "Picture",
+    "Section",
+    "Table",
+    "fill",
+    "render",
+    "write_page",
+]
 
 
 @dataclass(frozen=True)
@@ -84,14 +95,24 @@ class Section:
 
 def render(title: str, lead: str, sections: Sequence[Section], facts: Sequence[str] = ()) -> str:
     """The whole page."""
-    jinja = require("jinja2", "report")
-    markup = require("markupsafe", "report")
-    source = resources.files("distnorm.report.html").joinpath("page.html.j2").read_text("utf-8")
-    environment = jinja.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["trusted"] = markup.Markup
-    text: str = environment.from_string(source).render(
-        title=title, lead=lead, sections=sections, facts=facts
+    return fill("page.html.j2", title=title, lead=lead, sections=sections, facts=facts)
+
+
+def fill(template: str, **values: Any) -> str:
+    """A template of this room with values in it, which are text and stay text.
+
+    Only what the template itself calls ``trusted`` is taken as HTML.
+    """
+    jinja, markup = require("jinja2", "report"), require("markupsafe", "report")
+    source = resources.files("distnorm.report.html").joinpath(template).read_text("utf-8")
+    environment = jinja.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: plain(value) if type(value) is str else value,
     )
+    environment.filters["trusted"] = markup.Markup
+    text: str = environment.from_string(source).render(**values)
     return text
 
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import base64
 import io
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from distnorm.embedding.items import PICTURES
 from distnorm.embedding.pictures import open_picture
-from distnorm.errors import DistnormError, require
-from distnorm.report.html.page import write_page
+from distnorm.errors import DistnormError
+from distnorm.report.html.page import fill, write_page
 from distnorm.report.terminal import rank_change
 
 __all__ = ["render_sheet", "write_sheet"]
@@ -31,9 +30,6 @@ def write_sheet(path: Path, found: dict[str, Any], pictures: Path | None = None)
 
 def render_sheet(found: dict[str, Any], pictures: Path | None = None) -> tuple[str, int]:
     """The page, and how many pictures are missing in it."""
-    jinja = require("jinja2", "report")
-    source = resources.files("distnorm.report.html").joinpath("sheet.html.j2").read_text("utf-8")
-    environment = jinja.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     thumbnails = _Thumbnails(pictures)
     normalized = found["method"] != "dot" or found["side"] == "both"
     lists = []
@@ -46,10 +42,8 @@ def render_sheet(found: dict[str, Any], pictures: Path | None = None) -> tuple[s
         results = found["results"]
         lists.append((title, [_card(entry, found, thumbnails) for entry in results]))
     query = thumbnails.of(found["query"]) if found["query_side"] == "image" else None
-    text: str = environment.from_string(source).render(
-        found=found, lists=lists, query_picture=query
-    )
-    return text, len(thumbnails.missing)
+    page = fill("sheet.html.j2", found=found, lists=lists, query_picture=query)
+    return page, len(thumbnails.missing)
 
 
 def _card(entry: dict[str, Any], found: dict[str, Any], thumbnails: _Thumbnails) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""Tables for the terminal that take all words as text, never as rich's markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from distnorm.text import plain
+
+__all__ = ["PlainTable", "words"]
+
+
+def words(text: str, style: str = "") -> Text:
+    """Lines of text, each of which passes `plain`."""
+    return Text("\n".join(map(plain, text.split("\n"))), style=style)
+
+
+class _Words:
+    """An attribute of words: strings pass `words`."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, table: Any, kind: type | None = None) -> Any:
+        return getattr(table, self._name, None)
+
+    def __set__(self, table: Any, value: Any) -> None:
+        text = value.plain if isinstance(value, Text) else value
+        setattr(table, self._name, None if text is None else words(text))
+
+
+class PlainTable(Table):
+    """A table with its title on the left; title, heads, cells and caption pass `plain`.
+
+    Columns are to the right but those in ``left``. A caption may have several lines: what users
+    wrote passes `plain` before it becomes a part of one.
+    """
+
+    title: Any = _Words()
+    caption: Any = _Words()
+
+    def __init__(
+        self, title: str, columns: Iterable[str] = (), left: Iterable[str] = (), **options: Any
+    ) -> None:
+        super().__init__(title=title, title_justify="left", **options)
+        to_the_left = set(left)
+        for head in columns:
+            self.add_column(head, justify="left" if head in to_the_left else "right")
+
+    def add_column(self, header: Any = "", *args: Any, **options: Any) -> None:
+        """Add a column."""
+        super().add_column(_cell(header), *args, **options)
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row."""
+        super().add_row(*map(_cell, cells), **options)
+
+
+def _cell(cell: Any) -> Any:
+    return Text(plain(cell)) if isinstance(cell, str) else cell
