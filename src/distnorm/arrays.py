@@ -17,6 +17,7 @@ import array_api_compat as compat
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.array_kinds import dtype_error, matrix_of, not_an_array, shape_error
 from distnorm.errors import DistnormError
 
 __all__ = [
@@ -58,6 +59,7 @@ REQUIREMENTS = ("unit", "raw", "any")
 
 BLOCK_BYTES = 1 << 25
 _EXACT_ROWS = 1 << 12
+_SMALLEST_SQUARE = 1e-24
 
 
 def namespace(x: Array) -> Any:
@@ -90,16 +92,22 @@ def as_working(x: Array) -> Array:
 def to_numpy(x: Array, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
     """``x`` as a NumPy array on the host; bfloat16 becomes float32."""
     if not isinstance(x, np.ndarray):
-        if compat.is_torch_array(x):
-            x = x.detach().cpu()
-            x = x.float().numpy() if "bfloat16" in str(x.dtype) else x.numpy()
-        else:
-            try:
-                x = np.from_dlpack(x)
-            except (BufferError, RuntimeError):
-                # On another device: bring it to the host first.
-                x = np.from_dlpack(compat.to_device(x, "cpu"))
+        try:
+            x = _on_host(x)
+        except (AttributeError, TypeError, RuntimeError, OverflowError) as error:
+            raise not_an_array(x, "values") from error
     return np.asarray(x, dtype=dtype)
+
+
+def _on_host(x: Array) -> npt.NDArray[Any]:
+    if compat.is_torch_array(x):
+        x = x.detach().cpu()
+        return x.float().numpy() if "bfloat16" in str(x.dtype) else x.numpy()  # type: ignore[no-any-return]
+    try:
+        return np.from_dlpack(x)
+    except (BufferError, RuntimeError):
+        # On another device: bring it to the host first.
+        return np.from_dlpack(compat.to_device(x, "cpu"))
 
 
 def from_numpy(values: npt.NDArray[Any], like: Array) -> Array:
@@ -171,8 +179,15 @@ def normalize(x: Array) -> Array:
     x = check_embeddings(x, "embeddings")
     xp = namespace(x)
     working = as_working(x)
-    lengths = xp.sqrt(xp.sum(working * working, axis=1, keepdims=True))
-    return xp.astype(working / lengths, x.dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        squares = xp.sum(working * working, axis=1, keepdims=True)
+    usual = xp.isfinite(squares) & (squares > _SMALLEST_SQUARE)
+    if not bool(xp.all(usual)):
+        # Squares of these rows leave what floats hold; their shares of the largest entry do not.
+        largest = xp.max(xp.abs(working), axis=1, keepdims=True)
+        working = working / xp.where(usual, xp.ones_like(largest), largest)
+        squares = xp.sum(working * working, axis=1, keepdims=True)
+    return xp.astype(working / xp.sqrt(squares), x.dtype)
 
 
 def check_embeddings(x: Array, name: str, *, dimension: int | None = None) -> Array:
@@ -249,35 +264,17 @@ def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
         if dimension in (None, x.shape[1]):
             return x.rows
         x = x.rows
-    if isinstance(x, (list, tuple)):
-        try:
-            x = np.asarray(x)
-        except ValueError as error:
-            raise DistnormError(
-                f"{name} as a ragged list", "a matrix", "give every row the same length"
-            ) from error
+    x = matrix_of(x, name)
     if not compat.is_array_api_obj(x):
-        raise DistnormError(
-            f"{name} of type {type(x).__name__}",
-            "an array of shape (rows, dimensions)",
-            "pass a NumPy, torch or array-API array",
-        )
+        raise not_an_array(x, name)
+    if isinstance(x, np.ndarray) and str(x.dtype) == "bfloat16":
+        x = x.astype(np.float32)  # of ml_dtypes, which NumPy's own functions do not know
     dtype = str(x.dtype)
     if not any(dtype.endswith(kind) for kind in ("float16", "float32", "float64")):
-        raise DistnormError(
-            f"{name} of dtype {dtype}",
-            "float16, bfloat16, float32 or float64",
-            "convert with astype('float32') if these are embeddings",
-        )
+        raise dtype_error(x, name)
     shape = tuple(x.shape)
     if len(shape) != 2:
-        raise DistnormError(
-            f"{name} of shape {shape}",
-            "2-D (rows, dimensions)",
-            "use x[None, :] for one embedding"
-            if len(shape) == 1
-            else "reshape to one row an embedding",
-        )
+        raise shape_error(shape, name)
     if 0 in shape:
         raise DistnormError(
             f"{name} of shape {shape}", "at least one row and one dimension", "pass embeddings"
@@ -286,7 +283,9 @@ def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
         raise DistnormError(
             f"{name} of shape {shape}",
             f"{dimension} dimensions",
-            "use embeddings of one and the same model on both sides and in fit",
+            f"it looks transposed, {dimension} being its number of rows: pass x.T"
+            if shape[0] == dimension
+            else "use embeddings of one and the same model on both sides and in fit",
         )
     return x
 

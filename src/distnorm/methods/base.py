@@ -31,6 +31,9 @@ __all__ = ["Method", "Parameter", "flag", "positive", "positive_integer", "real"
 Float64 = npt.NDArray[np.float64]
 Params = Mapping[str, Any]
 
+LARGEST = 1e6
+"""Strengths and parameters beyond it leave nothing of a score but rounding, or overflow."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -151,14 +154,22 @@ class Method:
 
 
 def real(name: str, value: object) -> float:
-    """``value`` as a float if it is a finite real number, else raise."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+    """``value`` as a float if it is a real number within `LARGEST`, else raise."""
+    number = math.nan
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            value = math.inf  # a whole number may be larger than any float, and long to write
+    if not abs(number) <= LARGEST:
         raise DistnormError(
             f"{name} = {value!r}",
-            "a finite real number",
-            "0 is the dot product, 0.5 the paper's DN",
+            f"a finite real number, at most {LARGEST:g} either way",
+            "0 is the dot product, 0.5 the paper's DN"
+            if name.startswith("strength")
+            else "leave it out for the default",
         )
-    return float(value)
+    return number
 
 
 def positive(name: str, value: object) -> None:

@@ -89,19 +89,28 @@ def resolve_strength(
 def parse_method(text: str) -> tuple[str, float | None, dict[str, Any]]:
     """Read ``name[@strength][:key=value,...]``: "dn@0.3", "nnn@0.25:k=16", "is:beta=50".
 
+    "dn:strength=0.3" is another way to write "dn@0.3".
+
     Raises
     ------
     DistnormError
-        For an unknown method or a malformed number.
+        For an unknown method or parameter, or a malformed number.
     """
     head, _, tail = text.strip().partition(":")
     name, _, number = head.partition("@")
     method = find_method(name)
+    strength = real("strength", _number(number, text)) if number else None
     params: dict[str, Any] = {}
     for part in filter(None, tail.split(",")):
-        key, _, value = part.partition("=")
-        params[key] = _number(value, text)
-    return method.name, float(_number(number, text)) if number else None, params
+        key, _, value = map(str.strip, part.partition("="))
+        if key in params or (key == "strength" and strength is not None):
+            raise DistnormError(f"{key} twice in {text!r}", "each once", "drop one")
+        if key == "strength":
+            strength = real("strength", _number(value, text))
+        else:
+            params[key] = _number(value, text)
+    method.check_params(params)
+    return method.name, strength, params
 
 
 def _number(value: str, text: str) -> int | float:

@@ -100,7 +100,8 @@ def check_k(k: int | Iterable[int]) -> tuple[int, ...]:
     DistnormError
         For none, or one that is not a positive integer.
     """
-    values: tuple[Any, ...] = tuple(k) if isinstance(k, Iterable) else (k,)
+    given: Any = k.tolist() if isinstance(k, np.ndarray) else k
+    values: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else (given,)
     for value in values:
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         if not whole or int(value) < 1:

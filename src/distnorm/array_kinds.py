@@ -1,0 +1,147 @@
+"""What people hand in where a matrix of embeddings belongs, and the way from there to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from distnorm.errors import DistnormError
+
+__all__ = ["dtype_error", "matrix_of", "not_an_array", "shape_error"]
+
+_POOLED = ("image_embeds", "text_embeds", "pooler_output", "sentence_embedding", "embeddings")
+_REMEDIES = {
+    "uint8": "packed bits become rows of -1 and 1: numpy.unpackbits(x, axis=1) * 2.0 - 1; "
+    "quantised rows need their ranges",
+    "int8": "packed bits (sentence-transformers' 'binary') become rows of -1 and 1: "
+    "numpy.unpackbits((x.astype('int16') + 128).astype('uint8'), axis=1) * 2.0 - 1; "
+    "quantised rows need their ranges",
+    "bool": "bits become rows of -1 and 1: x * 2.0 - 1",
+    "object": "make numbers of it: numpy.stack(list(x)).astype('float32')",
+}
+
+
+def matrix_of(x: Any, name: str) -> Any:
+    """Lists as NumPy arrays; raises for what only looks like a dense array (masked, sparse)."""
+    if isinstance(x, np.ndarray):
+        return x if type(x) in (np.ndarray, np.memmap) else _unmasked(x, name)
+    if isinstance(x, (list, tuple)):
+        return _of_list(x, name)
+    if str(getattr(x, "layout", "")).startswith("torch.sparse"):
+        raise DistnormError(f"{name} as a sparse tensor", "a dense array", "pass its .to_dense()")
+    if type(x).__module__.partition(".")[0] == "sparse":
+        raise DistnormError(f"{name} as a sparse array", "a dense array", "pass its .todense()")
+    if getattr(x, "is_nested", False):
+        remedy = "pool or stack it to one row per embedding"
+        raise DistnormError(f"{name} as a nested tensor", "a dense array", remedy)
+    if getattr(x, "is_meta", False):
+        got = f"{name} as a tensor on the device 'meta', without values"
+        raise DistnormError(got, "numbers", "load the model's weights first")
+    return x
+
+
+def not_an_array(x: Any, name: str) -> DistnormError:
+    """The error for an object that is no array, with the call that makes one of it."""
+    kind = type(x).__name__
+    sparse = hasattr(x, "toarray") or str(getattr(x, "layout", "")).startswith("torch.sparse")
+    dense = "pass its .toarray()" if hasattr(x, "toarray") else "pass its .to_dense()"
+    return DistnormError(
+        f"{name} as a sparse matrix ({kind})" if sparse else f"{name} of type {kind}",
+        "an array of shape (rows, dimensions)",
+        dense if sparse else _way_from(x),
+    )
+
+
+def dtype_error(x: Any, name: str) -> DistnormError:
+    """The error for numbers that are no floats of 16, 32 or 64 bits."""
+    dtype = str(x.dtype).removeprefix("torch.")
+    if getattr(x, "is_quantized", False):
+        remedy = "pass its .dequantize()"
+    elif dtype.startswith("complex"):
+        remedy = "pass real numbers"
+    elif dtype.startswith(("<U", ">U", "|S", "StringDType")):
+        remedy = "embed these words first, e.g. with `distnorm embed`"
+    elif dtype.startswith(("[", "{", "|V")):
+        remedy = "take one field of the structured array: x['field']"
+    else:
+        to = "to(torch.float32)" if "torch" in str(x.dtype) else "astype('float32')"
+        remedy = _REMEDIES.get(dtype, f"convert with {to} if these are embeddings")
+    got = f"{name} of dtype {x.dtype}"
+    return DistnormError(got, "float16, bfloat16, float32 or float64", remedy)
+
+
+def shape_error(shape: tuple[int, ...], name: str) -> DistnormError:
+    """The error for arrays that have not two axes."""
+    if len(shape) < 2:
+        remedy = "use x[None, :] for one embedding" if shape else "this is a single number"
+    elif 1 in shape:
+        remedy = f"drop the axis of length 1: x.squeeze({shape.index(1)})"
+    else:
+        remedy = (
+            "pool to one row per embedding, as the model does (its image_embeds, text_embeds or "
+            "pooler_output); a plain reshape would mix items"
+        )
+    return DistnormError(f"{name} of shape {shape}", "2-D (rows, dimensions)", remedy)
+
+
+def _way_from(x: Any) -> str:
+    """What to call on an object that holds embeddings in its own way."""
+    module = type(x).__module__.partition(".")[0]
+    if module in ("pandas", "polars"):
+        table = hasattr(x, "columns")
+        return "pass .to_numpy() of its embedding columns" if table else "pass numpy.stack(list(x))"
+    if module == "pyarrow":
+        return "pass numpy.stack(x.to_pylist())"
+    if module == "tensorflow":
+        return "pass its .numpy()"
+    if isinstance(x, str) or hasattr(x, "__fspath__"):
+        return "read the file first, e.g. numpy.load(path)"
+    for field in _POOLED:
+        if isinstance(x, Mapping) and x.get(field) is not None:
+            return f"pass its [{field!r}], one row per item"
+        if not callable(getattr(x, field, callable)):
+            return f"pass its .{field}, one row per item"
+    if hasattr(x, "last_hidden_state"):
+        return "pool its .last_hidden_state over the tokens, as the model does: one row per item"
+    if isinstance(x, Mapping):
+        keys = ", ".join(map(repr, list(x)[:6])) or "none"
+        return f"pass one of its values (keys: {keys}), or numpy.stack(list(x.values()))"
+    if hasattr(x, "column_names"):
+        return "pass the rows of one column: numpy.asarray(x['embedding'][:])"
+    if hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+        return "pass its values as an array: numpy.asarray(x[:])"
+    if hasattr(x, "__iter__"):
+        return "pass numpy.stack(list(x))"
+    return "pass a NumPy, torch or array-API array"
+
+
+def _unmasked(x: Any, name: str) -> Any:
+    """A subclass of ndarray as the plain array it holds, unless entries are masked."""
+    if np.ma.is_masked(x):
+        first = int(np.nonzero(np.ma.getmaskarray(x))[0][0]) if x.ndim else 0
+        raise DistnormError(
+            f"{name} as a masked array, first masked in row {first}",
+            "a number in every place",
+            "drop such rows: numpy.ma.compress_rows(x)",
+        )
+    return np.asarray(x)
+
+
+def _of_list(x: Any, name: str) -> Any:
+    try:
+        masked = any(isinstance(row, np.ma.MaskedArray) for row in x)
+        array = _unmasked(np.ma.stack(x), name) if masked else np.asarray(x)
+    except DistnormError:
+        raise
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        if isinstance(error, ValueError):
+            got, remedy = f"{name} as a ragged list", "give every row the same length"
+        else:
+            got, remedy = f"{name} as a list of objects", "stack them first, e.g. torch.stack(x)"
+        raise DistnormError(got, "a matrix", remedy) from error
+    if array.dtype == object:
+        got = f"{name} of dtype object, from a list with what is no number or too large for one"
+        raise DistnormError(got, "numbers", "give every row as a list of floats")
+    return array
