@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distnorm.cli.index_hubs import hubs
 from distnorm.cli.output import complain, console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
 
@@ -35,6 +36,9 @@ def index() -> None:
       sqlite-vec:FILE/TABLE          clip-retrieval:http://HOST:PORT/INDICE
       pgvector:postgresql://USER@HOST/DATABASE/TABLE?column=embedding&id=id
     """
+
+
+index.add_command(hubs)
 
 
 @index.command("bias")

@@ -15,7 +15,7 @@ from typing import Any
 from distnorm.errors import require
 from distnorm.text import plain
 
-__all__ = ["bars", "curves", "densities", "intervals"]
+__all__ = ["bars", "curves", "densities", "intervals", "occurrence_plot"]
 
 _INK, _GRID = "#010101", "#020202"
 _SERIES = ("#030301", "#030302", "#030303", "#030304", "#030305", "#030306", "#030307")
@@ -108,6 +108,27 @@ def intervals(
         axes.set_title(title, loc="left", fontsize=8)
         axes.set_xlabel(x_label)
     return _svg(figure, label)
+
+
+def occurrence_plot(counts: Mapping[str, Sequence[int]], title: str, k: int = 10) -> str:
+    """How many items are among the first ``k`` of how many queries, by name."""
+    edges = [0, 1, 5, 10, 20, 40, 80, 160]
+    labels = ["0", "1-4", "5-9", "10-19", "20-39", "40-79", "80-159", "160+"]
+    upper = [*edges[1:], float("inf")]
+    groups = {
+        name: [
+            float(sum(low <= count < high for count in values))
+            for low, high in zip(edges, upper, strict=True)
+        ]
+        for name, values in counts.items()
+    }
+    return bars(
+        labels,
+        groups,
+        x_label=f"queries that find an item among their first {k}",
+        y_label="items",
+        label=f"occurrences, {title}",
+    )
 
 
 def _axes(height: float, *, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:

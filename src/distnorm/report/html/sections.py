@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distnorm.report.html.choices import choice_sections
-from distnorm.report.html.figures import bars, densities, intervals
+from distnorm.report.html.figures import densities, intervals, occurrence_plot
 from distnorm.report.html.page import Cell, Figure, Section, Table, render
 from distnorm.report.html.titles import DIRECTION_TITLES, chosen_text, metric_title
 
@@ -130,7 +130,7 @@ def hubness_section(
         columns += [f"{title} skewness", "ever found first", "largest hub"]
     figures = [
         Figure(
-            _occurrence_plot(counts, DIRECTION_TITLES[direction]),
+            occurrence_plot(counts, DIRECTION_TITLES[direction]),
             f"{DIRECTION_TITLES[direction]}: how many items are among the first 10 of how many "
             "queries.",
         )
@@ -227,23 +227,3 @@ def _strength(strength: Mapping[str, float]) -> str:
     if len(values) == 1:
         return f"{values.pop():g}"
     return ", ".join(f"{side} {value:g}" for side, value in strength.items())
-
-
-def _occurrence_plot(counts: Mapping[str, Sequence[int]], title: str) -> str:
-    edges = [0, 1, 5, 10, 20, 40, 80, 160]
-    labels = ["0", "1-4", "5-9", "10-19", "20-39", "40-79", "80-159", "160+"]
-    upper = [*edges[1:], float("inf")]
-    groups = {
-        name: [
-            float(sum(low <= count < high for count in values))
-            for low, high in zip(edges, upper, strict=True)
-        ]
-        for name, values in counts.items()
-    }
-    return bars(
-        labels,
-        groups,
-        x_label="queries that find an item among their first 10",
-        y_label="items",
-        label=f"occurrences, {title}",
-    )

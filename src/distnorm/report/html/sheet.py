@@ -5,20 +5,14 @@ It loads nothing: thumbnails are inside. Needs the ``report`` and ``embed`` extr
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
-from distnorm.embedding.items import PICTURES
-from distnorm.embedding.pictures import open_picture
-from distnorm.errors import DistnormError
 from distnorm.report.html.page import fill, write_page
+from distnorm.report.html.thumbnails import Thumbnails, is_picture
 from distnorm.report.terminal import rank_change
 
 __all__ = ["render_sheet", "write_sheet"]
-
-_EDGE = 240
 
 
 def write_sheet(path: Path, found: dict[str, Any], pictures: Path | None = None) -> int:
@@ -30,7 +24,7 @@ def write_sheet(path: Path, found: dict[str, Any], pictures: Path | None = None)
 
 def render_sheet(found: dict[str, Any], pictures: Path | None = None) -> tuple[str, int]:
     """The page, and how many pictures are missing in it."""
-    thumbnails = _Thumbnails(pictures)
+    thumbnails = Thumbnails(pictures)
     normalized = found["method"] != "dot" or found["side"] == "both"
     lists = []
     if "dot" in found or not normalized:
@@ -46,45 +40,13 @@ def render_sheet(found: dict[str, Any], pictures: Path | None = None) -> tuple[s
     return page, len(thumbnails.missing)
 
 
-def _card(entry: dict[str, Any], found: dict[str, Any], thumbnails: _Thumbnails) -> dict[str, Any]:
+def _card(entry: dict[str, Any], found: dict[str, Any], thumbnails: Thumbnails) -> dict[str, Any]:
     card = {**entry, "picture": None, "change": "", "kind": ""}
     side = entry.get("side", found["side"])
-    if side == "image" and Path(entry["name"]).suffix.lower() in PICTURES:
+    if side == "image" and is_picture(entry["name"]):
         card["picture"] = thumbnails.of(entry["name"])
     if "rank_by_dot" in entry:
         before, change = rank_change(entry, found)
         card["change"] = "=" if change == "=" else f"{change}, was {before}"
         card["kind"] = "" if change == "=" else "up" if change[0] in "+n" else "down"
     return card
-
-
-class _Thumbnails:
-    """Small copies of pictures, each made once."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._made: dict[str, str | None] = {}
-        self.missing: set[str] = set()
-
-    def of(self, name: str) -> str | None:
-        """A picture as a data URL, or None."""
-        if name not in self._made:
-            self._made[name] = self._thumbnail(name)
-            if self._made[name] is None:
-                self.missing.add(name)
-        return self._made[name]
-
-    def _thumbnail(self, name: str) -> str | None:
-        places = [Path(name)] if self._folder is None else [self._folder / name, Path(name)]
-        for path in places:
-            if not path.is_file():
-                continue
-            try:
-                picture = open_picture(path)[0]
-            except DistnormError:
-                return None
-            picture.thumbnail((_EDGE, _EDGE))
-            out = io.BytesIO()
-            picture.save(out, format="JPEG", quality=82)
-            return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
-        return None

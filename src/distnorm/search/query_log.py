@@ -1,0 +1,70 @@
+"""Many queries at once: a file of vectors, or a log of sentences that a model encodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.embedding.sources import open_source
+from distnorm.encoders.prompts import prompted
+from distnorm.errors import DistnormError
+from distnorm.fitting import Inputs
+
+__all__ = ["QueryLog"]
+
+
+@dataclass(frozen=True)
+class QueryLog:
+    """Queries of one side.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (n, d)
+        One for each different sentence; every row of a file of vectors.
+    side : str
+    model : str or None
+        Model id of the rows, where that is known.
+    repeated : int
+        Sentences left out because they are there already.
+    """
+
+    rows: npt.NDArray[Any]
+    side: str
+    model: str | None
+    repeated: int = 0
+
+    @classmethod
+    def read(
+        cls, name: str, side: str, *, model: str | None = None, prompt: str | None = None
+    ) -> QueryLog:
+        """Read vectors, or encode sentences and pictures.
+
+        Parameters
+        ----------
+        name : str
+            As the inputs of `distnorm fit`: a file of vectors, a store, or what is to be embedded.
+        side : str
+        model : str, optional
+            What encodes, for vectors their model's id.
+        prompt : str, optional
+            Around every sentence.
+
+        Raises
+        ------
+        DistnormError
+            For what cannot be read, or sentences without a model.
+        """
+        inputs = Inputs({side: [name]}, model=model, prompt=prompt)
+        (source,) = inputs.sides[side]
+        if inputs.encoder is None or side != "text":
+            parts = list(source.take(None))
+            if not parts:
+                raise DistnormError(f"{name} without a query", "one at least", "fill it")
+            return cls(np.concatenate(parts), side, inputs.model_id)
+        texts = [item.text or "" for item in open_source(name)]
+        different = list(dict.fromkeys(texts))
+        rows = inputs.encoder.encode_texts(prompted(different, prompt))
+        return cls(rows, side, inputs.model_id, len(texts) - len(different))

@@ -1,0 +1,110 @@
+"""`RowItems`: rows of an array or a store, searched for many queries as an index is.
+
+Row numbers are the ids. Rows of one item, such as a picture that a store holds once per caption,
+are listed by the first of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, to_numpy
+from distnorm.calibration.score_kinds import score_kind
+from distnorm.exact import Gallery, topk
+from distnorm.normalization import ScoreNormalization
+from distnorm.search.bias_file import bias_of
+from distnorm.search.indexes import Found
+from distnorm.store.catalog import Catalog
+from distnorm.system.progress import Progress
+from distnorm.system.shards import ShardedRows
+
+__all__ = ["RowItems"]
+
+
+class RowItems:
+    """Items by their rows.
+
+    Parameters
+    ----------
+    items : array, ShardedRows or Gallery, shape (m, d)
+    catalog : Catalog, optional
+        Which rows of a store are one item.
+    progress : callable, optional
+        Called with (items read, items to read) of each search.
+    """
+
+    def __init__(
+        self,
+        items: Array | ShardedRows | Gallery,
+        catalog: Catalog | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._gallery = items if isinstance(items, Gallery) else Gallery(items)
+        self._items = self._gallery.whole() if isinstance(items, Gallery) else items
+        self._first = None if catalog is None else catalog.first
+        self._copies = 1 if catalog is None else catalog.copies
+        self._progress = progress
+        self._kept: tuple[ScoreNormalization, str, npt.NDArray[np.float64]] | None = None
+
+    def count(self) -> int:
+        """Number of items."""
+        return len(self._gallery) if self._first is None else int(self._first.sum())
+
+    def search(
+        self,
+        queries: Array,
+        k: int = 10,
+        normalization: ScoreNormalization | None = None,
+        *,
+        query_side: str = "text",
+    ) -> Found:
+        """The k best items of each query, exactly; see `Index.search`.
+
+        Parameters
+        ----------
+        queries : array, shape (n, d)
+        k : int
+        normalization : ScoreNormalization, optional
+        query_side : str
+
+        Returns
+        -------
+        Found
+
+        Raises
+        ------
+        DistnormError
+            For unusable rows, or a method that is no shift and has no bias of each item.
+        """
+        norm, bias, sent = normalization, None, queries
+        if norm is not None and norm.spec.corrects:
+            if norm.correction(query_side).shifts_queries:
+                sent = norm.shift_queries(queries, modality=query_side)
+            else:
+                bias = self._bias(norm, norm.names.other(norm.names.resolve(query_side)))
+        scores, rows = topk(sent, self._gallery, k * self._copies, bias, progress=self._progress)
+        values, places = to_numpy(scores, np.float64), to_numpy(rows)
+        lists = [self._firsts(line, k) for line in places]
+        return Found(
+            tuple(tuple(line[keep].tolist()) for line, keep in zip(places, lists, strict=True)),
+            tuple(line[keep] for line, keep in zip(values, lists, strict=True)),
+            score_kind(norm, query=query_side).label,
+            "dot" if norm is None else norm.method,
+            0.0 if norm is None else norm.correction(query_side).strength,
+            (True,) * len(lists),
+        )
+
+    def _firsts(self, rows: npt.NDArray[Any], k: int) -> npt.NDArray[np.intp]:
+        """Places in a list of the k first items."""
+        if self._first is None:
+            return np.arange(len(rows))[:k]
+        return np.flatnonzero(self._first[rows])[:k]
+
+    def _bias(self, norm: ScoreNormalization, side: str) -> npt.NDArray[np.float64]:
+        """The items' biases; those of the last normalization are kept."""
+        if self._kept is None or self._kept[0] is not norm or self._kept[1] != side:
+            self._kept = (norm, side, bias_of(norm, self._items, side, self._progress))
+        return self._kept[2]
