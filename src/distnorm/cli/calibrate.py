@@ -55,7 +55,7 @@ def calibrate(
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
     from distnorm.normalization import load
     from distnorm.report.terminal import calibration_table
-    from distnorm.store.vectors import read_embeddings
+    from distnorm.store.vectors import read_sides
     from distnorm.tasks.files import read_rows
 
     if labels is not None and matches:
@@ -63,7 +63,7 @@ def calibrate(
     require_report(report)
     norm = load(path)
     one, two = norm.sides
-    rows: dict[str, Any] = {one: read_embeddings(images, one), two: read_embeddings(texts, two)}
+    rows: dict[str, Any] = read_sides({one: images, two: texts})
     known = pairs if pairs in (None, "none", "rows", "best") else read_rows(str(pairs))
     probability = labels is not None or matches
     with progress_bar("calibrating", "steps") as bar:

@@ -80,7 +80,8 @@ class PairInput:
 
     def read(self) -> tuple[Any, Any, Any]:
         """Image rows, text rows, and the image row of each text or None."""
-        return _rows(self.images, "image"), _rows(self.texts, "text"), _numbers(self.image_of_text)
+        images, texts = _both_sides(self.images, self.texts)
+        return images, texts, _numbers(self.image_of_text)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class ClassInput:
 
     def read(self) -> tuple[Any, Any, Any]:
         """Image rows, class rows, labels."""
-        return _rows(self.images, "image"), _rows(self.classes, "text"), _numbers(self.labels)
+        return *_both_sides(self.images, self.classes), _numbers(self.labels)
 
     def repeated_names(self, n_classes: int) -> dict[str, Any]:
         """Names that several classes share, for the JSON; empty without ``--class-names``."""
@@ -149,7 +150,7 @@ class CaptionInput:
         """Image rows, caption rows, judgements, and the image row of each caption or None."""
         from distnorm.tasks.files import read_numbers
 
-        images, captions = _rows(self.images, "image"), _rows(self.captions, "text")
+        images, captions = _both_sides(self.images, self.captions)
         return images, captions, read_numbers(self.human), _numbers(self.image_of_caption)
 
     def scoring(self) -> dict[str, Any]:
@@ -307,6 +308,13 @@ def _rows(path: str | None, side: str) -> Any:
     from distnorm.store.vectors import read_embeddings
 
     return None if path is None else read_embeddings(path, side)
+
+
+def _both_sides(images: str, texts: str) -> tuple[Any, Any]:
+    from distnorm.store.vectors import read_sides
+
+    rows = read_sides({"image": images, "text": texts})
+    return rows["image"], rows["text"]
 
 
 def _numbers(path: str | None) -> Any:

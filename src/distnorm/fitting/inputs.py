@@ -24,7 +24,7 @@ from distnorm.embedding.pipeline import decoders
 from distnorm.embedding.sources import Source, open_source
 from distnorm.errors import DistnormError
 from distnorm.store.known import KeySet, Known, key_of
-from distnorm.store.layout import PARTS, Commit, has_shards, is_store
+from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, is_store
 from distnorm.store.models import model_of, prompt_of
 from distnorm.store.rows import StoredRows
 from distnorm.store.vectors import has_vectors, read_embeddings
@@ -229,7 +229,7 @@ class Inputs:
             return SourceRows(name, side, self.encoder, self.prompt, **options)
         commit = Commit.read(name)
         if side in PARTS and commit.number is not None:
-            return StoredRows(commit, side)
+            return at_commit(name, lambda commit: StoredRows(commit, side))
         return VectorRows(name, side)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.store.changes import rows_changed
-from distnorm.store.layout import Commit
+from distnorm.store.layout import Commit, at_commit
 from distnorm.store.rows import StoredRows
 
 __all__ = ["Update", "update"]
@@ -68,7 +69,8 @@ def update(norm: ScoreNormalization, places: Iterable[str] = ()) -> Update:
             if "id" not in note:
                 new_notes.setdefault(side, []).append(note)
                 continue
-            rows = StoredRows(_store(note, stores), side)
+            folder = _store(note, stores).folder
+            rows = at_commit(folder, partial(StoredRows, side=side))
             came, left = rows_changed(rows, side, note["commit"])
             added.setdefault(side, []).extend(came)
             removed.setdefault(side, []).extend(left)

@@ -21,8 +21,8 @@ from distnorm.errors import DistnormError
 from distnorm.paper.encoding import RawEncoder, ViewEncoder, raw_rows
 from distnorm.store.columns import read_names
 from distnorm.store.failures import failure_reason
-from distnorm.store.layout import METADATA, Commit
-from distnorm.store.vectors import read_embeddings
+from distnorm.store.layout import METADATA, Commit, at_commit
+from distnorm.store.vectors import open_embeddings
 from distnorm.system.progress import OpenProgress, StepProgress
 
 __all__ = ["TTA_VIEWS", "RowCache", "step_progress"]
@@ -89,7 +89,7 @@ class RowCache:
         encoder: Any,
     ) -> npt.NDArray[Any]:
         store = self.place(dataset, kind)
-        stored = self._stored(store, side, encoder)
+        stored, rows = self._stored(store, side, encoder)
         new = {n: item for n, item in zip(names, items, strict=True) if n not in stored}
         if new:
             views = getattr(getattr(encoder, "inner", encoder), "views", 1)
@@ -109,7 +109,7 @@ class RowCache:
                 progress=step_progress(self.progress, f"{dataset}: {kind}"),
                 **options,
             )
-            stored = self._stored(store, side, encoder)
+            stored, rows = self._stored(store, side, encoder)
         missing = next((name for name in names if name not in stored), None)
         if missing is not None:
             reason = failure_reason(store, missing)
@@ -118,21 +118,23 @@ class RowCache:
                 "a readable picture",
                 "get it again",
             )
-        rows = read_embeddings(store, side)
         return np.asarray(rows[[stored[name] for name in names]])
 
-    def _stored(self, store: Path, side: str, encoder: Any) -> dict[str, int]:
-        """Row of each name that the store has."""
-        commit = Commit.read(store)
+    def _stored(self, store: Path, side: str, encoder: Any) -> tuple[dict[str, int], Any]:
+        """Row of each name that the store has, and the rows."""
+        return at_commit(store, lambda commit: self._rows_of(commit, side, encoder))
+
+    def _rows_of(self, commit: Commit, side: str, encoder: Any) -> tuple[dict[str, int], Any]:
         if not commit.files(METADATA):
-            return {}
+            return {}, None
         if commit.model_id != encoder.model_id:
             raise DistnormError(
-                f"{store} with rows of {commit.model_id!r}",
+                f"{commit.folder} with rows of {commit.model_id!r}",
                 f"rows of {encoder.model_id!r}",
                 "name another --stores, or remove it",
             )
-        return {name: row for row, name in enumerate(read_names(commit, side))}
+        places = {name: row for row, name in enumerate(read_names(commit, side))}
+        return places, open_embeddings(commit, side)
 
 
 def step_progress(progress: StepProgress | None, step: str) -> OpenProgress | None:

@@ -23,7 +23,7 @@ from distnorm.search.mixed import topk_mixed
 from distnorm.search.normalization_file import NormalizationFile
 from distnorm.search.query import Query
 from distnorm.store.catalog import Catalog
-from distnorm.store.layout import Commit
+from distnorm.store.layout import Commit, at_commit
 from distnorm.store.vectors import open_embeddings
 from distnorm.system.progress import Progress
 
@@ -37,6 +37,7 @@ class _Shelf:
     """
 
     def __init__(self, commit: Commit, side: str, query: Query) -> None:
+        self.commit = commit
         self.items = open_embeddings(commit, side)
         if self.items.shape[1] != query.row.shape[1]:
             raise DistnormError(
@@ -67,9 +68,9 @@ class StorePlace:
 
     def __init__(self, path: Path, progress: Progress | None = None) -> None:
         self.name, self._progress = str(path), progress
-        self._commit = Commit.read(path)
-        self.model, self.model_id = self._commit.model, self._commit.model_id
-        self.prompt = self._commit.prompt or None
+        self._path, commit = path, Commit.read(path)
+        self.model, self.model_id = commit.model, commit.model_id
+        self.prompt = commit.prompt or None
 
     def check(self, settings: Settings) -> None:
         """Biases are kept, and thresholds set, for one side."""
@@ -85,7 +86,7 @@ class StorePlace:
         """Of one side, or of both in one list."""
         if settings.side == "both":
             return self._mixed(query, normalization.correcting, settings)
-        shelf = _Shelf(self._commit, settings.side, query)
+        shelf = self._shelf(settings.side, query)
         norm, k = normalization.correcting, settings.k
         dot, notes = None, list[str]()
         if norm is None or settings.both:
@@ -114,6 +115,9 @@ class StorePlace:
             shelf.count, score, results, dot, tuple(notes), {"prompt": query.prompt}, two_sided
         )
 
+    def _shelf(self, side: str, query: Query) -> _Shelf:
+        return at_commit(self._path, lambda commit: _Shelf(commit, side, query))
+
     def _bias(
         self, shelf: _Shelf, normalization: NormalizationFile, settings: Settings
     ) -> tuple[npt.NDArray[np.float64], list[str]]:
@@ -129,7 +133,7 @@ class StorePlace:
             shelf.items,
             settings.side,
             self._progress,
-            commit=self._commit,
+            commit=shelf.commit,
         )
         notes = []
         if kept.known and kept.added:
@@ -142,7 +146,7 @@ class StorePlace:
         return kept.bias, notes
 
     def _mixed(self, query: Query, norm: ScoreNormalization | None, settings: Settings) -> Lists:
-        shelves = {side: _Shelf(self._commit, side, query) for side in ("image", "text")}
+        shelves = {side: self._shelf(side, query) for side in ("image", "text")}
         galleries = {side: shelf.gallery for side, shelf in shelves.items()}
         k = settings.k * max(shelf.copies for shelf in shelves.values())
 

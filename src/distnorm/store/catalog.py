@@ -46,6 +46,8 @@ class Catalog:
         self.first[first] = True
         self.copies = int(counts.max(initial=0))
         self._commit = commit
+        if self._shared:
+            _ = self._sources  # read now, while the commit stands
 
     @classmethod
     def read(cls, commit: Commit, side: str) -> Catalog:

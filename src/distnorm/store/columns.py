@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from distnorm.errors import DistnormError, require
-from distnorm.store.layout import METADATA, Commit
+from distnorm.store.layout import METADATA, Commit, at_commit
 from distnorm.store.vectors import open_embeddings
 
 __all__ = ["read_names", "read_tables"]
@@ -19,11 +19,23 @@ def read_tables(
     commit: Commit, columns: Sequence[str], extra: str = "embed"
 ) -> Iterator[tuple[int, Any]]:
     """How many rows each shard of metadata has, and an Arrow table of the columns that it has."""
-    for file in commit.files(METADATA):
-        with require("pyarrow.parquet", extra).ParquetFile(file) as shard:
-            names = set(shard.schema_arrow.names)
-            present = [name for name in columns if name in names]
-            yield shard.metadata.num_rows, shard.read(present)
+    pyarrow, parquet = require("pyarrow", extra), require("pyarrow.parquet", extra)
+    for file, counted in commit.counted_files(METADATA):
+        try:
+            with parquet.ParquetFile(file) as shard:
+                names = set(shard.schema_arrow.names)
+                present = [name for name in columns if name in names]
+                rows, table = shard.metadata.num_rows, shard.read(present)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise DistnormError(
+                f"{file}, which cannot be read", "a whole Parquet file", "embed again"
+            ) from error
+        if counted is not None and rows < counted:
+            raise DistnormError(
+                f"{file} of {rows} rows", f"{counted} as store.json says", "embed again"
+            )
+        count = rows if counted is None else counted
+        yield count, table.slice(0, count)
 
 
 def read_names(path: str | os.PathLike[str] | Commit, side: str = "image") -> list[str]:
@@ -41,8 +53,9 @@ def read_names(path: str | os.PathLike[str] | Commit, side: str = "image") -> li
     DistnormError
         If there are names for another number of rows.
     """
-    commit = path if isinstance(path, Commit) else Commit.read(path)
-    rows = len(open_embeddings(commit, side))
+    if not isinstance(path, Commit):
+        return at_commit(path, lambda commit: read_names(commit, side))
+    commit, rows = path, len(open_embeddings(path, side))
     if not commit.files(METADATA):
         return [f"#{row}" for row in range(rows)]
     columns = _NAMES.get(side, _NAMES["text"])

@@ -5,6 +5,10 @@ Shard i is ``img_emb/img_emb_i.npy``, ``text_emb/text_emb_i.npy`` and
 shards' numbers. ``store.json`` says which shards count; other files are left alone: they belong to
 a run that is under way or was cut off. A folder without a ``store.json`` has every shard that is
 there.
+
+Readers need no lock. A shard only grows at its end, and readers take as many of its rows as their
+commit counts, so that later commits change nothing for them; only where one takes rows out,
+`at_commit` reads again.
 """
 
 from __future__ import annotations
@@ -12,13 +16,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from distnorm.errors import DistnormError
-from distnorm.system.files import atomic_write
+from distnorm.system import schema
+from distnorm.system.files import atomic_write, plain_errors
 
 __all__ = [
     "FAILED",
@@ -26,6 +32,7 @@ __all__ = [
     "METADATA",
     "PARTS",
     "Commit",
+    "at_commit",
     "has_shards",
     "is_begun",
     "is_shard",
@@ -40,7 +47,32 @@ __all__ = [
 PARTS = {"image": "img_emb", "text": "text_emb"}
 METADATA, FAILED, LOCK = "metadata", "failed.jsonl", ".lock"
 _MARKER, _REMOVED = "store.json", "removed"
+_TRIES, _RENAMING, _WAIT = 60, 5, 1.0
+_T = TypeVar("_T")
 _SHARD = re.compile(r"\.?(img_emb|text_emb|metadata|removed)_\d+\.(npy|npz|parquet)(\..*)?$")
+
+
+def _canonical(key: str) -> bool:
+    return re.fullmatch(r"0|[1-9]\d{0,17}", key, re.ASCII) is not None
+
+
+_FORM = schema.record(
+    {},
+    {
+        "schema": schema.whole(1),
+        "model": schema.optional(schema.text),
+        "model_id": schema.optional(schema.text),
+        "dimension": schema.optional(schema.whole(1)),
+        "prompt": schema.optional(schema.text),
+        "normalized": schema.flag,
+        "sides": schema.list_of(schema.text),
+        "id": schema.optional(schema.text),
+        "commit": schema.optional(schema.whole(0)),
+        "shards": schema.optional(schema.table(schema.whole(1), _canonical)),
+        "pending": schema.list_of(schema.whole(0)),
+        "removed": schema.table(schema.whole(0), _canonical),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -64,19 +96,20 @@ class Commit:
     def read(cls, path: str | os.PathLike[str]) -> Commit:
         """The commit that a folder is at; raises if its ``store.json`` is damaged."""
         marker = Path(path) / _MARKER
-        if not marker.is_file():
-            return cls(Path(path))
-        try:
-            settings = json.loads(marker.read_text("utf-8"))
-            return cls._parse(Path(path), settings)
-        except (AttributeError, TypeError, ValueError) as error:
+        with plain_errors(marker):
+            if not marker.is_file():
+                return cls(Path(path))
+            content = marker.read_bytes()
+        settings = schema.parse(content, _FORM, file=str(marker), remedy="embed again")
+        if settings.get("schema", 1) > 1:
             raise DistnormError(
-                f"{marker}, which is damaged", "a whole JSON object", "embed again"
-            ) from error
+                f"{marker} of schema {settings['schema']}", "1", "upgrade: pip install -U distnorm"
+            )
+        return cls._parse(Path(path), settings)
 
     @classmethod
     def _parse(cls, folder: Path, settings: dict[str, Any]) -> Commit:
-        settings = dict(settings.items())
+        settings = dict(settings)
         prompt = (settings.pop("prompt") or "") if "prompt" in settings else None
         shards = settings.pop("shards", None)
         return cls(
@@ -112,22 +145,65 @@ class Commit:
 
     def files(self, part: str) -> list[Path]:
         """The shards of ``part`` ("img_emb", "text_emb" or "metadata") in the order of rows."""
+        return [file for file, _ in self.counted_files(part)]
+
+    def counted_files(self, part: str) -> list[tuple[Path, int | None]]:
+        """As `files`, with the rows that count of each: the first so many, or all (None)."""
         if self.shards is None:
-            return sorted((self.folder / part).glob(f"*{_end(part)}"), key=_order)
-        files = []
+            files = sorted((self.folder / part).glob(f"*{_end(part)}"), key=_order)
+            return [(file, None) for file in files]
+        counted: list[tuple[Path, int | None]] = []
         for number in sorted(self.shards):
             file = shard_path(self.folder, part, number)
             newer = Path(f"{file}.new")
             if number in self.pending and newer.exists():
                 file = newer
             if file.exists() or file.parent.is_dir():
-                files.append(file)
-        return files
+                counted.append((file, self.shards[number]))
+        return counted
+
+    def stands(self) -> bool:
+        """Whether what was read from the folder until now is what this commit says.
+
+        It is not if rows have been taken out since, or shards got the names of their new versions.
+        """
+        now = Commit.read(self.folder)
+        if (now.id, now.removed) != (self.id, self.removed):
+            return False
+        return not self.pending or (now.number, now.pending) == (self.number, self.pending)
 
     def folders(self) -> list[Path]:
         """The folders of shards that are there."""
         parts = (METADATA, *(PARTS[side] for side in self.sides))
         return [self.folder / part for part in parts if (self.folder / part).is_dir()]
+
+
+def at_commit(path: str | os.PathLike[str], read: Callable[[Commit], _T]) -> _T:
+    """What ``read`` gives for the commit that a folder is at: all of it of one commit.
+
+    ``read`` must open all that it needs. It is called again if rows left the store meanwhile.
+
+    Raises
+    ------
+    DistnormError
+        If rows keep leaving the store.
+    """
+    for attempt in range(_TRIES):
+        commit = Commit.read(path)
+        try:
+            result = read(commit)
+        except (DistnormError, OSError, ValueError):
+            # A new version may have got its name just now, which no store.json says yet.
+            renaming = commit.pending and attempt < _RENAMING
+            if commit.stands() and not renaming:
+                raise
+        else:
+            if commit.stands():
+                return result
+        time.sleep(min(0.01 * 2**attempt, _WAIT))
+    raise DistnormError(
+        f"{os.fspath(path)}, which rows keep leaving", "a store at rest", "wait for its writer"
+    )
 
 
 def has_shards(folder: Path) -> bool:

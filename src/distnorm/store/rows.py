@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.store.columns import read_tables
-from distnorm.store.layout import PARTS, Commit
-from distnorm.store.vectors import read_embeddings
+from distnorm.store.layout import Commit
+from distnorm.store.vectors import open_embeddings
+from distnorm.system.shards import ShardedRows
 
 __all__ = ["StoredRows"]
 
@@ -26,9 +27,8 @@ class StoredRows:
 
     def __init__(self, commit: Commit, side: str) -> None:
         self.commit, self.label = commit, str(commit.folder)
-        self._files = commit.files(PARTS[side])
-        if not self._files:
-            read_embeddings(commit, side)  # for the error that says what is missing
+        rows = open_embeddings(commit, side)
+        self._parts = rows.parts if isinstance(rows, ShardedRows) else (rows,)
         tables = [table for _, table in read_tables(commit, ("hash", "commit"))]
         self.digest = np.concatenate(
             [np.array(table.column("hash").to_pylist(), dtype="S64") for table in tables]
@@ -55,8 +55,8 @@ class StoredRows:
     def read(self, rows: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[Any]]:
         """Rows by their sorted numbers, shard by shard."""
         start = 0
-        for file, end in zip(self._files, self._ends, strict=True):
+        for part, end in zip(self._parts, self._ends, strict=True):
             inside = rows[(rows >= start) & (rows < end)] - start
             start = int(end)
             if len(inside):
-                yield np.asarray(np.load(file, mmap_mode="r", allow_pickle=False)[inside])
+                yield np.asarray(part[inside])

@@ -11,6 +11,8 @@ import os
 import re
 import struct
 import zipfile
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.store.layout import PARTS, Commit
-from distnorm.system.files import missing_file
+from distnorm.store.layout import PARTS, Commit, at_commit
+from distnorm.system.files import missing_file, plain_errors
 from distnorm.system.shards import ShardedRows
 
-__all__ = ["has_vectors", "open_embeddings", "read_embeddings"]
+__all__ = ["has_vectors", "open_embeddings", "read_embeddings", "read_sides"]
 
 _SAFETENSORS_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 _PARQUET_COLUMNS = ("embedding", "emb", "vector", "embeddings")
@@ -52,8 +54,20 @@ def read_embeddings(
     DistnormError
         For a missing, unreadable or ambiguous file.
     """
-    rows = open_embeddings(path, side, key=key)
+    if isinstance(path, Commit):
+        rows = open_embeddings(path, side, key=key)
+    else:
+        rows = at_commit(path, lambda commit: open_embeddings(commit, side, key=key))
     return np.concatenate(rows.parts) if isinstance(rows, ShardedRows) else rows
+
+
+def read_sides(paths: Mapping[str, str | os.PathLike[str]]) -> dict[str, npt.NDArray[Any]]:
+    """`read_embeddings` of several sides; those of one store are of one commit, row by row."""
+    rows: dict[str, npt.NDArray[Any]] = {}
+    for place in dict.fromkeys(os.fspath(path) for path in paths.values()):
+        own = [side for side, path in paths.items() if os.fspath(path) == place]
+        rows |= at_commit(place, partial(_read_all, own))
+    return {side: rows[side] for side in paths}
 
 
 def open_embeddings(
@@ -61,8 +75,9 @@ def open_embeddings(
 ) -> npt.NDArray[Any] | ShardedRows:
     """As `read_embeddings`, but several shards of a folder stay in their files."""
     commit = path if isinstance(path, Commit) else Commit.read(path)
-    if not commit.folder.is_dir():
-        return _read_file(commit.folder, side, key)
+    with plain_errors(commit.folder):
+        if not commit.folder.is_dir():
+            return _read_file(commit.folder, side, key)
     parts = _shards(commit, side)
     return parts[0] if len(parts) == 1 else ShardedRows(parts)
 
@@ -166,14 +181,14 @@ def _read_csv(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
 
 def _shards(commit: Commit, side: str) -> list[npt.NDArray[Any]]:
     part = PARTS.get(side, f"{side}_emb")
-    files = commit.files(part)
+    files = commit.counted_files(part)
     if not files:
         raise DistnormError(
             f"the directory {commit.folder} without {part}/*.npy",
             "a clip-retrieval folder, or a file",
             f"name the {side} embeddings' file",
         )
-    shards = [_read_file(file, side, None) for file in files]
+    shards = [_first_rows(_read_file(file, side, None), file, rows) for file, rows in files]
     if len({(rows.shape[1:], rows.dtype) for rows in shards}) > 1:
         raise DistnormError(
             f"{commit.folder / part} with shards of different dimensions or dtypes",
@@ -181,6 +196,21 @@ def _shards(commit: Commit, side: str) -> list[npt.NDArray[Any]]:
             "split it",
         )
     return shards
+
+
+def _read_all(sides: list[str], commit: Commit) -> dict[str, npt.NDArray[Any]]:
+    return {side: read_embeddings(commit, side) for side in sides}
+
+
+def _first_rows(rows: npt.NDArray[Any], file: Path, count: int | None) -> npt.NDArray[Any]:
+    """The rows of a shard that count."""
+    if count is None:
+        return rows
+    if rows.ndim != 2 or len(rows) < count:
+        raise DistnormError(
+            f"{file} of shape {rows.shape}", f"{count} rows as store.json says", "embed again"
+        )
+    return rows[:count]
 
 
 def _choose(names: list[str], path: Path, side: str, key: str | None) -> str:

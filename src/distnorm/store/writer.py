@@ -154,8 +154,8 @@ class StoreWriter:
             values[: len(new)] = new
             column = self._arrow.array(values, mask=values < 0)
             table = table.set_column(table.column_names.index(name), name, column)
-        with atomic_write(self._path(METADATA, number)) as file:
-            self._parquet.write_table(table, file)
+        rows = self._write(number, {}, table, new=True)
+        self._commit({number: rows}, [number])
 
     @property
     def _next(self) -> int:
