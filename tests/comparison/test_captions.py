@@ -45,5 +45,5 @@ def test_shares_of_rows_average_to_tau(pairs):
 
 def test_judgements_that_are_all_equal_are_refused(pairs):
     images, texts, owner, _ = pairs
-    with pytest.raises(DistnormError, match="1 different"):
+    with pytest.raises(DistnormError, match="all the same"):
         compare_captions(images, texts, np.ones(90), owner)

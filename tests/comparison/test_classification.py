@@ -39,7 +39,7 @@ def test_comparison_is_paired_held_out_and_labelled(problem):
     [
         ({"labels": np.zeros(3, int)}, "labels of shape"),
         ({"labels": np.full(200, 7)}, "label 7 of image 0"),
-        ({"labels": np.zeros(200)}, "float64"),
+        ({"labels": np.full(200, 0.5)}, "no whole numbers"),
         ({"protocol": "reference"}, "no reference images"),
         ({"protocol": "paper", "samples": 199}, "would give statistics"),
         ({"classes": np.ones((2, 3), np.float32)}, "dimension"),

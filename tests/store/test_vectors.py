@@ -92,3 +92,12 @@ def test_files_that_are_no_embeddings(tmp_path):
         read_embeddings(tmp_path / "notes.txt")
     with pytest.raises(DistnormError, match=r"did you mean .*objects\.npy"):
         read_embeddings(tmp_path / "object.npy")
+
+
+def test_rows_whose_lengths_add_up_to_whole_rows_are_refused(tmp_path):
+    arrow = pytest.importorskip("pyarrow", reason="writes .parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="writes .parquet")
+    table = arrow.table({"embedding": [[1.0, 2.0, 3.0], [4.0], [5.0, 6.0]]})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(DistnormError, match="rows of 1 to 3 numbers"):
+        read_embeddings(tmp_path / "x.parquet")

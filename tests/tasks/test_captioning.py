@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distnorm import DistnormError, kendall_tau, make, normalize, score_captions
+from distnorm import (
+    DistnormError,
+    evaluate_captions,
+    kendall_tau,
+    make,
+    normalize,
+    score_captions,
+)
 from distnorm.metrics.correlations import concordance, spearman_rho
 from distnorm.tasks.captioning import pair_accuracy
 
@@ -118,3 +125,29 @@ def test_clipscore_is_of_the_dot_product(pairs):
     norm = make("dn").fit(images=images, texts=texts)
     with pytest.raises(DistnormError, match="'additive'"):
         score_captions(norm, images, texts, owner, rule="clipscore")
+
+
+@pytest.mark.parametrize(
+    ("human", "words"),
+    [
+        (np.full(90, 4), "all the same (4)"),
+        (np.ones((90, 3)), "human.mean(axis=1)"),
+        (np.ones((3, 90)), "human.mean(axis=0)"),
+        (np.ones(30), "one for each caption"),
+        ([1.0, np.nan] * 45, "nan in row 1"),
+        ([[1], [2, 3]] * 45, "their mean"),
+    ],
+)
+def test_judgements_without_an_order_are_said(pairs, human, words):
+    images, texts, owner, _ = pairs
+    with pytest.raises(DistnormError) as caught:
+        evaluate_captions(None, images, texts, human, owner)
+    assert words in str(caught.value)
+
+
+def test_image_rows_may_be_floats(pairs):
+    images, texts, owner, _ = pairs
+    np.testing.assert_array_equal(
+        score_captions(None, images, texts, owner.astype(float)),
+        score_captions(None, images, texts, owner),
+    )

@@ -11,7 +11,12 @@ from distnorm import (
     make,
     normalize,
 )
-from distnorm.tasks.classification import class_rows, class_weights, repeated_names
+from distnorm.tasks.classification import (
+    check_labels,
+    class_rows,
+    class_weights,
+    repeated_names,
+)
 
 
 class Spelled:
@@ -69,3 +74,59 @@ def test_prompts_are_averaged_and_made_unit():
 def test_what_makes_no_class_rows_is_said(classes, templates, part):
     with pytest.raises(DistnormError, match=part):
         class_rows(Spelled(), classes, templates)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda labels: labels.astype(np.float32),
+        lambda labels: labels.astype(np.uint8),
+        lambda labels: labels[:, None],
+        lambda labels: labels.tolist(),
+        lambda labels: np.eye(7)[labels],
+        lambda labels: np.eye(7, dtype=bool)[labels],
+        lambda labels: labels.astype(object),
+    ],
+    ids=["float", "uint8", "column", "list", "one-hot", "masks", "objects"],
+)
+def test_labels_of_any_form_are_the_same(problem, change):
+    images, classes, labels = problem
+    plain = evaluate_classification(None, images, classes, labels)
+    assert evaluate_classification(None, images, classes, change(labels)).metrics == plain.metrics
+
+
+def test_labels_of_torch(problem):
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(check_labels(torch.tensor([2.0, 0.0]), 2, 3), [2, 0])
+
+
+def test_labels_as_names():
+    found = check_labels(np.array(["owl", "cat"]), 2, 3, ["cat", "dog", "owl"])
+    np.testing.assert_array_equal(found, [2, 0])
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "words"),
+    [
+        ([1, 3, 2], None, "subtract 1"),
+        ([0, -1, 2], None, "leave images without a class out"),
+        ([0.5, 1, 2], None, "no whole numbers"),
+        ([0, 1], None, "of shape (2,)"),
+        (np.full((3, 3), 0.3), None, "argmax(axis=1)"),
+        (np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1]]), None, "2 classes for image 0"),
+        ([[0, 1], [2], [0]], None, "ragged"),
+        (["a", "b", "c"], None, "--class-names"),
+        (["a", "b", "x"], ["a", "b", "c"], "no class's name"),
+        (["a", "b", "b"], ["a", "b", "b"], "several classes are called"),
+    ],
+)
+def test_labels_that_are_none(labels, names, words):
+    with pytest.raises(DistnormError) as caught:
+        check_labels(labels, 3, 3, names)
+    assert words in str(caught.value)
+
+
+def test_transposed_weights_are_named(problem):
+    images, classes, labels = problem
+    with pytest.raises(DistnormError, match="transposed"):
+        evaluate_classification(None, images, classes.T, labels)

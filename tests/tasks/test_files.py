@@ -88,7 +88,7 @@ def test_what_is_no_file_of_these_is_said(tmp_path):
     with pytest.raises(DistnormError, match="whole numbers"):
         read_rows(tmp_path / "half.csv")
     (tmp_path / "names.txt").write_text("")
-    with pytest.raises(DistnormError, match="without a line"):
+    with pytest.raises(DistnormError, match="without a row"):
         read_lines(tmp_path / "names.txt")
     with pytest.raises(DistnormError, match="no file"):
         read_lines(tmp_path / "none.txt")
@@ -103,6 +103,6 @@ def test_rows_of_images(tmp_path):
     np.save(tmp_path / "rows.npy", np.array([2, 1]))
     np.testing.assert_array_equal(read_rows(tmp_path / "rows.npy"), [2, 1])
     np.save(tmp_path / "bad.npy", np.array([2.5]))
-    for name, words in (("bad.npy", "float64"), ("none.npy", "no file")):
+    for name, words in (("bad.npy", "2.5 in row 0"), ("none.npy", "no file")):
         with pytest.raises(DistnormError, match=words):
             read_rows(tmp_path / name)

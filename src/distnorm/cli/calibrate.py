@@ -56,7 +56,7 @@ def calibrate(
     from distnorm.normalization import load
     from distnorm.report.terminal import calibration_table
     from distnorm.store.vectors import read_sides
-    from distnorm.tasks.files import read_rows
+    from distnorm.tasks.files import MATCHES, read_rows
 
     if labels is not None and matches:
         raise click.UsageError("--labels excludes --matches")
@@ -70,7 +70,7 @@ def calibrate(
         norm.calibrate(pairs=known, seed=seed, **rows)
         if probability:
             bar.step("P(match)", 1, 2)
-            given = None if labels is None else read_rows(str(labels))
+            given = None if labels is None else read_rows(str(labels), MATCHES)
             norm.calibrate_probability(labels=given, prior=prior, method=curve, seed=seed, **rows)
     target = out or path
     norm.save(target)

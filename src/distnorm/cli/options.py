@@ -14,6 +14,7 @@ from distnorm.errors import DistnormError
 if TYPE_CHECKING:
     from distnorm.comparison import Protocol
     from distnorm.normalization import ScoreNormalization
+    from distnorm.tasks.class_names import ClassNames
 
 __all__ = [
     "CaptionInput",
@@ -81,7 +82,7 @@ class PairInput:
     def read(self) -> tuple[Any, Any, Any]:
         """Image rows, text rows, and the image row of each text or None."""
         images, texts = _both_sides(self.images, self.texts)
-        return images, texts, _numbers(self.image_of_text)
+        return images, texts, _owners(self.image_of_text, texts, self.texts)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,10 @@ class ClassInput:
         "--labels", required=True, type=_PATH, help="Class row of each image, from 0."
     )
     class_names: str | None = option(
-        "--class-names", type=_PATH, help="One name per line: shared ones are reported."
+        "--class-names",
+        type=_PATH,
+        help="Name of each class row (lines, CSV, JSON): labels may be names; shared ones are "
+        "reported.",
     )
 
     @property
@@ -104,21 +108,34 @@ class ClassInput:
 
     def read(self) -> tuple[Any, Any, Any]:
         """Image rows, class rows, labels."""
-        return *_both_sides(self.images, self.classes), _numbers(self.labels)
+        from distnorm.tasks.classification import check_labels
+        from distnorm.tasks.files import LABELS, check_count, read_values
+
+        images, classes = _both_sides(self.images, self.classes)
+        names = self._names(len(classes))
+        labels = read_values(self.labels, LABELS)
+        check_count(labels, len(images), self.labels, LABELS, self.images)
+        spelled = None if names is None else names.spelled_as(labels)
+        return images, classes, check_labels(labels, len(images), len(classes), spelled)
 
     def repeated_names(self, n_classes: int) -> dict[str, Any]:
         """Names that several classes share, for the JSON; empty without ``--class-names``."""
         from distnorm.tasks.classification import repeated_names
-        from distnorm.tasks.files import read_lines
+
+        names = self._names(n_classes)
+        return {} if names is None else {"repeated_names": repeated_names(names.names)}
+
+    def _names(self, n_classes: int) -> ClassNames | None:
+        from distnorm.tasks.class_names import read_class_names
 
         if self.class_names is None:
-            return {}
-        names = read_lines(self.class_names)
+            return None
+        names = read_class_names(self.class_names)
         if len(names) != n_classes:
             raise DistnormError(
                 f"{len(names)} names of {n_classes} classes", "one each", f"mend {self.class_names}"
             )
-        return {"repeated_names": repeated_names(names)}
+        return names
 
 
 @dataclass(frozen=True)
@@ -148,16 +165,19 @@ class CaptionInput:
 
     def read(self) -> tuple[Any, Any, Any, Any]:
         """Image rows, caption rows, judgements, and the image row of each caption or None."""
-        from distnorm.tasks.files import read_numbers
+        from distnorm.tasks.files import JUDGEMENTS, check_count, read_numbers
 
         images, captions = _both_sides(self.images, self.captions)
-        return images, captions, read_numbers(self.human), _numbers(self.image_of_caption)
+        human = read_numbers(self.human)
+        check_count(human, len(captions), self.human, JUDGEMENTS, self.captions)
+        return images, captions, human, _owners(self.image_of_caption, captions, self.captions)
 
     def scoring(self) -> dict[str, Any]:
         """Keywords of `score_captions`."""
+        references = _rows(self.references, "text")
         return {
-            "references": _rows(self.references, "text"),
-            "image_of_reference": _numbers(self.image_of_reference),
+            "references": references,
+            "image_of_reference": _owners(self.image_of_reference, references, self.references),
             "rule": self.rule,
         }
 
@@ -317,7 +337,13 @@ def _both_sides(images: str, texts: str) -> tuple[Any, Any]:
     return rows["image"], rows["text"]
 
 
-def _numbers(path: str | None) -> Any:
-    from distnorm.tasks.files import read_rows
+def _owners(path: str | None, rows: Any, place: str | None) -> Any:
+    """The image row of each of the rows of ``place``."""
+    from distnorm.tasks.files import IMAGE_ROWS, check_count, read_rows
 
-    return None if path is None else read_rows(path)
+    if path is None:
+        return None
+    owners = read_rows(path)
+    if rows is not None:
+        check_count(owners, len(rows), path, IMAGE_ROWS, str(place))
+    return owners

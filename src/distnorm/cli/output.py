@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,16 +55,25 @@ def complain(line: str) -> None:
 
 
 def write_json(result: dict[str, Any], path: str | None) -> None:
-    """Write ``result`` to a file, whole or not at all, or to standard output."""
+    """Write ``result`` to a file, whole or not at all, or to standard output; NaN is null."""
     if path is None:
         return
-    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    text = json.dumps(_finite(result), indent=2, allow_nan=False) + "\n"
     if path == "-":
         sys.stdout.write(text)
         sys.stdout.flush()
         return
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def require_report(path: str | None) -> None:

@@ -21,7 +21,13 @@ from distnorm.errors import DistnormError
 from distnorm.metrics.correlations import concordance, tau_scale
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.progress import Progress
-from distnorm.tasks.captioning import CaptionResult, check_owner, evaluate_captions
+from distnorm.tasks.captioning import (
+    CaptionResult,
+    agreement,
+    check_judgements,
+    check_owner,
+    score_captions,
+)
 
 __all__ = ["compare_captions", "tau_shares"]
 
@@ -62,20 +68,21 @@ def compare_captions(
     if references is not None:
         references = checked(references, "references", dimension=left.shape[1])
     owner = check_owner(image_of_caption, right.shape[0], left.shape[0], "captions")
-    judged = np.asarray(human, dtype=np.float64)
-    if judged.shape != (len(owner),) or len(np.unique(judged)) < 2:
-        raise DistnormError(
-            f"judgements of shape {judged.shape}, {len(np.unique(judged))} different",
-            f"({len(owner)},) numbers that differ",
-            "give one for each caption",
-        )
+    judged = check_judgements(human, len(owner))
     plan = Protocol.of(protocol, **settings)
     reference = reference_rows(plan, left.shape[1], both=True)
     options = {"references": references, "image_of_reference": image_of_reference, "rule": rule}
 
     def evaluate(norm: ScoreNormalization, draw: Draw) -> Outcome:
         answers, owners = judged[draw.texts], owner[draw.texts]
-        result = evaluate_captions(norm, left, draw.evaluated[1], answers, owners, **options)
+        if np.ptp(answers) == 0:
+            raise DistnormError(
+                f"a split of {len(answers)} captions whose judgements are all the same",
+                "different ones in every split",
+                "use more captions, or a smaller fit fraction",
+            )
+        scores = score_captions(norm, left, draw.evaluated[1], owners, **options)
+        result = CaptionResult(agreement(scores, answers), scores)
         values = {
             name: ("caption", draw.texts, shares)
             for name, shares in tau_shares(result, answers).items()

@@ -35,7 +35,7 @@ def compare_classification(
     Parameters
     ----------
     images, classes : array, shape (n, d) and (c, d)
-    labels : int array, shape (n,)
+    labels : array, shape (n,) or one-hot (n, c)
         Row of ``classes`` that each image belongs to; statistics never read them.
     protocol, progress
         As `compare_retrieval`.

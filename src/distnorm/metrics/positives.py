@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.arrays import to_numpy
 from distnorm.errors import DistnormError
 
-__all__ = ["Positives"]
+__all__ = ["Positives", "row_numbers"]
 
 Indices = npt.NDArray[np.intp]
 
@@ -148,6 +149,23 @@ def _pairs(positives: Any, n_queries: int, n_items: int) -> tuple[Indices, Indic
     rows = np.repeat(np.arange(n_queries), [len(p) for p in flat])
     columns = np.concatenate(flat) if flat else np.zeros(0, dtype=np.intp)
     return rows, columns.astype(np.intp)
+
+
+def row_numbers(values: Any) -> Indices | None:
+    """Whole numbers of any type, also kept as floats, as rows; None for anything else."""
+    try:
+        if hasattr(values, "__dlpack__"):
+            values = to_numpy(values)
+        found = np.asarray(values)
+        if found.dtype.kind == "O":
+            found = found.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if found.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            whole = np.isfinite(found) & (found == np.floor(found)) & (np.abs(found) < 2**53)
+        return found.astype(np.intp) if whole.all() else None
+    return found.astype(np.intp) if found.dtype.kind in "biu" else None
 
 
 def _wrong_size(got: str, n_queries: int, n_items: int) -> DistnormError:

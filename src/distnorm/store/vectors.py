@@ -160,9 +160,14 @@ def _read_parquet(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     column = file.read([_choose(names, path, side, key)]).column(0).combine_chunks()
     if column.null_count:
         raise DistnormError(f"{path} with empty rows", "an embedding in every row", "drop them")
+    lengths = require("pyarrow.compute", "parquet").list_value_length(column).unique().to_pylist()
+    if len(lengths) > 1:
+        raise DistnormError(
+            f"{path} with rows of {min(lengths)} to {max(lengths)} numbers",
+            "one length",
+            "drop the rows of another length, or embed them again",
+        )
     flat = column.flatten().to_numpy(zero_copy_only=False)
-    if len(flat) % max(1, len(column)):
-        raise DistnormError(f"{path} with rows of different lengths", "one length", "mend it")
     return np.asarray(flat.reshape(len(column), -1))
 
 

@@ -32,6 +32,7 @@ from distnorm.arrays import (
 )
 from distnorm.errors import DistnormError
 from distnorm.metrics.correlations import kendall_tau, spearman_rho
+from distnorm.metrics.positives import row_numbers
 from distnorm.normalization import ScoreNormalization
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "CaptionResult",
     "agreement",
     "best_reference",
+    "check_judgements",
     "check_owner",
     "evaluate_captions",
     "pair_accuracy",
@@ -157,9 +159,57 @@ def evaluate_captions(
         Higher is better.
     **options
         ``references``, ``image_of_reference``, ``rule``, as `score_captions`.
+
+    Raises
+    ------
+    DistnormError
+        As `score_captions`; for judgements of another shape, or that are all the same.
     """
     scores = score_captions(norm, images, captions, image_of_caption, **options)
-    return CaptionResult(agreement(scores, human), scores)
+    judged = check_judgements(human, len(scores))
+    return CaptionResult(agreement(scores, judged), scores)
+
+
+def check_judgements(human: Any, n_captions: int) -> Float64:
+    """Judgements as (n_captions,) finite numbers that are not all the same.
+
+    Raises
+    ------
+    DistnormError
+        For other shapes, several raters, NaN, or judgements that are all the same.
+    """
+    try:
+        judged = np.asarray(to_numpy(human) if hasattr(human, "__dlpack__") else human, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DistnormError(
+            "judgements that are no matrix of numbers",
+            f"({n_captions},) numbers",
+            "give one number for each caption: of several raters their mean",
+        ) from error
+    if judged.shape == (n_captions, 1):
+        judged = judged[:, 0]
+    if judged.shape != (n_captions,):
+        raters = judged.ndim == 2 and n_captions in judged.shape
+        axis = int(raters and judged.shape[0] == n_captions)
+        raise DistnormError(
+            f"judgements of shape {judged.shape}",
+            f"({n_captions},) numbers",
+            f"average the raters: human.mean(axis={axis})"
+            if raters
+            else "give one for each caption",
+        )
+    if not np.isfinite(judged).all():
+        row = int(np.flatnonzero(~np.isfinite(judged))[0])
+        raise DistnormError(
+            f"a judgement of {judged[row]} in row {row}", "finite numbers", "drop the row"
+        )
+    if np.ptp(judged) == 0:
+        raise DistnormError(
+            f"judgements that are all the same ({judged[0]:g})",
+            "at least two different ones",
+            "without them there is no rank correlation: have captions of other quality judged too",
+        )
+    return judged
 
 
 def agreement(scores: Any, human: Any) -> dict[str, float]:
@@ -225,24 +275,26 @@ def best_reference(
 
 def check_owner(owner: Any, n_rows: int, n_images: int, what: str) -> npt.NDArray[np.intp]:
     """Image row of each caption or reference."""
-    found = np.arange(n_rows) if owner is None else np.asarray(owner)
     if owner is None and n_rows != n_images:
         raise DistnormError(
             f"{n_rows} {what} and {n_images} images",
             "equal numbers, or the image row of each",
             "say which image each belongs to",
         )
-    if found.shape != (n_rows,) or found.dtype.kind not in "iu":
+    found = np.arange(n_rows) if owner is None else row_numbers(owner)
+    if found is None or found.shape != (n_rows,):
+        words = "that are no whole numbers" if found is None else f"of shape {found.shape}"
         raise DistnormError(
-            f"image rows of shape {found.shape} and dtype {found.dtype}",
+            f"image rows {words}",
             f"({n_rows},) whole numbers",
-            f"give the image row of each of the {what}",
+            f"give the image row of each of the {what}; several {what} of an image are several "
+            "rows",
         )
     if n_rows and (found.min() < 0 or found.max() >= n_images):
         raise DistnormError(
             f"image rows {found.min()} to {found.max()}", f"0 to {n_images - 1}", "renumber them"
         )
-    return found.astype(np.intp)
+    return found
 
 
 def _pair_scores(

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, checked
+from distnorm.arrays import Array, checked, to_numpy
 from distnorm.encoders.prompts import check_templates, fill
 from distnorm.errors import DistnormError
-from distnorm.metrics.positives import Positives
+from distnorm.metrics.positives import Positives, row_numbers
 from distnorm.metrics.ranks import best_ranks
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
@@ -87,8 +87,8 @@ def evaluate_classification(
     images : array, shape (n, d)
     classes : array, shape (c, d)
         One row per class, e.g. of `class_rows`.
-    labels : int array, shape (n,)
-        Row of ``classes`` that each image belongs to.
+    labels : array, shape (n,) or one-hot (n, c)
+        Row of ``classes`` that each image belongs to, whole numbers of any dtype.
     k : int
         Of ``acc5``; the metric is called ``acc{k}``.
     progress : callable, optional
@@ -192,22 +192,108 @@ def _templates(templates: Sequence[str] | Mapping[str, Sequence[str]], name: str
     return templates
 
 
-def check_labels(labels: Any, n_images: int, n_classes: int) -> npt.NDArray[np.intp]:
-    """Labels as class rows."""
-    own = np.asarray(labels)
-    if own.shape != (n_images,) or own.dtype.kind not in "iu":
+def check_labels(
+    labels: Any, n_images: int, n_classes: int, names: Sequence[str] | None = None
+) -> npt.NDArray[np.intp]:
+    """Labels as class rows.
+
+    Parameters
+    ----------
+    labels : array, shape (n_images,) or one-hot (n_images, n_classes)
+        Whole numbers from 0 of any dtype, or names that are in ``names``.
+    n_images, n_classes : int
+    names : sequence of str, optional
+        Name of each class row.
+
+    Raises
+    ------
+    DistnormError
+        For other shapes, several classes for an image, or a label that is no class.
+    """
+    expected = f"one class number per image, ({n_images},), from 0 to {n_classes - 1}"
+    try:
+        own = to_numpy(labels) if hasattr(labels, "__dlpack__") else np.asarray(labels)
+    except ValueError as error:
+        raise DistnormError("labels as a ragged list", expected, _SEVERAL) from error
+    if own.shape == (n_images, 1) and n_classes > 1:
+        own = own[:, 0]
+    if own.ndim == 2 and own.shape == (n_images, n_classes):
+        own = _of_one_hot(own, expected)
+    if own.shape != (n_images,):
         raise DistnormError(
             f"labels of shape {own.shape} and dtype {own.dtype}",
-            f"({n_images},) whole numbers",
+            expected,
+            "give the class row of each image (one-hot rows and probabilities: argmax(axis=1))",
+        )
+    if own.dtype.kind in "USO" and any(isinstance(label, (str, bytes)) for label in own):
+        own = _of_names(own, names, expected)
+    rows = row_numbers(own)
+    if rows is None:
+        raise DistnormError(
+            f"labels of dtype {own.dtype} that are no whole numbers",
+            expected,
             "give the class row of each image",
         )
-    outside = np.flatnonzero((own < 0) | (own >= n_classes))
+    outside = np.flatnonzero((rows < 0) | (rows >= n_classes))
     if outside.size:
         at = int(outside[0])
+        remedy = "number the classes by their rows"
+        if rows.min() == 1 and rows.max() == n_classes:
+            remedy = "subtract 1: these count from 1"
+        elif rows[at] < 0:
+            remedy = "leave images without a class out"
+        raise DistnormError(f"label {int(rows[at])} of image {at}", f"0 to {n_classes - 1}", remedy)
+    return rows
+
+
+_SEVERAL = "leave images of several classes out, or repeat them, once for each class"
+
+
+def _of_one_hot(matrix: npt.NDArray[Any], expected: str) -> npt.NDArray[Any]:
+    """The place of each row's only 1."""
+    binary = matrix.dtype.kind in "biuf" and bool(np.isin(matrix, (0, 1)).all())
+    sums = matrix.sum(axis=1) if binary else np.zeros(len(matrix))
+    wrong = np.flatnonzero(sums != 1)
+    if not binary:
         raise DistnormError(
-            f"label {int(own[at])} of image {at}", f"0 to {n_classes - 1}", "number the classes"
+            f"labels of shape {matrix.shape} that are not 0 and 1",
+            expected,
+            "of probabilities take the largest: labels.argmax(axis=1)",
         )
-    return own.astype(np.intp)
+    if wrong.size:
+        raise DistnormError(
+            f"one-hot labels with {int(sums[wrong[0]])} classes for image {int(wrong[0])}",
+            expected,
+            _SEVERAL if sums[wrong[0]] else "leave images without a class out",
+        )
+    return np.asarray(matrix.argmax(axis=1))
+
+
+def _of_names(
+    labels: npt.NDArray[Any], names: Sequence[str] | None, expected: str
+) -> npt.NDArray[np.intp]:
+    """The class row of each name."""
+    words = [word.decode() if isinstance(word, bytes) else str(word) for word in labels.tolist()]
+    if names is None:
+        raise DistnormError(
+            f"labels that are names, such as {words[0]!r}",
+            expected,
+            "look them up: --class-names FILE with the name of each class row "
+            "(in Python: [names.index(label) for label in labels])",
+        )
+    place: dict[str, int] = {}
+    shared = set(repeated_names(names))
+    for row, name in enumerate(names):
+        place.setdefault(name, row)
+    for at, word in enumerate(words):
+        if word not in place or word in shared:
+            raise DistnormError(
+                f"label {word!r} of image {at}, "
+                + ("which several classes are called" if word in shared else "no class's name"),
+                "the name of one class",
+                "give class numbers" if word in shared else f"use names such as {names[0]!r}",
+            )
+    return np.array([place[word] for word in words], dtype=np.intp)
 
 
 def repeated_names(names: Sequence[Any]) -> list[Any]:

@@ -1,82 +1,302 @@
-"""What tasks read beside vectors: labels, judgements, rows of pairs, and lines of text.
+"""What tasks read beside vectors: labels, judgements, rows, pairs, and lines of text.
 
-Numbers come from a .npy, one per line of a text file (.csv and .tsv: the last column; a head is
-skipped), or the last column of a .parquet; texts from the lines or the last column.
+Numbers come from a .npy or .npz, or from one column of a table (`distnorm.tasks.tables`): the one
+that is called so, else the only one of numbers, besides one that numbers the rows. Where several
+columns might be meant, none is taken.
 """
 
 from __future__ import annotations
 
 import os
-import re
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError
+from distnorm.metrics.positives import row_numbers
 from distnorm.system.files import missing_file
-from distnorm.system.lines import text_lines
+from distnorm.tasks.tables import Column, Table, table_of
 
-__all__ = ["read_lines", "read_numbers", "read_rows"]
+__all__ = [
+    "IMAGE_ROWS",
+    "JUDGEMENTS",
+    "LABELS",
+    "MATCHES",
+    "Meaning",
+    "check_count",
+    "read_lines",
+    "read_numbers",
+    "read_rows",
+    "read_values",
+]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a file's values mean: their name, their columns' names, and what errors advise.
+
+    ``columns`` are tiers: within one, two columns leave open which is meant. ``words``: names
+    count as values.
+    """
+
+    what: str
+    columns: tuple[tuple[str, ...], ...]
+    expected: str
+    remedy: str
+    words: bool = False
+
+
+LABELS = Meaning(
+    "labels",
+    (
+        ("label", "labels", "class_id", "class_index", "label_id", "class_idx", "class_row"),
+        ("target", "targets", "y", "class", "category", "fine_label"),
+        ("synset", "wnid", "class_name", "label_name"),
+    ),
+    "one class number per image, from 0",
+    "give the class row of each image (of one-hot rows or probabilities: argmax(axis=1))",
+    words=True,
+)
+JUDGEMENTS = Meaning(
+    "judgements",
+    (
+        ("human", "human_score", "human_scores", "judgement", "judgment", "judgements"),
+        ("rating", "ratings", "mos", "mean_rating"),
+        ("score", "scores", "mean", "average"),
+    ),
+    "one number per caption",
+    "keep one column, or call the one that is meant 'score' (of several raters: their mean)",
+)
+IMAGE_ROWS = Meaning(
+    "image rows",
+    (
+        ("image_row", "image_index", "image_of_text", "image_of_caption", "image_of_reference"),
+        ("image", "image_id", "row"),
+    ),
+    "the image row of each text, from 0",
+    "give one whole number per text; several images per text go into --positives",
+)
+MATCHES = Meaning(
+    "labels",
+    (("label", "labels", "match", "is_match"), ("y", "target")),
+    "0 or 1 per row",
+    "write 1 where the rows of a pair match, else 0",
+)
+TEXTS = Meaning(
+    "texts",
+    (("caption", "text", "captions", "texts"), ("sentence", "reference", "title", "name")),
+    "one text per line",
+    "keep one column, or call the one that is meant 'caption'",
+    words=True,
+)
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
-    """Read texts, stripped of spaces around them."""
+    """Read texts, stripped of spaces around them; every line must hold one.
+
+    Raises
+    ------
+    DistnormError
+        For a missing or unreadable file, an empty line, or a table of several text columns.
+    """
     target = Path(path)
-    if not target.exists():
-        raise missing_file(target)
-    if target.suffix == ".parquet":
-        table = require("pyarrow.parquet", "parquet").read_table(target)
-        lines = [str(value) for value in table.column(table.num_columns - 1).to_pylist()]
-    else:
-        lines = list(text_lines(target))
-    if not lines:
-        raise DistnormError(f"{target} without a line", "one text per line", "fill it")
-    return [line.strip() for line in lines]
+    table = table_of(target, _names(TEXTS))
+    column = _named(table, TEXTS, target)
+    if column is None:
+        texts = [c for c in table.columns if c.words is not None and not c.is_index]
+        if len(texts) != 1 and len(table.columns) != 1:
+            raise _open_choice(table, target, TEXTS)
+        column = texts[0] if texts else table.columns[0]
+    empty = next((row for row, cell in enumerate(column.cells) if cell is None), None)
+    if empty is not None:
+        raise DistnormError(f"{target} with an empty text in row {empty}", "words", "drop the row")
+    return [str(cell) for cell in column.cells]
 
 
-def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
-    """Read a vector of finite numbers."""
+def read_values(path: str | os.PathLike[str], meaning: Meaning) -> npt.NDArray[Any]:
+    """Read an array as it is, or a table's column: float64 without NaN, or words.
+
+    Returns
+    -------
+    ndarray
+        Of any shape from a .npy or .npz; (n,) from a table, (n, c) from one of several numbers
+        per row where labels are meant and every row holds a single 1.
+
+    Raises
+    ------
+    DistnormError
+        For a missing or unreadable file, an empty cell, or a choice of columns.
+    """
     target = Path(path)
-    if not target.exists():
-        raise missing_file(target)
-    try:
-        if target.suffix == ".npy":
-            values = np.asarray(np.load(target, allow_pickle=False), dtype=np.float64)
-        elif target.suffix == ".parquet":
-            table = require("pyarrow.parquet", "parquet").read_table(target)
-            values = np.asarray(table.column(table.num_columns - 1).to_numpy(), dtype=np.float64)
-        else:
-            lines = text_lines(target)
-            cells = [re.split(r"[,\t]", line)[-1].strip() for line in lines if line.strip()]
-            head = cells and not re.match(r"[-+.\d]|nan|inf", cells[0], re.IGNORECASE)
-            values = np.array([float(cell) for cell in cells[1 if head else 0 :]])
-    except (ValueError, OSError, EOFError) as error:
-        raise DistnormError(f"{target}, unreadable", "numbers", "one per line, or .npy") from error
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+    if target.suffix.lower() in (".npy", ".npz"):
+        return _array(target, meaning)
+    table = table_of(target, _names(meaning))
+    column = _named(table, meaning, target) or _only(table, meaning, target)
+    if isinstance(column, np.ndarray):
+        return column
+    values = column.numbers
+    if values is None:
+        words = column.words if meaning.words else None
+        if words is None:
+            shown = next((c for c in column.cells if _odd(c)), None)
+            raise DistnormError(f"{target} with {shown!r:.60}", meaning.expected, meaning.remedy)
+        return np.array(words)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise DistnormError(
-            f"{target} of shape {values.shape}", "a vector of finite numbers", "one per row"
+            f"{target} with {meaning.what} that are no finite number, first in row {row}",
+            meaning.expected,
+            "fill the cell, or drop the row and what it stands for",
         )
     return values
 
 
-def read_rows(path: str | os.PathLike[str]) -> npt.NDArray[np.intp]:
-    """Read a vector of whole numbers: classes, or the row that each row belongs to."""
-    target = Path(path)
-    if target.suffix == ".npy" and target.exists():
-        try:
-            rows = np.load(target, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise DistnormError(
-                f"{target}, unreadable", "whole numbers", "one per line, or .npy"
-            ) from error
-    else:
-        numbers = read_numbers(target)
-        rows = numbers.astype(np.int64) if (numbers == np.floor(numbers)).all() else numbers
-    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+def read_numbers(
+    path: str | os.PathLike[str], meaning: Meaning = JUDGEMENTS
+) -> npt.NDArray[np.float64]:
+    """Read a vector of finite numbers.
+
+    Raises
+    ------
+    DistnormError
+        For another file, or values that are none.
+    """
+    found = _flat(read_values(path, meaning))
+    if found.ndim != 1 or not len(found) or found.dtype.kind not in "biuf":
         raise DistnormError(
-            f"{target} of shape {rows.shape} and dtype {rows.dtype}",
-            "a vector of whole numbers",
-            "give the image row of each text",
+            f"{path} with {meaning.what} of shape {found.shape} and dtype {found.dtype}",
+            meaning.expected,
+            meaning.remedy,
         )
-    return np.asarray(rows, dtype=np.intp)
+    values = found.astype(np.float64)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DistnormError(
+            f"{path} with {values[row]} in row {row}", "finite numbers", "drop the row"
+        )
+    return values
+
+
+def read_rows(path: str | os.PathLike[str], meaning: Meaning = IMAGE_ROWS) -> npt.NDArray[np.intp]:
+    """Read a vector of whole numbers, such as the row that each row belongs to.
+
+    Raises
+    ------
+    DistnormError
+        For another file, or numbers that are not whole.
+    """
+    numbers = read_numbers(path, meaning)
+    rows = row_numbers(numbers)
+    if rows is None:
+        row = int(np.flatnonzero(numbers != np.floor(numbers))[0])
+        raise DistnormError(
+            f"{path} with {numbers[row]} in row {row}",
+            f"whole numbers: {meaning.expected}",
+            meaning.remedy,
+        )
+    return rows
+
+
+def check_count(
+    values: npt.NDArray[Any], n: int, path: str | os.PathLike[str], meaning: Meaning, per: str
+) -> None:
+    """Raise unless there is a value for each of the n rows of ``per``."""
+    count = values.shape[0] if values.ndim else 0
+    if count == n:
+        return
+    remedy = meaning.remedy
+    numeric = values.ndim == 1 and values.dtype.kind in "iuf"
+    if count == n + 1 and numeric and values[0] == 0 and Path(path).suffix.lower() not in _ARRAYS:
+        remedy = "if the first line is pandas' head, drop it: to_csv(..., header=False)"
+    raise DistnormError(f"{path} with {count} {meaning.what}", f"{n}, one per row of {per}", remedy)
+
+
+_ARRAYS = (".npy", ".npz")
+
+
+def _array(path: Path, meaning: Meaning) -> npt.NDArray[Any]:
+    if not path.exists():
+        raise missing_file(path)
+    try:
+        # Opened here: NumPy leaves a file open that turns out not to be an archive.
+        with path.open("rb") as raw:
+            found = np.load(raw, allow_pickle=False)
+            if not isinstance(found, np.ndarray):
+                names = list(found.files)
+                if len(names) != 1:
+                    raise DistnormError(
+                        f"{path} with {', '.join(map(repr, names[:8])) or 'no arrays'}",
+                        f"{meaning.what} alone",
+                        "save them with numpy.save",
+                    )
+                found = found[names[0]]
+    except DistnormError:
+        raise
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise DistnormError(
+            f"{path}, which cannot be read",
+            f"{meaning.expected}, in a whole file",
+            "write it again with numpy.save, as numbers or texts and not as objects",
+        ) from error
+    return np.char.decode(found, "utf-8") if found.dtype.kind == "S" else np.asarray(found)
+
+
+def _flat(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(n, 1) as (n,)."""
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _names(meaning: Meaning) -> list[str]:
+    return [name for tier in meaning.columns for name in tier]
+
+
+def _named(table: Table, meaning: Meaning, path: Path) -> Column | None:
+    """The column of one of the names; numbers before words."""
+    words: list[Column] = []
+    for tier in meaning.columns:
+        found = table.named(*tier)
+        numbers = [column for column in found if column.numbers is not None]
+        if len(numbers) > 1:
+            raise _open_choice(table, path, meaning)
+        if numbers and meaning is not TEXTS:
+            return numbers[0]
+        words += found
+    if len({column.name for column in words[:2]}) == 2 and words[0].cells != words[1].cells:
+        raise _open_choice(table, path, meaning)
+    return words[0] if words else None
+
+
+def _only(table: Table, meaning: Meaning, path: Path) -> Column | npt.NDArray[np.float64]:
+    """The only column that can be meant, or a one-hot matrix of labels."""
+    columns = list(table.columns)
+    if len(columns) > 1 and columns[0].is_index:
+        columns = columns[1:]
+    if len(columns) == 1:
+        return columns[0]
+    numbers = [column.numbers for column in columns if column.numbers is not None]
+    if meaning is LABELS and len(numbers) == len(columns):
+        matrix = np.stack(numbers, axis=1)
+        if np.isin(matrix, (0, 1)).all() and (matrix.sum(axis=1) == 1).all():
+            return matrix
+    if len(numbers) == 1:
+        return next(column for column in columns if column.numbers is not None)
+    texts = [column for column in columns if column.words is not None]
+    if meaning.words and not numbers and len(texts) == 1:
+        return texts[0]
+    raise _open_choice(table, path, meaning)
+
+
+def _open_choice(table: Table, path: Path, meaning: Meaning) -> DistnormError:
+    comma = not table.headed and path.suffix.lower() in (".csv", ".txt")
+    words = "; a decimal comma is written as a point" if comma else ""
+    return DistnormError(
+        f"{path} with {table.shown()}", f"{meaning.expected}, in one column", meaning.remedy + words
+    )
+
+
+def _odd(cell: Any) -> bool:
+    return not isinstance(cell, (bool, int, float))

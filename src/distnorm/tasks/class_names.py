@@ -1,0 +1,141 @@
+"""Names of classes from files, in the order of the class rows.
+
+One per line, a .npy of texts, a column of a table, or JSON: a list, ``{"tench": 0}``,
+``{"0": "tench"}``, ``{"0": ["n01440764", "tench"]}``. Synset ids beside names are kept: labels may
+be either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError
+from distnorm.tasks.files import Meaning, read_values
+from distnorm.tasks.tables import INDEX_NAMES, Column, Table, read_text, table_of
+
+__all__ = ["ClassNames", "read_class_names"]
+
+_SYNSET = re.compile(r"n\d{8}")
+_LINE = re.compile(r"(n\d{8})\s+(\S.*)")
+_NAMES = ("name", "class_name", "classname", "class", "label_name", "category", "label", "title")
+_NUMBERS = ("class_id", "class_index", "class_idx", "label", "label_id", "idx", *INDEX_NAMES)
+_MEANING = Meaning(
+    "class names", (_NAMES,), "the name of each class row", "give one name per line", words=True
+)
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Name of each class row, and its synset id where the file has them."""
+
+    names: list[str]
+    ids: list[str] | None = None
+
+    def __len__(self) -> int:
+        """Number of classes."""
+        return len(self.names)
+
+    def spelled_as(self, labels: npt.NDArray[Any]) -> list[str]:
+        """What the labels are written in: the ids if they are ids, else the names."""
+        own = bool(labels.size) and str(labels.flat[0])
+        return self.ids if self.ids is not None and own in self.ids else self.names
+
+
+def read_class_names(path: str | os.PathLike[str]) -> ClassNames:
+    """Read the names of the class rows.
+
+    Raises
+    ------
+    DistnormError
+        For a missing or unreadable file, an empty name, or several columns that may be meant.
+    """
+    target = Path(path)
+    kind = target.suffix.lower()
+    if kind in (".npy", ".npz"):
+        values = read_values(target, _MEANING)
+        if values.ndim != 1 or values.dtype.kind != "U":
+            raise _no_names(target, f"an array of shape {values.shape} and dtype {values.dtype}")
+        return ClassNames([str(name) for name in values])
+    listed = _numbered(target) if kind == ".json" else None
+    table = listed or table_of(target, (*_NAMES, *_NUMBERS))
+    columns = _in_order(table)
+    ids = next((c for c in columns if all(_is_synset(cell) for cell in c.cells)), None)
+    words = [c for c in columns if c is not ids and c.words is not None]
+    if not words and ids is None and len(columns) == 1 and None not in columns[0].cells:
+        words = columns  # classes that are called by numbers
+    named = [c for name in _NAMES for c in words if c.name.strip().lower() == name]
+    if not words and ids is not None:
+        words = [ids]
+    if not named and len(words) > 1:
+        raise _no_names(target, table.shown())
+    if not words:
+        raise _no_names(target, "an empty name, or none")
+    names = [str(cell) for cell in (named or words)[0].cells]
+    pairs = [_LINE.fullmatch(name) for name in names]
+    if all(pairs) and ids is None:
+        found = [pair.groups() for pair in pairs if pair is not None]
+        return ClassNames([name for _, name in found], [synset for synset, _ in found])
+    return ClassNames(names, None if ids is None else [str(cell) for cell in ids.cells])
+
+
+def _no_names(path: Path, got: str) -> DistnormError:
+    return DistnormError(
+        f"{path} with {got}", "the name of each class row", "keep one column, called 'name'"
+    )
+
+
+def _is_synset(cell: Any) -> bool:
+    return isinstance(cell, str) and _SYNSET.fullmatch(cell) is not None
+
+
+def _in_order(table: Table) -> list[Column]:
+    """The columns without row numbers, in the order of these if they are one."""
+    columns = list(table.columns)
+    numbers = next((c for c in table.named(*_NUMBERS) if c.numbers is not None), None)
+    if numbers is None and len(columns) > 1 and columns[0].is_index:
+        numbers = columns[0]
+    if numbers is None or len(columns) < 2:
+        return columns
+    assert numbers.numbers is not None
+    count = np.arange(len(table))
+    order = np.argsort(numbers.numbers, kind="stable")
+    ranked = numbers.numbers[order]
+    if not (np.array_equal(ranked, count) or np.array_equal(ranked, count + 1)):
+        order = count
+    rest = [column for column in columns if column is not numbers]
+    return [Column(c.name, [c.cells[row] for row in order]) for c in rest]
+
+
+def _numbered(path: Path) -> Table | None:
+    """A JSON object of names with numbers, or of numbers from 1 on with names; else None."""
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DistnormError):
+            raise
+        raise DistnormError(f"{path}, unreadable", "whole JSON", "write it again") from error
+    if not isinstance(content, dict) or not content:
+        return None
+    names: list[Any] = list(content)
+    numbers = list(content.values())
+    if all(name.isdecimal() for name in names):
+        names, numbers = numbers, [int(name) for name in names]
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
+    if not whole or sorted(numbers) not in (
+        list(range(len(names))),
+        list(range(1, len(names) + 1)),
+    ):
+        return None
+    ordered = [name for _, name in sorted(zip(numbers, names, strict=True), key=lambda p: p[0])]
+    if all(isinstance(entry, list) and len(entry) == 2 for entry in ordered):
+        first, second = zip(*ordered, strict=True)
+        return Table(path, (Column("", first), Column("", second)))
+    return Table(path, (Column("", ordered),))
