@@ -59,11 +59,6 @@ def test_labels_are_read_from(tmp_path, name):
     assert found.tolist() == NUMBERS
 
 
-def test_labels_are_read_from_utf_16(tmp_path):
-    (tmp_path / "x.csv").write_bytes("label\n3\n1\n".encode("utf-16"))
-    assert read_rows(tmp_path / "x.csv", LABELS).tolist() == [3, 1]
-
-
 REFUSED = {
     "several columns": ("x.csv", "a,b\n1,2\n1,3\n", "2 columns ('a', 'b')"),
     "a decimal comma": ("x.csv", "3,5\n1,5\n", "a decimal comma is written as a point"),

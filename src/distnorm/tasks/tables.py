@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 from distnorm.system.files import missing_file
+from distnorm.system.lines import text_lines
 
 __all__ = ["INDEX_NAMES", "Column", "Table", "read_text", "table_of"]
 
@@ -129,18 +130,13 @@ def table_of(path: Path, known: Iterable[str] = ()) -> Table:
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8, or in UTF-16 with its mark, with newlines as line ends."""
+    """A text file in UTF-8, with newlines as line ends."""
     if not path.exists():
         raise missing_file(path)
-    try:
-        raw = path.read_bytes()
-        marked = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
-        text = raw.decode("utf-16" if marked else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DistnormError(f"{path}, unreadable", "UTF-8 lines", "convert it") from error
+    text = "\n".join(text_lines(path))
     if "\0" in text:
         raise DistnormError(f"{path}, which is no text", "UTF-8 lines", "convert it")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text
 
 
 def _number(cell: Any) -> float | None:
