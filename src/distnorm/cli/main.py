@@ -15,6 +15,7 @@ import click
 import distnorm
 from distnorm.cli.output import complain
 from distnorm.errors import DistnormError
+from distnorm.system.files import path_error
 from distnorm.text import plain
 
 __all__ = ["cli", "main"]
@@ -69,11 +70,17 @@ class _Group(click.Group):
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 complain("got a full disk; expected room; free some space")
                 _silence_stdout()
-                ctx.exit(1)
-            if not isinstance(error, BrokenPipeError):
+            elif isinstance(error, BrokenPipeError):
+                # Whoever read standard output has gone; closing it would only fail again.
+                _silence_stdout()
+            else:
+                complain(str(path_error(error)))
+            ctx.exit(1)
+        except ValueError as error:
+            # What the system's calls say of a path with a NUL.
+            if "embedded null" not in str(error):
                 raise
-            # Whoever read standard output has gone; closing it would only fail again.
-            _silence_stdout()
+            complain("got a path with a NUL; expected a path; check the arguments")
             ctx.exit(1)
 
 

@@ -20,6 +20,7 @@ from distnorm.embedding.items import PICTURES, TARS, Item, Problem, clean, kind_
 from distnorm.embedding.tables import TABLES, empty_text, table_items
 from distnorm.embedding.tars import tar_items
 from distnorm.errors import DistnormError
+from distnorm.system.files import plain_errors
 from distnorm.system.lines import text_lines
 
 __all__ = ["Item", "Source", "find_items", "listed", "open_source"]
@@ -121,8 +122,9 @@ def open_source(
     if name == "-":
         return _standard_input()
     target = Path(name)
-    label = str(target.resolve())
-    if target.is_dir():
+    with plain_errors(name):
+        label, is_folder = str(target.resolve()), target.is_dir()
+    if is_folder:
         table = target / "captions.tsv"
         if not table.exists():
             return Source(label, lambda problems: folder_items(label, problems))

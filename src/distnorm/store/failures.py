@@ -6,12 +6,17 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from distnorm.errors import DistnormError
 from distnorm.store.layout import FAILED
+from distnorm.system import schema
 
 __all__ = ["Failures", "failure_reason"]
+
+_FORM = schema.record(dict.fromkeys(("path", "reason", "source"), schema.text))
 
 
 class Failures:
@@ -45,7 +50,7 @@ class Failures:
         """Replace the old file; remove it if nothing failed."""
         others = 0
         for entry in _entries(self._path):
-            if entry.get("source") != self._source:
+            if entry["source"] != self._source:
                 self._write(entry["path"], entry["reason"], entry["source"])
                 others += 1
         self._new.flush()
@@ -69,6 +74,9 @@ def failure_reason(folder: Path, name: str) -> str | None:
 
 
 def _entries(path: Path) -> Iterator[dict[str, str]]:
+    """Entries of a file; a line that a crash or an editor cut is left out: a run lists all anew."""
     if path.is_file():
-        with path.open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                with suppress(DistnormError):
+                    yield schema.parse(line, _FORM, file=str(path), remedy="remove the line")

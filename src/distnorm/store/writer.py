@@ -40,7 +40,7 @@ from distnorm.store.layout import (
     write_commit,
 )
 from distnorm.store.lock import StoreLock
-from distnorm.system.files import atomic_write, save_array
+from distnorm.system.files import atomic_write, plain_errors, remove_stale, save_array
 
 __all__ = ["StoreWriter"]
 
@@ -63,10 +63,11 @@ class StoreWriter:
         self._parquet = require("pyarrow.parquet", "embed")
         self._arrow = require("pyarrow", "embed")
         folder = origin.folder
-        if not is_store(folder) and folder.exists() and not is_begun(folder):
-            raise DistnormError(f"{folder}, which is no store", "a new folder", "rename --out")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = StoreLock(folder)
+        with plain_errors(folder):
+            if not is_store(folder) and folder.exists() and not is_begun(folder):
+                raise DistnormError(f"{folder}, which is no store", "a new folder", "rename --out")
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = StoreLock(folder)
         try:
             if is_store(folder):
                 self._now = Commit.read(folder)
@@ -243,8 +244,7 @@ class StoreWriter:
                 for path in folder.iterdir():
                     if is_shard(path.name) and path not in named:
                         path.unlink()
-        for path in temporary_files(self._folder):
-            path.unlink()
+        remove_stale(temporary_files(self._folder))
 
 
 def _check_same(store: Commit, origin: Commit) -> None:
