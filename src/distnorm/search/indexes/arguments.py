@@ -22,6 +22,7 @@ __all__ = [
     "query_rows",
     "side_of",
     "split_last",
+    "whole",
 ]
 
 
@@ -84,6 +85,15 @@ def positive(value: Any, name: str) -> int:
             f"{name} = {value!r}", "an integer from 1 on", "ask for one item at least"
         )
     return int(value)
+
+
+def whole(value: Any, name: str) -> int:
+    """A whole number from 0 on."""
+    if value == 0 and not isinstance(value, (bool, float)):
+        return 0
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0:
+        return int(value)
+    raise DistnormError(f"{name} = {value!r}", "an integer from 0 on", "leave it out for 0")
 
 
 def side_of(

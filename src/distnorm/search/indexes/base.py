@@ -49,6 +49,9 @@ class Index(System):
         query_side: str | None = None,
         overfetch: int | None = None,
         certify: bool = False,
+        filter: Any = None,
+        fields: Sequence[str] = (),
+        offset: int = 0,
         modality: str | None = None,
     ) -> Any:
         """The k best items of each query.
@@ -73,6 +76,12 @@ class Index(System):
         certify : bool
             Fetch more, four times as many each time, until the list is surely the exact one.
             Only where the system compares with every item.
+        filter : optional
+            Which items may be found, in the system's own language: `filters` says what it takes.
+        fields : sequence of str, optional
+            What else to return of each item, in ``Found.fields``.
+        offset : int
+            Best items to leave out, for the pages after the first.
         modality : str, optional
             Another name of ``query_side``.
 
@@ -99,6 +108,9 @@ class Index(System):
             side=side,
             overfetch=overfetch,
             certify=certify,
+            filter=filter,
+            fields=fields,
+            offset=offset,
         )
 
     def upload_bias(

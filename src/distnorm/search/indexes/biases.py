@@ -38,6 +38,7 @@ __all__ = [
     "column_of",
     "items_with_bias",
     "queries_for_bias",
+    "repeated_id",
     "stored_rows",
     "upload_bias",
 ]
@@ -117,6 +118,7 @@ def upload_bias(
             "a method with a bias per item (dn2, is, nnn, csls, sinkhorn)",
             "nothing needs to be stored: search with normalization=",
         )
+    system.offers("biases")
     system.check_normalization(norm)
     store = bias_store(system)
     column = column_of(norm, side)
@@ -170,9 +172,25 @@ def upload_bias(
 
 
 def stored_rows(system: System, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[Any]]]:
-    """Batches of (ids, rows) that the index gives back."""
+    """Batches of (ids, rows) that the index gives back; raises at the end if an id came twice."""
+    met: list[npt.NDArray[np.int64]] = []
     with system.plain_errors("read vectors"):
-        yield from system.vectors(batch)
+        for ids, rows in system.vectors(batch):
+            met.append(np.fromiter(map(hash, ids), np.int64, len(ids)))
+            if len(np.unique(met[-1])) < len(ids):
+                raise repeated_id(system, next(item for item in ids if ids.count(item) > 1))
+            yield ids, rows
+    hashes = np.concatenate(met) if met else np.zeros(0, np.int64)
+    if len(np.unique(hashes)) < len(hashes):
+        raise repeated_id(system)
+
+
+def repeated_id(system: System, item: Any = None) -> DistnormError:
+    """The error for an id of several items: a bias would not know which of them it is of."""
+    which = "ids" if item is None else f"the id {item!r}"
+    return DistnormError(
+        f"{which} of several vectors in {system.place}", "an id per vector", system.apart
+    )
 
 
 def _handed_in(

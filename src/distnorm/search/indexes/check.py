@@ -83,6 +83,7 @@ def check_index(
     progress: Progress | None = None,
 ) -> Check:
     """`Index.check` for items of ``side``."""
+    system.offers("raw")
     dimension = system.capabilities.query_dimension
     if norm is not None and norm.dimension not in (None, dimension):
         system.check_normalization(norm)

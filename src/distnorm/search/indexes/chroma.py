@@ -78,7 +78,11 @@ class ChromaIndex(Index):
             return int(self._collection.count())
 
     def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        column: str | None = None,
+        filter: Any = None,
     ) -> list[Hits]:
         """All queries in one request, biases with the answer."""
         include = ["distances", "metadatas"] if column else ["distances"]

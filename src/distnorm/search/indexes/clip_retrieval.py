@@ -101,7 +101,11 @@ class ClipRetrievalIndex(Index):
         return _MOST
 
     def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        column: str | None = None,
+        filter: Any = None,
     ) -> list[Hits]:
         """One request per query."""
         found = []

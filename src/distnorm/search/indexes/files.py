@@ -47,7 +47,11 @@ class FileIndex(Index):
         return cls(index, f"{cls.system}:{target}", biases=folder, **options)
 
     def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        column: str | None = None,
+        filter: Any = None,
     ) -> list[Hits]:
         """No more than there is."""
         k = min(k, self.count())

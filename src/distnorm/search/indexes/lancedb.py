@@ -100,7 +100,11 @@ class LanceDBIndex(Index):
             return int(self._table.count_rows())
 
     def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        column: str | None = None,
+        filter: Any = None,
     ) -> list[Hits]:
         """One search per query."""
         found = []

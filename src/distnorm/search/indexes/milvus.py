@@ -113,7 +113,11 @@ class MilvusIndex(Index):
         return int(found[0]["count(*)"])
 
     def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        column: str | None = None,
+        filter: Any = None,
     ) -> list[Hits]:
         """All queries in one request, biases with the answer."""
         answers = self._client.search(

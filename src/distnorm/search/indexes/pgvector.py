@@ -138,7 +138,11 @@ class PgvectorIndex(SqlIndex):
         return cls.owning(connection.close, connection, table, place, **options)
 
     def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        column: str | None = None,
+        filter: Any = None,
     ) -> list[Hits]:
         """All in one transaction, for its settings."""
         with self._connection.transaction():
@@ -147,7 +151,7 @@ class PgvectorIndex(SqlIndex):
             elif self._walks == "hnsw":
                 own = int(self.run("SELECT current_setting('hnsw.ef_search', true)")[0][0] or 40)
                 self.run(f"SET LOCAL hnsw.ef_search = {min(1000, max(own, self._ef, k))}")
-            return super().nearest(queries, k, column)
+            return super().nearest(queries, k, column, filter)
 
     def sent(self, query: npt.NDArray[np.float32]) -> Any:
         """Numbers in brackets."""

@@ -112,7 +112,11 @@ class QdrantIndex(Index):
             return int(self._client.count(self.collection, exact=True).count)
 
     def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        column: str | None = None,
+        filter: Any = None,
     ) -> list[Hits]:
         """All queries in one request, biases with the answer."""
         requests = [

@@ -12,6 +12,7 @@ Lists are best first; equal scores go to the lowest id.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,10 +22,10 @@ from distnorm.arrays import Array
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.arguments import one_of, positive, query_rows
+from distnorm.search.indexes.arguments import one_of, positive, query_rows, whole
 from distnorm.search.indexes.bias_store import About
-from distnorm.search.indexes.biases import bias_store, column_of
-from distnorm.search.indexes.recovery import inner_products, linear_queries, query_biases
+from distnorm.search.indexes.biases import bias_store, column_of, repeated_id
+from distnorm.search.indexes.recovery import UNITS, inner_products, linear_queries, query_biases
 from distnorm.search.indexes.results import Both, Found
 from distnorm.search.indexes.system import System
 
@@ -33,6 +34,8 @@ __all__ = ["MODES", "Mode", "best_first", "search"]
 Float64 = npt.NDArray[np.float64]
 Mode = Literal["dot", "normalized", "both"]
 MODES = ("dot", "normalized", "both")
+# How much longer than asked for a list may grow to hold all that ties with its last item.
+_TIES = 16
 
 
 class _Answer(NamedTuple):
@@ -53,6 +56,17 @@ def best_first(ids: Sequence[Any], scores: Float64, k: int) -> list[int]:
     return sorted(near, key=lambda at: (-scores[at], type(ids[at]).__name__, ids[at]))[:k]
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What is asked of a list: its length, the items to fetch first, the queries' side."""
+
+    k: int
+    first: int
+    side: str
+    certify: bool
+    filter: Any
+
+
 def search(
     system: System,
     queries: Array,
@@ -63,64 +77,97 @@ def search(
     side: str = "text",
     overfetch: int | None = None,
     certify: bool = False,
+    filter: Any = None,
+    fields: Sequence[str] = (),
+    offset: int = 0,
 ) -> Found | Both:
     """`Index.search` for queries of ``side``."""
     mode = mode or ("dot" if norm is None else "normalized")
     one_of("mode", mode, MODES)
     capabilities = system.capabilities
     rows = query_rows(queries, capabilities.query_dimension)
-    k = positive(k, "k")
-    if capabilities.at_most(k) < k:
+    k, offset = positive(k, "k"), whole(offset, "offset")
+    if capabilities.at_most(k + offset) < k + offset:
         raise DistnormError(
-            f"k = {k}", f"at most {capabilities.max_k}: {system.system}'s limit", "ask for fewer"
+            f"k = {k}" + (f" after an offset of {offset}" if offset else ""),
+            f"at most {capabilities.max_k}: {system.system}'s limit",
+            "ask for fewer",
         )
+    if filter is not None and not system.filters:
+        raise DistnormError(
+            f"filter= for {system.place}", "a system with filters", "leave filter out"
+        )
+    if isinstance(fields, str):
+        raise DistnormError(f"fields={fields!r}", "a list of names", f"pass fields=[{fields!r}]")
+    k += offset
     first = max(k, positive(overfetch, "overfetch") if overfetch else max(100, 10 * k))
+    request = _Request(k, first, side, certify, filter)
+    system.offers("raw")
     if system.metric == "l2":
         system.check_unit_rows()
+
+    def finished(found: Found) -> Found:
+        ids = tuple(each[offset:] for each in found.ids)
+        scores = tuple(each[offset:] for each in found.scores)
+        return replace(found, ids=ids, scores=scores, fields=_fields(system, ids, fields))
+
     if mode == "dot":
-        return _raw(system, rows, k)
+        return finished(_raw(system, rows, request))
     if norm is None:
         raise DistnormError(
             f"mode {mode!r} without a normalization", "normalization=", "fit or load one"
         )
     system.check_normalization(norm)
-    normalized = _normalized(system, rows, k, norm, side, first, certify)
-    return normalized if mode == "normalized" else Both(_raw(system, rows, k), normalized)
+    normalized = finished(_normalized(system, rows, norm, request))
+    if mode == "normalized":
+        return normalized
+    return Both(finished(_raw(system, rows, request)), normalized)
 
 
-def _raw(system: System, rows: Float64, k: int) -> Found:
+def _fields(
+    system: System, ids: tuple[tuple[Any, ...], ...], fields: Sequence[str]
+) -> tuple[tuple[dict[str, Any], ...], ...] | None:
+    """Fields of the items of each list, asked for once for all queries."""
+    if not fields:
+        return None
+    asked = list(dict.fromkeys(item for one in ids for item in one))
+    with system.plain_errors("read fields"):
+        read = system.payloads(asked, list(fields)) if asked else []
+    known = dict(zip(asked, read, strict=True))
+    return tuple(tuple(known[item] for item in one) for one in ids)
+
+
+def _raw(system: System, rows: Float64, request: _Request) -> Found:
     """The k items of highest q.x of each query."""
-    lists = _nearest(system, rows, k)
+    lists, certain = _nearest(system, rows, request)
     return Found(
         tuple(tuple(answer.ids) for answer in lists),
         tuple(answer.products for answer in lists),
-        score_kind(None).label,
+        score_kind(None).label if system.probe.scores else "dot ranking score",
         "dot",
         0.0,
-        (system.exact,) * len(lists),
+        tuple(certain),
     )
 
 
 def _normalized(
-    system: System,
-    rows: Float64,
-    k: int,
-    norm: ScoreNormalization,
-    side: str,
-    first: int,
-    certify: bool,
+    system: System, rows: Float64, norm: ScoreNormalization, request: _Request
 ) -> Found:
-    """The k items of highest normalized score of each query; ``side`` is the queries' own."""
-    missing, certain = 0, [system.exact] * len(rows)
+    """The k items of highest normalized score of each query."""
+    missing, side = 0, request.side
     if norm.correction(side).shifts_queries:
+        system.offers("shift")
         shifted, constants, score = linear_queries(norm, rows, side)
-        factor, lists = 1.0, _nearest(system, shifted, k)
+        if not system.probe.scores:
+            constants, score = np.zeros(len(rows)), f"{norm.method} ranking score"
+        factor, (lists, certain) = 1.0, _nearest(system, shifted, request)
     else:
+        system.offers("biases")
         constants, factor, score = query_biases(norm, rows, side)
         if system.capabilities.bias_dimension:
-            lists = _nearest(system, rows, k, last=-1.0)
+            lists, certain = _nearest(system, rows, request, last=-1.0)
         else:
-            lists, certain, missing = _ranked_again(system, rows, k, norm, side, first, certify)
+            lists, certain, missing = _ranked_again(system, rows, norm, request)
     return Found(
         tuple(tuple(answer.ids) for answer in lists),
         tuple(factor * (a.products - c) for a, c in zip(lists, constants, strict=True)),
@@ -132,19 +179,50 @@ def _normalized(
     )
 
 
-def _nearest(system: System, rows: Float64, k: int, *, last: float = 0.0) -> list[_Answer]:
-    """The nearest items, ties in order."""
-    lists = []
-    for ids, products, _ in _answers(system, rows, k, last=last):
-        if len(ids) > 1 and not (products[:-1] > products[1:]).all():
-            order = best_first(ids, products, k)
-            ids, products = [ids[at] for at in order], products[order]
-        lists.append(_Answer(ids, products, None))
-    return lists
+def _nearest(
+    system: System, rows: Float64, request: _Request, *, last: float = 0.0
+) -> tuple[list[_Answer], list[bool]]:
+    """The nearest items, ties in order, and which lists are surely exact.
+
+    A system breaks ties in its own way: a few more items are fetched until what ties with the last
+    one of a list is all there.
+    """
+    k, want = request.k, system.capabilities.at_most(request.k + 1)
+    lists = [_Answer([], np.empty(0), None)] * len(rows)
+    certain, left = [False] * len(rows), list(range(len(rows)))
+    while left:
+        cut = []
+        answers = _answers(system, rows[left], want, filter=request.filter, last=last)
+        for at, (ids, products, _) in zip(left, answers, strict=True):
+            if len(ids) == want > k and products[k - 1] == products[-1]:
+                cut.append(at)
+            whole_tie = len(ids) > k or len(ids) < want or _all_of(system, ids, request)
+            if len(ids) > 1 and not (products[:-1] > products[1:]).all():
+                order = best_first(ids, products, k)
+                ids, products = [ids[place] for place in order], products[order]
+            lists[at] = _Answer(ids[:k], products[:k], None)
+            long = len(lists[at].ids) == k or _all_of(system, ids, request)
+            certain[at] = system.certifies and whole_tie and at not in cut and long
+        wider = system.capabilities.at_most(4 * want)
+        if wider == want or want > _TIES * k + 1000:
+            break
+        left, want = cut, wider
+    return lists, certain
+
+
+def _all_of(system: System, ids: Sequence[Any], request: _Request) -> bool:
+    """Whether a list holds every item; what a filter leaves is not known."""
+    return request.filter is None and len(ids) >= system.count()
 
 
 def _answers(
-    system: System, rows: Float64, k: int, column: str | None = None, *, last: float = 0.0
+    system: System,
+    rows: Float64,
+    k: int,
+    column: str | None = None,
+    *,
+    filter: Any = None,
+    last: float = 0.0,
 ) -> list[_Answer]:
     """What the system returns, as inner products.
 
@@ -155,47 +233,53 @@ def _answers(
     sent = np.ascontiguousarray(rows, dtype=np.float32)
     lengths = np.linalg.norm(sent.astype(np.float64), axis=1)
     with system.plain_errors("search"):
-        answers = system.nearest(sent, k, column)
-    unit = system.capabilities.unit
-    return [
-        _Answer(list(hits.ids), inner_products(hits.values, unit, float(length)), hits.biases)
-        for hits, length in zip(answers, lengths, strict=True)
-    ]
+        answers = system.nearest(sent, k, column, filter)
+    unit, lists = system.capabilities.unit, []
+    for hits, length in zip(answers, lengths, strict=True):
+        ids = list(hits.ids)
+        if len(set(ids)) < len(ids):
+            raise repeated_id(system, next(item for item in ids if ids.count(item) > 1))
+        values = np.asarray(hits.values, dtype=np.float64)
+        if system.probe.scores:
+            values = inner_products(values, unit, float(length))
+        elif not UNITS[unit].rising:
+            values = -values
+        lists.append(_Answer(ids, values, hits.biases))
+    return lists
 
 
 def _ranked_again(
-    system: System,
-    rows: Float64,
-    k: int,
-    norm: ScoreNormalization,
-    side: str,
-    first: int,
-    certify: bool,
+    system: System, rows: Float64, norm: ScoreNormalization, request: _Request
 ) -> tuple[list[_Answer], list[bool], int]:
     """Lists by q.x - b(x), which of them are surely exact, and how many items lack a bias."""
+    k, side = request.k, request.side
     if not norm.spec.has_item_bias:
         # Says which methods do.
         norm.item_bias(rows[:1], modality=side)
     column, about = _published(system, norm, side)
-    want = system.capabilities.at_most(first)
+    want = system.capabilities.at_most(request.first)
     lists = [_Answer([], np.empty(0), None)] * len(rows)
     certain = [False] * len(rows)
     missing: set[Any] = set()
+    lengths = [0] * len(rows)
     left = list(range(len(rows)))
     while left:
-        answers = _answers(system, rows[left], want, column)
+        answers = _answers(system, rows[left], want, column, filter=request.filter)
         stored = _stored_biases(system, column, answers)
         for at, (ids, products, _), biases in zip(left, answers, stored, strict=True):
-            unknown = np.isnan(biases)
+            lengths[at], unknown = len(ids), np.isnan(biases)
             missing.update(ids[place] for place in np.flatnonzero(unknown))
             scores = products - np.where(unknown, about["mean"], biases)
             order = best_first(ids, scores, k)
             lists[at] = _Answer([ids[place] for place in order], scores[order], None)
             reach = products[-1] - about["lowest"] if len(ids) else -np.inf
-            reached = len(order) == k and scores[order[-1]] >= reach
-            certain[at] = system.exact and (len(ids) < want or reached)
-        left = [at for at in left if system.exact and not certain[at]]
-        if want == system.capabilities.max_k or not certify:
+            # Above, not at it: an item of the same score and a lower id may be outside.
+            reached = len(order) == k and bool(scores[order[-1]] > reach)
+            certain[at] = system.certifies and (reached or _all_of(system, ids, request))
+        left = [at for at in left if system.certifies and not certain[at]]
+        # A list shorter than what was asked for does not grow.
+        left = [at for at in left if lengths[at] == want]
+        if want == system.capabilities.max_k or not request.certify:
             break
         want = system.capabilities.at_most(4 * want)
     return lists, certain, len(missing)

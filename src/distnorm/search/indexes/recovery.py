@@ -14,7 +14,7 @@ q'.x = q.x - b(x) itself is the score: it ranks the same.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,25 +30,53 @@ __all__ = [
     "linear_queries",
     "metric_of",
     "query_biases",
+    "reported",
 ]
 
 Float64 = npt.NDArray[np.float64]
 
-# Unit of the answers: metric, and the inner product from the value v and the query's length n.
-UNITS: dict[str, tuple[str, Callable[[Float64, float], Float64]]] = {
-    "ip": ("ip", lambda v, n: v),
-    "-ip": ("ip", lambda v, n: -v),
-    "1-ip": ("ip", lambda v, n: 1 - v),
-    "cos": ("cos", lambda v, n: n * v),
-    "1-cos": ("cos", lambda v, n: n * (1 - v)),
-    "l2": ("l2", lambda v, n: (n * n + 1 - v * v) / 2),
-    "l2sq": ("l2", lambda v, n: (n * n + 1 - v) / 2),
+
+class Unit(NamedTuple):
+    """A unit of answers: its metric, its value from q.x, |q| and |x|, and q.x from it and |q|."""
+
+    metric: str
+    rising: bool
+    report: Callable[[Float64, float, Float64], Float64]
+    recover: Callable[[Float64, float], Float64]
+
+
+UNITS = {
+    "ip": Unit("ip", True, lambda p, n, m: p, lambda v, n: v),
+    "-ip": Unit("ip", False, lambda p, n, m: -p, lambda v, n: -v),
+    "1-ip": Unit("ip", False, lambda p, n, m: 1 - p, lambda v, n: 1 - v),
+    "cos": Unit("cos", True, lambda p, n, m: p / (n * m), lambda v, n: n * v),
+    "1-cos": Unit("cos", False, lambda p, n, m: 1 - p / (n * m), lambda v, n: n * (1 - v)),
+    "l2": Unit(
+        "l2", False, lambda p, n, m: _apart(p, n, m) ** 0.5, lambda v, n: _product(v * v, n)
+    ),
+    "l2sq": Unit("l2", False, lambda p, n, m: _apart(p, n, m), lambda v, n: _product(v, n)),
 }
+
+
+def _apart(products: Float64, length: float, lengths: Float64) -> Float64:
+    return np.maximum(length * length + lengths * lengths - 2 * products, 0)
+
+
+def _product(apart: Float64, length: float) -> Float64:
+    return (length * length + 1 - apart) / 2
 
 
 def metric_of(unit: str) -> str:
     """ip, cos or l2."""
-    return UNITS[unit][0]
+    return UNITS[unit].metric
+
+
+def reported(unit: str, query: Float64, rows: Float64) -> tuple[Float64, Float64]:
+    """What an index of this unit says of rows (n, d), and the size of the terms it is made of."""
+    length = float(np.linalg.norm(query))
+    lengths = np.maximum(np.linalg.norm(rows, axis=1), 1e-30)
+    sizes = {"ip": length * lengths, "cos": np.ones(len(rows)), "l2": length**2 + lengths**2}
+    return UNITS[unit].report(rows @ query, length, lengths), sizes[metric_of(unit)]
 
 
 def inner_products(values: Any, unit: str, length: float) -> Float64:
@@ -59,7 +87,7 @@ def inner_products(values: Any, unit: str, length: float) -> Float64:
     >>> inner_products([0.25, 2.0], "1-cos", 2.0)
     array([ 1.5, -2. ])
     """
-    return UNITS[unit][1](np.asarray(values, dtype=np.float64), length)
+    return UNITS[unit].recover(np.asarray(values, dtype=np.float64), length)
 
 
 def linear_queries(

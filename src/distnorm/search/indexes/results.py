@@ -31,6 +31,8 @@ class Found:
         method with a bias per item needs more: that no item outside the fetched list can enter.
     without_bias : int
         Items met that have no stored bias yet; the mean bias stood in.
+    fields : tuple of tuples of dict, or None
+        What was asked for of each item by ``fields=``.
     """
 
     ids: tuple[tuple[Any, ...], ...]
@@ -40,6 +42,7 @@ class Found:
     strength: float
     certified: tuple[bool, ...]
     without_bias: int = 0
+    fields: tuple[tuple[dict[str, Any], ...], ...] | None = None
 
     def __len__(self) -> int:
         """Number of queries."""
@@ -65,9 +68,10 @@ class Found:
             "results": [
                 [
                     {"rank": rank, "id": _plain(item), "value": float(value)}
+                    | ({} if self.fields is None else {"fields": self.fields[row][rank - 1]})
                     for rank, (item, value) in enumerate(zip(ids, scores, strict=True), start=1)
                 ]
-                for ids, scores in zip(self.ids, self.scores, strict=True)
+                for row, (ids, scores) in enumerate(zip(self.ids, self.scores, strict=True))
             ],
         }
 

@@ -74,7 +74,9 @@ class SqlIndex(Index):
     def read(self, value: Any) -> Any:
         """A vector of a row as numbers."""
 
-    def nearest(self, queries: Float32, k: int, column: str | None = None) -> list[Hits]:
+    def nearest(
+        self, queries: Float32, k: int, column: str | None = None, filter: Any = None
+    ) -> list[Hits]:
         """One statement per query."""
         order = "DESC" if self.descending else "ASC"
         statement = (

@@ -107,7 +107,11 @@ class SqliteVecIndex(SqlIndex):
             return int(self.run(f"SELECT count(*) FROM {self._table}")[0][0])
 
     def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        column: str | None = None,
+        filter: Any = None,
     ) -> list[Hits]:
         """One statement per query, in the form of a virtual table."""
         statement = (

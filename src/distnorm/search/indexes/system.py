@@ -7,9 +7,10 @@ per item, `check` looks at what is stored. `base.Index` puts all of it behind on
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,11 +20,15 @@ from distnorm.arrays import is_unit_length
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.bias_store import BiasStore
+from distnorm.search.indexes.probe import Probe, Trial, judge, trial_queries
 from distnorm.search.indexes.recovery import metric_of
 
 __all__ = ["Capabilities", "Hits", "System"]
 
 Self = TypeVar("Self", bound="System")
+_SAMPLE, _TRIED = 64, 16
+# Mean length of what a compressed index makes of unit rows.
+_SHORTENED = (0.5, 1.1)
 
 
 class Hits(NamedTuple):
@@ -39,6 +44,7 @@ class Capabilities:
     """What an index can serve: its answers' unit, the rows' dimensions, exactness and limits.
 
     With ``bias_dimension`` the last stored dimension holds the bias: [q, -1] ranks by q.x - b(x).
+    ``compressed`` rows come back roughly, and not at the length they had.
     """
 
     unit: str
@@ -46,6 +52,7 @@ class Capabilities:
     exact: bool
     max_k: int | None = None
     bias_dimension: bool = False
+    compressed: bool = False
 
     @property
     def metric(self) -> str:
@@ -69,12 +76,17 @@ class System(abc.ABC):
     """
 
     system: ClassVar[str]
+    filters: ClassVar[str] = ""
+    """What ``filter=`` of a search takes, in words; empty where the system has no filters."""
     failures: tuple[type[BaseException], ...] = ()
     place: str
     capabilities: Capabilities
     model: str | None = None
     biases: BiasStore | None = None
-    _seen_unit: bool = False
+    rebuild: str = "build the index of float32 rows, by inner product, cosine or L2"
+    """What to do where its scores are not those of its rows."""
+    apart: str = "give each vector an id of its own"
+    """What to do where several vectors share an id."""
     closing: Callable[[], object] | None = None
 
     @abc.abstractmethod
@@ -83,13 +95,36 @@ class System(abc.ABC):
 
     @abc.abstractmethod
     def nearest(
-        self, queries: npt.NDArray[np.float32], k: int, column: str | None = None
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        column: str | None = None,
+        filter: Any = None,
     ) -> list[Hits]:
-        """The raw answer to each query, nearest first, with biases of ``column`` if at hand."""
+        """The raw answer to each query, nearest first, with biases of ``column`` if at hand.
+
+        ``filter`` is what the caller passed, as `filters` describes it.
+        """
 
     @abc.abstractmethod
     def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
         """All items in batches of (ids, rows), to be iterated while biases are written."""
+
+    def sample(self, n: int) -> tuple[list[Any], npt.NDArray[np.float32]] | None:
+        """Ids and rows of a few items; None where the system keeps its rows."""
+        return next(iter(self.vectors(n)), None)
+
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+        """Rows of items by id; those that cannot be had are left out. By default, of those seen."""
+        return dict(zip(*self.seen, strict=True))
+
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Fields of items, one mapping per id; a field that an item lacks is left out."""
+        raise DistnormError(
+            f"fields= for {self.place}",
+            "a system that keeps more than ids and vectors",
+            "leave fields out, and look the ids up where the rest is kept",
+        )
 
     @classmethod
     def owning(
@@ -174,18 +209,65 @@ class System(abc.ABC):
         if norm.input == "unit" and self.metric == "ip":
             self.check_unit_rows()
 
-    def check_unit_rows(self) -> None:
-        """Look at some stored rows, once: L2 and DN both rest on rows of unit length."""
-        if self._seen_unit:
-            return
+    @cached_property
+    def seen(self) -> tuple[list[Any], npt.NDArray[Any]]:
+        """Some items, looked at once; none where the system keeps its rows or has none."""
         with self.plain_errors("read vectors"):
-            sample = next(iter(self.vectors(64)), None)
-        # What cannot be looked at, such as a server that keeps its rows, is taken on trust.
-        rows = None if sample is None else sample[1][:, : self.capabilities.query_dimension]
-        if rows is not None and len(rows) and not is_unit_length(rows):
+            sample = self.sample(_SAMPLE)
+        if sample is None or not len(sample[0]):
+            return [], np.empty((0, self.dimension), np.float32)
+        return sample
+
+    @cached_property
+    def probe(self) -> Probe:
+        """What the system's scores are worth; `capabilities` takes the unit that was seen."""
+        ids, rows = self.seen
+        unit = self.capabilities.unit
+        if not len(ids):
+            return Probe(unit)
+        queries = trial_queries(rows)
+        trials = []
+        with self.plain_errors("search"):
+            answers = self.nearest(queries, self.capabilities.at_most(_TRIED))
+        for query, hits in zip(queries.astype(np.float64), answers, strict=True):
+            with self.plain_errors("read vectors"):
+                known = self.rows_of(hits.ids)
+            met = [at for at, item in enumerate(hits.ids) if item in known]
+            read = [np.asarray(known[hits.ids[at]], np.float64) for at in met]
+            values = np.asarray(hits.values, np.float64)[met]
+            trials.append(Trial(query, values, np.reshape(read, (len(met), self.dimension))))
+        probe = judge(unit, trials)
+        self.capabilities = replace(self.capabilities, unit=probe.unit)
+        return probe
+
+    def offers(self, what: str) -> None:
+        """Raise unless the probe found that ``raw``, ``shift`` or ``biases`` come out right."""
+        if not getattr(self.probe, what):
+            raise DistnormError(
+                f"scores of {self.place} that are not those of the rows it gives back",
+                "inner product, cosine or L2 of its rows",
+                self.rebuild,
+            )
+
+    @cached_property
+    def certifies(self) -> bool:
+        """Whether lists may be called exact: all items are compared, as they are stored."""
+        return self.exact and not self.capabilities.compressed and self.probe.certifies
+
+    def check_unit_rows(self) -> None:
+        """L2 and DN both rest on rows of unit length."""
+        rows = self.seen[1][:, : self.capabilities.query_dimension]
+        if not len(rows):
+            # What cannot be looked at, such as a server that keeps its rows, is taken on trust.
+            return
+        if self.capabilities.compressed:
+            low, high = _SHORTENED
+            good = low <= np.mean(np.linalg.norm(rows.astype(np.float64), axis=1)) <= high
+        else:
+            good = is_unit_length(rows)
+        if not good:
             raise DistnormError(
                 f"rows in {self.place} that are not of unit length",
                 "unit rows",
                 "index normalised embeddings, or use a cosine index",
             )
-        self._seen_unit = True
