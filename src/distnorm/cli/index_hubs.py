@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from distnorm.cli.options import asking_side
 from distnorm.cli.output import (
     console,
     json_option,
@@ -19,7 +19,6 @@ from distnorm.cli.output import (
     write_report,
 )
 from distnorm.cli.progress import progress_bar
-from distnorm.errors import DistnormError
 
 if TYPE_CHECKING:
     from distnorm.search.hubs import QueryHubs
@@ -74,7 +73,7 @@ def hubs(
     queries find, such as a picture made to be found.
     """
     require_report(report)
-    from distnorm.report.hubs import hubs_table
+    from distnorm.report.many import hubs_table
 
     names, result = _count(place, queries, normalization, model, side, items, biases, settings)
     found = {"schema": 1, "task": "index hubs", "index": place, "side": side, **result.to_dict()}
@@ -106,54 +105,24 @@ def _count(
 ) -> tuple[Any, QueryHubs]:
     """What each item is called, and the counts."""
     from distnorm.normalization import load
+    from distnorm.search.collection import Collection
     from distnorm.search.hubs import query_hubs
-    from distnorm.search.indexes import is_spec, open_index
     from distnorm.search.query_log import QueryLog
-    from distnorm.search.rows import RowItems
-    from distnorm.store.catalog import Catalog
-    from distnorm.store.layout import Commit
-    from distnorm.store.models import check_models, prompt_of
-    from distnorm.store.vectors import open_embeddings
 
     norm = None if normalization is None else load(normalization)
-    asking = "text" if side == "image" else "image"
-    if norm is not None:
-        asking = norm.names.other(norm.names.resolve(side))
-    running = is_spec(place)
-    if not running and (items is not None or biases is not None):
+    collection = Collection(place, side, items)
+    if not collection.running and (items is not None or biases is not None):
         raise click.UsageError("--items and --biases are for an index, not a store")
-    commit = None if running else Commit.read(place)
-    prompt = None if norm is None else norm.prompt
-    if prompt is None and commit is not None:
-        prompt = prompt_of(place)
-    name = model or (None if commit is None else commit.model)
-    log = QueryLog.read(queries, asking, model=name, prompt=prompt)
-    known = log.model or (None if commit is None else commit.model_id)
-    if norm is not None and None not in (norm.model, known) and norm.model != known:
-        raise DistnormError(
-            f"a normalization of {norm.model!r}",
-            f"one of {known!r}, as the queries",
-            "fit one on this model's embeddings",
-        )
-    check_models(norm, None if running else place)
-    with progress_bar("searching", "queries") as show:
-        if commit is not None:
-            catalog: Catalog | None = Catalog.read(commit, side)
-            opened: Any = nullcontext(RowItems(open_embeddings(commit, side), catalog))
-        else:
-            catalog = None if items is None else Catalog.read(Commit.read(items), side)
-            opened = open_index(place, model=log.model, biases=biases)
-        with opened as searched:
-            result = query_hubs(
-                log.rows, searched, norm, query_side=asking, progress=show, **settings
-            )
-
-    def name_of(item: Any) -> str | None:
-        if catalog is None or not isinstance(item, int) or not 0 <= item < len(catalog.names):
-            return None
-        return catalog.title(item)
-
-    return name_of, replace(result, repeated=result.repeated + log.repeated)
+    asking = asking_side(norm, side)
+    prompt = collection.prompt if norm is None or norm.prompt is None else norm.prompt
+    log = QueryLog.read(queries, asking, model=model, default=collection.model, prompt=prompt)
+    collection.check(norm, log.model)
+    with (
+        progress_bar("searching", "queries") as show,
+        collection.opened(model=log.model, biases=biases) as searched,
+    ):
+        result = query_hubs(log.rows, searched, norm, query_side=asking, progress=show, **settings)
+    return collection.title, replace(result, repeated=result.repeated + log.repeated)
 
 
 def _counts(result: QueryHubs) -> dict[str, list[int]]:

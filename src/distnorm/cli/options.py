@@ -22,6 +22,7 @@ __all__ = [
     "MethodOptions",
     "PairInput",
     "ProtocolOptions",
+    "asking_side",
     "make_norm",
     "option",
     "options_of",
@@ -278,6 +279,13 @@ class MethodOptions:
                 "or run `distnorm compare retrieval`, which holds out a part of the data",
             )
         return norm
+
+
+def asking_side(norm: ScoreNormalization | None, side: str) -> str:
+    """The side of queries for items of ``side``: the other one."""
+    if norm is not None:
+        return norm.names.other(norm.names.resolve(side))
+    return "image" if side == "text" else "text"
 
 
 def make_norm(method: str, strength: str | None, **settings: Any) -> ScoreNormalization:

@@ -20,7 +20,12 @@ _SHEET = Path("search.html")
 
 @click.command()
 @click.argument("store", metavar="STORE|INDEX")
-@click.argument("query")
+@click.argument("query", required=False)
+@click.option(
+    "--query-vectors",
+    type=click.Path(),
+    help="Instead of a QUERY: vectors, one query each; --side names the items' side.",
+)
 @click.option("--normalization", type=click.Path(), help="A saved normalization.")
 @click.option("--k", default=10, show_default=True, type=click.IntRange(min=1))
 @click.option(
@@ -57,10 +62,15 @@ _SHEET = Path("search.html")
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder that the pictures' names begin from, for thumbnails.",
 )
+@click.option(
+    "--csv", "csv_path", metavar="PATH", help="With --query-vectors: write a CSV; - for stdout."
+)
 @json_option
 def search(
     store: str,
-    query: str,
+    query: str | None,
+    query_vectors: str | None,
+    csv_path: str | None,
     json_path: str | None,
     sheet: Path | None,
     show: bool,
@@ -69,8 +79,20 @@ def search(
 ) -> None:
     """Search a STORE's pictures or texts, or an INDEX, for a sentence or the picture of a path.
 
-    An INDEX is system:place, such as faiss:photos.index; it needs --model.
+    An INDEX is system:place, such as faiss:photos.index; it needs --model. With --query-vectors,
+    search for many queries at once.
     """
+    if (query is None) == (query_vectors is None):
+        raise click.UsageError("give a QUERY or --query-vectors")
+    if query_vectors is not None:
+        from distnorm.cli.search_many import search_many
+
+        only_one = {"--sheet": sheet, "--open": show, "--pictures": pictures}
+        search_many(store, query_vectors, only_one, settings, csv_path, json_path)
+        return
+    assert query is not None
+    if csv_path is not None:
+        raise click.UsageError("--csv needs --query-vectors")
     from distnorm.report.terminal import search_table
 
     page = sheet or (_SHEET if show else None)

@@ -22,7 +22,7 @@ class Family:
     name : str
         What stands before the colon of a model's name.
     extra : str
-        What to install: ``pip install 'distnorm[EXTRA]'``.
+        What to install: ``pip install 'distnorm[EXTRA]'``; empty where nothing is needed.
     example : str
         A name that `load_encoder` takes.
     packages : str
@@ -41,6 +41,11 @@ class Family:
     def installed(self) -> bool:
         """Whether its packages are installed; none is imported to see it."""
         return all(importlib.util.find_spec(package) for package in self.packages.split())
+
+    @property
+    def command(self) -> str:
+        """What installs it; empty where nothing is needed."""
+        return f"pip install 'distnorm[{self.extra}]'" if self.extra else ""
 
     def load(self, model: str, **options: Any) -> Encoder:
         """The encoder of a model of the family."""
@@ -68,7 +73,7 @@ class Family:
 
     def __repr__(self) -> str:
         """Name, example and what to install."""
-        state = "installed" if self.installed else f"pip install 'distnorm[{self.extra}]'"
+        state = "installed" if self.installed else self.command
         return f"Family({self.name!r}, {self.example!r}, {state})"
 
 
@@ -82,8 +87,10 @@ FAMILIES = {
         Family(
             "hf", "hf", "hf:openai/clip-vit-base-patch32", "torch transformers", "hf.model:load"
         ),
+        Family("http", "", "http:http://localhost:8000/v1/embeddings#MODEL", "", "http:load"),
         Family("onnx", "onnx", "onnx:/path/to/folder", "onnxruntime tokenizers", "onnx.model:load"),
         Family("open_clip", "open-clip", _OPEN_CLIP, "torch open_clip", "open_clip:load"),
+        Family("python", "", "python:module:function", "", "python_function:load"),
         Family("st", "st", "st:clip-ViT-B-32", "torch sentence_transformers", "st:load"),
         Family("tcl", "albef", "tcl:/path/to/TCL_4M.pth", _ALBEF, "albef.model:load_tcl"),
     )
@@ -108,7 +115,8 @@ def load_encoder(name: str, **options: Any) -> Encoder:
     Parameters
     ----------
     name : str
-        ``builtin``, or ``family:model`` with a family of `list_encoders`.
+        ``builtin``, or ``family:model`` with a family of `list_encoders`; an address alone is of
+        the family ``http``.
     **options
         Passed to the family. Families that run on torch take ``device`` ("auto": a GPU if there
         is one; "cpu", "cuda", "cuda:1", "mps") and ``precision`` ("auto": float16 on a GPU,
@@ -122,9 +130,11 @@ def load_encoder(name: str, **options: Any) -> Encoder:
         If the family's packages are not installed; names the pip line.
     """
     family, _, model = name.partition(":")
+    if family == "https":
+        family, model = "http", name
     if family not in FAMILIES:
         choices = ", ".join(
-            f"{f.name} (pip install 'distnorm[{f.extra}]')" for f in list_encoders()
+            f"{f.name} ({f.command})" if f.command else f.name for f in list_encoders()
         )
         raise DistnormError(f"the model {name!r}", f"one of: {choices}", "write family:model")
     return FAMILIES[family].load(model, **options)

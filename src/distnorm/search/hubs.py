@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,31 +20,15 @@ from distnorm.errors import DistnormError
 from distnorm.exact import Gallery
 from distnorm.monitoring.hubs import Occurrences, audit
 from distnorm.normalization import ScoreNormalization
+from distnorm.search.collection import Searchable
 from distnorm.search.indexes import Found
 from distnorm.search.rows import RowItems
 from distnorm.system.progress import Progress
 from distnorm.system.shards import ShardedRows
 
-__all__ = ["Hub", "QueryHubs", "Searchable", "query_hubs"]
+__all__ = ["Hub", "QueryHubs", "query_hubs"]
 
 _AT_ONCE = 1000
-
-
-class Searchable(Protocol):
-    """An index, or rows that are searched as one."""
-
-    def count(self) -> int:
-        """Number of items."""
-
-    def search(
-        self,
-        queries: Array,
-        k: int = 10,
-        normalization: ScoreNormalization | None = None,
-        *,
-        query_side: str = "text",
-    ) -> Any:
-        """The k best items of each query, as a `Found`."""
 
 
 @dataclass(frozen=True)

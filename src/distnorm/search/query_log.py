@@ -12,6 +12,7 @@ from distnorm.embedding.sources import open_source
 from distnorm.encoders.prompts import prompted
 from distnorm.errors import DistnormError
 from distnorm.fitting import Inputs
+from distnorm.store.models import model_of
 
 __all__ = ["QueryLog"]
 
@@ -38,7 +39,13 @@ class QueryLog:
 
     @classmethod
     def read(
-        cls, name: str, side: str, *, model: str | None = None, prompt: str | None = None
+        cls,
+        name: str,
+        side: str,
+        *,
+        model: str | None = None,
+        default: str | None = None,
+        prompt: str | None = None,
     ) -> QueryLog:
         """Read vectors, or encode sentences and pictures.
 
@@ -49,6 +56,8 @@ class QueryLog:
         side : str
         model : str, optional
             What encodes, for vectors their model's id.
+        default : str, optional
+            What encodes where ``model`` is left out.
         prompt : str, optional
             Around every sentence.
 
@@ -57,13 +66,14 @@ class QueryLog:
         DistnormError
             For what cannot be read, or sentences without a model.
         """
-        inputs = Inputs({side: [name]}, model=model, prompt=prompt)
+        inputs = Inputs({side: [name]}, model=model or default, prompt=prompt)
         (source,) = inputs.sides[side]
         if inputs.encoder is None or side != "text":
             parts = list(source.take(None))
             if not parts:
                 raise DistnormError(f"{name} without a query", "one at least", "fill it")
-            return cls(np.concatenate(parts), side, inputs.model_id)
+            known = inputs.model_id if inputs.encoder else model_of(name, stated=model)
+            return cls(np.concatenate(parts), side, known)
         texts = [item.text or "" for item in open_source(name)]
         different = list(dict.fromkeys(texts))
         rows = inputs.encoder.encode_texts(prompted(different, prompt))

@@ -9,7 +9,7 @@ from typing import Any
 from distnorm.report.html.figures import occurrence_plot
 from distnorm.report.html.page import Cell, Example, Figure, Picture, Section, Table, render
 from distnorm.report.html.thumbnails import Thumbnails, is_picture
-from distnorm.report.hubs import alert_words, hub_facts, summary_rows
+from distnorm.report.many import alert_words, hub_facts, summary_rows
 
 __all__ = ["hubs_page"]
 

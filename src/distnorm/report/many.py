@@ -1,4 +1,4 @@
-"""Hubs of a query log as a table for the terminal, from the JSON of ``distnorm index hubs``."""
+"""Many queries as tables for the terminal: their hubs, their lists; from the commands' JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from distnorm.report.tables import PlainTable, words
 
-__all__ = ["alert_words", "hub_facts", "hubs_table", "summary_rows"]
+__all__ = ["alert_words", "hub_facts", "hubs_table", "lists_table", "summary_rows"]
 
 _ROWS = 20
 
@@ -30,6 +30,19 @@ def hubs_table(found: Mapping[str, Any]) -> PlainTable:
     lines = ["; ".join((name, *values)) for name, *values in summary_rows(found)]
     table.caption = "\n".join((*lines, *hub_facts(found)))
     table.caption_justify = "left"
+    return table
+
+
+def lists_table(found: Mapping[str, Any]) -> PlainTable:
+    """The first items of the first queries, of a search for many."""
+    title = f"{found['n_queries']} queries in {found['n_items']} items"
+    table = PlainTable(title, ("query", "items"), left=("items",))
+    table.columns[1].overflow = "fold"
+    for query, results in enumerate(found["results"][:_ROWS]):
+        table.add_row(str(query), ", ".join(str(entry["name"] or entry["id"]) for entry in results))
+    method = f"{found['method']}, strength {found['strength']:g}; score: {found['score']}"
+    more = found["n_queries"] - _ROWS
+    table.caption = method + (f"\n{more} more queries: see --json or --csv" if more > 0 else "")
     return table
 
 

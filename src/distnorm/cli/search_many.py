@@ -1,0 +1,92 @@
+"""``distnorm search --query-vectors``: the lists of many queries, as a table, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from distnorm.cli.options import asking_side
+from distnorm.cli.output import console, say, write_json
+from distnorm.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from distnorm.search.collection import ListsOfMany
+
+__all__ = ["search_many"]
+
+_SETTINGS = ("side", "k", "model", "normalization")
+
+
+def search_many(
+    place: str,
+    vectors: str,
+    only_one: dict[str, Any],
+    settings: dict[str, Any],
+    csv_path: str | None,
+    json_path: str | None,
+) -> None:
+    """Search for the rows of a file, and print or write what is found.
+
+    ``only_one`` and the rest of ``settings`` are options that need a single query.
+    """
+    from distnorm.normalization import load
+    from distnorm.report.many import lists_table
+    from distnorm.search.collection import Collection
+    from distnorm.store.models import model_of
+    from distnorm.store.vectors import read_embeddings
+
+    _refuse(only_one, settings)
+    if csv_path == json_path == "-":
+        raise click.UsageError("--csv - and --json - exclude each other")
+    side, k, model, normalization = (settings[name] for name in _SETTINGS)
+    norm = None if normalization is None else load(normalization)
+    asking = asking_side(norm, side)
+    collection = Collection(place, side)
+    known = model_of(vectors, stated=model)
+    collection.check(norm, known)
+    rows = read_embeddings(vectors, asking)
+    with progress_bar("searching", "items") as bar:
+        lists = collection.lists(rows, k, norm, asking, model=known, progress=bar)
+    found = lists.to_dict()
+    if csv_path is None and json_path is None:
+        console().print(lists_table(found))
+    for note in found["notes"]:
+        say(f"note: {note}")
+    if csv_path is not None:
+        _write_csv(lists, csv_path)
+    write_json(found, json_path)
+
+
+def _refuse(only_one: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Raise for options that need a single query."""
+    named = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
+    unusual = {"--scale": named["--scale"] != "standard", "--both": named["--both"]}
+    limits = {name: named[name] is not None for name in ("--threshold", "--false-alarm-rate")}
+    given = {**only_one, **unusual, **limits, "--bias": named["--bias"] is not None}
+    given["--side both"] = settings["side"] == "both"
+    for name, value in given.items():
+        if value:
+            raise click.UsageError(f"{name} needs a QUERY; --query-vectors has none")
+
+
+def _write_csv(lists: ListsOfMany, path: str) -> None:
+    """One line per result: query, rank, id, name, score."""
+    from distnorm.system.files import atomic_write
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["query", "rank", "id", "name", "score"])
+    results = zip(lists.found.ids, lists.names, lists.found.scores, strict=True)
+    for query, line in enumerate(results):
+        for rank, (item, name, score) in enumerate(zip(*line, strict=True), start=1):
+            writer.writerow([query, rank, item, name or "", f"{score:.9g}"])
+    if path == "-":
+        sys.stdout.write(out.getvalue())
+        sys.stdout.flush()
+        return
+    with atomic_write(path) as file:
+        file.write(out.getvalue().encode("utf-8", "surrogateescape"))

@@ -1,0 +1,168 @@
+"""A store, a file of vectors or a running index, searched for many queries at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from distnorm.arrays import Array
+from distnorm.errors import DistnormError
+from distnorm.normalization import ScoreNormalization
+from distnorm.search.indexes import Found, is_spec, open_index
+from distnorm.search.rows import RowItems
+from distnorm.store.catalog import Catalog
+from distnorm.store.layout import Commit, at_commit
+from distnorm.store.vectors import open_embeddings
+from distnorm.system.progress import Progress
+
+__all__ = ["Collection", "ListsOfMany", "Searchable"]
+
+
+class Searchable(Protocol):
+    """An index, or rows that are searched as one."""
+
+    def count(self) -> int:
+        """Number of items."""
+
+    def search(
+        self,
+        queries: Array,
+        k: int = 10,
+        normalization: ScoreNormalization | None = None,
+        *,
+        query_side: str = "text",
+    ) -> Any:
+        """The k best items of each query, as a `Found`."""
+
+
+@dataclass(frozen=True)
+class ListsOfMany:
+    """The lists of many queries, and what their items are called (None where nothing says)."""
+
+    place: str
+    side: str
+    query_side: str
+    n_items: int
+    found: Found
+    names: tuple[tuple[str | None, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: one list of results for each query."""
+        return {
+            "schema": 1,
+            "task": "search",
+            "store": self.place,
+            "n_queries": len(self.found),
+            "query_side": self.query_side,
+            "n_items": self.n_items,
+            "side": self.side,
+            "method": self.found.method,
+            "strength": self.found.strength,
+            "notes": list(self.notes),
+            "score": self.found.score,
+            "results": [
+                [{**entry, "name": name} for entry, name in zip(entries, names, strict=True)]
+                for entries, names in zip(self.found.to_dict()["results"], self.names, strict=True)
+            ],
+        }
+
+
+class Collection:
+    """A place by its name, before it is opened: what its vectors are of, as far as it says.
+
+    Parameters
+    ----------
+    name : str
+        ``system:place``, a store or a file of vectors.
+    side : str
+        Of the items.
+    titles : path, optional
+        Store that names the items of an index; row numbers are the ids.
+
+    Attributes
+    ----------
+    running : bool
+        Whether it is an index.
+    model, model_id, prompt : str or None
+        Name and id of the model, and the prompt of a store's texts.
+    """
+
+    def __init__(self, name: str, side: str = "image", titles: Path | None = None) -> None:
+        self.name, self.side = name, side
+        self.running = is_spec(name)
+        self.model = self.model_id = self.prompt = None
+        self._items: Any = None
+        self._catalog: Catalog | None = None
+        if not self.running:
+            commit = Commit.read(name)
+            self.model, self.model_id = commit.model, commit.model_id
+            self.prompt = commit.prompt or None
+            self._items, self._catalog = at_commit(
+                name, lambda commit: (open_embeddings(commit, side), Catalog.read(commit, side))
+            )
+        elif titles is not None:
+            self._catalog = at_commit(titles, lambda commit: Catalog.read(commit, side))
+
+    def check(self, norm: ScoreNormalization | None, model: str | None) -> None:
+        """Raise unless queries of ``model`` and a normalization are of the items' model."""
+        known = self.model_id or model
+        for other, what in ((model, "queries"), (norm and norm.model, "a normalization")):
+            if None not in (other, known) and other != known:
+                raise DistnormError(
+                    f"{what} of {other!r} for {self.name}",
+                    f"{'those' if what == 'queries' else 'one'} of {known!r}",
+                    "use vectors of one model",
+                )
+
+    @contextmanager
+    def opened(
+        self,
+        *,
+        model: str | None = None,
+        biases: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Searchable]:
+        """The items, to be searched; ``model`` and ``biases`` are those of `open_index`."""
+        if self.running:
+            with open_index(self.name, model=model, biases=biases) as index:
+                yield index
+        else:
+            yield RowItems(self._items, self._catalog, progress)
+
+    def title(self, item: Any) -> str | None:
+        """What an item is called, by its id; None where nothing says."""
+        catalog = self._catalog
+        if catalog is None or not isinstance(item, int) or not 0 <= item < len(catalog.names):
+            return None
+        return catalog.title(item)
+
+    def lists(
+        self,
+        queries: Array,
+        k: int,
+        norm: ScoreNormalization | None,
+        query_side: str,
+        *,
+        model: str | None = None,
+        progress: Progress | None = None,
+    ) -> ListsOfMany:
+        """The k best items of each query, by a normalization if it corrects anything."""
+        correcting = norm if norm is not None and norm.spec.corrects else None
+        with self.opened(model=model, progress=progress) as items:
+            found: Found = items.search(queries, k, correcting, query_side=query_side)
+            count = items.count()
+        notes = []
+        if found.without_bias:
+            notes.append(f"{found.without_bias} items have no stored bias: run distnorm index bias")
+        if not all(found.certified):
+            lists = sum(not certain for certain in found.certified)
+            notes.append(
+                f"{lists} of {len(found)} lists are approximate: items that the index did not "
+                "return may score higher"
+            )
+        names = tuple(tuple(map(self.title, ids)) for ids in found.ids)
+        return ListsOfMany(self.name, self.side, query_side, count, found, names, tuple(notes))

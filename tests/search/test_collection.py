@@ -1,0 +1,157 @@
+"""Many queries at once: in stores and indexes, by one's own embedder, as JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from asking import invoke
+from embedding_server import serving
+
+import distnorm
+from distnorm.encoders.http import KEY
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, gap_pair):
+    """A folder with vectors of both sides and normalizations."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv(KEY, raising=False)
+    for name, rows in zip(("image.npy", "text.npy"), gap_pair, strict=True):
+        np.save(name, rows.astype(np.float32))
+    for method in ("dn", "nnn"):
+        norm = distnorm.make(method).fit(images=gap_pair[0], texts=gap_pair[1])
+        norm.save(f"{method}.safetensors")
+    return tmp_path
+
+
+def lists_of(output):
+    return [[entry["id"] for entry in line] for line in output["results"]]
+
+
+@pytest.mark.parametrize("method", ["dot", "dn", "nnn"])
+def test_vectors_are_searched_as_topk_does(here, method, gap_pair):
+    images, texts = (rows.astype(np.float32) for rows in gap_pair)
+    words = ("search", "image.npy", "--query-vectors", "text.npy", "--k", 7, "--json", "-")
+    bias, queries = None, texts
+    if method != "dot":
+        words += ("--normalization", f"{method}.safetensors")
+        norm = distnorm.load(f"{method}.safetensors")
+        if method == "dn":
+            queries = norm.shift_queries(texts=texts)
+        else:
+            bias = norm.item_bias(images=images)
+    done = invoke(*words)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    scores, rows = distnorm.topk(queries, images, 7, bias)
+    assert lists_of(found) == rows.tolist()
+    assert found["results"][3][2]["value"] == pytest.approx(float(scores[3, 2]), abs=1e-6)
+    assert (found["method"], found["n_queries"], found["n_items"]) == (method, 200, 200)
+    assert found["results"][0][0]["name"] == f"#{rows[0, 0]}"
+
+
+def test_an_index_and_a_csv(here, gap_pair):
+    faiss = pytest.importorskip("faiss", reason="an index to search")
+    images = gap_pair[0].astype(np.float32)
+    index = faiss.IndexFlatIP(images.shape[1])
+    index.add(images)
+    faiss.write_index(index, "photos.index")
+    words = ("search", "faiss:photos.index", "--query-vectors", "text.npy", "--k", 3)
+    words += ("--normalization", "dn.safetensors")
+    assert invoke(*words, "--csv", "out.csv").exit_code == 0
+    lines = list(csv.DictReader(io.StringIO((here / "out.csv").read_text("utf-8"))))
+    printed = invoke(*words, "--csv", "-")
+    assert list(csv.DictReader(io.StringIO(printed.stdout))) == lines
+    found = json.loads(invoke(*words, "--json", "-").stdout)
+    assert [int(line["id"]) for line in lines] == [i for line in lists_of(found) for i in line]
+    assert [line["rank"] for line in lines[:4]] == ["1", "2", "3", "1"]
+    assert [line["query"] for line in lines[:4]] == ["0", "0", "0", "1"]
+    values = [entry["value"] for line in found["results"] for entry in line]
+    assert [float(line["score"]) for line in lines] == pytest.approx(values, abs=1e-7)
+
+
+def test_a_table_without_either(here):
+    done = invoke("search", "image.npy", "--query-vectors", "text.npy", "--k", 3)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == ""
+    assert "180 more queries: see --json or --csv" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        ((), 2, "QUERY or --query-vectors"),
+        (("a red bus", "--query-vectors", "text.npy"), 2, "QUERY or --query-vectors"),
+        (("a red bus", "--csv", "x.csv"), 2, "--csv needs"),
+        (("--query-vectors", "text.npy", "--both"), 2, "--both needs a QUERY"),
+        (("--query-vectors", "text.npy", "--side", "both"), 2, "--side both needs"),
+        (("--query-vectors", "text.npy", "--threshold", "0"), 2, "--threshold needs"),
+        (("--query-vectors", "text.npy", "--bias", "b"), 2, "--bias needs"),
+        (("--query-vectors", "text.npy", "--open"), 2, "--open needs"),
+        (("--query-vectors", "text.npy", "--csv", "-", "--json", "-"), 2, "exclude"),
+        (("--query-vectors", "none.npy"), 1, "none.npy"),
+        (("--query-vectors", "wide.npy"), 1, "dimension"),
+        (("--query-vectors", "nan.npy"), 1, "row 1"),
+        (("--query-vectors", "text.npy", "--csv", "none/x.csv"), 1, "none"),
+    ],
+)
+def test_what_is_wrong_is_one_line(here, words, code, part):
+    np.save("wide.npy", np.ones((3, 7)))
+    np.save("nan.npy", np.array([[1.0] * 32, [np.nan] * 32]))
+    done = invoke("search", "image.npy", *words)
+    assert done.exit_code == code, done.output
+    assert part in done.stderr
+    assert code == 2 or done.stderr.count("\n") == 1
+
+
+MODULE = """
+from embedding_server import rows_of
+
+def embed(texts):
+    return rows_of(texts)
+"""
+
+
+@pytest.fixture(params=["python", "http"])
+def model(request, here, monkeypatch):
+    """One's own embedder: a function in the working directory, a server on the loopback."""
+    pytest.importorskip("pyarrow", reason="stores of sentences")
+    pytest.importorskip("PIL", reason="embedding")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    if request.param == "http":
+        with serving() as (url, _):
+            yield f"http:{url}/v1#words"
+        return
+    (here / "my_words.py").write_text(MODULE, "utf-8")
+    yield "python:my_words:embed"
+    sys.modules.pop("my_words", None)
+
+
+def test_ones_own_embedder_fits_embeds_searches_and_counts(here, model):
+    lines = ["a red bus", "two dogs", "a dog and a bus", "red sofa", "sofa of a dog", "a dog"]
+    (here / "log.txt").write_text("\n".join(lines * 5) + "\n", "utf-8")
+    name = "python:my_words:embed" if model.startswith("python") else "http:words"
+    fitted = invoke("fit", "--texts", "log.txt", "--model", model, "--out", "own.safetensors",
+                    "--sides", "query,text")  # fmt: skip
+    assert fitted.exit_code == 0, fitted.output
+    assert distnorm.load("own.safetensors").model == name
+    done = invoke("embed", "log.txt", "--model", model, "--out", "store")
+    assert done.exit_code == 0, done.output
+    found = invoke("search", "store", "a red bus", "--side", "text", "--k", 2, "--json", "-")
+    assert found.exit_code == 0, found.output
+    answer = json.loads(found.stdout)
+    assert (answer["model"], answer["results"][0]["name"]) == (name, "a red bus")
+    hubs = invoke("index", "hubs", "store", "--side", "text", "--queries", "image.npy")
+    assert "dimension" in hubs.stderr
+    np.save("rows.npy", distnorm.load_encoder(model).encode_texts(lines))
+    hubs = invoke("index", "hubs", "rows.npy", "--queries", "log.txt", "--model", model,
+                  "--k", 2, "--json", "-")  # fmt: skip
+    assert hubs.exit_code == 0, hubs.output
+    counted = json.loads(hubs.stdout)
+    assert (counted["n_queries"], counted["repeated_queries"]) == (6, 24)
