@@ -5,6 +5,13 @@ For the bank q_1 .. q_m, shape (m, d), and an item y:
     inverted softmax      b(y) = (1/beta) log mean_j exp(beta q_j . y)        Smith et al. 2017
     nearest neighbours    b(y) = mean of the k largest q_j . y                NNN, Chowdhury 2024
 
+Where the bank's rows have weights w_j, summing to W, the means are weighted: log of
+(1/W) sum_j w_j exp(beta q_j . y), and the nearest rows are taken until their weights reach k.
+
+With ``own`` a bank row is left out of the bias of its own best item among those of the call: in a
+log where popular things repeat, true matches would count as if their item were a hub. The
+remedy costs a little on an evenly drawn bank; see ``benchmarks/skew.py``.
+
 k = m gives the mean, so Distribution Normalization; k = 1 is the limit of large beta. CSLS
 (Conneau et al. 2018) is 2 q.y - r_k(q) - r_k(y) with r_k the mean of the k nearest of the other
 side, hence nearest neighbours at strength 1/2, doubled.
@@ -19,6 +26,7 @@ Memory is one block of scores, a few tens of MB, whatever the sizes of bank and 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,12 +40,14 @@ from distnorm.arrays import (
     from_numpy,
     like_array,
     namespace,
+    rows_per_block,
     to_numpy,
 )
 from distnorm.errors import DistnormError
-from distnorm.methods.base import Method, Parameter, positive, positive_integer
+from distnorm.exact import topk
+from distnorm.methods.base import Method, Parameter, flag, positive, positive_integer
 from distnorm.methods.linear import linear_bias
-from distnorm.methods.neighbors import k_largest
+from distnorm.methods.neighbors import k_largest, weighted_mean_of_largest
 from distnorm.methods.quadratic import query_spread, shrunk_covariance
 from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
@@ -46,6 +56,8 @@ __all__ = [
     "CSLS",
     "INVERTED_SOFTMAX",
     "NNN",
+    "Bank",
+    "bank_of",
     "default_k",
     "inverse_temperature",
     "inverted_softmax_bias",
@@ -53,25 +65,76 @@ __all__ = [
     "nearest_neighbor_bias",
 ]
 
+Float64 = npt.NDArray[np.float64]
+
 _ITEM_ROWS = 1024
 _BANK_ROWS = 4096
 _SAFE_EXPONENT = 80.0
 
 
-def inverted_softmax_bias(items: Array, bank: Array, beta: float, mean: Any = None) -> Array:
+@dataclass(frozen=True)
+class Bank:
+    """Rows of a bank, (m, d), with what a bias needs to know of each.
+
+    ``weights`` are (m,) or None where all are 1; ``own`` the number of the item that a row is
+    not counted for, (m,), or None.
+    """
+
+    rows: Array
+    weights: Float64 | None = None
+    own: npt.NDArray[np.intp] | None = None
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        size: int = self.rows.shape[0]
+        return size
+
+    def weight_for(self, items: slice) -> Any:
+        """Sum of the weights that count for each of some items; a number where all do."""
+        whole = float(self.size if self.weights is None else self.weights.sum())
+        if self.own is None:
+            return whole
+        numbers, first = self.own - items.start, items.stop - items.start
+        inside = (numbers >= 0) & (numbers < first)
+        each = None if self.weights is None else self.weights[inside]
+        return whole - np.bincount(numbers[inside], each, minlength=first)
+
+    def left_out(self, items: slice, rows: slice) -> tuple[Any, Any] | None:
+        """Places, within blocks of items and bank rows, of pairs that do not count."""
+        if self.own is None:
+            return None
+        numbers = self.own[rows]
+        inside = np.flatnonzero((numbers >= items.start) & (numbers < items.stop))
+        return (numbers[inside] - items.start, inside) if len(inside) else None
+
+
+def bank_of(queries: SideStatistics, items: Array, params: Any) -> Bank:
+    """The bank of a side's statistics, as ``params`` want it counted for ``items``."""
+    rows = queries.bank_rows()
+    own = None
+    if params.get("own"):
+        best = topk(CheckedRows(rows, "bank"), CheckedRows(items, "items"), 1)[1]
+        own = to_numpy(best)[:, 0].astype(np.intp)
+    return Bank(rows, queries.bank_weights(), own)
+
+
+def inverted_softmax_bias(items: Array, bank: Array | Bank, beta: float, mean: Any = None) -> Array:
     """(1/beta) log mean_j exp(beta q_j . y): shapes (n, d), (m, d) give (n,).
 
     ``mean`` is that of the bank, computed if left out.
     """
     xp = namespace(items)
+    bank = bank if isinstance(bank, Bank) else Bank(bank)
     mean = _mean(bank) if mean is None else mean
     parts: list[Any] = []
-    radius = _radius(bank, mean)
+    radius = _radius(bank.rows, mean)
     for rows in blocks(items.shape[0], _ITEM_ROWS):
         block = as_working(items[rows, ...])
         lengths = to_numpy(xp.sum(block * block, axis=1), np.float64) ** 0.5
         safe = beta * radius * float(lengths.max()) < _SAFE_EXPONENT
-        log_mean = (_log_mean_exp if safe else _log_mean_exp_shifted)(block * beta, bank, mean)
+        log_mean_exp = _log_mean_exp if safe else _log_mean_exp_shifted
+        log_mean = log_mean_exp(block * beta, bank, rows, mean)
         linear = xp.matmul(block, from_numpy(mean, block))
         parts.append(linear + from_numpy(log_mean / beta, block))
     return xp.concat(parts)
@@ -87,47 +150,68 @@ def _radius(bank: Array, mean: Any) -> float:
     return math.sqrt(largest)
 
 
-def _log_mean_exp(scaled: Array, bank: Array, mean: Any) -> Any:
-    xp = namespace(scaled)
+def _log_mean_exp(scaled: Array, bank: Bank, items: slice, mean: Any) -> Any:
     total = np.zeros(scaled.shape[0])
-    for rows in blocks(bank.shape[0], _BANK_ROWS):
-        exponents = _centered_scores(scaled, bank[rows, ...], mean)
-        total += to_numpy(xp.sum(_exp(exponents), axis=1), np.float64)
-    return np.log(total / bank.shape[0])
+    for rows in blocks(bank.size, _BANK_ROWS):
+        total += _sum(_exp(_centered_scores(scaled, bank, items, rows, mean)), bank, rows)
+    return _log_share(total, bank.weight_for(items))
 
 
-def _log_mean_exp_shifted(scaled: Array, bank: Array, mean: Any) -> Any:
+def _log_mean_exp_shifted(scaled: Array, bank: Bank, items: slice, mean: Any) -> Any:
     xp = namespace(scaled)
     total = np.zeros(scaled.shape[0])
-    peak = np.full(scaled.shape[0], -np.inf)
-    for rows in blocks(bank.shape[0], _BANK_ROWS):
-        exponents = _centered_scores(scaled, bank[rows, ...], mean)
+    peak = np.full(scaled.shape[0], np.finfo(np.float32).min / 4)
+    for rows in blocks(bank.size, _BANK_ROWS):
+        exponents = _centered_scores(scaled, bank, items, rows, mean)
         new_peak = np.maximum(peak, to_numpy(xp.max(exponents, axis=1), np.float64))
         shifted = exponents - from_numpy(new_peak, exponents)[:, None]
-        total = total * np.exp(peak - new_peak)
-        total += to_numpy(xp.sum(_exp(shifted), axis=1), np.float64)
+        total = total * np.exp(peak - new_peak) + _sum(_exp(shifted), bank, rows)
         peak = new_peak
-    return peak + np.log(total / bank.shape[0])
+    return peak + _log_share(total, bank.weight_for(items))
 
 
-def _centered_scores(scaled: Array, bank_rows: Array, mean: Any) -> Array:
-    queries = like_array(as_working(bank_rows), scaled)
+def _log_share(total: Float64, weight: Any) -> Float64:
+    """log(total / weight); 0, as of a bank that is its mean, where no row counts."""
+    counted = total > 0
+    return np.log(np.where(counted, total, 1) / np.where(counted, weight, 1))
+
+
+def _sum(values: Array, bank: Bank, rows: slice) -> Float64:
+    """Sum over some bank rows, each with its weight, (n, m) -> (n,)."""
+    if bank.weights is None:
+        return to_numpy(namespace(values).sum(values, axis=1), np.float64)
+    weights = from_numpy(bank.weights[rows], values)
+    return to_numpy(namespace(values).matmul(values, weights), np.float64)
+
+
+def _centered_scores(scaled: Array, bank: Bank, items: slice, rows: slice, mean: Any) -> Array:
+    queries = like_array(as_working(bank.rows[rows, ...]), scaled)
     queries = queries - from_numpy(mean, queries)
-    return namespace(scaled).matmul(scaled, queries.T)
+    scores = namespace(scaled).matmul(scaled, queries.T)
+    left_out = bank.left_out(items, rows)
+    if left_out is not None:
+        scores[left_out] = -math.inf
+    return scores
 
 
 def _exp(x: Array) -> Array:
     return np.exp(x, out=x) if isinstance(x, np.ndarray) else namespace(x).exp(x)
 
 
-def nearest_neighbor_bias(items: Array, bank: Array, k: int) -> Array:
+def nearest_neighbor_bias(items: Array, bank: Array | Bank, k: int) -> Array:
     """Mean of the k largest q_j . y: shapes (n, d), (m, d) give (n,); k is 1 to m."""
-    if k > bank.shape[0]:
+    whole = bank if isinstance(bank, Bank) else Bank(bank)
+    bank = whole.rows
+    weight = float(whole.size if whole.weights is None else whole.weights.sum())
+    if k > weight * (1 + 1e-9):
+        worth = "" if whole.weights is None else f", worth {weight:.3g} by their weights"
         raise DistnormError(
-            f"a bank of {bank.shape[0]} rows",
+            f"a bank of {bank.shape[0]} rows{worth}",
             f"at least k = {k}",
             "add rows to the bank or lower k (it should scale with the bank)",
         )
+    if whole.weights is not None or whole.own is not None:
+        return _weighted_nearest(items, whole, k)
     xp = namespace(items)
     if k == bank.shape[0]:
         return mean_bias(items, bank)
@@ -150,17 +234,36 @@ def nearest_neighbor_bias(items: Array, bank: Array, k: int) -> Array:
     return xp.concat(parts)
 
 
-def mean_bias(items: Array, bank: Array) -> Array:
+def _weighted_nearest(items: Array, bank: Bank, k: float) -> Array:
+    """`nearest_neighbor_bias` with weights or rows left out; whole rows of scores, on the host."""
+    parts = []
+    weights = np.ones(bank.size) if bank.weights is None else bank.weights
+    queries = np.ascontiguousarray(to_numpy(as_working(bank.rows)))
+    for rows in blocks(items.shape[0], rows_per_block(bank.size)):
+        scores = to_numpy(as_working(items[rows, ...])) @ queries.T
+        left_out = bank.left_out(rows, slice(0, bank.size))
+        if left_out is None:
+            parts.append(weighted_mean_of_largest(scores, weights, k))
+            continue
+        own = np.zeros(scores.shape, dtype=bool)
+        own[left_out] = True
+        nearest = weighted_mean_of_largest(scores, weights, k, own)
+        # An item that every row likes best: no other row tells of it, so it gets the mean's bias.
+        parts.append(np.where(np.isnan(nearest), scores @ weights / weights.sum(), nearest))
+    return from_numpy(np.concatenate(parts), items)
+
+
+def mean_bias(items: Array, bank: Array | Bank) -> Array:
     """Mean of all q_j . y: nearest neighbours at k = m, a softmax at beta = 0."""
-    return linear_bias(items, _mean(bank))
+    return linear_bias(items, _mean(bank if isinstance(bank, Bank) else Bank(bank)))
 
 
-def _mean(bank: Array) -> npt.NDArray[np.float64]:
+def _mean(bank: Bank) -> Float64:
     """Mean of rows that were looked at when they were fitted."""
-    return Moments().update(CheckedRows(bank, "bank")).mean
+    return Moments().update(CheckedRows(bank.rows, "bank"), weights=bank.weights).mean
 
 
-def default_k(rows: int) -> int:
+def default_k(rows: float) -> int:
     """Half the root of the bank's size: 8 for 250 rows, 190 for 145,000.
 
     NNN's paper uses 128 with banks of that second size, and k = 8 did well with 250.
@@ -184,22 +287,29 @@ def inverse_temperature(
 
 
 def _softmax(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
-    beta, bank = inverse_temperature(items, queries, others, params), queries.bank_rows()
+    beta, bank = (
+        inverse_temperature(items, queries, others, params),
+        bank_of(queries, items, params),
+    )
     if not beta:
         return mean_bias(items, bank)
     return inverted_softmax_bias(items, bank, beta, queries.moments.mean)
 
 
 def _nearest(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
-    bank = queries.bank_rows()
-    return nearest_neighbor_bias(items, bank, params["k"] or default_k(bank.shape[0]))
+    bank = bank_of(queries, items, params)
+    return nearest_neighbor_bias(items, bank, params["k"] or default_k(queries.moments.weight))
 
 
 INVERTED_SOFTMAX = Method(
     "is",
     "inverted softmax over a bank",
     "Smith et al., ICLR 2017 (strength 1)",
-    parameters={"beta": Parameter(None, positive), "scale": Parameter(1.5, positive)},
+    parameters={
+        "beta": Parameter(None, positive),
+        "scale": Parameter(1.5, positive),
+        "own": Parameter(False, flag),
+    },
     bias=_softmax,
     needs_bank=True,
     order=2,
@@ -209,7 +319,7 @@ NNN = Method(
     "nnn",
     "nearest neighbor normalization",
     "Chowdhury et al., EMNLP 2024",
-    parameters={"k": Parameter(None, positive_integer)},
+    parameters={"k": Parameter(None, positive_integer), "own": Parameter(False, flag)},
     bias=_nearest,
     needs_bank=True,
 )

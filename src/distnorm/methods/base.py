@@ -150,7 +150,7 @@ class Method:
     def item_by_item(self, params: Mapping[str, Any], others: Moments) -> bool:
         """Whether an item's bias is the same whatever other items it is computed with."""
         set_by_call = self.scale_aware and params["beta"] is None and not others.count
-        return not self.whole_gallery and not set_by_call
+        return not self.whole_gallery and not set_by_call and not params.get("own")
 
 
 def real(name: str, value: object) -> float:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, CheckedRows, to_numpy
 from distnorm.exact import topk
-from distnorm.methods.bank import inverted_softmax_bias
+from distnorm.methods.bank import bank_of, inverted_softmax_bias
 from distnorm.methods.base import Method, Parameter, positive
 from distnorm.methods.statistics import SideStatistics
 
@@ -29,7 +29,8 @@ def popular_items(items: Array, bank: Array) -> npt.NDArray[np.bool_]:
 
 
 def _bias(items: Array, queries: SideStatistics, others: Any, params: Any) -> Array:
-    return inverted_softmax_bias(items, queries.bank_rows(), params["beta"], queries.moments.mean)
+    bank = bank_of(queries, items, params)
+    return inverted_softmax_bias(items, bank, params["beta"], queries.moments.mean)
 
 
 def _gate(items: Array, queries: SideStatistics) -> npt.NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import array_api_compat as compat
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, namespace
 
-__all__ = ["k_largest"]
+__all__ = ["k_largest", "weighted_mean_of_largest"]
 
 _GROUP = 16
 _NONE = np.zeros(0, dtype=np.intp)
@@ -32,6 +33,42 @@ def k_largest(scores: Array, k: int, best: Array | None = None) -> Array:
     if compat.is_torch_array(scores):
         return scores.topk(k, dim=1, sorted=False).values
     return xp.sort(scores, axis=1)[:, -k:]
+
+
+def weighted_mean_of_largest(
+    scores: npt.NDArray[Any],
+    weights: npt.NDArray[np.float64],
+    k: float,
+    left_out: npt.NDArray[np.bool_] | None = None,
+) -> npt.NDArray[np.float64]:
+    """Mean of each row's largest numbers, (n, m), taken until their weights, (m,), reach k; (n,).
+
+    The last number counts with what is left of k. Numbers that are left out, (n, m), do not
+    count; where those that do have less weight than k in all, they count all. NaN where none.
+    """
+    if left_out is not None:
+        scores = np.where(left_out, -np.inf, scores)
+    n, m = scores.shape
+    result, open_rows = np.empty(n), np.arange(n)
+    take = min(m, math.ceil(2 * k * m / weights.sum()))
+    while True:
+        some = scores[open_rows]
+        order = np.argpartition(some, m - take, axis=1)[:, m - take :]
+        values = np.take_along_axis(some, order, axis=1)
+        ranked = np.argsort(-values, axis=1, kind="stable")
+        values = np.take_along_axis(values, ranked, axis=1).astype(np.float64)
+        each = np.where(np.isfinite(values), weights[np.take_along_axis(order, ranked, axis=1)], 0)
+        values[~np.isfinite(values)] = 0
+        reached = np.cumsum(each, axis=1)
+        counted = np.clip(k - (reached - each), 0, each)
+        done = (reached[:, -1] >= k) | (take == m)
+        result[open_rows[done]] = (counted * values).sum(axis=1)[done]
+        with np.errstate(invalid="ignore"):
+            result[open_rows[done]] /= counted.sum(axis=1)[done]
+        open_rows = open_rows[~done]
+        if not len(open_rows):
+            return result
+        take = min(m, 4 * take)
 
 
 def _partition(scores: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:

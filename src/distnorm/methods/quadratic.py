@@ -85,8 +85,8 @@ class Covariance:
             return max(0.0, float(np.vdot(self.full, moments.second_moment())))
         if moments.factor is None:
             return float(np.mean(self.along(moments.second_moment())))
-        rest = moments.residual / moments.count / moments.factor.shape[1]
-        leading = float(np.sum(self.along(moments.factor))) / moments.count
+        rest = moments.residual / moments.weight / moments.factor.shape[1]
+        leading = float(np.sum(self.along(moments.factor))) / moments.weight
         return float(leading + rest * self._trace())
 
     def _trace(self) -> float:
@@ -94,7 +94,7 @@ class Covariance:
         return float(np.sum(factor**2) - self.mean @ self.mean + self.isotropic * len(self.mean))
 
 
-def oas_shrinkage(trace: float, trace_of_square: float, n: int, d: int) -> float:
+def oas_shrinkage(trace: float, trace_of_square: float, n: float, d: int) -> float:
     """Weight of the isotropic target in [0, 1]; see the module's formula."""
     spread = trace_of_square - trace**2 / d
     if spread <= 0:
@@ -108,7 +108,7 @@ def shrunk_covariance(moments: Moments, shrinkage: float | None = None) -> Covar
 
     Left out, it is `oas_shrinkage` if there are fewer rows than dimensions, else 0.
     """
-    n, m = moments.count, moments.mean
+    n, m = moments.weight, moments.mean
     d = len(m)
     if moments.factor is None:
         full = moments.covariance()
@@ -129,7 +129,7 @@ def shrunk_covariance(moments: Moments, shrinkage: float | None = None) -> Covar
     return Covariance(None, keep * factor, keep * m, (1 - rho) * rest + rho * trace / d)
 
 
-def _weight(shrinkage: float | None, trace: float, square: float, n: int, d: int) -> float:
+def _weight(shrinkage: float | None, trace: float, square: float, n: float, d: int) -> float:
     if shrinkage is not None:
         return shrinkage
     return oas_shrinkage(trace, square, n, d) if n < d else 0.0

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, to_numpy
 from distnorm.errors import DistnormError
-from distnorm.methods.bank import default_k, nearest_neighbor_bias
+from distnorm.methods.bank import Bank, bank_of, default_k, nearest_neighbor_bias
 from distnorm.methods.base import Method, Parameter, positive, positive_integer
 from distnorm.methods.statistics import SideStatistics
 
@@ -30,7 +30,7 @@ Float64 = npt.NDArray[np.float64]
 _MOST_ITEMS = 5000
 
 
-def ridge_direction(items: Array, bank: Array, k: int, weight: float) -> Float64:
+def ridge_direction(items: Array, bank: Array | Bank, k: int, weight: float) -> Float64:
     """The w of the module: shapes (m, d), (n, d) give (d,); at most 5,000 items, evenly spaced."""
     step = -(-items.shape[0] // _MOST_ITEMS)
     sample = items[::step, ...] if step > 1 else items
@@ -59,9 +59,9 @@ def _direction(queries: SideStatistics, items: SideStatistics, params: Any) -> F
             "a fit with both sides: it is fitted over the items",
             "call fit with the gallery's rows as well, or use 'dn'",
         )
-    bank = queries.bank_rows()
-    k = params["k"] or default_k(bank.shape[0])
-    return ridge_direction(items.bank_rows(), bank, k, params["weight"])
+    k = params["k"] or default_k(queries.moments.weight)
+    gallery = items.bank_rows()
+    return ridge_direction(gallery, bank_of(queries, gallery, params), k, params["weight"])
 
 
 RIDGE = Method(

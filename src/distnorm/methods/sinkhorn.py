@@ -5,10 +5,11 @@ For bank q_1 .. q_m, gallery y_1 .. y_n, both with uniform weights, iterate
     g_i = (1/beta) log mean_j exp(beta (q_j . y_i - f_j))
     f_j = (1/beta) log mean_i exp(beta (q_j . y_i - g_i))
 
-from f = 0; the item bias is g. One iteration is the inverted softmax, so this is its fixed
-point: every item is some query's match as often as any other. The bias of an item depends on
-the whole gallery, which therefore has to be handed over at once. With the test queries as the
-bank the method is transductive (Cuturi 2013; Wang et al., Dual Bank Sinkhorn, 2025).
+from f = 0; the item bias is g. Rows of a bank with weights w_j count w_j / sum_j w_j instead.
+One iteration is the inverted softmax, so this is its fixed point: every item is some query's match
+as often as any other. The bias of an item depends on the whole gallery, which therefore has to be
+handed over at once. With the test queries as the bank the method is transductive (Cuturi 2013;
+Wang et al., Dual Bank Sinkhorn, 2025).
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from distnorm.arrays import (
     like_array,
     namespace,
     rows_per_block,
+    take_rows,
     to_numpy,
 )
-from distnorm.methods.bank import inverse_temperature, mean_bias
+from distnorm.methods.bank import bank_of, inverse_temperature, mean_bias
 from distnorm.methods.base import Method, Parameter, positive, positive_integer
 from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
@@ -39,7 +41,13 @@ Float64 = npt.NDArray[np.float64]
 
 
 def sinkhorn_bias(
-    items: Array, bank: Array, beta: float, *, iterations: int = 50, tolerance: float = 1e-5
+    items: Array,
+    bank: Array,
+    beta: float,
+    *,
+    iterations: int = 50,
+    tolerance: float = 1e-5,
+    weights: Float64 | None = None,
 ) -> Array:
     """Potentials g of the items: shapes (n, d), (m, d) give (n,).
 
@@ -49,16 +57,23 @@ def sinkhorn_bias(
     f = np.zeros(bank.shape[0])
     g = np.zeros(items.shape[0])
     for _ in range(max(1, iterations)):
-        previous, g = g, _potential(items, bank, f, beta)
+        previous, g = g, _potential(items, bank, f, beta, weights)
         if np.max(np.abs(g - previous)) <= tolerance:
             break
         f = _potential(bank, items, g, beta)
     return from_numpy(g, items)
 
 
-def _potential(rows: Array, others: Array, potential: Float64, beta: float) -> Float64:
-    """(1/beta) log mean_j exp(beta (x_j . y - potential_j)) for every row y."""
+def _potential(
+    rows: Array, others: Array, potential: Float64, beta: float, weights: Float64 | None = None
+) -> Float64:
+    """(1/beta) log mean_j exp(beta (x_j . y - potential_j)) for every row y; weighted if so."""
     xp = namespace(rows)
+    count = float(others.shape[0])
+    if weights is not None:
+        counted = np.flatnonzero(weights)
+        others, weights, count = take_rows(others, counted), weights[counted], weights.sum()
+        potential = potential[counted] - np.log(weights) / beta
     parts: list[Float64] = []
     for chunk in blocks(rows.shape[0], 1024):
         block = as_working(rows[chunk, ...])
@@ -72,20 +87,21 @@ def _potential(rows: Array, others: Array, potential: Float64, beta: float) -> F
             shifted = xp.exp(exponents - from_numpy(new_peak, block)[:, None])
             total = total * np.exp(peak - new_peak) + to_numpy(xp.sum(shifted, axis=1), np.float64)
             peak = new_peak
-        parts.append((peak + np.log(total / others.shape[0])) / beta)
+        parts.append((peak + np.log(total / count)) / beta)
     return np.concatenate(parts)
 
 
 def _bias(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
     beta = inverse_temperature(items, queries, others, params)
     if not beta:
-        return mean_bias(items, queries.bank_rows())
+        return mean_bias(items, bank_of(queries, items, {}))
     return sinkhorn_bias(
         items,
         queries.bank_rows(),
         beta,
         iterations=params["iterations"],
         tolerance=params["tolerance"],
+        weights=queries.bank_weights(),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is kept of one side: its moments, and for bank methods its rows."""
+"""What is kept of one side: its moments, and for bank methods its rows and their weights."""
 
 from __future__ import annotations
 
@@ -18,39 +18,83 @@ from distnorm.arrays import (
     to_numpy,
 )
 from distnorm.errors import DistnormError
-from distnorm.moments import Moments
+from distnorm.moments import Moments, check_weights, density_weights
 
-__all__ = ["SideStatistics"]
+__all__ = ["WEIGHTINGS", "SideStatistics", "Weights", "check_weighting"]
+
+Float64 = npt.NDArray[np.float64]
+Weights = str | Float64 | None
+
+WEIGHTINGS = ("even", "density")
+"""Weights that rows can have by name: all 1, or those of `distnorm.moments.weights`."""
 
 
 @dataclass(frozen=True)
 class SideStatistics:
-    """Moments and, for bank methods, the rows themselves; replaced whole, never changed."""
+    """Moments and, for bank methods, the rows themselves; replaced whole, never changed.
+
+    ``weights`` are those of the bank's rows, one array for each of its parts, or None where all
+    are 1.
+    """
 
     moments: Moments
     bank: tuple[Array, ...] | None
+    weights: tuple[Float64, ...] | None = None
 
-    def with_rows(self, rows: Array | CheckedRows, name: str) -> SideStatistics:
-        """These statistics and ``rows``, shape (n, d)."""
-        added = self._moments_of(rows, name)
-        moments = self.moments.merge(added) if self.moments.count else added
+    def with_rows(
+        self, rows: Array | CheckedRows, name: str, weights: Weights = None
+    ) -> SideStatistics:
+        """These statistics and ``rows``, shape (n, d).
+
+        Under ``"density"`` a bank is weighed anew as a whole; where no rows are kept, the new
+        ones among themselves.
+        """
         if self.bank is None:
+            added = self._moments_of(rows, name, _weights_of(rows, weights))
+            moments = self.moments.merge(added) if self.moments.count else added
             return SideStatistics(moments, None)
+        given = (
+            None
+            if isinstance(weights, str) or weights is None
+            else check_weights(weights, rows.shape[0], name)
+        )
+        added = self._moments_of(rows, name, given)
+        moments = self.moments.merge(added) if self.moments.count else added
         plain = rows.rows if isinstance(rows, CheckedRows) else rows
-        return SideStatistics(moments, (*self.bank, copied(plain)))
+        every = None
+        if given is not None or self.weights is not None:
+            new = np.ones(plain.shape[0]) if given is None else given
+            every = (*self.weights_of_parts(), new)
+        both = SideStatistics(moments, (*self.bank, copied(plain)), every)
+        return both.weighed(name) if _by_density(weights) else both
+
+    def weighed(self, name: str) -> SideStatistics:
+        """The bank with `density_weights` of all its rows."""
+        rows = CheckedRows(self.bank_rows(), name)
+        weights = density_weights(rows)
+        return SideStatistics(self._moments_of(rows, name, weights), (rows.rows,), (weights,))
 
     def without_rows(self, rows: Array | CheckedRows, name: str) -> SideStatistics:
         """These statistics less ``rows``, shape (n, d), which must be among them."""
-        taken = self._moments_of(rows, name)
-        moments = copy.deepcopy(self.moments).remove(taken)
+        weighted = self.moments.weight != self.moments.count
         if self.bank is None:
-            return SideStatistics(moments, None)
+            if weighted:
+                raise DistnormError(
+                    f"a removal of {name} whose weights are not known",
+                    "statistics of rows that all count 1, or a bank",
+                    "fit anew on the rows that stay",
+                )
+            taken = self._moments_of(rows, name, None)
+            return SideStatistics(copy.deepcopy(self.moments).remove(taken), None)
         bank = self.bank_rows()
         places: dict[bytes, list[int]] = {}
         for place, row in enumerate(to_numpy(as_working(bank)).astype(np.float32)):
             places.setdefault(row.tobytes(), []).append(place)
         keep = np.ones(bank.shape[0], dtype=bool)
         plain = rows.rows if isinstance(rows, CheckedRows) else rows
+        if self.weights is None:
+            # First, as it refuses rows that cannot be taken out.
+            moments = copy.deepcopy(self.moments).remove(self._moments_of(rows, name, None))
         for number, row in enumerate(to_numpy(as_working(plain)).astype(np.float32)):
             copies = places.get(row.tobytes())
             if not copies:
@@ -60,14 +104,22 @@ class SideStatistics:
                     "fit anew on the rows that stay",
                 )
             keep[copies.pop()] = False
-        return SideStatistics(moments, (bank[keep],))
+        if self.weights is None:
+            return SideStatistics(moments, (bank[keep],))
+        weights = np.concatenate(self.weights)
+        gone = CheckedRows(bank[~keep], name)
+        moments = copy.deepcopy(self.moments).remove(self._moments_of(gone, name, weights[~keep]))
+        return SideStatistics(moments, (bank[keep],), (weights[keep],))
 
     def merge(self, other: SideStatistics) -> SideStatistics:
-        """Both together."""
+        """Both together, each row with the weight it has."""
         both = self.moments.merge(other.moments)
         if self.bank is None or other.bank is None:
             return SideStatistics(both, None)
-        return SideStatistics(both, (*self.bank, *other.bank))
+        weights = None
+        if self.weights is not None or other.weights is not None:
+            weights = (*self.weights_of_parts(), *other.weights_of_parts())
+        return SideStatistics(both, (*self.bank, *other.bank), weights)
 
     def decay(self, factor: float) -> SideStatistics:
         """Moments that count for less; of a bank only the latest rows stay, as many."""
@@ -75,9 +127,15 @@ class SideStatistics:
         if not self.bank:
             return SideStatistics(moments, self.bank)
         rows = self.bank_rows()
-        kept = rows[rows.shape[0] - moments.count :, ...]
+        first = rows.shape[0] - moments.count
+        kept = rows[first:, ...]
+        weights = None if self.weights is None else np.concatenate(self.weights)[first:]
         # A bank is its rows: their moments, not shrunken ones of rows that have gone.
-        return SideStatistics(self._moments_of(CheckedRows(kept, "bank"), "bank"), (copied(kept),))
+        return SideStatistics(
+            self._moments_of(CheckedRows(kept, "bank"), "bank", weights),
+            (copied(kept),),
+            None if weights is None else (weights,),
+        )
 
     def bank_rows(self) -> Array:
         """The bank as one array."""
@@ -88,11 +146,15 @@ class SideStatistics:
             return first
         return namespace(first).concat([like_array(part, first) for part in self.bank])
 
-    def covariance(self) -> npt.NDArray[np.float64] | None:
+    def bank_weights(self) -> Float64 | None:
+        """Weights of `bank_rows`, (m,); None where all are 1."""
+        return None if self.weights is None else np.concatenate(self.weights)
+
+    def covariance(self) -> Float64 | None:
         """Covariance of the rows, (d, d); None where only their mean was kept."""
         if self.bank:
             rows = to_numpy(self.bank_rows(), np.float64)
-            return np.asarray(np.cov(rows.T), dtype=np.float64)
+            return np.asarray(np.cov(rows.T, aweights=self.bank_weights()), dtype=np.float64)
         return (
             self.moments.covariance()
             if self.moments.order == 2 and self.moments.count >= 2
@@ -104,6 +166,9 @@ class SideStatistics:
         if self.moments.count != queries.shape[0]:
             return False
         rows = queries.rows if isinstance(queries, CheckedRows) else queries
+        if self.moments.weight != self.moments.count:
+            weighed = Moments().update(queries, "queries", density_weights(queries))
+            return bool(np.allclose(self.moments.mean, weighed.mean, rtol=0, atol=1e-9))
         one = float(np.sum(to_numpy(rows[:, 0]), dtype=np.float64)) / queries.shape[0]
         if abs(one - float(self.moments.mean[0])) > 1e-6 * max(1.0, abs(one)):
             # Plainly others: no need to add up all the columns.
@@ -111,8 +176,33 @@ class SideStatistics:
         theirs = _moments(queries, "queries", 1, None)
         return bool(np.allclose(self.moments.mean, theirs.mean, rtol=0, atol=1e-9))
 
-    def _moments_of(self, rows: Array | CheckedRows, name: str) -> Moments:
-        return _moments(rows, name, self.moments.order, self.moments.rank)
+    def weights_of_parts(self) -> tuple[Float64, ...]:
+        """Weights of each part of the bank, ones where there are none."""
+        return self.weights or tuple(np.ones(part.shape[0]) for part in self.bank or ())
+
+    def _moments_of(self, rows: Array | CheckedRows, name: str, weights: Float64 | None) -> Moments:
+        order, rank = self.moments.order, self.moments.rank
+        if weights is not None:
+            return Moments(order=order, rank=rank).update(rows, name, weights)
+        return _moments(rows, name, order, rank)
+
+
+def check_weighting(name: object) -> None:
+    """Raise unless ``name`` is one of `WEIGHTINGS`."""
+    if name not in WEIGHTINGS:
+        raise DistnormError(
+            f"weights {name!r}", "'even', 'density' or one number per row", "pass one of them"
+        )
+
+
+def _by_density(weights: Weights) -> bool:
+    return isinstance(weights, str) and weights == "density"
+
+
+def _weights_of(rows: Array | CheckedRows, weights: Weights) -> Float64 | None:
+    if not isinstance(weights, str):
+        return weights
+    return density_weights(rows) if _by_density(weights) else None
 
 
 def _moments(rows: Array | CheckedRows, name: str, order: int, rank: int | None) -> Moments:

@@ -1,5 +1,6 @@
 """Count, sum and second moment of rows: what every statistic here is made of."""
 
 from distnorm.moments.moments import Moments
+from distnorm.moments.weights import check_weights, density_weights
 
-__all__ = ["Moments"]
+__all__ = ["Moments", "check_weights", "density_weights"]

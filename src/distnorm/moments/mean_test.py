@@ -75,15 +75,17 @@ def compare_means(
             f"means of {first.dimension} and {second.dimension} dimensions", "one model", "refit"
         )
     for each in (first, second):
-        if each.count < 2:
+        if each.count < 2 or each.weight <= 1:
             raise DistnormError(
-                f"a mean of {each.count} rows", "at least 2", "a single row has no spread"
+                f"a mean of {min(each.count, each.weight):g} rows",
+                "at least 2",
+                "a single row has no spread",
             )
     if covariances is None:
         covariances = (_own_covariance(first), _own_covariance(second))
     d = first.mean - second.mean
     square = float(d @ d)
-    spreads = [_spread(each) / each.count for each in (first, second)]
+    spreads = [_spread(each) / each.weight for each in (first, second)]
     total = sum(spreads)
     weighted = [(c, s) for c, s in zip(covariances, spreads, strict=True) if c is not None]
     if total <= 0:
@@ -120,7 +122,7 @@ def _own_covariance(moments: Moments) -> Float64 | None:
 def _spread(moments: Moments) -> float:
     """tr(S), unbiased."""
     mean = moments.mean
-    n = moments.count
+    n = moments.weight
     return max(0.0, moments.squares / n - float(mean @ mean)) * n / (n - 1)
 
 

@@ -8,6 +8,9 @@ For rows x_1 .. x_n in R^d the state is (count, sums), never the mean itself:
     covariance S = second / n - m m'           (population; the second cumulant of the sample)
     standard error of m: e = sqrt(tr(S) / (n - 1)), the expected length of m - E[x]
 
+A row with a weight w stands for w rows: each sum holds w times its term, and n in the mean, the
+covariance and the error is the sum of the weights.
+
 Adding sums is associative and commutative, so any chunking, order and sharding gives the same
 statistics up to float64 rounding, and subtracting a shard's sums takes it out again.
 
@@ -38,6 +41,7 @@ from distnorm.arrays import (
 )
 from distnorm.errors import DistnormError
 from distnorm.moments.sums import sum_rows
+from distnorm.moments.weights import check_weights
 
 __all__ = ["MeanUncertainty", "Moments"]
 
@@ -55,7 +59,8 @@ class MeanUncertainty:
     norm : float
         Length of the sample mean.
     standard_error : float
-        Expected length of the error of the mean, sqrt(tr(S) / (n - 1)); infinite for one row.
+        Expected length of the error of the mean, sqrt(tr(S) / (n - 1)), n the sum of weights;
+        infinite for one row.
     relative_error : float
         ``standard_error / norm``.
     cosine : float
@@ -103,6 +108,8 @@ class Moments:
     Attributes
     ----------
     count : int
+    weight : float
+        Sum of the rows' weights; ``count`` where they have none.
     sum : ndarray, shape (d,), float64
     squares : float
         Sum of the squared lengths.
@@ -135,6 +142,7 @@ class Moments:
         self.order = order
         self.rank = rank if order == 2 else None
         self.count = 0
+        self.weight = 0.0
         self.sum: Float64 = np.zeros(dimension or 0)
         self.squares = 0.0
         self.second: Float64 | None = None
@@ -163,7 +171,7 @@ class Moments:
         kind = "" if self.order == 1 else f", rank={self.rank or 'full'}"
         return f"Moments(count={self.count}, dimension={self.dimension}, order={self.order}{kind})"
 
-    def update(self, x: Array, name: str = "embeddings") -> Moments:
+    def update(self, x: Array, name: str = "embeddings", weights: Float64 | None = None) -> Moments:
         """Add rows; on an error nothing is added.
 
         Parameters
@@ -173,23 +181,31 @@ class Moments:
             `CheckedRows` are added up without another look for NaN and zeros.
         name : str
             What to call the rows in messages.
+        weights : ndarray, shape (n,), optional
+            How many rows each stands for, finite, from 0 on, not all 0; 1 if left out.
 
         Raises
         ------
         DistnormError
-            For input that is no matrix of finite, non-zero rows of the right dimension.
+            For input that is no matrix of finite, non-zero rows of the right dimension, and for
+            weights of another length or value.
         """
         seen = x if isinstance(x, CheckedRows) else None
         x = check_form(x, name, self.dimension)
+        if weights is not None:
+            weights = check_weights(weights, x.shape[0], name)
         full = self.order == 2 and self.rank is None
-        sums = sum_rows(x, name, second=full, seen=seen is not None)
+        sums = sum_rows(x, name, second=full, seen=seen is not None, weights=weights)
         part = Moments(x.shape[1], order=self.order, rank=self.rank)
         part.count, part.sum = sums.count, sums.sum
+        part.weight = float(sums.count if weights is None else weights.sum())
         part.squares, part.second = sums.squares, sums.second
         part.unit_length = is_unit_length(x) if seen is None else seen.unit_length
         if self.rank is not None and part.factor is not None:
             for rows in blocks(x.shape[0], max(512, 4 * self.rank)):
                 block = to_numpy(as_working(x[rows, ...]), np.float64)
+                if weights is not None:
+                    block = np.sqrt(weights[rows])[:, None] * block
                 part.factor, rest = _leading(part.factor, block, self.rank)
                 part.residual += rest
         return self.include(part)
@@ -197,7 +213,8 @@ class Moments:
     def first_order(self) -> Moments:
         """Count, sum and lengths alone, as a new object of order 1."""
         first = Moments(self.dimension)
-        first.count, first.sum, first.squares = self.count, self.sum, self.squares
+        first.count, first.weight = self.count, self.weight
+        first.sum, first.squares = self.sum, self.squares
         first.unit_length = self.unit_length
         return first
 
@@ -232,7 +249,7 @@ class Moments:
         if not isinstance(shard, Moments):
             shard = Moments(order=self.order).update(shard)
         self._accept(shard)
-        if shard.count >= self.count:
+        if shard.count >= self.count or not shard.weight < self.weight:
             raise DistnormError(
                 f"{shard.count} rows to remove from {self.count}",
                 "fewer rows than there are",
@@ -253,6 +270,8 @@ class Moments:
             return result
         result.count = max(1, round(factor * self.count))
         share = result.count / self.count
+        weighted = self.weight != self.count
+        result.weight = self.weight * share if weighted else float(result.count)
         result.sum = share * result.sum
         result.squares *= share
         result.residual *= share
@@ -289,6 +308,7 @@ class Moments:
         if not other.count:
             return
         self.count += sign * other.count
+        self.weight += sign * other.weight
         self.sum = self.sum + sign * other.sum
         self.squares += sign * other.squares
         self.unit_length = other.unit_length
@@ -302,7 +322,7 @@ class Moments:
     def mean(self) -> Float64:
         """Mean of the rows, shape (d,), float64."""
         self._require_rows()
-        return self.sum / self.count
+        return self.sum / self.weight
 
     def covariance(self) -> Float64:
         """Population covariance, shape (d, d), float64; low rank plus isotropic rest if so kept."""
@@ -315,28 +335,31 @@ class Moments:
         """E[x x'], shape (d, d), float64."""
         self._require_rows()
         if self.second is not None:
-            return self.second / self.count
+            return self.second / self.weight
         if self.factor is None:
             raise DistnormError(
                 "moments of order 1", "order 2 for a covariance", "build with Moments(order=2)"
             )
         d = self.factor.shape[1]
         total: Float64 = self.factor.T @ self.factor + np.eye(d) * (self.residual / d)
-        return total / self.count
+        return total / self.weight
 
     def uncertainty(self) -> MeanUncertainty:
         """How sure the mean is; see `MeanUncertainty`."""
         m = self.mean
         norm = float(np.linalg.norm(m))
-        spread = max(0.0, self.squares / self.count - norm**2)
-        error = math.sqrt(spread / (self.count - 1)) if self.count > 1 else math.inf
+        spread = max(0.0, self.squares / self.weight - norm**2)
+        error = math.sqrt(spread / (self.weight - 1)) if self.weight > 1 else math.inf
         relative = error / norm if norm else math.inf
         cosine = math.sqrt(max(0.0, 1 - relative**2)) if math.isfinite(relative) else 0.0
         return MeanUncertainty(self.count, norm, error, relative, cosine)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The state as named float64 arrays, for a file."""
-        arrays = {"sum": self.sum, "totals": np.array([self.squares, self.residual])}
+        totals = [self.squares, self.residual]
+        if self.weight != self.count:
+            totals.append(self.weight)
+        arrays = {"sum": self.sum, "totals": np.array(totals)}
         if self.second is not None:
             arrays["second"] = self.second
         if self.factor is not None:
@@ -356,7 +379,8 @@ class Moments:
         order = 2 if "second" in arrays or "factor" in arrays else 1
         state = cls(arrays["sum"].shape[0], order=order, rank=rank)
         state.count, state.sum, state.unit_length = count, arrays["sum"], unit_length
-        state.squares, state.residual = (float(v) for v in arrays["totals"])
+        state.squares, state.residual, *weight = (float(v) for v in arrays["totals"])
+        state.weight = weight[0] if weight else float(count)
         state.second = arrays.get("second")
         state.factor = arrays.get("factor")
         return state

@@ -1,8 +1,9 @@
 """A normalization's state and notes as settings and tensors of `distnorm.storage`.
 
 Tensors: ``<side>.sum``, ``<side>.totals`` and, by method, ``<side>.second``, ``<side>.factor``,
-``<side>.bank``. Settings: method, strengths, parameters, sides, model id, prompt style, counts,
-whether rows had unit length and ``notes``, see `distnorm.normalization.notes`.
+``<side>.bank``, ``<side>.bank_weights``. Settings: method, strengths, parameters, sides, model
+id, prompt style, counts, weights, whether rows had unit length and ``notes``, see
+`distnorm.normalization.notes`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ def write_state(path: Path, state: State, settings: Mapping[str, Any], notes: No
             continue
         for key, values in moments.to_arrays().items():
             tensors[f"{side}.{key}"] = np.ascontiguousarray(values)
+        weights = statistics.bank_weights()
+        if weights is not None:
+            tensors[f"{side}.bank_weights"] = weights
         if statistics.bank:
             tensors[f"{side}.bank"] = np.ascontiguousarray(to_numpy(statistics.bank_rows()))
     storage.write(path, {**settings, "notes": notes.to_dict(), "statistics": sides}, tensors)
@@ -67,6 +71,7 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
         settings["prompt"],
         settings["input"],
         settings["params"],
+        settings.get("weights", "even").replace("given", "even"),
     )
     statistics = {}
     for side, about in settings["statistics"].items():
@@ -78,9 +83,10 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
             for key, values in tensors.items()
             if key.startswith(prefix)
         }
-        bank = arrays.pop("bank", None)
+        bank, weights = arrays.pop("bank", None), arrays.pop("bank_weights", None)
         moments = Moments.from_arrays(
             arrays, count=about["count"], unit_length=about["unit_length"], rank=empty.moments.rank
         )
-        statistics[side] = SideStatistics(moments, None if empty.bank is None else (bank,))
+        parts = None if weights is None else (weights,)
+        statistics[side] = SideStatistics(moments, None if empty.bank is None else (bank,), parts)
     return state.with_statistics(statistics), Notes.from_dict(settings.get("notes", {}))

@@ -57,6 +57,9 @@ class ScoreNormalization:
         merging different ones is refused.
     input : {"unit", "raw", "any"}, optional
         What rows must be like; the method's own requirement if left out.
+    weights : {"even", "density"}
+        Each fitted row counts 1, or those of one kind together: for logs whose popular queries
+        pass for hubs (`distnorm.moments.density_weights`).
     **params
         The method's parameters, see `distnorm.METHODS`.
 
@@ -76,7 +79,8 @@ class ScoreNormalization:
     params, input, model, prompt
         As above.
     statistics : dict from side to SideStatistics
-    counts : dict from side to int
+    counts, effective : dict from side to int, to float
+        Rows of each side, and the sum of their weights.
         Rows that the statistics rest on.
     dimension : int or None
         The d of the embeddings, None before fitting.
@@ -101,10 +105,11 @@ class ScoreNormalization:
         model: str | None = None,
         prompt: str | None = None,
         input: str | None = None,
+        weights: str = "even",
         **params: Any,
     ) -> None:
         self.notes = Notes()
-        self.state = State.of(method, strength, sides, model, prompt, input, params)
+        self.state = State.of(method, strength, sides, model, prompt, input, params, weights)
         self._corrections: dict[str, Correction] = {}
 
     spec = OfState[Method]()
@@ -118,6 +123,8 @@ class ScoreNormalization:
     prompt = OfState[str | None](settable=True)
     statistics = OfState[dict[str, SideStatistics]]()
     counts = OfState[dict[str, int]]()
+    weights = OfState[str]()
+    effective = OfState[dict[str, float]]()
     dimension = OfState[int | None]()
 
     @property
@@ -129,26 +136,27 @@ class ScoreNormalization:
 
         return Selection.from_dict(self._choice())
 
-    def fit(self: Self, **embeddings: Rows | None) -> Self:
+    def fit(self: Self, *, weights: Any = None, **embeddings: Rows | None) -> Self:
         """Forget everything and take statistics of unlabelled, unpaired rows.
 
         Parameters
         ----------
+        weights : {"even", "density"}, array of shape (n,), or mapping from side, optional
+            How many rows each stands for, such as how often a query was asked.
         **embeddings
-            Under each side's name or its plural (``images=``, ``texts=``): array, shape
-            (n, d), or None. Either side may be left out.
+            Under each side's name or plural (``images=``): array, shape (n, d), or None.
         """
-        return self._changed(self.state.emptied().with_rows(embeddings))
+        return self._changed(self.state.emptied().weighted(weights).with_rows(embeddings, weights))
 
-    def partial_fit(self: Self, **embeddings: Rows | None) -> Self:
-        """Add rows to the statistics; any chunking gives the same result as one `fit`."""
-        return self._changed(self.state.with_rows(embeddings))
+    def partial_fit(self: Self, *, weights: Any = None, **embeddings: Rows | None) -> Self:
+        """Add rows to the statistics; any chunking gives the same result as one `fit`.
+
+        By density, methods without a bank (``dn``, ``dn2``) weigh rows within each call.
+        """
+        return self._changed(self.state.weighted(weights).with_rows(embeddings, weights))
 
     def remove(self: Self, **embeddings: Rows | None) -> Self:
-        """Take fitted rows out again; what is left is as if they had never been there.
-
-        Not all of them, none that a bank does not hold, and none of statistics of low rank.
-        """
+        """Take fitted rows out; not all, none a bank does not hold, none at low rank."""
         return self._changed(self.state.without_rows(embeddings))
 
     def forget(self: Self, keep: float) -> Self:
@@ -191,11 +199,7 @@ class ScoreNormalization:
         return self.state.check_pair(first, second)
 
     def correction(self, side: str) -> Correction:
-        """Method, parameters and strength that serve queries of ``side``.
-
-        Under ``auto`` the strength is the chosen one times that of the normalization (1 unless
-        set; 0 keeps the dot product).
-        """
+        """Method, parameters and strength that serve queries of ``side``."""
         side = self.names.resolve(side)
         kept, fresh = self._corrections.get(side), auto.resolve(self.state, side, self._choice)
         if kept is not None and kept.same_as(fresh):
@@ -206,10 +210,7 @@ class ScoreNormalization:
     def choose(
         self: Self, *, pairs: tuple[Array, Array] | None = None, **gallery: Array | None
     ) -> Self:
-        """Choose now, for method ``auto``, and not at the first score.
-
-        See `distnorm.select` for ``pairs`` and the items at hand, under their side's name.
-        """
+        """Choose now, under ``auto``, and not at the first score; see `distnorm.select`."""
         self.notes = self.notes.chosen(auto.choose(self.state, pairs, gallery))
         return self
 

@@ -24,7 +24,7 @@ from distnorm.errors import DistnormError
 from distnorm.methods.base import Method
 from distnorm.methods.registry import find_method, resolve_strength
 from distnorm.methods.sides import Sides
-from distnorm.methods.statistics import SideStatistics
+from distnorm.methods.statistics import SideStatistics, check_weighting
 
 __all__ = ["OfState", "Rows", "State"]
 
@@ -44,6 +44,7 @@ class State:
     model: str | None
     prompt: str | None
     statistics: dict[str, SideStatistics]
+    weights: str = "even"
 
     @classmethod
     def of(
@@ -55,17 +56,20 @@ class State:
         prompt: str | None,
         input: str | None,
         params: Mapping[str, Any],
+        weights: str = "even",
     ) -> State:
         """Checked settings, without statistics."""
         spec = find_method(method)
         names = Sides.of(sides)
+        check_weighting(weights)
         if input is not None and input not in REQUIREMENTS:
             raise DistnormError(f"input {input!r}", "'unit', 'raw' or 'any'", "leave it out")
         both = (names.first, names.second)
         strengths = resolve_strength(strength, spec.strength, both)
         values = spec.check_params(params)
         empty = {side: spec.empty_statistics(values) for side in both}
-        return cls(spec, names, strengths, values, input or spec.rows, model, prompt, empty)
+        required = input or spec.rows
+        return cls(spec, names, strengths, values, required, model, prompt, empty, weights)
 
     @property
     def method(self) -> str:
@@ -104,8 +108,20 @@ class State:
             statistics={**self.statistics, **statistics},
         )
 
-    def with_rows(self, embeddings: Mapping[str, Rows | None]) -> State:
-        """Rows added, under each side's name or plural."""
+    def weighted(self, weights: Any) -> State:
+        """The same, with rows added from now on weighed as ``weights`` names, if it is a name."""
+        if not isinstance(weights, str):
+            return self
+        check_weighting(weights)
+        return replace(self, weights=weights)
+
+    @property
+    def effective(self) -> dict[str, float]:
+        """Rows that those of each side are worth by their weights."""
+        return {side: s.moments.weight for side, s in self.statistics.items()}
+
+    def with_rows(self, embeddings: Mapping[str, Rows | None], weights: Any = None) -> State:
+        """Rows added, under each side's name or plural; see `ScoreNormalization.fit`."""
         by_side = self._by_side(embeddings)
         if not by_side:
             one, two = (self.names.plural(side) for side in self.sides)
@@ -120,11 +136,12 @@ class State:
             names = self.names.plural(one), self.names.plural(two)
             check_same_kind(forms[one], forms[two], names)
         updated = {}
+        of_side = self._weights_by_side(weights, list(by_side))
         for side, rows in by_side.items():
             name = self.names.plural(side)
             # The values are looked at while they are added up.
             rows = rows if isinstance(rows, CheckedRows) else forms[side]
-            updated[side] = self.statistics[side].with_rows(rows, name)
+            updated[side] = self.statistics[side].with_rows(rows, name, of_side[side])
             self._check_lengths(rows, name)
         return replace(self, statistics={**self.statistics, **updated})
 
@@ -144,7 +161,7 @@ class State:
 
     def merged(self, other: State) -> State:
         """Statistics of both."""
-        for key in ("method", "sides", "strength", "params", "input"):
+        for key in ("method", "sides", "strength", "params", "input", "weights"):
             mine, theirs = getattr(self, key), getattr(other, key)
             if mine != theirs:
                 raise DistnormError(
@@ -240,7 +257,7 @@ class State:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that affects ranking, for JSON."""
-        return {
+        settings = {
             "method": self.spec.name,
             "strength": dict(self.strength),
             "params": dict(self.params),
@@ -251,6 +268,30 @@ class State:
             "dimension": self.dimension,
             "counts": self.counts,
         }
+        given = any(s.moments.weight != s.moments.count for s in self.statistics.values())
+        if given or self.weights != "even":
+            settings["weights"] = "given" if self.weights == "even" else self.weights
+            settings["effective"] = self.effective
+        return settings
+
+    def _weights_by_side(self, weights: Any, sides: list[str]) -> dict[str, Any]:
+        if isinstance(weights, Mapping):
+            named = {self.names.resolve(key): values for key, values in weights.items()}
+            foreign = [side for side in named if side not in sides]
+            if foreign:
+                rows = self.names.plural(foreign[0])
+                raise DistnormError(f"weights of {rows}", f"{rows}= too", "pass both or neither")
+            return {side: named.get(side, self.weights) for side in sides}
+        if weights is None or isinstance(weights, str):
+            return dict.fromkeys(sides, self.weights)
+        if len(sides) > 1:
+            one, two = map(self.names.plural, self.sides)
+            raise DistnormError(
+                "one array of weights for two sides",
+                f"{{{one!r}: ..., {two!r}: ...}}",
+                "say whose weights they are",
+            )
+        return dict.fromkeys(sides, weights)
 
     def _by_side(self, embeddings: Mapping[str, Rows | None]) -> dict[str, Rows]:
         return {self.names.resolve(key): x for key, x in embeddings.items() if x is not None}

@@ -1,0 +1,150 @@
+"""Weights of rows by how many others are like them: for samples in which the same comes often.
+
+For rows x_1 .. x_n with mean m and g_ij the cosine of x_i - m and x_j - m,
+
+    w_j = 1 / sum_i max(0, 2 g_ij - 1)
+
+so that a row unlike all others counts 1, and t rows of one kind count 1 together. The sum of the
+weights is the number of rows that the sample is worth, its *effective* rows. A query log, where
+popular queries repeat, is the case in mind; an evenly drawn sample keeps weights near 1.
+
+Equal rows are folded first, with their count. Time is quadratic in the distinct rows up to
+20,000 of them; more are compared with a random sample of 20,000, which costs n x 20,000 products.
+Memory is one block of cosines.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import Array, CheckedRows, as_working, blocks, rows_per_block, to_numpy
+from distnorm.errors import DistnormError
+
+__all__ = ["MOST_COMPARED", "check_weights", "density_weights", "fold"]
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+MOST_COMPARED = 20_000
+_LIKE = 0.5
+
+
+def check_weights(weights: Any, n: int, name: str) -> Float64:
+    """``weights`` of n rows as float64, (n,)."""
+    if isinstance(weights, str):
+        raise DistnormError(f"weights {weights!r}", "'density', 'even' or numbers", "pass one")
+    try:
+        plain = weights if isinstance(weights, (list, tuple)) else to_numpy(weights)
+        values = np.asarray(plain, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros((0, 0))
+    if values.shape != (n,):
+        raise DistnormError(
+            f"weights of shape {values.shape} for {n} {name}",
+            f"one number per row, ({n},)",
+            "pass weights in the order of the rows",
+        )
+    if not np.isfinite(values).all() or values.min() < 0:
+        number = int(np.argmax(~(np.isfinite(values) & (values >= 0))))
+        raise DistnormError(
+            f"weight {values[number]:g} for row {number} of {name}",
+            "finite numbers from 0 on",
+            "0 leaves a row out",
+        )
+    if not values.any():
+        raise DistnormError(f"weights of {name} that are all 0", "some above 0", "mend them")
+    return values
+
+
+def density_weights(
+    rows: Array | CheckedRows, *, seed: int = 0, most: int = MOST_COMPARED
+) -> Float64:
+    """Weights of rows, shape (n, d), that count rows of one kind once together.
+
+    Parameters
+    ----------
+    rows : array, shape (n, d), or `CheckedRows`
+        Finite rows of any library and length.
+    seed : int
+        Of the sample that more than ``most`` distinct rows are compared with.
+    most : int
+        Distinct rows up to which all are compared with all.
+
+    Returns
+    -------
+    ndarray, shape (n,), float64
+        In (0, 1]; 1 / t for each of t equal rows that no other is like.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> density_weights(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [-1.0, 0.0]]))
+    array([1. , 0.5, 0.5, 1. ])
+    """
+    plain = rows.rows if isinstance(rows, CheckedRows) else rows
+    host = to_numpy(as_working(plain), np.float32)
+    distinct, place, counts = fold(host)
+    mean = np.asarray(counts @ distinct.astype(np.float64)) / counts.sum()
+    centred = (distinct - mean).astype(np.float32)
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    np.divide(centred, lengths, out=centred, where=lengths > 0)
+    # 2 g - 1 where positive, so that a product of these rows less 1 is the ramp.
+    centred *= math.sqrt(1 / (1 - _LIKE))
+    n = len(centred)
+    if n <= most:
+        weights = 1 / (counts + _like_each_other(centred, counts))
+        return np.asarray(weights[place])
+    chosen = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+    others, of_others = centred[chosen], counts[chosen].astype(np.float32)
+    inside = np.zeros(n, dtype=bool)
+    inside[chosen] = True
+    like = np.empty(n)
+    for part in blocks(n, rows_per_block(most, itemsize=4)):
+        ramp = _ramp(centred[part], others)
+        numbers = np.flatnonzero(inside[part])
+        ramp[numbers, np.searchsorted(chosen, numbers + part.start)] = 0
+        like[part] = ramp @ of_others
+    # Those not compared are taken to be like those that were.
+    compared = of_others.sum(dtype=np.float64) - np.where(inside, counts, 0)
+    share = (counts.sum() - counts) / np.maximum(compared, 1)
+    weights = 1 / (counts + share * like)
+    return np.asarray(weights[place])
+
+
+def _ramp(rows: Float32, others: Float32) -> Float32:
+    ramp: Float32 = rows @ others.T
+    ramp -= _LIKE / (1 - _LIKE)
+    np.maximum(ramp, 0, out=ramp)
+    return ramp
+
+
+def _like_each_other(centred: Float32, counts: npt.NDArray[np.intp]) -> Float64:
+    """For each row how many of the others are like it; every pair is looked at once."""
+    n = len(centred)
+    like, each = np.zeros(n), counts.astype(np.float32)
+    for part in blocks(n, rows_per_block(n, itemsize=4)):
+        ramp = _ramp(centred[part], centred[part.start :])
+        height = part.stop - part.start
+        ramp[np.arange(height), np.arange(height)] = 0
+        like[part] += ramp @ each[part.start :]
+        like[part.stop :] += each[part] @ ramp[:, height:]
+    return like
+
+
+def fold(
+    rows: npt.NDArray[np.floating],
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Distinct rows in the order they first come, the one each row is, and how often each is."""
+    plain = np.ascontiguousarray(rows) + 0.0  # -0 is 0
+    keys = plain.view(np.dtype((np.void, plain.shape[1] * plain.itemsize))).ravel()
+    _, first, inverse, counts = np.unique(
+        keys, return_index=True, return_inverse=True, return_counts=True
+    )
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return plain[first[order]], rank[inverse.ravel()], counts[order]

@@ -1,0 +1,122 @@
+"""Rows with weights in every method: a weight is a number of copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import distnorm
+from distnorm import DistnormError, make, normalize
+from distnorm.methods.registry import parse_method
+
+RNG = np.random.default_rng(0)
+X = normalize((RNG.standard_normal((80, 16)) + 0.5).astype(np.float32))
+Q = normalize((RNG.standard_normal((60, 16)) + 0.3).astype(np.float32))
+TIMES = RNG.integers(1, 5, 60)
+COPIES = np.repeat(Q, TIMES, axis=0)
+BIASED = ["dn", "dn2", "is", "nnn:k=9", "csls", "sinkhorn", "ridge:k=9"]
+BIASED += ["is:own=1", "nnn:k=9,own=1", "is:beta=900", "is:beta=900,own=1", "nnn:k=70"]
+
+
+def norm(text: str, **options: object) -> distnorm.ScoreNormalization:
+    name, strength, params = parse_method(text)
+    return make(name, **{"strength": strength, **params, **options})
+
+
+@pytest.mark.parametrize("text", BIASED)
+def test_a_weighted_bank_is_one_of_copies(text, tmp_path):
+    weighted = norm(text).fit(texts=Q, images=X, weights={"text": TIMES})
+    repeated = norm(text).fit(texts=COPIES, images=X)
+    want = repeated.item_bias(images=X)
+    np.testing.assert_allclose(weighted.item_bias(images=X), want, atol=2e-6)
+    weighted.save(tmp_path / "n.safetensors")
+    again = distnorm.load(tmp_path / "n.safetensors")
+    assert again.effective == {"image": 80, "text": TIMES.sum()}
+    np.testing.assert_array_equal(again.item_bias(images=X), weighted.item_bias(images=X))
+
+
+def test_the_gated_method_too():
+    weighted = norm("qbnorm").fit(texts=Q, weights=TIMES).similarity(X, Q, query="text")
+    repeated = norm("qbnorm").fit(texts=COPIES).similarity(X, Q, query="text")
+    np.testing.assert_allclose(weighted, repeated, atol=2e-6)
+
+
+@pytest.mark.parametrize("text", ["nnn:k=9", "nnn:k=9,own=1"])
+def test_weighted_neighbours_on_torch(text):
+    torch = pytest.importorskip("torch")
+    want = norm(text).fit(texts=Q, weights=TIMES).item_bias(images=X)
+    fitted = norm(text).fit(texts=torch.from_numpy(Q), weights=torch.from_numpy(TIMES))
+    np.testing.assert_allclose(fitted.item_bias(images=torch.from_numpy(X)), want, atol=1e-6)
+
+
+@pytest.mark.parametrize(("text", "beta"), [("is:own=1,beta=20", 20.0), ("nnn:k=9,own=1", None)])
+def test_own_match_is_left_out_of_its_item_alone(text, beta):
+    fitted = norm(text, strength=1.0).fit(texts=Q)
+    scores = X.astype(np.float64) @ Q.T.astype(np.float64)
+    best = scores.argmax(axis=0)
+    for item, bias in enumerate(fitted.item_bias(images=X)):
+        counted = scores[item, best != item]
+        if beta is None:
+            want = np.sort(counted)[-9:].mean()
+        else:
+            want = np.log(np.exp(beta * counted).mean()) / beta
+        assert bias == pytest.approx(want, abs=2e-6)
+
+
+def test_an_item_that_every_row_likes_best_keeps_a_finite_bias():
+    item = Q.mean(axis=0, keepdims=True)
+    for text in ("is:own=1", "nnn:k=3,own=1", "is:own=1,beta=900"):
+        bias = norm(text).fit(texts=Q).item_bias(images=normalize(item))
+        assert np.isfinite(bias).all()
+
+
+def test_own_needs_the_whole_gallery():
+    fitted = norm("nnn:own=1").fit(texts=Q)
+    assert not fitted.correction("text").item_by_item
+
+
+def test_by_density_copies_change_nothing():
+    for text in ("dn", "dn2", "is", "nnn:k=9", "ridge:k=9", "sinkhorn"):
+        once = norm(text, weights="density").fit(texts=Q, images=X)
+        often = norm(text).fit(texts=COPIES, images=X, weights="density")
+        # The mean that rows are centred by still sees the copies.
+        np.testing.assert_allclose(
+            often.item_bias(images=X), once.item_bias(images=X), atol=0.02, err_msg=text
+        )
+        assert often.effective["text"] == pytest.approx(once.effective["text"], rel=0.05)
+        assert often.counts["text"] == len(COPIES)
+
+
+def test_a_bank_is_weighed_as_a_whole_whatever_its_chunks():
+    whole = norm("nnn", weights="density").fit(texts=COPIES)
+    parts = norm("nnn", weights="density")
+    for part in np.array_split(COPIES, 4):
+        parts.partial_fit(texts=part)
+    np.testing.assert_allclose(parts.item_bias(images=X), whole.item_bias(images=X), atol=1e-6)
+
+
+def test_removing_and_merging_keep_weights():
+    both = norm("is").fit(texts=Q, weights=TIMES)
+    left = norm("is").fit(texts=Q, weights=TIMES).remove(texts=Q[:20])
+    right = norm("is").fit(texts=Q[20:], weights=TIMES[20:])
+    np.testing.assert_allclose(left.item_bias(images=X), right.item_bias(images=X), atol=1e-6)
+    first = norm("is").fit(texts=Q[:20], weights=TIMES[:20])
+    merged = right.merge(first)
+    np.testing.assert_allclose(merged.item_bias(images=X), both.item_bias(images=X), atol=1e-6)
+    even = norm("is").fit(texts=Q[:20]).merge(right)
+    assert even.effective["text"] == 20 + TIMES[20:].sum()
+
+
+def test_what_cannot_be_weighed():
+    with pytest.raises(DistnormError, match="one array of weights for two sides"):
+        make("dn").fit(images=X, texts=Q, weights=TIMES)
+    with pytest.raises(DistnormError, match="weights 'dense'; expected 'even', 'density'"):
+        make("dn").fit(texts=Q, weights="dense")
+    with pytest.raises(DistnormError, match="weights of images; expected images="):
+        make("dn").fit(texts=Q, weights={"image": np.ones(80)})
+    with pytest.raises(DistnormError, match=r"60 rows, worth 0.6 by their weights; expected .* 9"):
+        norm("nnn:k=9").fit(texts=Q, weights=np.full(60, 0.01)).item_bias(images=X)
+    with pytest.raises(DistnormError, match="a removal of texts whose weights are not known"):
+        make("dn").fit(texts=Q, weights=TIMES).remove(texts=Q[:2])
+    with pytest.raises(DistnormError, match="weights 'density'"):
+        make("dn").fit(texts=Q).merge(make("dn", weights="density").fit(texts=Q))
