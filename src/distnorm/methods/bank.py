@@ -308,7 +308,7 @@ INVERTED_SOFTMAX = Method(
     parameters={
         "beta": Parameter(None, positive),
         "scale": Parameter(1.5, positive),
-        "own": Parameter(False, flag),
+        "own": Parameter(False, flag, quiet=True),
     },
     bias=_softmax,
     needs_bank=True,
@@ -319,7 +319,7 @@ NNN = Method(
     "nnn",
     "nearest neighbor normalization",
     "Chowdhury et al., EMNLP 2024",
-    parameters={"k": Parameter(None, positive_integer), "own": Parameter(False, flag)},
+    parameters={"k": Parameter(None, positive_integer), "own": Parameter(False, flag, quiet=True)},
     bias=_nearest,
     needs_bank=True,
 )

@@ -37,10 +37,11 @@ LARGEST = 1e6
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter's default and what values it may have."""
+    """A parameter's default and what values it may have; a ``quiet`` default is not stated."""
 
     default: Any
     check: Callable[[str, Any], None]
+    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,11 @@ class Method:
     @property
     def params(self) -> dict[str, Any]:
         """Default of each parameter."""
-        return {name: parameter.default for name, parameter in self.parameters.items()}
+        return {
+            name: parameter.default
+            for name, parameter in self.parameters.items()
+            if not parameter.quiet
+        }
 
     @property
     def shifts_queries(self) -> bool:
@@ -138,8 +143,11 @@ class Method:
                     "see distnorm.METHODS",
                 )
         values = {**self.params, **params}
-        for key, parameter in self.parameters.items():
+        for key in list(values):
+            parameter = self.parameters[key]
             parameter.check(key, values[key])
+            if parameter.quiet and values[key] == parameter.default:
+                del values[key]
         return values
 
     def empty_statistics(self, params: Mapping[str, Any]) -> SideStatistics:
