@@ -115,10 +115,9 @@ def best_ranks_both_ways(
     bare = PairScores(forward.queries, forward.items, None).of(owners, columns)
     order = np.lexsort((owners, columns))
     other = bare[order]
-    if not np.array_equal(owners[order], positives[1].indices):
-        other = PairScores(backward.queries, backward.items, None).of(
-            positives[1].rows, positives[1].indices
-        )
+    turned = (positives[1].rows, positives[1].indices)
+    if not all(map(np.array_equal, (columns[order], owners[order]), turned)):
+        other = PairScores(backward.queries, backward.items, None).of(*turned)
     counts = [
         _best_count(forward, positives[0], bare),
         _best_count(backward, positives[1], other),
