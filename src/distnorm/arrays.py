@@ -269,6 +269,8 @@ def check_form(x: Array, name: str, dimension: int | None = None) -> Array:
         raise not_an_array(x, name)
     if isinstance(x, np.ndarray) and str(x.dtype) == "bfloat16":
         x = x.astype(np.float32)  # of ml_dtypes, which NumPy's own functions do not know
+    elif isinstance(x, np.ndarray) and x.dtype.kind == "f" and not x.dtype.isnative:
+        x = x.astype(x.dtype.newbyteorder("="))
     dtype = str(x.dtype)
     if not any(dtype.endswith(kind) for kind in ("float16", "float32", "float64")):
         raise dtype_error(x, name)

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from distnorm.text import plain
 
-__all__ = ["DistnormError", "MissingExtraError", "require"]
+__all__ = ["DistnormError", "DistnormWarning", "MissingExtraError", "require"]
 
 
 class DistnormError(ValueError):
@@ -33,6 +33,10 @@ class DistnormError(ValueError):
     def __reduce__(self) -> tuple[type[DistnormError], tuple[str, str, str]]:
         """Pickle by the three parts, so that errors cross process boundaries."""
         return type(self), (self.got, self.expected, self.remedy)
+
+
+class DistnormWarning(UserWarning):
+    """What was left out of a file that was read; the command line prints it as a note."""
 
 
 class MissingExtraError(DistnormError, ImportError):

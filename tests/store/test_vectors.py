@@ -85,11 +85,14 @@ def test_truncated_files(tmp_path, suffix, length):
 
 def test_files_that_are_no_embeddings(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(DistnormError, match="cannot be read"):
+    with pytest.raises(DistnormError, match=r"Python objects.*numpy\.stack"):
         read_embeddings(tmp_path / "objects.npy")
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(DistnormError, match=r"\.txt"):
+    with pytest.raises(DistnormError, match=r"notes\.txt.*no numbers"):
         read_embeddings(tmp_path / "notes.txt")
+    (tmp_path / "notes.md").write_text("hello")
+    with pytest.raises(DistnormError, match=r"of type \.md"):
+        read_embeddings(tmp_path / "notes.md")
     with pytest.raises(DistnormError, match=r"did you mean .*objects\.npy"):
         read_embeddings(tmp_path / "object.npy")
 

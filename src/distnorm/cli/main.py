@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ import click
 
 import distnorm
 from distnorm.cli.output import complain
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, DistnormWarning
 from distnorm.system.files import path_error
 from distnorm.text import plain
 
@@ -58,7 +59,7 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _plain_usage():
+            with _plain_usage(), _notes():
                 return super().invoke(ctx)
         except DistnormError as error:
             complain(str(error))
@@ -94,6 +95,23 @@ def _plain_usage() -> Iterator[None]:
         if plain(message) == message:
             raise
         raise click.UsageError(plain(message), error.ctx) from error
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Say what was left out of a file in one line, and not as a warning with a line of code."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, DistnormWarning):
+                click.echo(f"note: {plain(str(message))}", err=True)
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", DistnormWarning)
+        yield
 
 
 def _silence_stdout() -> None:

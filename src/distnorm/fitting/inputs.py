@@ -24,7 +24,7 @@ from distnorm.embedding.pipeline import decoders
 from distnorm.embedding.sources import Source, open_source
 from distnorm.errors import DistnormError
 from distnorm.store.known import KeySet, Known, key_of
-from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, is_store
+from distnorm.store.layout import PARTS, Commit, at_commit, is_store
 from distnorm.store.models import model_of, prompt_of
 from distnorm.store.rows import StoredRows
 from distnorm.store.vectors import has_vectors, read_embeddings
@@ -33,7 +33,6 @@ __all__ = ["Input", "Inputs", "SourceRows", "VectorRows"]
 
 Rows = npt.NDArray[Any]
 Chosen = npt.NDArray[np.intp]
-_VECTORS = (".npy", ".npz", ".safetensors")
 _BLOCK = 1 << 14
 
 
@@ -235,17 +234,9 @@ class Inputs:
 
 def _is_source(name: str) -> bool:
     """Whether it has to be embedded: neither a store nor vectors nor missing."""
-    path = Path(name)
     if name == "-":
         return True
-    if path.is_dir():
-        return not has_shards(path)
-    if not path.exists():
-        return glob.has_magic(name)
-    end = path.suffix.lower()
-    if end == ".parquet":
-        return not has_vectors(path)
-    return end not in _VECTORS
+    return not has_vectors(name) if Path(name).exists() else glob.has_magic(name)
 
 
 def _loaded(model: str | None, device: str | None, source: str) -> Any:

@@ -34,6 +34,7 @@ __all__ = [
     "Commit",
     "at_commit",
     "has_shards",
+    "in_order",
     "is_begun",
     "is_shard",
     "is_store",
@@ -150,7 +151,7 @@ class Commit:
     def counted_files(self, part: str) -> list[tuple[Path, int | None]]:
         """As `files`, with the rows that count of each: the first so many, or all (None)."""
         if self.shards is None:
-            files = sorted((self.folder / part).glob(f"*{_end(part)}"), key=_order)
+            files = sorted((self.folder / part).glob(f"*{_end(part)}"), key=in_order)
             return [(file, None) for file in files]
         counted: list[tuple[Path, int | None]] = []
         for number in sorted(self.shards):
@@ -269,6 +270,7 @@ def _numbered(rows: Mapping[str, int]) -> dict[int, int]:
     return {int(number): count for number, count in rows.items()}
 
 
-def _order(path: Path) -> tuple[int, str]:
+def in_order(path: Path) -> tuple[int, str]:
+    """The key that puts shards into the order of their numbers."""
     digits = re.findall(r"\d+", path.stem)
     return (int(digits[-1]) if digits else -1, path.stem)

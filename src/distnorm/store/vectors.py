@@ -1,17 +1,18 @@
-"""Embeddings from files: .npy, .npz, .safetensors, .parquet, .csv and folders of shards.
+"""Embeddings from files and folders of shards.
 
 .npy and .safetensors are memory-mapped, so a file larger than memory can be fitted. Which files of
-a folder count is the business of `distnorm.store.layout`.
+a folder count is the business of `distnorm.store.layout`; how a format is read, and which of
+several matrices is meant, that of the modules beside this one.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import struct
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,40 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.store.layout import PARTS, Commit, at_commit
+from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, in_order, is_store
+from distnorm.store.vector_choice import choose
+from distnorm.store.vector_files import (
+    CONVERSIONS,
+    read_arrow,
+    read_npy,
+    read_npz,
+    read_safetensors,
+)
+from distnorm.store.vector_json import json_vectors, read_json
+from distnorm.store.vector_text import read_table, table_vectors
 from distnorm.system.files import missing_file, plain_errors
 from distnorm.system.shards import ShardedRows
 
 __all__ = ["has_vectors", "open_embeddings", "read_embeddings", "read_sides"]
 
-_SAFETENSORS_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
-_PARQUET_COLUMNS = ("embedding", "emb", "vector", "embeddings")
+_READERS: Mapping[str, Callable[[Path], Mapping[str, Callable[[], npt.NDArray[Any]]]]] = {
+    ".npy": read_npy,
+    ".npz": read_npz,
+    ".safetensors": read_safetensors,
+    ".parquet": read_arrow,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
+    ".csv": read_table,
+    ".tsv": read_table,
+    ".txt": read_table,
+    ".json": read_json,
+    ".jsonl": read_json,
+    ".ndjson": read_json,
+}
+_BINARY = (".npy", ".npz", ".safetensors")
+_ARROW = (".parquet", ".arrow", ".feather")
+_SHARDS = (".npy", ".safetensors", ".parquet")
+_STARTS = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"PAR1": ".parquet", b"\x89HDF": ".h5"}
 
 
 def read_embeddings(
@@ -38,12 +65,14 @@ def read_embeddings(
     Parameters
     ----------
     path : path or Commit
-        .npy, .npz, .safetensors, .parquet, .csv (one row per line, a head is skipped), or a
-        clip-retrieval folder.
+        .npy, .npz, .safetensors, .parquet, .arrow, .feather; .csv, .tsv and .txt with one row
+        per line, columns of numbered names or a column of lists; .json and .jsonl; or a folder
+        of shards, clip-retrieval's or a plain one.
     side : str
         Which side's shards of a folder, and which array of a file that holds several.
     key : str, optional
-        Name of the array or column; else the only one, or the one named after the side.
+        Name of the array or column (of numbered columns: what precedes the number); else the
+        one named after the side, or the only one that is not another side's.
 
     Returns
     -------
@@ -53,6 +82,11 @@ def read_embeddings(
     ------
     DistnormError
         For a missing, unreadable or ambiguous file.
+
+    Warns
+    -----
+    DistnormWarning
+        For columns that were left out: row numbers, names, labels.
     """
     if isinstance(path, Commit):
         rows = open_embeddings(path, side, key=key)
@@ -61,12 +95,17 @@ def read_embeddings(
     return np.concatenate(rows.parts) if isinstance(rows, ShardedRows) else rows
 
 
-def read_sides(paths: Mapping[str, str | os.PathLike[str]]) -> dict[str, npt.NDArray[Any]]:
-    """`read_embeddings` of several sides; those of one store are of one commit, row by row."""
+def read_sides(
+    paths: Mapping[str, str | os.PathLike[str]], keys: Mapping[str, str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """`read_embeddings` of several sides; those of one store are of one commit, row by row.
+
+    ``keys`` are names of arrays or columns by side.
+    """
     rows: dict[str, npt.NDArray[Any]] = {}
     for place in dict.fromkeys(os.fspath(path) for path in paths.values()):
         own = [side for side, path in paths.items() if os.fspath(path) == place]
-        rows |= at_commit(place, partial(_read_all, own))
+        rows |= at_commit(place, partial(_read_all, own, keys or {}))
     return {side: rows[side] for side in paths}
 
 
@@ -78,39 +117,70 @@ def open_embeddings(
     with plain_errors(commit.folder):
         if not commit.folder.is_dir():
             return _read_file(commit.folder, side, key)
-    parts = _shards(commit, side)
+    parts = _shards(commit, side, key)
     return parts[0] if len(parts) == 1 else ShardedRows(parts)
 
 
-def has_vectors(path: Path) -> bool:
-    """Whether a Parquet file holds a column of embeddings."""
-    floating = require("pyarrow", "embed").types.is_floating
+def has_vectors(path: str | os.PathLike[str]) -> bool:
+    """Whether a file or folder holds embeddings, rather than pictures or words to embed.
+
+    So do files of kinds that have to be converted first: reading them says how.
+    """
+    target = Path(path)
+    if target.is_dir():
+        if has_shards(target):
+            return True
+        return any(_plain_shards(target)) or _part_of(target) is not None
+    end = target.suffix.lower()
+    if end in _ARROW:
+        return _arrow_vectors(target)
+    if end in (".json", ".jsonl", ".ndjson"):
+        return json_vectors(target)
+    if end in (".csv", ".tsv", ".txt"):
+        return table_vectors(target)
+    return end in _BINARY or (end in CONVERSIONS and end not in (".gz", ".zip", ".bz2", ".xz"))
+
+
+def _arrow_vectors(path: Path) -> bool:
+    if path.suffix.lower() != ".parquet":
+        return True
+    types = require("pyarrow", "embed").types
+    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
     schema = require("pyarrow.parquet", "embed").read_schema(path)
-    return any(floating(field.type.value_type) for field in _lists(schema))
+    kinds = [getattr(field.type, "storage_type", field.type) for field in schema]
+    wide = [name for name, kind in zip(schema.names, kinds, strict=True) if types.is_floating(kind)]
+    return len(wide) > 7 or any(
+        any(test(kind) for test in lists) and types.is_floating(kind.value_type) for kind in kinds
+    )
 
 
 def _read_file(target: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     if not target.exists():
         raise missing_file(target)
-    readers = {
-        ".npy": _read_npy,
-        ".npz": _read_npz,
-        ".safetensors": _read_safetensors,
-        ".parquet": _read_parquet,
-        ".csv": _read_csv,
-    }
-    reader = readers.get(Path(target.name.removesuffix(".new")).suffix.lower())
+    end = Path(target.name.removesuffix(".new")).suffix.lower()
+    if end not in _READERS and end not in CONVERSIONS:
+        end = _kind_of(target) or end
+    if end in CONVERSIONS:
+        raise DistnormError(
+            f"{target}, a {end} file",
+            "a matrix in .npy, .npz, .safetensors, .parquet or .csv",
+            f"convert it: {CONVERSIONS[end]}".replace("FILE", repr(str(target))),
+        )
+    reader = _READERS.get(end)
     if reader is None:
         raise DistnormError(
             f"{target} of type {target.suffix or 'unknown'}",
-            ".npy, .npz, .safetensors, .parquet, .csv or a clip-retrieval folder",
+            f"{', '.join(_READERS)}, or a folder of shards",
             "save the matrix with numpy.save",
         )
     try:
-        return reader(target, side, key)
-    except DistnormError:
-        raise
-    except (ValueError, OSError, EOFError, KeyError, struct.error, zipfile.BadZipFile) as error:
+        matrices = reader(target)
+        nameless = list(matrices) == [""]
+        return matrices["" if nameless else choose(list(matrices), target, side, key)]()
+    except DistnormError as error:
+        remedy = error.remedy.replace("FILE", repr(str(target)))
+        raise type(error)(error.got, error.expected, remedy) from error.__cause__
+    except _UNREADABLE as error:
         why = str(error).splitlines()[0] if str(error) else "empty"
         raise DistnormError(
             f"{target}, which cannot be read ({why})",
@@ -119,92 +189,68 @@ def _read_file(target: Path, side: str, key: str | None) -> npt.NDArray[Any]:
         ) from error
 
 
-def _read_npy(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
-    del side, key
-    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    NotImplementedError,
+    RecursionError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
-def _read_npz(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
-    # Opened here: NumPy leaves a file open that turns out not to be an archive.
-    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-        return np.asarray(file[_choose(list(file.files), path, side, key)])
-
-
-def _read_safetensors(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
-    size = path.stat().st_size
+def _kind_of(path: Path) -> str | None:
+    """The ending that a file's first bytes call for."""
     with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > size - 8:
-            raise ValueError("its header is longer than the file")
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    entry = header[_choose(list(header), path, side, key)]
-    shape, (start, stop) = tuple(entry["shape"]), entry["data_offsets"]
-    kind = np.uint16 if entry["dtype"] == "BF16" else _SAFETENSORS_DTYPES.get(entry["dtype"])
-    if kind is None:
-        raise DistnormError(
-            f"{path} of dtype {entry['dtype']}", "F16, BF16, F32 or F64", "convert it first"
-        )
-    if 8 + length + stop > size or not all(shape) or stop - start != np.prod(shape) * kind().nbytes:
-        raise ValueError("it ends before its data")
-    raw: npt.NDArray[Any] = np.memmap(path, kind, "r", offset=8 + length + start, shape=shape)
-    if entry["dtype"] == "BF16":
-        return (np.asarray(raw).astype(np.uint32) << 16).view(np.float32)
-    return raw
+        start = file.read(8)
+    return next((end for magic, end in _STARTS.items() if start.startswith(magic)), None)
 
 
-def _read_parquet(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
-    parquet = require("pyarrow.parquet", "parquet")
-    file = parquet.ParquetFile(path)
-    names = [field.name for field in _lists(file.schema_arrow)]
-    column = file.read([_choose(names, path, side, key)]).column(0).combine_chunks()
-    if column.null_count:
-        raise DistnormError(f"{path} with empty rows", "an embedding in every row", "drop them")
-    lengths = require("pyarrow.compute", "parquet").list_value_length(column).unique().to_pylist()
-    if len(lengths) > 1:
-        raise DistnormError(
-            f"{path} with rows of {min(lengths)} to {max(lengths)} numbers",
-            "one length",
-            "drop the rows of another length, or embed them again",
-        )
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat.reshape(len(column), -1))
-
-
-def _lists(schema: Any) -> list[Any]:
-    types = require("pyarrow", "parquet").types
-    tests = (types.is_list, types.is_large_list, types.is_fixed_size_list)
-    return [field for field in schema if any(test(field.type) for test in tests)]
-
-
-def _read_csv(path: Path, side: str, key: str | None) -> npt.NDArray[Any]:
-    del side, key
-    with path.open(encoding="utf-8") as file:
-        head = re.match(r"\s*[-+.\d]|\s*nan|\s*inf", file.readline(), re.IGNORECASE) is None
-    return np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2, skiprows=int(head))
-
-
-def _shards(commit: Commit, side: str) -> list[npt.NDArray[Any]]:
+def _shards(commit: Commit, side: str, key: str | None) -> list[npt.NDArray[Any]]:
     part = PARTS.get(side, f"{side}_emb")
-    files = commit.counted_files(part)
+    files, place = commit.counted_files(part), commit.folder / part
+    if not files and not is_store(commit.folder) and not has_shards(commit.folder):
+        place = commit.folder
+        named = _part_of(place)
+        if named not in (None, side) and key is None:
+            raise DistnormError(
+                f"the folder {place} for the {side} side",
+                f"one of {side} embeddings, such as {PARTS.get(side, part)}",
+                "name the other folder, or the folder above both",
+            )
+        series = _plain_shards(place)
+        if series:
+            only = len(series) == 1 and (key is None or named is not None)
+            name = next(iter(series)) if only else choose(list(series), place, side, key)
+            files = [(file, None) for file in series[name]]
     if not files:
         raise DistnormError(
             f"the directory {commit.folder} without {part}/*.npy",
-            "a clip-retrieval folder, or a file",
+            "a clip-retrieval folder, a folder of shards, or a file",
             f"name the {side} embeddings' file",
         )
     shards = [_first_rows(_read_file(file, side, None), file, rows) for file, rows in files]
-    if len({(rows.shape[1:], rows.dtype) for rows in shards}) > 1:
-        raise DistnormError(
-            f"{commit.folder / part} with shards of different dimensions or dtypes",
-            "one kind",
-            "split it",
-        )
+    for (file, _), rows in zip(files, shards, strict=True):
+        if rows.shape[1:] != shards[0].shape[1:] or (rows.dtype.kind != shards[0].dtype.kind):
+            raise DistnormError(
+                f"{place} with shards of different dimensions or kinds of numbers: {file.name} of "
+                f"shape {rows.shape} in {rows.dtype}",
+                f"{shards[0].shape[1:]} in floats as in {files[0][0].name}",
+                "keep shards of one model in a folder",
+            )
     return shards
 
 
-def _read_all(sides: list[str], commit: Commit) -> dict[str, npt.NDArray[Any]]:
-    return {side: read_embeddings(commit, side) for side in sides}
+def _read_all(
+    sides: list[str], keys: Mapping[str, str], commit: Commit
+) -> dict[str, npt.NDArray[Any]]:
+    return {side: read_embeddings(commit, side, key=keys.get(side)) for side in sides}
 
 
 def _first_rows(rows: npt.NDArray[Any], file: Path, count: int | None) -> npt.NDArray[Any]:
@@ -218,15 +264,32 @@ def _first_rows(rows: npt.NDArray[Any], file: Path, count: int | None) -> npt.ND
     return rows[:count]
 
 
-def _choose(names: list[str], path: Path, side: str, key: str | None) -> str:
-    candidates = [key] if key is not None else [side, f"{side}s", *_PARQUET_COLUMNS]
-    for name in candidates:
-        if name in names:
-            return name
-    if key is None and len(names) == 1:
-        return names[0]
-    raise DistnormError(
-        f"{path} with {', '.join(map(repr, names)) or 'no matrices'}",
-        f"one called {candidates[0]!r}, or a single one",
-        "rename it, or save the matrix alone with numpy.save",
-    )
+def _part_of(folder: Path) -> str | None:
+    """The side whose folder of shards this is, by its name."""
+    name = folder.resolve().name
+    found = next((side for side, part in PARTS.items() if part == name), None)
+    return found if found and any(folder.glob("*.npy")) else None
+
+
+def _plain_shards(folder: Path) -> dict[str, list[Path]]:
+    """Files of vectors right in a folder, in series by the part of their names before a number."""
+    for end in _SHARDS:
+        series: dict[str, list[Path]] = {}
+        for file in sorted(folder.glob(f"*{end}"), key=in_order):
+            stem = re.sub(r"[\s_.-]*\d+([_-]of[_-]\d+)?$", "", file.stem)
+            series.setdefault(stem, []).append(file)
+        found = {stem: files for stem, files in series.items() if _is_matrix(files[0])}
+        if found:
+            return found
+    return {}
+
+
+def _is_matrix(file: Path) -> bool:
+    if file.suffix == ".parquet":
+        return _arrow_vectors(file)
+    if file.suffix != ".npy":
+        return True
+    try:
+        return bool(np.load(file, mmap_mode="r", allow_pickle=False).ndim > 1)
+    except (ValueError, OSError, EOFError):
+        return True  # reading it says what is wrong

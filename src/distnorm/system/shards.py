@@ -63,7 +63,8 @@ class ShardedRows:
             found = [part[here] for part, here in self._within(start, stop)]
             if not found:
                 return np.empty((0, self.shape[1]), dtype=self.dtype)
-            return found[0] if len(found) == 1 else np.concatenate(found)
+            rows_found = found[0] if len(found) == 1 else np.concatenate(found)
+            return rows_found.astype(self.dtype, copy=False)
         wanted = np.asarray(rows, dtype=np.intp)
         if not wanted.size:
             return np.empty((0, self.shape[1]), dtype=self.dtype)

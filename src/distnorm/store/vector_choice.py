@@ -1,0 +1,65 @@
+"""Which of several matrices in a file, or of several series of shards, is a side's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from distnorm.errors import DistnormError
+
+__all__ = ["choose"]
+
+_ALIASES = {
+    "image": {"image", "img", "photo", "picture", "pic", "visual", "vision", "pixel"},
+    "text": {"text", "txt", "caption", "sentence", "title", "language", "word", "prompt"},
+}
+_USUAL = ("embedding", "emb", "vector", "embeddings", "vectors", "features")
+
+
+def choose(names: Sequence[str], path: Path, side: str, key: str | None) -> str:
+    """The name that ``key`` says, or that is the side's, or the only one that can be meant."""
+    if key is not None:
+        if key in names:
+            return key
+        raise _unclear(
+            names, path, repr(key), f"pass one of these names with --key (key=), {side}="
+        )
+    own = [name for name in names if side in _sides_of(name, side)]
+    free = [name for name in names if not _sides_of(name, side)]
+    for exact in (side, f"{side}s", *(f"{side}_{usual}" for usual in _USUAL)):
+        if exact in own:
+            return exact
+    usual = [name for name in free if name.lower() in _USUAL]
+    for group in (own, usual, free if len(names) == 1 else []):
+        if len(group) == 1:
+            return group[0]
+        if group:
+            break
+    first = next(iter([*own, *free, *names]), "NAME")
+    raise _unclear(
+        names,
+        path,
+        f"one that is plainly the {side} side's",
+        f"name it: --key {side}={first} (key={first!r} in Python)",
+    )
+
+
+def _sides_of(name: str, side: str) -> set[str]:
+    """The sides that words of a name speak of, among image, text and the one asked for."""
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
+    words = {word.lower() for word in re.split(r"[^A-Za-z]+", spaced) if word}
+    words |= {word.removesuffix("s") for word in words}
+    known = {**_ALIASES, side: _ALIASES.get(side, {side.lower(), side.lower().removesuffix("s")})}
+    return {one for one, aliases in known.items() if words & aliases}
+
+
+def _unclear(names: Sequence[str], path: Path, expected: str, remedy: str) -> DistnormError:
+    if not names:
+        return DistnormError(
+            f"{path} without a matrix of numbers",
+            "rows of embeddings",
+            "save the matrix with numpy.save",
+        )
+    shown = ", ".join(map(repr, names[:8])) + (" ..." if len(names) > 8 else "")
+    return DistnormError(f"{path} with {shown}", expected, remedy)

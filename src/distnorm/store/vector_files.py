@@ -1,0 +1,279 @@
+"""Matrices in binary files: .npy, .npz, .safetensors, Parquet and Arrow; and the way from others.
+
+A reader gives the matrices of a file by name, each to be read when it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError, require
+
+__all__ = ["CONVERSIONS", "families", "read_arrow", "read_npy", "read_npz", "read_safetensors"]
+
+Matrix = npt.NDArray[Any]
+Matrices = Mapping[str, Callable[[], Matrix]]
+
+_SAFETENSORS = {
+    "F16": np.float16,
+    "F32": np.float32,
+    "F64": np.float64,
+    "BF16": np.uint16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+_SAVE = "numpy.save('rows.npy', x)"
+_TORCH = f"x = torch.load(FILE, map_location='cpu', weights_only=True).float().numpy(); {_SAVE}"
+_PICKLE = f"if you trust it, x = numpy.stack(list(pandas.read_pickle(FILE))); {_SAVE}"
+_HDF5 = f"x = h5py.File(FILE)['NAME'][:]; {_SAVE}"
+CONVERSIONS = {
+    ".pt": _TORCH,
+    ".pth": _TORCH,
+    ".ckpt": _TORCH,
+    ".h5": _HDF5,
+    ".hdf5": _HDF5,
+    ".hdf": _HDF5,
+    ".mat": f"x = scipy.io.loadmat(FILE)['NAME']; {_SAVE}",
+    ".pkl": _PICKLE,
+    ".pickle": _PICKLE,
+    ".joblib": f"if you trust it, x = joblib.load(FILE); {_SAVE}",
+    ".fvecs": "x = numpy.fromfile(FILE, 'int32'); "
+    "numpy.save('rows.npy', x.reshape(-1, x[0] + 1)[:, 1:].view('float32'))",
+    ".xlsx": f"x = pandas.read_excel(FILE).to_numpy('float32'); {_SAVE}",
+    ".index": "x = faiss.read_index(FILE).reconstruct_n(); numpy.save('rows.npy', x)",
+    ".faiss": "x = faiss.read_index(FILE).reconstruct_n(); numpy.save('rows.npy', x)",
+    ".gz": "unpack it first: gunzip FILE",
+    ".bz2": "unpack it first: bunzip2 FILE",
+    ".xz": "unpack it first: unxz FILE",
+    ".zst": "unpack it first: unzstd FILE",
+    ".zip": "unpack it first: unzip FILE",
+}
+"""What turns files that are not read into one that is, by their endings."""
+
+
+def read_npy(path: Path) -> Matrices:
+    """The one array, memory-mapped."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start[:2] == b"PK":
+        return read_npz(path)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        if "Object arrays" in str(error) or "Python objects" in str(error):
+            raise _objects(path) from error
+        raise
+    return {"": lambda: array}
+
+
+def read_npz(path: Path) -> Matrices:
+    """The arrays that may be embeddings, by their names."""
+    # Opened here: NumPy leaves a file open that turns out not to be an archive.
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        names = list(file.files)
+        if {"indices", "indptr", "shape"} <= set(names) or {"row", "col", "shape"} <= set(names):
+            raise DistnormError(
+                f"{path}, a sparse matrix",
+                "a dense one",
+                f"x = scipy.sparse.load_npz(FILE).toarray(); {_SAVE}",
+            )
+        forms = {name: _npz_form(file, name) for name in names}
+
+    def loaded(name: str) -> Matrix:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return np.asarray(file[name])
+
+    return {name: lambda name=name: loaded(name) for name in _likely(forms)}  # type: ignore[misc]
+
+
+def read_safetensors(path: Path) -> Matrices:
+    """The tensors that may be embeddings, memory-mapped; bfloat16 becomes float32."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > size - 8:
+            raise ValueError("its header is longer than the file")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    forms = {}
+    for name, entry in header.items():
+        kind = _SAFETENSORS.get(entry["dtype"], np.dtype(np.void))
+        forms[name] = (tuple(map(int, entry["shape"])), np.dtype(kind))
+
+    def mapped(name: str) -> Matrix:
+        entry, (shape, dtype) = header[name], forms[name]
+        start, stop = map(int, entry["data_offsets"])
+        if dtype.kind == "V":
+            raise DistnormError(
+                f"{path} of dtype {entry['dtype']}", "F16, BF16, F32 or F64", "convert it first"
+            )
+        nbytes = math.prod(shape) * dtype.itemsize
+        if start < 0 or 8 + length + stop > size or not nbytes or stop - start != nbytes:
+            raise ValueError("it ends before its data")
+        raw: Matrix = np.memmap(path, dtype, "r", offset=8 + length + start, shape=shape)
+        if entry["dtype"] == "BF16":
+            return (np.asarray(raw).astype(np.uint32) << 16).view(np.float32)
+        return raw
+
+    bfloat = {name for name, entry in header.items() if entry["dtype"] == "BF16"}
+    likely = _likely(forms | {name: (forms[name][0], np.dtype(np.float32)) for name in bfloat})
+    return {name: lambda name=name: mapped(name) for name in likely}  # type: ignore[misc]
+
+
+def read_arrow(path: Path) -> Matrices:
+    """Columns of lists of numbers, or columns of numbers that make rows together."""
+    arrow = require("pyarrow", "parquet")
+    if path.suffix.lower() == ".parquet":
+        file = require("pyarrow.parquet", "parquet").ParquetFile(path)
+        schema = file.schema_arrow
+
+        def column(name: str) -> Any:
+            return file.read([name]).column(0)
+    else:
+        table = _arrow_table(path)
+        schema = table.schema
+
+        def column(name: str) -> Any:
+            return table.column(name)
+
+    types = arrow.types
+    lists = {field.name: _depth(field.type, types) for field in schema}
+    lists = {name: found for name, found in lists.items() if found[0]}
+    floats = [name for name, (_, value) in lists.items() if types.is_floating(value)]
+    numeric = [name for name, (_, value) in lists.items() if types.is_integer(value)]
+    found: dict[str, Callable[[], Matrix]] = {
+        name: lambda name=name: _list_rows(column(name), path, name, arrow)  # type: ignore[misc]
+        for name in floats or numeric
+    }
+    if not found:
+        wide = [field.name for field in schema if types.is_floating(field.type)]
+        for prefix, names in families(wide, path).items():
+            found[prefix] = lambda names=names: np.column_stack(  # type: ignore[misc]
+                [column(name).to_numpy(zero_copy_only=False) for name in names]
+            )
+    return found
+
+
+def families(names: Iterable[str], path: Path) -> dict[str, list[str]]:
+    """Columns of numbered names, emb_0, emb_1 ..., in the order of their numbers, by prefix."""
+    numbered: dict[str, dict[int, str]] = {}
+    for name in names:
+        match = re.fullmatch(r"(.*?)[\s_.\-\[(]*(\d{1,7})[\])]?", name.strip())
+        if match:
+            numbered.setdefault(match[1], {})[int(match[2])] = name
+    found = {}
+    for prefix, columns in numbered.items():
+        if len(columns) < 2:
+            continue
+        first, last = min(columns), max(columns)
+        if last - first + 1 != len(columns):
+            lacking = next(n for n in range(first, last) if n not in columns)
+            if len(columns) < (last - first + 1) // 2:
+                continue  # years, versions: no dimensions
+            raise DistnormError(
+                f"{path} with columns {columns[first]} to {columns[last]} without number {lacking}",
+                "every dimension",
+                "write the table again",
+            )
+        found[prefix] = [columns[number] for number in sorted(columns)]
+    return found
+
+
+def _objects(path: Path) -> DistnormError:
+    return DistnormError(
+        f"{path}, which holds Python objects (a list, a dict or rows of different lengths)",
+        "a matrix of numbers",
+        "if you trust it, x = numpy.load(FILE, allow_pickle=True); numpy.save('rows.npy', "
+        "numpy.stack(list(x)).astype('float32')), or of x.item().values() if it is a dict",
+    )
+
+
+def _npz_form(file: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of an array of an archive, from its head alone."""
+    member = name if name in file.zip.namelist() else f"{name}.npy"
+    with file.zip.open(member) as entry:
+        version = np.lib.format.read_magic(entry)
+        read = getattr(np.lib.format, f"read_array_header_{version[0]}_0", None)
+        if read is None:
+            array = np.asarray(file[name])
+            return array.shape, array.dtype
+        shape, _, dtype = read(entry)
+        return shape, dtype
+
+
+def _likely(forms: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> list[str]:
+    """Names of the float matrices; else of what comes next to them, for an error that says so."""
+    numbers = {name: form for name, form in forms.items() if form[1].kind in "fiub"}
+    for kinds, least in (("f", 2), ("fiub", 2), ("fiub", 0)):
+        names = [n for n, (shape, dtype) in numbers.items() if dtype.kind in kinds]
+        names = [n for n in names if len(numbers[n][0]) >= least]
+        flat = [n for n in names if len(numbers[n][0]) == 2]
+        if flat or names:
+            return flat or names
+    return list(forms)
+
+
+def _arrow_table(path: Path) -> Any:
+    ipc = require("pyarrow.ipc", "parquet")
+    arrow = require("pyarrow", "parquet")
+    try:
+        return ipc.open_file(arrow.memory_map(str(path))).read_all()
+    except arrow.ArrowInvalid:
+        return ipc.open_stream(arrow.memory_map(str(path))).read_all()
+
+
+def _depth(kind: Any, types: Any) -> tuple[int, Any]:
+    """How many lists deep a type is, and the type of the innermost values."""
+    depth = 0
+    while True:
+        kind = getattr(kind, "storage_type", kind)
+        if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
+            return depth, kind
+        depth, kind = depth + 1, kind.value_type
+
+
+def _list_rows(column: Any, path: Path, name: str, arrow: Any) -> Matrix:
+    compute = require("pyarrow.compute", "parquet")
+    where = f"{path}, column {name!r},"
+    parts: list[Matrix] = []
+    for chunk in column.chunks:
+        chunk = getattr(chunk, "storage", chunk)
+        if chunk.null_count:
+            first = int(np.flatnonzero(chunk.is_null().to_numpy(zero_copy_only=False))[0])
+            raise DistnormError(
+                f"{where} with {chunk.null_count} empty cells, first in row "
+                f"{first + sum(len(part) for part in parts)}",
+                "an embedding in every row",
+                "drop these rows on both sides",
+            )
+        if _depth(chunk.type, arrow.types)[0] > 1:
+            raise DistnormError(
+                f"{where} with several vectors in a cell",
+                "one embedding in each row",
+                "pool them to one, or flatten the cells if each holds a single vector",
+            )
+        lengths = compute.list_value_length(chunk).to_numpy(zero_copy_only=False)
+        if not len(lengths):
+            continue
+        flat = chunk.flatten().to_numpy(zero_copy_only=False)
+        if (lengths != lengths[0]).any() or (parts and parts[0].shape[1] != lengths[0]):
+            counts = sorted({*map(int, lengths), *(part.shape[1] for part in parts)})
+            raise DistnormError(
+                f"{where} with rows of different lengths ({', '.join(map(str, counts[:4]))})",
+                "one length",
+                "drop or embed again the rows of another length",
+            )
+        parts.append(flat.reshape(len(lengths), int(lengths[0])))
+    if not parts:
+        raise DistnormError(f"{where} without a row", "embeddings", "write the file again")
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
