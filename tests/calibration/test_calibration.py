@@ -304,3 +304,25 @@ def test_real_captions_five_an_image(real_data):
             rates[name].append((non > float(norm.threshold(0.01))).mean())
     assert 0.004 < np.mean(rates["hidden"]) < 0.015
     assert np.mean(rates["naive"]) < 0.003
+
+
+@pytest.mark.parametrize("strength", [None, 0, 0.5, {"image": 0.25, "text": 1.0}])
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_calibration_belongs_to_what_auto_chose(strength, seed, tmp_path):
+    images, texts = world(200, seed=seed)
+    norm = make("auto", strength=strength).fit(images=images[:100], texts=texts[:100])
+    norm.calibrate(images=images[100:], texts=texts[100:])
+    found = norm.threshold(0.01)
+    applied = {side: about["strength"] for side, about in norm.to_dict()["chosen"].items()}
+    assert norm.notes.calibration["score"]["strength"] == applied
+    norm.save(tmp_path / "n.safetensors")
+    again = distnorm.load(tmp_path / "n.safetensors")
+    assert again.threshold(0.01) == found
+    assert again.selection.to_dict() == norm.selection.to_dict()
+    assert float(again.false_alarm_rate(float(found))) == pytest.approx(0.01, rel=1e-6)
+    # Another choice, or other statistics, void both together.
+    again.choose(pairs=(images[:100], texts[:100]))
+    with pytest.raises(DistnormError, match="without calibration"):
+        again.threshold(0.01)
+    merged = norm.merge(make("auto", strength=strength).fit(images=images[100:]))
+    assert merged.notes.dropped == ("selection", "calibration")

@@ -33,6 +33,10 @@ def check(encoder, images=True) -> None:
     assert encoder.temperature is None or encoder.temperature > 0
     assert all("{c}" in prompt for prompt in encoder.prompts)
     assert encoder.dimension > 0
+    travelled = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_allclose(
+        travelled.encode_texts(TEXTS), encoder.encode_texts(TEXTS), atol=1e-6
+    )
     if not images:
         assert encoder.preprocess is None
         return

@@ -186,3 +186,17 @@ def test_both_published_variants_of_dn():
     np.testing.assert_allclose(found - found[:, :1], scores - scores[:, :1], atol=1e-5)
     with pytest.raises(DistnormError, match="raw, un-normalised"):
         renormalised.decision_function(unit)
+
+
+def test_a_classifier_with_its_encoder_travels():
+    pytest.importorskip("onnxruntime", reason="the built-in model takes onnxruntime")
+    import copy
+    import pickle
+
+    encoder = distnorm.load_encoder("builtin", threads=1)
+    classifier = distnorm.ZeroShotClassifier("dot", encoder=encoder).fit(["a red star", "a cube"])
+    rows = encoder.encode_texts(["a red star on a table", "a green cube"])
+    for other in (pickle.loads(pickle.dumps(classifier)), copy.deepcopy(classifier)):
+        assert other.predict(rows).tolist() == classifier.predict(rows).tolist()
+        again = other.fit(["a cube", "a red star"])
+        np.testing.assert_array_equal(again.class_rows_[1], classifier.class_rows_[0])

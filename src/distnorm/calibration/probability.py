@@ -122,8 +122,9 @@ def probability_of(norm: Scorer) -> Mapping[str, Any]:
     """The curve in ``norm.notes``, if it is one of this very method and strength."""
     table = norm.notes.probability
     if table is None:
+        dropped = ", which new statistics made void" * ("probability" in norm.notes.dropped)
         raise DistnormError(
-            "a normalization without probabilities",
+            f"a normalization without probabilities{dropped}",
             "labelled pairs",
             "call calibrate_probability(..., prior=) first",
         )

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, to_numpy
+from distnorm.calibration.score_kinds import score_kind
 from distnorm.calibration.scorer import Scorer
 from distnorm.errors import DistnormError
 
@@ -77,8 +78,9 @@ def calibration_of(norm: Scorer) -> Mapping[str, Any]:
     """The table in ``norm.notes``, if it is one of this very method and strength."""
     table = norm.notes.calibration
     if table is None or "knots" not in table:
+        dropped = ", which new statistics made void" * ("calibration" in norm.notes.dropped)
         raise DistnormError(
-            "a normalization without calibration",
+            f"a normalization without calibration{dropped}",
             "the scores of non-matching pairs",
             f"call calibrate({norm.names.plural(norm.sides[0])}, "
             f"{norm.names.plural(norm.sides[1])}) first, or run `distnorm calibrate`",
@@ -89,11 +91,13 @@ def calibration_of(norm: Scorer) -> Mapping[str, Any]:
 
 def check_settings(norm: Scorer, table: Mapping[str, Any]) -> None:
     """Raise unless ``table`` was made by this method, strength and parameters."""
+    # Under `auto` the strengths in force, which a calibration states, are the chosen ones.
+    score = score_kind(norm)
     made = table["score"]["method"], table["score"]["strength"], table["params"]
-    if made != (norm.method, norm.strength, norm.params):
+    if made != (score.method, score.strength, norm.params):
         raise DistnormError(
             f"a calibration of {made[0]} at strength {made[1]}",
-            f"one of {norm.method} at {norm.strength}",
+            f"one of {score.method} at {score.strength}",
             "calibrate again after changing settings",
         )
 

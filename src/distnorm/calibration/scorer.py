@@ -33,6 +33,9 @@ class Noted(Protocol):
     @property
     def probability(self) -> Mapping[str, Any] | None: ...
 
+    @property
+    def dropped(self) -> tuple[str, ...]: ...
+
 
 class Scorer(Protocol):
     """A fitted `distnorm.ScoreNormalization`."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distnorm.cli.options import make_norm, options_of
-from distnorm.cli.output import console, json_option, say, write_json
+from distnorm.cli.output import console, json_option, say, say_dropped, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.selection import SelectionOptions
 from distnorm.errors import DistnormError
@@ -108,6 +108,7 @@ def _update(
         for side in norm.sides
     ]
     say(f"{'; '.join(words)}; saved to {target}")
+    say_dropped(norm)
     about = {"out": target, "added": changes.added, "removed": changes.removed}
     write_json({"schema": 1, **about, **norm.to_dict()}, json_path)
 

@@ -18,6 +18,8 @@ from distnorm.text import plain
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from distnorm.normalization import ScoreNormalization
+
 __all__ = [
     "complain",
     "console",
@@ -25,6 +27,7 @@ __all__ = [
     "report_option",
     "require_report",
     "say",
+    "say_dropped",
     "write_json",
     "write_report",
 ]
@@ -47,6 +50,17 @@ def say(line: str, style: str | None = None, out: Console | None = None) -> None
     from rich.text import Text
 
     (out or console()).print(Text(plain(line)), style=style, soft_wrap=True, highlight=False)
+
+
+def say_dropped(norm: ScoreNormalization) -> None:
+    """What new statistics have made void, if anything, and the way back."""
+    ways = {
+        "selection": "the choice of auto, made anew",
+        "calibration": "the calibration (run `distnorm calibrate`)",
+        "probability": "P(match) (run `distnorm calibrate` with --labels or --matches)",
+    }
+    if norm.notes.dropped:
+        say(f"void with the old statistics: {', '.join(ways[n] for n in norm.notes.dropped)}")
 
 
 def complain(line: str) -> None:

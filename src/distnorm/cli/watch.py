@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from distnorm.cli.output import json_option, say, write_json
+from distnorm.cli.output import json_option, say, say_dropped, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.errors import DistnormError
 
@@ -107,9 +107,11 @@ def watch(
             + ("" if before is None else " (known before)"),
         )
         if refresh is not None:
-            found.refreshed(keep=1 - forget).save(refresh)
+            fresh = found.refreshed(keep=1 - forget)
+            fresh.save(refresh)
             result["refreshed"] = refresh
             say(f"refreshed: {refresh}")
+            say_dropped(fresh)
     write_json(result, json_path)
     if exit_code and found.alarm is not None:
         ctx.exit(3)

@@ -86,6 +86,7 @@ class BuiltinEncoder(Encoder):
     """The built-in model; see `load`."""
 
     def __init__(self, threads: int | None = None) -> None:
+        self._threads = threads
         runtime = require("onnxruntime", "demo")
         facts = card()
         self.model_id = f"builtin-{facts['version']}"
@@ -105,6 +106,10 @@ class BuiltinEncoder(Encoder):
             runtime.InferenceSession(_weights(name), options, providers=["CPUExecutionProvider"])
             for name in ("image.onnx", "text.onnx")
         )
+
+    def __reduce__(self) -> tuple[type[BuiltinEncoder], tuple[int | None]]:
+        """Pickle by what makes it anew: sessions of onnxruntime do not travel."""
+        return type(self), (self._threads,)
 
     def encode_pixels(self, pixels: npt.NDArray[Any]) -> Rows:
         """Raw rows of uint8 pixels, shape (n, 64, 64, 3)."""

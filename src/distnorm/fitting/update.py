@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
+from distnorm.normalization.state import State
 from distnorm.store.changes import rows_changed
 from distnorm.store.layout import Commit, at_commit
 from distnorm.store.rows import StoredRows
@@ -76,15 +77,13 @@ def update(norm: ScoreNormalization, places: Iterable[str] = ()) -> Update:
             removed.setdefault(side, []).extend(left)
             new_notes.setdefault(side, []).append(rows.note())
     ours = {**about, "inputs": new_notes}
-    before = norm.state, norm.notes
-    try:
-        for parts, change in ((added, norm.partial_fit), (removed, norm.remove)):
-            rows_of: dict[str, Any] = {s: np.concatenate(p) for s, p in parts.items() if p}
-            if rows_of:
-                change(**rows_of)
-    except BaseException:
-        norm.state, norm.notes = before
-        raise
+    # Whoever scores meanwhile never sees rows added that are still to be taken out.
+    state = norm.state
+    for parts, change in ((added, State.with_rows), (removed, State.without_rows)):
+        rows_of: dict[str, Any] = {s: np.concatenate(p) for s, p in parts.items() if p}
+        if rows_of:
+            state = change(state, rows_of)
+    norm.state = state
     norm.notes = replace(norm.notes, fitted_on=ours)
     return Update(_counts(added), _counts(removed))
 

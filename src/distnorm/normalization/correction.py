@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, from_numpy, namespace
+from distnorm.arrays import Array, CheckedRows, as_working, from_numpy, namespace
 from distnorm.errors import DistnormError
 from distnorm.methods.base import Method
 from distnorm.methods.linear import linear_bias
+from distnorm.metrics.ranking import Ranking
 from distnorm.normalization.state import State
 
-__all__ = ["Correction", "two_sided_scores"]
+__all__ = ["Correction", "ranking", "two_sided_scores"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,22 @@ class Correction:
         """Whether both do the same, so that a direction at hand can be kept."""
         mine, theirs = ((c.method.name, c.strength, c.params) for c in (self, other))
         return self.state is other.state and mine == theirs
+
+
+def ranking(
+    correction: Correction, of_items: Correction, queries: CheckedRows, items: CheckedRows
+) -> Ranking:
+    """How to rank ``items`` for ``queries``; ``of_items`` is what serves queries of their side."""
+    left, right = queries.rows, items.rows
+    fitted = correction.state.statistics[correction.side]
+    seen = correction.state.spec.corrects and fitted.came_from(queries)
+    if correction.state.spec.transforms:
+        return Ranking(correction.shift(left), of_items.shift(right), transductive=seen)
+    if not correction.strength:
+        return Ranking(left, right, transductive=seen)
+    # A linear method is a shift of the query and just as well a bias of the item; as a bias
+    # both directions rank the same product.
+    return Ranking(left, right, correction.bias(right), correction.gate(right), seen)
 
 
 def two_sided_scores(

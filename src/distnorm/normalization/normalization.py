@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from distnorm.arrays import Array, namespace
+from distnorm.calibration import reading
+from distnorm.calibration.nonmatch import calibrate
+from distnorm.calibration.probability import fit_probability, match_probability, probability_of
 from distnorm.errors import DistnormError
 from distnorm.methods.base import Method
 from distnorm.methods.sides import Sides
@@ -27,13 +29,13 @@ from distnorm.methods.statistics import SideStatistics
 from distnorm.metrics.ranking import Ranking
 from distnorm.moments import Moments
 from distnorm.normalization import auto
-from distnorm.normalization.correction import Correction, two_sided_scores
+from distnorm.normalization.correction import Correction, ranking, two_sided_scores
+from distnorm.normalization.current import Current, Known, OfKnown
 from distnorm.normalization.files import write_state
 from distnorm.normalization.notes import Notes
 from distnorm.normalization.state import OfState, Rows, State
 
 if TYPE_CHECKING:
-    from distnorm.calibration.reading import Estimate
     from distnorm.selection import Selection
 
 __all__ = ["ScoreNormalization"]
@@ -69,8 +71,7 @@ class ScoreNormalization:
         Settings and statistics, replaced as a whole by whatever changes them. What follows is
         read from it.
     notes : Notes
-        The choice of ``auto``, the calibration and what else is known; new statistics make
-        them void.
+        The choice of ``auto``, the calibration and more; new statistics make them void.
     spec, method : Method, str
         The method and its name.
     names, sides : Sides, tuple of two str
@@ -84,6 +85,11 @@ class ScoreNormalization:
         Rows that the statistics rest on.
     dimension : int or None
         The d of the embeddings, None before fitting.
+
+    Notes
+    -----
+    Threads may share one object: scores come from the statistics before or after a change, never
+    from a mixture, and what adds or takes out rows waits for others that do.
 
     Examples
     --------
@@ -108,10 +114,17 @@ class ScoreNormalization:
         weights: str = "even",
         **params: Any,
     ) -> None:
-        self.notes = Notes()
-        self.state = State.of(method, strength, sides, model, prompt, input, params, weights)
-        self._corrections: dict[str, Correction] = {}
+        state = State.of(method, strength, sides, model, prompt, input, params, weights)
+        self.current = Current(state, Notes())
 
+    def __copy__(self: Self) -> Self:
+        """An object of its own with the same statistics, which nothing changes in place."""
+        result = object.__new__(type(self))
+        vars(result).update(vars(self), current=Current(*self.current.known))
+        return result
+
+    state = OfKnown[State]()
+    notes = OfKnown[Notes]()
     spec = OfState[Method]()
     method = OfState[str]()
     names = OfState[Sides]()
@@ -134,7 +147,7 @@ class ScoreNormalization:
             return None
         from distnorm.selection import Selection
 
-        return Selection.from_dict(self._choice())
+        return Selection.from_dict(self.current.choice(self.current.known))
 
     def fit(self: Self, *, weights: Any = None, **embeddings: Rows | None) -> Self:
         """Forget everything and take statistics of unlabelled, unpaired rows.
@@ -146,18 +159,20 @@ class ScoreNormalization:
         **embeddings
             Under each side's name or plural (``images=``): array, shape (n, d), or None.
         """
-        return self._changed(self.state.emptied().weighted(weights).with_rows(embeddings, weights))
+        # Whoever scores meanwhile has the old statistics until the new ones are complete.
+        state = self.state.emptied().weighted(weights).with_rows(embeddings, weights)
+        return self._changed(lambda _: state)
 
     def partial_fit(self: Self, *, weights: Any = None, **embeddings: Rows | None) -> Self:
         """Add rows to the statistics; any chunking gives the same result as one `fit`.
 
         By density, methods without a bank (``dn``, ``dn2``) weigh rows within each call.
         """
-        return self._changed(self.state.weighted(weights).with_rows(embeddings, weights))
+        return self._changed(lambda state: state.weighted(weights).with_rows(embeddings, weights))
 
     def remove(self: Self, **embeddings: Rows | None) -> Self:
         """Take fitted rows out; not all, none a bank does not hold, none at low rank."""
-        return self._changed(self.state.without_rows(embeddings))
+        return self._changed(lambda state: state.without_rows(embeddings))
 
     def forget(self: Self, keep: float) -> Self:
         """Let what was fitted so far count for a share ``keep``, in (0, 1], of its rows.
@@ -165,20 +180,25 @@ class ScoreNormalization:
         Means and covariances stay until new rows come (`partial_fit`); a bank loses its oldest
         rows. Called before every batch this is exponential forgetting.
         """
-        return self._changed(self.state.decayed(keep))
+        return self._changed(lambda state: state.decayed(keep))
 
     def merge(self: Self, other: ScoreNormalization) -> Self:
         """Statistics of both as a new object; the order does not matter, settings must agree."""
-        return copy.copy(self)._changed(self.state.merged(other.state))
+        result = copy.copy(self)
+        result.current.change(lambda state: state.merged(other.state))
+        result.notes = result.notes.void(other.notes)
+        return result
 
     def clone(self: Self) -> Self:
         """The same settings without statistics."""
-        return copy.copy(self)._changed(self.state.emptied())
+        result = copy.copy(self)
+        result.current = Current(self.state.emptied(), Notes())
+        return result
 
     def with_statistics(self: Self, statistics: Mapping[str, SideStatistics]) -> Self:
         """A copy with other statistics of some sides; the notes and so the choice stay."""
         result = copy.copy(self)
-        result.state = self.state.with_statistics(statistics)
+        result.current = Current(result.state.with_statistics(statistics), result.notes)
         return result
 
     def moments(self, side: str) -> Moments | None:
@@ -200,18 +220,15 @@ class ScoreNormalization:
 
     def correction(self, side: str) -> Correction:
         """Method, parameters and strength that serve queries of ``side``."""
-        side = self.names.resolve(side)
-        kept, fresh = self._corrections.get(side), auto.resolve(self.state, side, self._choice)
-        if kept is not None and kept.same_as(fresh):
-            return kept
-        self._corrections = {**self._corrections, side: fresh}
-        return fresh
+        return self.current.correction(self.names.resolve(side), self.current.known)
 
     def choose(
         self: Self, *, pairs: tuple[Array, Array] | None = None, **gallery: Array | None
     ) -> Self:
         """Choose now, under ``auto``, and not at the first score; see `distnorm.select`."""
-        self.notes = self.notes.chosen(auto.choose(self.state, pairs, gallery))
+        state = self.state
+        chosen = auto.choose(state, pairs, gallery)
+        self.current.add(state, selection=chosen, calibration=None, probability=None)
         return self
 
     def item_bias(
@@ -237,8 +254,10 @@ class ScoreNormalization:
                 "a method whose score is q.y minus a bias of each item",
                 "use ranking(queries, items), or pick dn, dn2, is or nnn",
             )
-        side, x = self.state.one_side("item_bias", items, modality, rows, self.sides[0])
-        return self.correction(self.names.other(side)).bias(self.state.check(x, side).rows)
+        known = self.current.known
+        side, x = known.state.one_side("item_bias", items, modality, rows, self.sides[0])
+        correction = self.current.correction(self.names.other(side), known)
+        return correction.bias(known.state.check(x, side).rows)
 
     def shift_queries(
         self, queries: Rows | None = None, /, modality: str | None = None, **rows: Rows
@@ -257,13 +276,13 @@ class ScoreNormalization:
         array, shape (n, d)
             Same library, dtype and device. Do not normalise them again.
         """
-        spec = self.spec
-        side, x = self.sides[1], queries
+        known = self.current.known
+        spec, side, x = self.spec, self.sides[1], queries
         if spec.chooses or spec.shifts_queries:
-            side, x = self.state.one_side("shift_queries", queries, modality, rows, side)
-        correction = self.correction(side)
+            side, x = known.state.one_side("shift_queries", queries, modality, rows, side)
+        correction = self.current.correction(side, known)
         correction.require_shift()
-        plain = self.state.check(x, side).rows
+        plain = known.state.check(x, side).rows
         if correction.strength:
             return namespace(plain).astype(correction.shift(plain), plain.dtype)
         return plain
@@ -283,36 +302,32 @@ class ScoreNormalization:
         -------
         array, shape (n, m)
         """
-        left, right = self.state.check_pair(first, second)
+        known = self.current.known
+        left, right = known.state.check_pair(first, second)
         if query is not None:
             side = self.names.resolve(query)
             if side == self.sides[0]:
-                return self.spec.factor * self.ranking(left, right, side).scores()
-            return self.spec.factor * self.ranking(right, left, side).scores().T
-        one, two = map(self.correction, self.sides)
+                return self.spec.factor * self._ranking(left, right, side, known).scores()
+            return self.spec.factor * self._ranking(right, left, side, known).scores().T
+        one, two = (self.current.correction(side, known) for side in self.sides)
         return two_sided_scores(one, two, left.rows, right.rows)
 
     def paired_similarity(self, first: Rows, second: Rows) -> Array:
         """Two-sided scores row by row: shapes (n, d), (n, d) give (n,)."""
-        left, right = self.state.check_pair(first, second)
-        one, two = map(self.correction, self.sides)
+        known = self.current.known
+        left, right = known.state.check_pair(first, second)
+        one, two = (self.current.correction(side, known) for side in self.sides)
         return two_sided_scores(one, two, left.rows, right.rows, paired=True)
 
     def ranking(self, queries: Rows, items: Rows, modality: str = "text") -> Ranking:
         """How to rank ``items`` for ``queries``; ``modality`` is the side of the *queries*."""
-        side = self.names.resolve(modality)
+        return self._ranking(queries, items, self.names.resolve(modality), self.current.known)
+
+    def _ranking(self, queries: Rows, items: Rows, side: str, known: Known) -> Ranking:
         other = self.names.other(side)
-        asked, gallery = self.state.check_pair(queries, items, (side, other))
-        seen = self.spec.corrects and self.statistics[side].came_from(asked)
-        correction, left, right = self.correction(side), asked.rows, gallery.rows
-        if self.spec.transforms:
-            of_items = self.correction(other)
-            return Ranking(correction.shift(left), of_items.shift(right), transductive=seen)
-        if not correction.strength:
-            return Ranking(left, right, transductive=seen)
-        # A linear method is a shift of the query and just as well a bias of the item; as a bias
-        # both directions rank the same product.
-        return Ranking(left, right, correction.bias(right), correction.gate(right), seen)
+        asked, gallery = known.state.check_pair(queries, items, (side, other))
+        correction, of_items = (self.current.correction(s, known) for s in (side, other))
+        return ranking(correction, of_items, asked, gallery)
 
     def calibrate(self: Self, *, pairs: Any = None, seed: int = 0, **embeddings: Rows) -> Self:
         """Learn what non-matching pairs score, from unlabelled, unpaired rows of both sides.
@@ -320,29 +335,22 @@ class ScoreNormalization:
         They come as in `fit` (``images=``, ``texts=``), best others than those; see
         `distnorm.calibration.calibrate` for ``pairs``. `save` keeps what new statistics make void.
         """
-        from distnorm.calibration.nonmatch import calibrate
-
-        # First, as it may make `auto` choose, which is a note too.
-        table = calibrate(self, *self.state.both_sides(embeddings), pairs=pairs, seed=seed)
-        self.notes = replace(self.notes, calibration=table)
+        now = copy.copy(self)
+        table = calibrate(now, *now.state.both_sides(embeddings), pairs=pairs, seed=seed)
+        # What `auto` chose on the way is what was calibrated.
+        self.current.add(now.state, selection=now.notes.selection, calibration=table)
         return self
 
-    def false_alarm_rate(self, scores: Array) -> Estimate:
+    def false_alarm_rate(self, scores: Array) -> reading.Estimate:
         """Share of non-matching pairs that score higher than each two-sided score; calibrated."""
-        from distnorm.calibration import reading
-
         return reading.false_alarm_rate(reading.calibration_of(self), scores)
 
-    def threshold(self, false_alarm_rate: float = 1e-3) -> Estimate:
+    def threshold(self, false_alarm_rate: float = 1e-3) -> reading.Estimate:
         """The two-sided score that this share of non-matching pairs exceeds; calibrated."""
-        from distnorm.calibration import reading
-
         return reading.threshold(reading.calibration_of(self), false_alarm_rate)
 
-    def percentile(self, scores: Array) -> Estimate:
+    def percentile(self, scores: Array) -> reading.Estimate:
         """Percentage of non-matching pairs that score lower: 99.9 is a false-alarm rate of 1e-3."""
-        from distnorm.calibration import reading
-
         return reading.percentile(reading.calibration_of(self), scores)
 
     def calibrate_probability(
@@ -355,22 +363,21 @@ class ScoreNormalization:
         **embeddings: Rows,
     ) -> Self:
         """Learn P(match) from labelled pairs; see `distnorm.calibration.fit_probability`."""
-        from distnorm.calibration.probability import fit_probability
-
-        first, second = self.state.both_sides(embeddings)
-        table = fit_probability(self, first, second, labels, prior=prior, method=method, seed=seed)
-        self.notes = replace(self.notes, probability=table)
+        now = copy.copy(self)
+        first, second = now.state.both_sides(embeddings)
+        table = fit_probability(now, first, second, labels, prior=prior, method=method, seed=seed)
+        self.current.add(now.state, selection=now.notes.selection, probability=table)
         return self
 
     def probability(self, scores: Array, *, prior: float | None = None) -> Any:
         """P(match) of two-sided scores, at the stated prior or another one, in float64."""
-        from distnorm.calibration.probability import match_probability, probability_of
-
         return match_probability(probability_of(self), scores, prior=prior)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, whole or not at all; see `distnorm.load`."""
-        write_state(path, self.state, self.to_dict(), self.notes)
+        now = copy.copy(self)
+        settings = now.to_dict()  # `auto` has chosen by then, which is a note
+        write_state(path, now.state, settings, now.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that affects ranking, for JSON; ``chosen`` per side under ``auto``."""
@@ -388,13 +395,6 @@ class ScoreNormalization:
         counts = ", ".join(f"{n} {side} rows" for side, n in self.counts.items())
         return f"{type(self).__name__}({self.method!r}, strength: {strength}; fitted on {counts})"
 
-    def _changed(self: Self, state: State) -> Self:
-        """Take another state; what was known of the old one is void."""
-        self.state, self.notes = state, Notes()
+    def _changed(self: Self, make: Callable[[State], State]) -> Self:
+        self.current.change(make)
         return self
-
-    def _choice(self) -> dict[str, Any]:
-        if self.notes.selection is None:
-            self.notes = replace(self.notes, selection=auto.choose(self.state, None, {}))
-        selection: dict[str, Any] = self.notes.selection  # type: ignore[assignment]
-        return selection

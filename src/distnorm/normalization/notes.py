@@ -29,6 +29,8 @@ class Notes:
         Of the card: a sentence on the data.
     other : dict
         Whatever else a file says.
+    dropped : tuple of str
+        Which of selection, calibration and probability new statistics have made void; not saved.
     """
 
     selection: dict[str, Any] | None = None
@@ -38,19 +40,27 @@ class Notes:
     hubs: dict[str, Any] | None = None
     data: str | None = None
     other: dict[str, Any] = field(default_factory=dict)
+    dropped: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Notes:
         """Notes as a file has them."""
-        names = {item.name for item in fields(cls)} - {"other"}
+        names = {item.name for item in fields(cls)} - {"other", "dropped"}
         typed = {key: value for key, value in values.items() if key in names}
         return cls(**typed, other={k: v for k, v in values.items() if k not in names})
 
     def to_dict(self) -> dict[str, Any]:
         """Those that there are, for JSON."""
         values = {**vars(self), **self.other}
-        del values["other"]
+        del values["other"], values["dropped"]
         return {key: value for key, value in values.items() if value is not None}
+
+    def void(self, *others: Notes) -> Notes:
+        """None of these, or of ``others`` either, but which of them were dropped."""
+        names = ("selection", "calibration", "probability")
+        every = (self, *others)
+        gone = [n for n in names if any(getattr(e, n) is not None or n in e.dropped for e in every)]
+        return Notes(dropped=tuple(gone))
 
     def chosen(self, selection: dict[str, Any]) -> Notes:
         """These with another choice, which makes void what was read off the scores before it."""

@@ -312,7 +312,11 @@ class State:
 class Stateful(Protocol):
     """What has a state."""
 
-    state: State
+    @property
+    def state(self) -> State: ...
+
+    @state.setter
+    def state(self, state: State) -> None: ...
 
 
 class OfState(Generic[T]):

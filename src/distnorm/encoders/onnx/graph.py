@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from distnorm.encoders.base import Rows
 from distnorm.encoders.fingerprints import file_digest, one_line
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, require
 
 __all__ = ["Graph"]
 
@@ -41,6 +41,7 @@ class Graph:
     """
 
     def __init__(self, runtime: Any, file: Path, device: str, threads: int | None) -> None:
+        self._made_by = (file, device, threads)
         options = runtime.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
@@ -61,6 +62,10 @@ class Graph:
         ids = self.inputs.get("input_ids")
         length = ids.shape[1] if ids is not None and len(ids.shape) == 2 else None
         self.fixed_length = length if isinstance(length, int) else None
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Pickle by what makes it anew from the same file: sessions do not travel."""
+        return _opened_again, (*self._made_by, self.digest)
 
     @property
     def takes_pictures(self) -> bool:
@@ -138,6 +143,17 @@ class Graph:
         usual = [name for name in _OUTPUTS[side] if name in names]
         flat = [entry.name for entry in entries if len(entry.shape or ()) == 2]
         return str((usual or flat or names)[0])
+
+
+def _opened_again(file: Path, device: str, threads: int | None, digest: str) -> Graph:
+    graph = Graph(require("onnxruntime", "onnx"), file, device, threads)
+    if graph.digest != digest:
+        raise DistnormError(
+            f"{str(file)!r}, which is another file now",
+            "the model that was pickled",
+            "load it anew",
+        )
+    return graph
 
 
 def _providers(runtime: Any, device: str) -> list[str]:
