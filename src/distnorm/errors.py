@@ -1,13 +1,39 @@
-"""What distnorm raises: one base class, each message in the form got / expected / remedy."""
+"""What distnorm raises: one base class, each message in the form got / expected / remedy.
+
+No message shows a password, a token or a key of an address.
+"""
 
 from __future__ import annotations
 
 import importlib
+import re
 from types import ModuleType
 
 from distnorm.text import plain
 
-__all__ = ["DistnormError", "DistnormWarning", "MissingExtraError", "require"]
+__all__ = ["DistnormError", "DistnormWarning", "MissingExtraError", "masked", "require"]
+
+# What a secret stands behind in an address: user:SECRET@, http://TOKEN@, password=SECRET. Digits
+# and a slash are a port, but for PostgreSQL, whose passwords are often written as they are.
+_SECRETS = re.compile(
+    r"(?<=://)(?P<user>[^/\s:@]*:)(?!\d{1,5}[/?,])\S*(?=@)"
+    r"|(?P<postgres>postgres\w*(?:\+\w+)?://[^/\s:@]*:)\S*(?=@)"
+    r"|(?P<http>https?://)[^/\s:@]+(?=@)"
+    r"|(?P<key>\b(?:[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|credentials?|signature"
+    r"|api[_-]?key|access[_-]?key)|auth|authorization|sig)\s?=\s?)(?:'[^']*'|[^&\s;'\"]+)",
+    re.IGNORECASE,
+)
+
+
+def masked(text: str) -> str:
+    """Text without the secrets of addresses in it.
+
+    Examples
+    --------
+    >>> masked("postgresql://reader:s3cret@host/shop?sslpassword=x")
+    'postgresql://reader:***@host/shop?sslpassword=***'
+    """
+    return _SECRETS.sub(lambda found: (found[found.lastgroup or 0]) + "***", text)
 
 
 class DistnormError(ValueError):
@@ -24,11 +50,11 @@ class DistnormError(ValueError):
     """
 
     def __init__(self, got: str, expected: str, remedy: str) -> None:
-        self.got = got
-        self.expected = expected
-        self.remedy = remedy
+        self.got, self.expected, self.remedy = masked(got), masked(expected), masked(remedy)
         # One line, whatever was handed in and is shown.
-        super().__init__(plain(" ".join(f"got {got}; expected {expected}; {remedy}".split())))
+        super().__init__(
+            plain(" ".join(f"got {self.got}; expected {self.expected}; {self.remedy}".split()))
+        )
 
     def __reduce__(self) -> tuple[type[DistnormError], tuple[str, str, str]]:
         """Pickle by the three parts, so that errors cross process boundaries."""

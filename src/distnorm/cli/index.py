@@ -10,6 +10,7 @@ import click
 from distnorm.cli.index_hubs import hubs
 from distnorm.cli.output import complain, console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
+from distnorm.errors import masked
 
 if TYPE_CHECKING:
     from distnorm.normalization import ScoreNormalization
@@ -109,7 +110,9 @@ def bias(
         f"{done.written} biases written, {done.already} were there: "
         f"{norm.method}, {_strengths(norm)}, as {done.column}",
     )
-    write_json({"schema": 1, "task": "index bias", "index": spec, **done.to_dict()}, json_path)
+    write_json(
+        {"schema": 1, "task": "index bias", "index": masked(spec), **done.to_dict()}, json_path
+    )
 
 
 @index.command("check")
@@ -154,8 +157,10 @@ def check(
         progress_bar("checking", "items") as show,
     ):
         found = opened.check(norm, item_side=side, queries=asked, k=k, batch=batch, progress=show)
-    console().print(index_check_table(spec, found))
-    write_json({"schema": 1, "task": "index check", "index": spec, **found.to_dict()}, json_path)
+    console().print(index_check_table(masked(spec), found))
+    write_json(
+        {"schema": 1, "task": "index check", "index": masked(spec), **found.to_dict()}, json_path
+    )
     if not found.healthy:
         context.exit(1)
 

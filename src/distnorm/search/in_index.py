@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from distnorm.arrays import Array
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, masked
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.answer import Lists, Settings, entries
 from distnorm.search.indexes import Found, open_index
@@ -27,7 +27,7 @@ class IndexPlace:
     prompt: str | None = None
 
     def __init__(self, spec: str) -> None:
-        self.name = spec
+        self._spec, self.name = spec, masked(spec)
 
     def check(self, settings: Settings) -> None:
         """An index is of one side."""
@@ -39,7 +39,7 @@ class IndexPlace:
     def lists(self, query: Query, normalization: NormalizationFile, settings: Settings) -> Lists:
         """The normalized list, with places in as long a list of the dot product as is fetched."""
         norm, k = normalization.correcting, settings.k
-        with open_index(self.name, model=query.model) as index:
+        with open_index(self._spec, model=query.model) as index:
             fetched = max(k, index.capabilities.at_most(_FETCHED))
             plain = index.search(query.row, fetched, mode="dot")
             best = plain

@@ -10,7 +10,7 @@ import pytest
 from distnorm import DistnormError
 from distnorm.search.indexes.bias_store import BiasFolder
 from distnorm.search.indexes.biases import column_of
-from distnorm.search.indexes.sql import SqlBiases, quoted
+from distnorm.search.indexes.sql import SqlBiases, named, quoted
 
 K = 5
 # One variant a system: uploads and additions differ by system, not by metric.
@@ -197,12 +197,38 @@ def test_a_folder_outlives_a_crash(tmp_path):
 
 
 def test_names_of_tables_are_no_sql():
-    for name in ('x"; DROP TABLE y', "a b", "", "a.b.c", "x--"):
-        with pytest.raises(DistnormError, match="letters, digits and underscores"):
-            quoted(name)
-    assert quoted("main.photos") == '"main"."photos"'
-    store = SqlBiases("schema.photos", "BIGINT", lambda *_: [])
-    assert store.table("distnorm_bias_0123456789") == "distnorm_bias_0123456789_schema_photos"
+    for name in ('x"; DROP TABLE y', "", "a.b.c", ".a", "a.", "a\0b"):
+        with pytest.raises(DistnormError, match=r"schema\.table"):
+            named(name)
+    for name, parts in (
+        ("main.photos", ["main", "photos"]),
+        ("photos-2026; --", ["photos-2026; --"]),
+        ('shop."a.b"', ["shop", "a.b"]),
+        ('"say ""hi"""', ['say "hi"']),
+    ):
+        assert named(name) == parts
+    assert named("a.b.c", 3) == ["a", "b", "c"]
+    assert quoted("a b", 'x"; DROP TABLE y') == '"a b"."x""; DROP TABLE y"'
+
+
+def bias_tables(target, vector="embedding"):
+    return SqlBiases(target, vector, "BIGINT", lambda *_: [], lambda *_: [], lambda _: False)
+
+
+def test_every_table_and_column_of_vectors_has_biases_of_its_own():
+    """PostgreSQL cuts names at 63 characters; a dot and an underscore are two things."""
+    long = "product_image_embeddings_of_the_northern_shop_v"
+    stores = [
+        bias_tables(["public", f"{long}1"]),
+        bias_tables(["public", f"{long}2"]),
+        bias_tables(["a", "b_c"]),
+        bias_tables(["a_b", "c"]),
+        bias_tables(["a", "b_c"], "crop"),
+    ]
+    names = {store.table("distnorm_bias_0123456789") for store in stores}
+    assert len(names) == len(stores)
+    assert all(len(name.encode()) <= 63 for name in names)
+    assert all(len(store.table("distnorm_bias_" + 32 * "f").encode()) <= 63 for store in stores)
 
 
 @pytest.mark.parametrize(

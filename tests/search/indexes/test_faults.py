@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import distnorm
 from distnorm import DistnormError
+from distnorm.errors import masked
 from distnorm.search.indexes import SYSTEMS, is_spec, open_index
 
 
@@ -372,3 +373,50 @@ def _only_here(getaddrinfo, reached):
         return getaddrinfo(host, *arguments, **options)
 
     return look_up
+
+
+HIDDEN = (
+    "pgvector:postgresql://me:{}@127.0.0.1:{}/photos",
+    "pgvector:postgresql+psycopg://me:{}@127.0.0.1:{}/shop/photos",
+    "pgvector:postgresql://127.0.0.1:{1}/shop/photos?user=me&password={0}",
+    "pgvector:postgresql://me:{}%2F@127.0.0.1:{}/shop/photos?colunm=x",
+    "pgvector:postgresql://me:a/{}@127.0.0.1:{}/shop/photos",
+    "pgvector:postgresql://me:a@{}@127.0.0.1:{}/shop/photos",
+    "pgvector:postgresql://me:a?{}@127.0.0.1:{}/shop/photos",
+    "pgvector:host=127.0.0.1 port={1} password='{0}'",
+    "postgresql://me:{}@127.0.0.1:{}/shop/photos",
+    "qdrant:http://127.0.0.1:{1}/photos?api_key={0}",
+    "qdrant:http://127.0.0.1:{1}?api_key={0}",
+    "qdrant:http://me:{}@127.0.0.1:{}/photos",
+    "milvus:nowhere.db/photos?token=root:{0}",
+    "chroma:http://me:{}@127.0.0.1:{}/photos",
+    "clip-retrieval:http://{}@127.0.0.1:{}/photos",
+    "pinecone:photos?api_key={}",
+)
+
+
+# Of keys that go over plain HTTP.
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+@pytest.mark.parametrize("spec", HIDDEN)
+def test_no_message_shows_a_secret(spec):
+    """Nor does what a message rests on, which a traceback would print."""
+    named = {"qdrant": "qdrant_client", "pgvector": "psycopg", "milvus": "pymilvus"}
+    module = named.get(spec.partition(":")[0], spec.partition(":")[0])
+    if module in SYSTEMS or module in named.values():
+        pytest.importorskip(module.replace("chroma", "chromadb").replace("clip-retrieval", "json"))
+    with pytest.raises(DistnormError) as error:
+        open_index(spec.format("s3cr3tPW", closed_port()))
+    raised = error.value
+    while raised is not None:
+        assert "s3cr3tPW" not in str(raised)
+        raised = None if raised.__suppress_context__ and not raised.__cause__ else raised.__cause__
+    assert "s3cr3tPW" not in repr(error.value)
+
+
+def test_what_is_no_secret_stays():
+    for text in (
+        "qdrant:http://host:6333/photos@v2",
+        "postgresql://postgres@host:5432/shop/photos?column=embedding",
+        "tokenizer=clip&max_tokens=77",
+    ):
+        assert masked(text) == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = [
     "one_of",
     "positive",
     "query_rows",
+    "quoted_password",
     "side_of",
     "split_last",
     "whole",
@@ -70,6 +72,19 @@ def no_connection(place: str, error: BaseException, remedy: str) -> DistnormErro
     """The error for a server that does not answer, with the first line of the client's own."""
     why = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return DistnormError(f"no connection to {place}: {why}", "a running server", remedy)
+
+
+def quoted_password(target: str) -> None:
+    """Raise for a password in an address that would be read as something else from / ? # @ on."""
+    found = re.match(r"[^:]*://[^/:@?#]*:(.*)", target, re.DOTALL)
+    rest = found[1] if found else ""
+    if "@" not in rest or re.match(r"[^/?#@]*@[^/?#@]*(?:[/?]|$)|\d{1,5}[/,?]", rest):
+        return
+    raise DistnormError(
+        f"a password with / ? # or @ in {target.partition(':')[0]}://...",
+        "these characters as %2F, %3F, %23 and %40",
+        "write urllib.parse.quote(password, safe='') of it",
+    )
 
 
 def query_rows(queries: Array, dimension: int) -> npt.NDArray[np.float64]:

@@ -1,12 +1,14 @@
-"""DuckDB: a table with a column of type FLOAT[d], compared row by row with ``array_inner_product``.
+"""DuckDB: a table of vectors, compared row by row with ``array_inner_product``.
 
-A database file is opened for reading only, so that other readers may have it open too; writing
-biases opens it again for writing. Biases lie in a table of their own (see `sql`).
+Vectors are arrays (FLOAT[d], DOUBLE[d]) or lists (FLOAT[], DOUBLE[]) of one length. A database
+file is opened for reading only, so that other readers may have it open too; writing biases opens it
+again for writing. Biases lie in a table of their own (see `sql`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +16,13 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, known_columns, split_last
-from distnorm.search.indexes.sql import SqlBiases, SqlIndex
+from distnorm.search.indexes.sql import SqlBiases, SqlIndex, named
 from distnorm.search.indexes.system import Capabilities
 
 __all__ = ["DuckDBIndex"]
+
+
+_VECTORS = re.compile(r"(FLOAT|DOUBLE)\[(\d*)\]")
 
 
 class DuckDBIndex(SqlIndex):
@@ -27,6 +32,7 @@ class DuckDBIndex(SqlIndex):
     ----------
     connection : duckdb.DuckDBPyConnection
     table : str
+        May be ``schema.table`` or, of an attached database, ``database.schema.table``.
     place : str, optional
     column, id : str
         Columns of the vectors and of unique ids.
@@ -50,18 +56,29 @@ class DuckDBIndex(SqlIndex):
         self._duckdb = require("duckdb", "duckdb")
         self.failures = (self._duckdb.Error,)
         self._path = path
-        super().__init__(connection, table, place, id, column)
+        parts = named(table, 3)
+        super().__init__(connection, parts, place, id, column)
         with self.plain_errors("open"):
             types = {row[0]: row[1] for row in self.run(f"DESCRIBE {self._table}")}
-        known_columns(types, self.place, column, id)
-        shape = re.fullmatch(r"FLOAT\[(\d+)\]", types[column])
-        if not shape:
-            raise DistnormError(
-                f"column {column!r} of type {types[column]}", "FLOAT[d]", "name the vector column"
-            )
-        self.value = f"array_inner_product({self._column}, ?::FLOAT[{shape[1]}])"
-        self.capabilities = Capabilities("ip", int(shape[1]), exact=True)
-        self.biases = SqlBiases(table, types[id], self.run, writable=self._writable)
+            known_columns(types, self.place, column, id)
+            number, size = self._kind(types[column])
+            schema = parts[-2] if len(parts) > 1 else self.run("SELECT current_schema()")[0][0]
+        self._as = f"{self._column}::{number}[{size}]"
+        self.value = f"array_inner_product({self._as}, ?::{number}[{size}])"
+        self.capabilities = Capabilities("ip", size, exact=True)
+        arrays = sum(bool(_VECTORS.fullmatch(kind)) for kind in types.values())
+        inside = (parts[0], "main") if len(parts) == 3 else ()
+        alone = len(parts) == 1 and len(table) < 39 and arrays == 1
+        self.biases = SqlBiases(
+            [schema.lower(), parts[-1].lower()],
+            column.lower(),
+            types[id],
+            self.run,
+            self.change,
+            lambda name: self._there_is(name, inside),
+            inside=inside,
+            earlier=table if alone and re.fullmatch(r"\w+", table) else "",
+        )
 
     @classmethod
     def open(cls, target: str, column: str = "embedding", id: str = "id") -> DuckDBIndex:
@@ -81,6 +98,24 @@ class DuckDBIndex(SqlIndex):
         options = {"column": column, "id": id, "path": path}
         return cls.owning(connection.close, connection, table, place, **options)
 
+    def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows."""
+        return list(self._connection.execute(statement, list(values)).fetchall())
+
+    def change(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows, of a database that is opened again for writing."""
+        if self._path is not None:
+            self._connection.close()
+            try:
+                self._connection = self._duckdb.connect(self._path)
+            except self._duckdb.Error:
+                # Reading goes on.
+                self._connection = self._duckdb.connect(self._path, read_only=True)
+                self.closing = self._connection.close
+                raise
+            self.closing, self._path = self._connection.close, None
+        return self.run(statement, values)
+
     def sent(self, query: npt.NDArray[np.float32]) -> Any:
         """A list of numbers."""
         return query.tolist()
@@ -89,9 +124,34 @@ class DuckDBIndex(SqlIndex):
         """A sequence of numbers."""
         return np.asarray(value, dtype=np.float32)
 
-    def _writable(self) -> None:
-        """Open the database again, for writing."""
-        if self._path is not None:
-            self._connection.close()
-            self._connection = self._duckdb.connect(self._path)
-            self.closing, self._path = self._connection.close, None
+    def _kind(self, shown: str) -> tuple[str, int]:
+        """Type of a number, and how many there are."""
+        shape = _VECTORS.fullmatch(shown)
+        if not shape:
+            raise DistnormError(
+                f"column {self.vector!r} of type {shown} in {self.place}",
+                "FLOAT[d] or DOUBLE[d], or a list of these",
+                f"run: ALTER TABLE {self._table} ALTER {self._column} TYPE FLOAT[d], with its d, "
+                "or name the vector column: column=",
+            )
+        if shape[2]:
+            return shape[1], int(shape[2])
+        sizes = self.run(
+            f"SELECT min(len({self._column})), max(len({self._column})) FROM {self._table}"
+        )[0]
+        if sizes[0] is None:
+            raise DistnormError(f"no vectors in {self.place}", "some", "add rows first")
+        if sizes[0] != sizes[1] or not sizes[0]:
+            raise DistnormError(
+                f"vectors of {sizes[0]} to {sizes[1]} numbers in {self.place}",
+                "one length",
+                "make a view of the rows of one length",
+            )
+        return shape[1], int(sizes[0])
+
+    def _there_is(self, table: str, inside: tuple[str, ...]) -> bool:
+        database = "?" if inside else "current_database()"
+        statement = (
+            f"SELECT 1 FROM duckdb_tables() WHERE database_name = {database} AND table_name = ?"
+        )
+        return bool(self.run(statement, [*inside[:1], table]))

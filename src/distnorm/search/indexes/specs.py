@@ -15,12 +15,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote_plus
 
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, masked
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import BiasFolder
 
@@ -93,6 +95,25 @@ def open_index(
     Traceback (most recent call last):
     distnorm.errors.DistnormError: got the index 'pinecone:photos'; expected system:place with ...
     """
+    with _discreet():
+        return _opened(
+            spec, {"model": model, "biases": biases, "bias_dimension": bias_dimension}, options
+        )
+
+
+@contextmanager
+def _discreet() -> Iterator[None]:
+    """Let no error of a client library behind ours show an address with its secrets."""
+    try:
+        yield
+    except DistnormError as error:
+        cause = str(error.__cause__ or "")
+        if masked(cause) != cause:
+            raise error from None
+        raise
+
+
+def _opened(spec: str, shared: dict[str, Any], options: dict[str, Any]) -> Index:
     name, colon, place = spec.partition(":") if isinstance(spec, str) else ("", "", "")
     if name not in SYSTEMS or not colon or not place or "\0" in place:
         raise DistnormError(
@@ -103,7 +124,6 @@ def open_index(
     module, class_ = SYSTEMS[name]
     adapter = getattr(importlib.import_module(f"distnorm.search.indexes.{module}"), class_)
     known = inspect.signature(adapter.open).parameters
-    shared: dict[str, Any] = {"model": model, "biases": biases, "bias_dimension": bias_dimension}
     target, found = _options(place, set(known) | set(shared))
     for key, value in found.items():
         if key in shared:
@@ -116,6 +136,7 @@ def open_index(
         raise DistnormError(f"option {unknown[0]!r} for {name}", allowed, "leave it out")
     values = {key: _typed(key, value, known[key].default) for key, value in options.items()}
     index: Index = adapter.open(target, **values)
+    index.place = masked(index.place)
     try:
         return _share(index, shared)
     except BaseException:
@@ -145,10 +166,15 @@ def _options(place: str, known: set[str]) -> tuple[str, dict[str, str]]:
         return place, {}
     pairs = parse_qsl(tail, keep_blank_values=True)
     mine = {key: value for key, value in pairs if key in known and key != "target"}
-    rest = [(key, value) for key, value in pairs if key not in mine]
-    if rest and "://" not in target:
-        return target, {**mine, **dict(rest)}
-    return (f"{target}?{urlencode(rest)}" if rest else target), mine
+    if "://" not in target:
+        return target, {**dict(pairs), **mine}
+    # As it is written: libpq reads a plus as a plus.
+    rest = [part for part in tail.split("&") if part and _key(part) not in mine]
+    return (f"{target}?{'&'.join(rest)}" if rest else target), mine
+
+
+def _key(part: str) -> str:
+    return unquote_plus(part.partition("=")[0])
 
 
 def _typed(key: str, value: Any, default: Any) -> Any:

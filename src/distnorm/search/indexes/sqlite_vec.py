@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, MissingExtraError, require
-from distnorm.search.indexes.arguments import existing, split_last
-from distnorm.search.indexes.sql import SqlBiases, SqlIndex, quoted
+from distnorm.search.indexes.arguments import existing, known_columns, split_last
+from distnorm.search.indexes.sql import SqlBiases, SqlIndex, named, quoted
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["SqliteVecIndex", "connect"]
@@ -67,9 +67,11 @@ class SqliteVecIndex(SqlIndex):
     ) -> None:
         module = importlib.import_module(type(connection).__module__.partition(".")[0])
         self.failures = (module.Error,)
-        super().__init__(connection, table, place, "rowid", column)
+        (name,) = named(table, 1)
+        self._name = name
+        super().__init__(connection, [name], place, "rowid", column)
         with self.plain_errors("open"):
-            rows = self.run("SELECT sql FROM sqlite_master WHERE name = ?", [table])
+            rows = self.run("SELECT sql FROM sqlite_master WHERE name = ?", [name])
         text = rows[0][0] if rows else ""
         shape = re.search(rf"\b{re.escape(column)}\b\s+float\s*\[(\d+)\]([^,]*)", text, re.I)
         if "vec0" not in text.lower() or not shape:
@@ -81,16 +83,29 @@ class SqliteVecIndex(SqlIndex):
                 "check table and column=",
             )
         metric = re.search(r"distance_metric\s*=\s*(\w+)", shape[2], re.I)
-        name = metric[1].lower() if metric else "l2"
-        if name not in ("l2", "cosine"):
-            raise DistnormError(f"{self.place} of distance {name}", "L2 or cosine", "build it so")
+        distance = metric[1].lower() if metric else "l2"
+        if distance not in ("l2", "cosine"):
+            raise DistnormError(
+                f"{self.place} of distance {distance}", "L2 or cosine", "build it so"
+            )
         key = re.search(r"(\w+)\s+(text|integer)\s+primary\s+key", text, re.I)
         if key:
             self._id = quoted(key[1])
-        unit = "l2" if name == "l2" else "1-cos"
+        unit = "l2" if distance == "l2" else "1-cos"
+        self.value = f"vec_distance_{distance}({self._column}, ?)"
         self.capabilities = Capabilities(unit, int(shape[1]), exact=True, max_k=_MOST)
         kind = key[2].upper() if key else "INTEGER"
-        self.biases = SqlBiases(table, kind, self.run, catalog="sqlite_master WHERE name")
+        vectors = re.findall(r"\b(?:float|int8|bit)\s*\[\d+\]", text, re.I)
+        alone = len(vectors) == 1 and len(name) < 39 and re.fullmatch(r"\w+", name)
+        self.biases = SqlBiases(
+            [name.lower()],
+            column.lower(),
+            kind,
+            self.run,
+            self.change,
+            lambda table: bool(self.run("SELECT 1 FROM sqlite_master WHERE name = ?", [table])),
+            earlier=name if alone else "",
+        )
 
     @classmethod
     def open(cls, target: str, column: str = "embedding", timeout: float = 10.0) -> SqliteVecIndex:
@@ -113,12 +128,15 @@ class SqliteVecIndex(SqlIndex):
         column: str | None = None,
         filter: Any = None,
     ) -> list[Hits]:
-        """One statement per query, in the form of a virtual table."""
-        statement = (
-            f"SELECT {self._id}, distance FROM {self._table} "
-            f"WHERE {self._column} MATCH ? AND k = {k} ORDER BY distance"
-        )
-        return [self.hits(statement, query) for query in queries]
+        """One statement per query, in the form of a virtual table where nothing is filtered."""
+        if filter is None:
+            statement = (
+                f"SELECT {self._id}, distance FROM {self._table} "
+                f"WHERE {self._column} MATCH ? AND k = {k} ORDER BY distance"
+            )
+            return [self.hits(statement, query) for query in queries]
+        # A condition beside MATCH may be looked at after the k nearest are found.
+        return super().nearest(queries, k, column, filter)
 
     def sent(self, query: npt.NDArray[np.float32]) -> Any:
         """Bytes."""
@@ -130,13 +148,30 @@ class SqliteVecIndex(SqlIndex):
 
     def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
         """One pass over the table."""
-        cursor = self._connection.execute(f"SELECT {self._id}, {self._column} FROM {self._table}")
+        cursor = self._plain_rows(f"SELECT {self._id}, {self._column} FROM {self._table}")
         while rows := cursor.fetchmany(batch):
             yield [item for item, _ in rows], np.stack([self.read(value) for _, value in rows])
 
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Columns; SQLite would take a name that it does not know for a text."""
+        rows = self.run("SELECT name FROM pragma_table_info(?)", [self._name])
+        known_columns([row[0] for row in rows], self.place, *fields)
+        return super().payloads(ids, fields)
+
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Rows of a statement, committed."""
-        rows = super().run(statement, values)
-        if self._connection.in_transaction:
+        """Rows."""
+        return list(self._plain_rows(statement, values).fetchall())
+
+    def change(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows; committed, unless a transaction was open already."""
+        within = self._connection.in_transaction
+        rows = self.run(statement, values)
+        if self._connection.in_transaction and not within:
             self._connection.commit()
         return rows
+
+    def _plain_rows(self, statement: str, values: Sequence[Any] = ()) -> Any:
+        """A cursor of tuples, whatever the connection makes of rows for its owner."""
+        cursor = self._connection.cursor()
+        cursor.row_factory = None
+        return cursor.execute(statement, list(values))

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import is_unit_length
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, masked
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.bias_store import BiasStore
 from distnorm.search.indexes.probe import Probe, Trial, judge, trial_queries
@@ -72,7 +72,8 @@ class Capabilities:
 class System(abc.ABC):
     """What one adapter says of its index, and how it is asked.
 
-    ``failures`` are what the system raises, ``closing`` lets go of what `open` made.
+    ``failures`` are what the system raises, ``closing`` lets go of what `open` made, ``vector``
+    names the vectors where items may have several.
     """
 
     system: ClassVar[str]
@@ -87,6 +88,7 @@ class System(abc.ABC):
     """What to do where its scores are not those of its rows."""
     apart: str = "give each vector an id of its own"
     """What to do where several vectors share an id."""
+    vector: str = ""
     closing: Callable[[], object] | None = None
 
     @abc.abstractmethod
@@ -156,7 +158,7 @@ class System(abc.ABC):
     def __repr__(self) -> str:
         """One line."""
         kind = "exact" if self.exact else "approximate"
-        return f"{type(self).__name__}({self.place!r}, {self.dimension} dimensions, {kind})"
+        return f"{type(self).__name__}({masked(self.place)!r}, {self.dimension} dimensions, {kind})"
 
     @property
     def dimension(self) -> int:
@@ -184,12 +186,26 @@ class System(abc.ABC):
             if not isinstance(error, (*self.failures, OSError)):
                 raise
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            slow = isinstance(error, TimeoutError) or "timed out" in str(error).lower()
+            expected, remedy = self.remedy(error, doing) or (
+                "an answer",
+                "look at the index and its log",
+            )
             raise DistnormError(
                 f"{lines[0][:200]!r} from {self.system} on {doing} in {self.place}",
-                "an answer in time" if slow else "an answer",
-                "raise timeout= or look at the server" if slow else "look at the index and its log",
+                expected,
+                remedy,
             ) from error
+
+    def remedy(self, error: BaseException, doing: str) -> tuple[str, str] | None:
+        """What was expected and what to do about a failure, where more can be said than usual."""
+        if isinstance(error, TimeoutError) or "timed out" in str(error).lower():
+            return "an answer in time", "raise timeout= or look at the server"
+        if doing == "write biases":
+            return (
+                "a place for biases that may be written",
+                "keep them in a folder: biases=FOLDER, or --biases FOLDER",
+            )
+        return None
 
     def check_normalization(self, norm: ScoreNormalization) -> None:
         """Raise for other dimensions, another model, or rows that the statistics do not fit."""
