@@ -16,13 +16,14 @@ import distnorm
 from distnorm import DistnormError
 from distnorm.cli.main import cli
 from distnorm.fitting import Inputs, fit_inputs, update
-from distnorm.store.columns import read_names
+from distnorm.store.columns import read_names, read_tables
+from distnorm.store.layout import Commit
 from distnorm.store.models import check_models, prompt_of
 from distnorm.store.rows import StoredRows
 from distnorm.store.vectors import read_embeddings
 
 Image = pytest.importorskip("PIL.Image", reason="photos need Pillow")
-pytest.importorskip("pyarrow", reason="stores need pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet", reason="stores need pyarrow")
 
 # Worker processes take the path over, and import the encoder's module from it.
 HERE = str(Path(__file__).parents[1] / "helpers")
@@ -188,7 +189,7 @@ def difference(tmp_path, method="dn", **options):
 def test_an_update_equals_a_fresh_fit(tmp_path, method):
     store, norm = difference(tmp_path, method)
     fresh, _ = fitted(method, image=[store], text=[store])
-    changes = update(norm)
+    changes = update(norm, [store])
     assert norm.counts == fresh.counts == {"image": 40, "text": 126}
     for side in ("image", "text"):
         np.testing.assert_allclose(mean(norm, side), mean(fresh, side), rtol=0, atol=1e-6)
@@ -201,11 +202,11 @@ def test_an_update_equals_a_fresh_fit(tmp_path, method):
     # New are 40, 42, 43, 45 (44 is a copy of 11, 3 one of 45); 3, 8, 9 and 30 have left.
     assert changes.added["image"] == 4
     assert changes.removed["image"] == 4
-    assert update(norm).added == {"image": 0, "text": 0}
+    assert update(norm, [store]).added == {"image": 0, "text": 0}
 
 
 def test_an_update_reads_no_row_that_stayed(tmp_path, monkeypatch):
-    _, norm = difference(tmp_path)
+    store, norm = difference(tmp_path)
     read = []
     original = StoredRows.read
 
@@ -214,7 +215,7 @@ def test_an_update_reads_no_row_that_stayed(tmp_path, monkeypatch):
         return original(self, rows)
 
     monkeypatch.setattr(StoredRows, "read", counted)
-    changes = update(norm)
+    changes = update(norm, [store])
     assert sum(read) == changes.added["image"] + changes.added["text"] == 4 + 18
 
 
@@ -237,12 +238,48 @@ def test_updates_on_the_command_line(tmp_path):
     np.testing.assert_allclose(mean(distnorm.load(file)), fresh, atol=1e-6)
 
 
+def test_no_file_says_where_things_lay(tmp_path, monkeypatch):
+    """Statistics and stores are shared: they keep names, and stores their ids."""
+    store, _ = difference(tmp_path)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "a.png").write_bytes(b"no picture")
+    shutil.copy(tmp_path / "in" / "000.png", tmp_path / "more")
+    monkeypatch.chdir(tmp_path)
+    assert run("embed", tmp_path / "more", "--model", "tiny", "--out", tmp_path / "t",
+               "--workers", 0).exit_code == 1  # fmt: skip
+    np.save("x.npy", read_embeddings(store))
+    norm, _ = fitted(image=[tmp_path / "x.npy", store, "t"], text=[store])
+    norm.save("m.safetensors")
+    inputs = norm.notes.fitted_on["inputs"]
+    assert [note.get("name") or note["store"] for note in inputs["image"]] == ["x.npy", "s", "t"]
+    place = str(tmp_path).encode()
+    for path in tmp_path.rglob("*"):
+        if path.suffix in (".safetensors", ".jsonl", ".json", ".parquet"):
+            assert place not in path.read_bytes(), path
+    (_, table), *_ = read_tables(Commit.read(store), ("source",))
+    sources = {source.partition("#")[0] for source in table.column("source").to_pylist()}
+    assert sources == {"../in/captions.tsv"}
+
+
+def test_a_store_of_an_older_version_is_gone_on_with(tmp_path):
+    """Rows whose source is a path are those of this path's source."""
+    folder, label = photos(tmp_path / "in", 4), str((tmp_path / "in").resolve())
+    stored_photos(folder, tmp_path / "s")
+    file = tmp_path / "s" / "metadata" / "metadata_0.parquet"
+    table = parquet.read_table(file)
+    at = table.column_names.index("source")
+    parquet.write_table(table.set_column(at, "source", [[label] * 4]), file)
+    (folder / "002.png").unlink()
+    done = stored_photos(folder, tmp_path / "s", prune=True)
+    assert (done.known, done.written, done.pruned) == (3, 0, 1)
+
+
 def test_updates_that_are_refused_change_nothing(tmp_path):
     store, norm = difference(tmp_path)
     before = mean(norm)
     shutil.move(store / "removed", tmp_path / "elsewhere")
     with pytest.raises(DistnormError, match="vectors of removed rows; fit anew"):
-        update(norm)
+        update(norm, [store])
     np.testing.assert_array_equal(mean(norm), before)
     sampled, _ = fitted(image=[store], samples=5)
     with pytest.raises(DistnormError, match="fitted on a sample"):

@@ -100,7 +100,7 @@ def _update(
 
     target = old if out is None or Path(out) == Path(old) else _new_file(out, overwrite)
     norm = load(old)
-    changes = update(norm, places)
+    changes = update(norm, places, beside=old)
     norm.save(target)
     console().print(normalization_table(norm))
     words = [

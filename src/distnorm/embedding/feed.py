@@ -20,6 +20,7 @@ from distnorm.embedding.items import Item
 from distnorm.embedding.pool import DecoderPool
 from distnorm.embedding.sources import Source
 from distnorm.store.known import KeySet, Known, key_of
+from distnorm.store.origins import source_mark
 
 __all__ = ["Entry", "Feed"]
 
@@ -67,6 +68,7 @@ class Feed:
     ) -> None:
         self._source, self._known, self._pool = source, known, pool
         self._distinct, self._rehash = distinct, rehash
+        self._origin = source_mark(source.label)
         self._met = KeySet()
         self._recent: OrderedDict[tuple[Any, ...], Job] = OrderedDict()
         self._about: tuple[str, os.stat_result | None] = ("", None)
@@ -125,7 +127,7 @@ class Feed:
 
     def _enter(self, item: Item) -> Entry:
         entry = Entry(item)
-        origin = key_of(self._source.label, item.name, item.text)
+        origin = key_of(self._origin, item.name, item.text)
         if self._distinct and not self._met.add(origin):
             entry.verdict = "known"
             return entry

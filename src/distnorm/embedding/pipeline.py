@@ -29,6 +29,7 @@ from distnorm.errors import DistnormError
 from distnorm.store.failures import Failures
 from distnorm.store.known import Known
 from distnorm.store.layout import Commit
+from distnorm.store.origins import source_id
 from distnorm.store.writer import StoreWriter
 from distnorm.system.progress import OpenProgress
 from distnorm.system.threads import cores
@@ -139,7 +140,7 @@ def embed(
         known = Known(writer.tables(), source.label)
         pool = decoders(encoder, source.sides, batch_size, workers, full=full)
         batches = Batches(encoder, source.sides, batch_size, pool, prompt)
-        run = _Run(writer, known, batches, source.label)
+        run = _Run(writer, known, batches, source_id(source.label, folder))
         counter = _Counter(source)
         with (
             pool or nullcontext(),
@@ -204,8 +205,8 @@ def decoders(
 class _Run:
     """What one run has written."""
 
-    def __init__(self, writer: StoreWriter, known: Known, batches: Batches, label: str) -> None:
-        self._writer, self._known, self._batches, self._label = writer, known, batches, label
+    def __init__(self, writer: StoreWriter, known: Known, batches: Batches, source: str) -> None:
+        self._writer, self._known, self._batches, self._source = writer, known, batches, source
         self.written = self.changed = self.known = 0
 
     def flush(self, failures: Failures) -> None:
@@ -242,7 +243,7 @@ class _Run:
             "image_path": [entry.item.name for entry in entries],
             "caption": [entry.item.text for entry in entries],
             "hash": [entry.digest.hex() for entry in entries],
-            "source": [self._label] * len(entries),
+            "source": [self._source] * len(entries),
             **{
                 name: [None if result is None else getattr(result, name) for result in results]
                 for name in ("width", "height", "size", "mtime")

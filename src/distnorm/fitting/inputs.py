@@ -28,6 +28,7 @@ from distnorm.store.layout import PARTS, Commit, at_commit, is_store
 from distnorm.store.models import model_of, prompt_of
 from distnorm.store.rows import StoredRows
 from distnorm.store.vectors import has_vectors, read_embeddings
+from distnorm.system.files import shared_name
 
 __all__ = ["Input", "Inputs", "SourceRows", "VectorRows"]
 
@@ -79,7 +80,7 @@ class VectorRows:
 
     def note(self) -> dict[str, Any]:
         """As `Input.note`."""
-        return {"name": self.label}
+        return {"name": shared_name(self.label)}
 
 
 class SourceRows:
@@ -132,7 +133,7 @@ class SourceRows:
 
     def note(self) -> dict[str, Any]:
         """As `Input.note`."""
-        return {"name": self.label}
+        return {"name": shared_name(self.label)}
 
     def _encoded(self, batches: Batches) -> Iterator[Rows]:
         entries, rows = batches.take()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ class Update:
     removed: dict[str, int]
 
 
-def update(norm: ScoreNormalization, places: Iterable[str] = ()) -> Update:
+def update(
+    norm: ScoreNormalization, places: Iterable[str] = (), *, beside: str | Path | None = None
+) -> Update:
     """Add rows that came into the stores of a normalization since, and take out those that left.
 
     Parameters
@@ -43,7 +46,10 @@ def update(norm: ScoreNormalization, places: Iterable[str] = ()) -> Update:
     norm : ScoreNormalization
         Fitted by `fit_inputs`, without samples; changed in place.
     places : iterable of path
-        Where stores are now, if not where they were.
+        Where stores are now. What is not named is looked for by its name, in the current folder
+        and in that of ``beside``.
+    beside : path, optional
+        The normalization's file.
 
     Raises
     ------
@@ -70,7 +76,7 @@ def update(norm: ScoreNormalization, places: Iterable[str] = ()) -> Update:
             if "id" not in note:
                 new_notes.setdefault(side, []).append(note)
                 continue
-            folder = _store(note, stores).folder
+            folder = _store(note, stores, beside).folder
             rows = at_commit(folder, partial(StoredRows, side=side))
             came, left = rows_changed(rows, side, note["commit"])
             added.setdefault(side, []).extend(came)
@@ -92,13 +98,17 @@ def _counts(parts: dict[str, list[Rows]]) -> dict[str, int]:
     return {side: sum(map(len, given)) for side, given in parts.items()}
 
 
-def _store(note: dict[str, Any], stores: dict[str | None, Commit]) -> Commit:
-    path = note["store"]
-    commit = stores.get(note["id"]) or Commit.read(path)
-    if commit.id != note["id"]:
-        raise DistnormError(
-            f"no store, or another one, at {path}",
-            "the store that the normalization was fitted on",
-            "name its place with --images or --texts, or fit anew",
-        )
-    return commit
+def _store(
+    note: dict[str, Any], stores: dict[str | None, Commit], beside: str | Path | None
+) -> Commit:
+    """The store that a note names, wherever it is now."""
+    name = note["store"]
+    homes = [Path()] if beside is None else [Path(), Path(beside).parent]
+    for commit in (stores.get(note["id"]), *(Commit.read(home / name) for home in homes)):
+        if commit is not None and commit.id == note["id"]:
+            return commit
+    raise DistnormError(
+        f"no store, or another one, at {name}",
+        "the store that the normalization was fitted on",
+        "name its place with --images or --texts, or fit anew",
+    )

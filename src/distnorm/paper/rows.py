@@ -23,6 +23,7 @@ from distnorm.store.columns import read_names
 from distnorm.store.failures import failure_reason
 from distnorm.store.layout import METADATA, Commit, at_commit
 from distnorm.store.vectors import open_embeddings
+from distnorm.store.writer import tidy
 from distnorm.system.progress import OpenProgress, StepProgress
 
 __all__ = ["TTA_VIEWS", "RowCache", "step_progress"]
@@ -89,6 +90,7 @@ class RowCache:
         encoder: Any,
     ) -> npt.NDArray[Any]:
         store = self.place(dataset, kind)
+        tidy(store)
         stored, rows = self._stored(store, side, encoder)
         new = {n: item for n, item in zip(names, items, strict=True) if n not in stored}
         if new:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import Counter
 from functools import cached_property
 from typing import Any
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from distnorm.store.columns import read_names, read_tables
 from distnorm.store.layout import METADATA, Commit
+from distnorm.store.origins import source_folder
 from distnorm.store.vectors import open_embeddings
 
 __all__ = ["Catalog"]
@@ -65,9 +65,15 @@ class Catalog:
         others = self._shared.get(name, [])
         if row not in others:
             return name
-        full = {other: _full_name(self._sources[other], name) for other in others}
+        full = {other: self._full_name(self._sources[other], name) for other in others}
         same = sum(value == full[row] for value in full.values())
         return full[row] if same == 1 else f"{full[row]} (#{row})"
+
+    def _full_name(self, source: str | None, name: str) -> str:
+        """A name with the folder that it starts from."""
+        if source is None:
+            return name
+        return os.path.join(source_folder(source, self._commit.folder), name)
 
     @cached_property
     def _shared(self) -> dict[str, list[int]]:
@@ -117,14 +123,3 @@ def _equal_rows(commit: Commit, names: list[str], rows: list[int]) -> dict[int, 
             content = hashlib.blake2b(names[row].encode() + b"\0" + vector.tobytes()).digest()
             equal[row] = firsts.setdefault(content, row)
     return equal
-
-
-def _full_name(source: str | None, name: str) -> str:
-    """A name with the folder that it starts from."""
-    if source is None:
-        return name
-    pattern = re.search(r"[*?\[]", source)
-    folder = source[: pattern.start()] if pattern else source
-    if pattern or os.path.isfile(source):
-        folder = os.path.dirname(folder)
-    return os.path.join(folder, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,10 +12,13 @@ from typing import IO
 
 from distnorm.errors import DistnormError
 from distnorm.store.layout import FAILED
+from distnorm.store.origins import source_id, source_mark
 from distnorm.system import schema
+from distnorm.system.files import atomic_write
 
 __all__ = ["Failures", "failure_reason"]
 
+_SPOOLED = 1 << 20
 _FORM = schema.record(dict.fromkeys(("path", "reason", "source"), schema.text))
 
 
@@ -25,21 +28,19 @@ class Failures:
     Those of other sources stay. Nothing is kept in memory.
     """
 
-    def __init__(self, folder: Path, source: str) -> None:
+    def __init__(self, folder: Path, label: str) -> None:
         self.count = 0
-        self._path, self._source = folder / FAILED, source
+        self._path, self._source = folder / FAILED, source_id(label, folder)
 
     def __enter__(self) -> Failures:
         """Begin."""
-        self._new: IO[str] = tempfile.NamedTemporaryFile(
-            "w", dir=self._path.parent, prefix=".failed.", suffix=".tmp", delete=False
-        )
+        folder = str(self._path.parent)  # there it has no name: a killed process leaves nothing
+        self._new: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOLED, "w+b", dir=folder)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let the old file stand, unless `keep` was called."""
         self._new.close()
-        Path(self._new.name).unlink(missing_ok=True)
 
     def add(self, name: str, reason: str) -> None:
         """One more."""
@@ -50,21 +51,19 @@ class Failures:
         """Replace the old file; remove it if nothing failed."""
         others = 0
         for entry in _entries(self._path):
-            if entry["source"] != self._source:
+            if source_mark(entry["source"]) != source_mark(self._source):
                 self._write(entry["path"], entry["reason"], entry["source"])
                 others += 1
-        self._new.flush()
-        os.fsync(self._new.fileno())
-        self._new.close()
-        if self.count or others:
-            os.chmod(self._new.name, 0o644)
-            os.replace(self._new.name, self._path)
-        else:
+        if not self.count and not others:
             self._path.unlink(missing_ok=True)
+            return
+        self._new.seek(0)
+        with atomic_write(self._path) as file:
+            shutil.copyfileobj(self._new, file)
 
     def _write(self, name: str, reason: str, source: str) -> None:
         line = json.dumps({"path": name, "reason": reason, "source": source})
-        self._new.write(line + "\n")
+        self._new.write(f"{line}\n".encode())
 
 
 def failure_reason(folder: Path, name: str) -> str | None:

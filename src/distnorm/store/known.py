@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.store.origins import source_mark
+
 __all__ = ["KeySet", "Known", "key_of"]
 
 _KEY = 16
@@ -51,7 +53,7 @@ class KeySet:
 class Known:
     """Index of a store's rows, made of (shard number, columns) of its metadata.
 
-    Only rows of ``source`` count as its ``own``, which can be changed or gone.
+    Only rows of the source of label ``source`` count as its ``own``, which can be changed or gone.
     Rows are ``seen`` in this pass, ``stale`` when replaced, ``touched`` with new size or time.
     """
 
@@ -110,13 +112,15 @@ def _columns(
     sources, paths, captions, sizes, mtimes = (
         table.get(key, absent) for key in ("source", "image_path", "caption", "size", "mtime")
     )
+    marks = [source_mark(s) for s in sources]
+    own = source_mark(source)
     digests = [bytes.fromhex(text) for text in hashes]
     names = [path if path is not None else text for path, text in zip(paths, captions, strict=True)]
-    keys = zip(sources, names, captions, digests, strict=True)
+    keys = zip(marks, names, captions, digests, strict=True)
     both = [(key_of(s, name, text), key_of(name, text, digest)) for s, name, text, digest in keys]
     return {
         "shard": np.full(n, number, dtype=np.int64),
-        "own": np.array([s == source for s in sources], dtype=bool),
+        "own": np.array([mark == own for mark in marks], dtype=bool),
         "size": np.array([-1 if v is None else v for v in sizes], dtype=np.int64),
         "mtime": np.array([-1 if v is None else v for v in mtimes], dtype=np.int64),
         "digest": np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(n, _DIGEST),

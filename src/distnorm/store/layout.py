@@ -38,6 +38,7 @@ __all__ = [
     "is_begun",
     "is_shard",
     "is_store",
+    "is_tidy",
     "removed_path",
     "shard_path",
     "sync",
@@ -242,6 +243,12 @@ def removed_path(folder: Path, commit: int) -> Path:
 def temporary_files(folder: Path) -> list[Path]:
     """Files at the top of a store that a killed run left half-written."""
     return list(folder.glob(".*.tmp"))
+
+
+def is_tidy(folder: Path) -> bool:
+    """Whether no run left a file half-written, or without its name, in a store."""
+    ends = (".tmp", ".new")
+    return not any(name.endswith(ends) for _, _, names in os.walk(folder) for name in names)
 
 
 def write_commit(commit: Commit) -> None:

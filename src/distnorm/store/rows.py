@@ -11,6 +11,7 @@ import numpy.typing as npt
 from distnorm.store.columns import read_tables
 from distnorm.store.layout import Commit
 from distnorm.store.vectors import open_embeddings
+from distnorm.system.files import shared_name
 from distnorm.system.shards import ShardedRows
 
 __all__ = ["StoredRows"]
@@ -49,8 +50,8 @@ class StoredRows:
 
     def note(self) -> dict[str, Any]:
         """What a later update needs to know of it."""
-        where = str(self.commit.folder.resolve())
-        return {"store": where, "id": self.commit.id, "commit": self.commit.number}
+        name = shared_name(self.commit.folder)
+        return {"store": name, "id": self.commit.id, "commit": self.commit.number}
 
     def read(self, rows: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[Any]]:
         """Rows by their sorted numbers, shard by shard."""

@@ -33,6 +33,7 @@ from distnorm.store.layout import (
     is_begun,
     is_shard,
     is_store,
+    is_tidy,
     removed_path,
     shard_path,
     sync,
@@ -42,7 +43,7 @@ from distnorm.store.layout import (
 from distnorm.store.lock import StoreLock
 from distnorm.system.files import atomic_write, plain_errors, remove_stale, save_array
 
-__all__ = ["StoreWriter"]
+__all__ = ["StoreWriter", "tidy"]
 
 Columns = Mapping[str, list[Any]]
 _TEXT = {"caption": "string", "hash": "string", "source": "string", "commit": "int64"}
@@ -245,6 +246,13 @@ class StoreWriter:
                     if is_shard(path.name) and path not in named:
                         path.unlink()
         remove_stale(temporary_files(self._folder))
+
+
+def tidy(folder: Path) -> None:
+    """Finish what a killed run left, and remove what it began, as the next writer would."""
+    if is_store(folder) and not is_tidy(folder):
+        with StoreWriter(Commit.read(folder), 1):
+            pass
 
 
 def _check_same(store: Commit, origin: Commit) -> None:
