@@ -21,6 +21,7 @@ from distnorm.cli.output import (
     json_option,
     report_option,
     require_report,
+    say,
     write_json,
     write_report,
 )
@@ -79,6 +80,7 @@ def retrieval(
             progress=show,
         ),
         f"{pairs.images} and {pairs.texts}",
+        options.sources(pairs),
         report,
         json_path,
     )
@@ -102,6 +104,7 @@ def classification(
     _run(
         lambda show: compare_classification(*rows, protocol=protocol, progress=show),
         data.images,
+        options.sources(data),
         report,
         json_path,
         names,
@@ -125,6 +128,7 @@ def captions(
     _run(
         lambda show: compare_captions(*rows, **scoring, protocol=protocol, progress=show),
         data.images,
+        options.sources(data),
         report,
         json_path,
     )
@@ -133,12 +137,14 @@ def captions(
 def _run(
     work: Callable[[Bar], Comparison],
     title: str,
+    sources: tuple[str, str],
     report: str | None,
     json_path: str | None,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    """Compare, then print tables, write the JSON and the page, in this order."""
+    """Compare, then print tables and the verdict, write the JSON and the page, in this order."""
     from distnorm.report.terminal import comparison_tables
+    from distnorm.report.verdict import verdict_lines
 
     with progress_bar("comparing", "evaluations") as show:
         comparison = work(show)
@@ -146,6 +152,11 @@ def _run(
     for table in comparison_tables(comparison):
         console().print(table)
     result = comparison.to_dict()
+    found = comparison.verdict(*sources)
+    if found is not None:
+        result["verdict"] = found.to_dict()
+    for line in verdict_lines(result["verdict"]):
+        say(line, style="bold")
     write_json({**result, **(extra or {})}, json_path)
 
     def page() -> str:

@@ -187,7 +187,9 @@ class CaptionInput:
 class ProtocolOptions:
     """What is compared, and where statistics come from."""
 
-    methods: str = option("--methods", default="dot,dn,dn*,dn2,is,nnn", show_default=True)
+    methods: str = option(
+        "--methods", default="dot,dn,dn*,ridge,dn2,is,nnn,auto", show_default=True
+    )
     strength: str | None = option(
         "--strength", help="For every method: a number, or image=0.25,text=0.5."
     )
@@ -214,6 +216,10 @@ class ProtocolOptions:
         "--prompt", help="Prefix or template of the texts, printed with the results."
     )
     input: str | None = option("--input", type=click.Choice(_INPUTS))
+
+    def sources(self, data: PairInput | ClassInput | CaptionInput) -> tuple[str, str]:
+        """What images and texts a normalization for use would be fitted on."""
+        return self.fit_images or data.images, self.fit_texts or data.texts
 
     def read(self, data: PairInput | ClassInput | CaptionInput) -> Protocol:
         """The protocol; all vectors must be of one model, the texts of one prompt."""

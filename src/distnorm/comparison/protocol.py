@@ -22,7 +22,7 @@ from distnorm.normalization import ScoreNormalization, make
 
 __all__ = ["DEFAULT_METHODS", "PROTOCOLS", "Protocol", "method_norms"]
 
-DEFAULT_METHODS = ("dot", "dn", "dn*", "dn2", "is", "nnn")
+DEFAULT_METHODS = ("dot", "dn", "dn*", "ridge", "dn2", "is", "nnn", "auto")
 PROTOCOLS = {"held-out": 20, "paper": 5, "reference": 1, "transductive": 1}
 
 

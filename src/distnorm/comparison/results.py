@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from distnorm.comparison.verdict import Verdict, judge
+
 __all__ = ["Comparison", "MethodResult", "MetricSummary"]
 
 
@@ -103,6 +105,16 @@ class Comparison:
         """The first result of a method's name."""
         return next(result for result in self.results if result.method == method)
 
+    def verdict(self, images: str = "IMAGES", texts: str = "TEXTS") -> Verdict | None:
+        """What to do now, with the next command; None if there is nothing beside the dot product.
+
+        Parameters
+        ----------
+        images, texts : str
+            What the data is called in the command.
+        """
+        return judge(self.task, self.results, images, texts)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, schema 1."""
         return {
@@ -111,5 +123,6 @@ class Comparison:
             **self.sizes,
             "protocol": dict(self.protocol),
             "results": [result.to_dict() for result in self.results],
+            "verdict": None if (verdict := self.verdict()) is None else verdict.to_dict(),
             "diagnostics": self.diagnostics,
         }

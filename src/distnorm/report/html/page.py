@@ -91,6 +91,7 @@ class Section:
     tables: Sequence[Table] = field(default=())
     figures: Sequence[Figure] = field(default=())
     examples: Sequence[Example] = field(default=())
+    lines: Sequence[str] = field(default=())
 
 
 def render(title: str, lead: str, sections: Sequence[Section], facts: Sequence[str] = ()) -> str:

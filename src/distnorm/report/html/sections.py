@@ -13,6 +13,7 @@ from distnorm.report.html.choices import choice_sections
 from distnorm.report.html.figures import densities, intervals, occurrence_plot
 from distnorm.report.html.page import Cell, Figure, Section, Table, render
 from distnorm.report.html.titles import DIRECTION_TITLES, chosen_text, metric_title
+from distnorm.report.verdict import verdict_lines
 
 __all__ = [
     "change_cell",
@@ -44,7 +45,9 @@ def protocol_line(result: Mapping[str, Any]) -> str:
 
 def comparison_page(result: Mapping[str, Any], source: str) -> str:
     """A whole page out of a comparison's JSON."""
-    sections = [comparison_section(result["task"].capitalize(), result)]
+    lines = verdict_lines(result.get("verdict"))
+    sections = [Section("Verdict", lines=lines)] if lines else []
+    sections.append(comparison_section(result["task"].capitalize(), result))
     diagnostics = result.get("diagnostics")
     if diagnostics is not None:
         if diagnostics.get("histograms") is not None:

@@ -1,0 +1,203 @@
+"""What a comparison says to do: which method, what it asks of an index, and the next command.
+
+Methods fall into three kinds by what serving them takes: ``no re-index`` changes the query vector
+alone, ``with biases`` keeps one number per item beside the index, ``auto`` chooses among both; what
+remains (``other``) needs new item vectors or a rule for each query. A gain counts if its 95 %
+interval lies above 0; of several gains the largest is named.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from distnorm.methods.registry import find_method
+
+if TYPE_CHECKING:
+    from distnorm.comparison.results import MethodResult, MetricSummary
+
+__all__ = ["KINDS", "Candidate", "Verdict", "judge", "method_text"]
+
+KINDS = ("no re-index", "with biases", "auto", "other")
+_MAIN = ("image_retrieval_recall@", "text_retrieval_recall@", "acc1", "kendall_tau_c")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The best method of a kind by one metric, and its difference to the dot product.
+
+    ``outcome`` is "gain", "noise" or "loss" (an interval below 0); ``method`` is as ``--method``
+    takes it, ``chosen`` what `auto` chose most often for these queries.
+    """
+
+    method: str
+    kind: str
+    delta: float
+    ci95: tuple[float, float]
+    outcome: str
+    chosen: str | None = None
+
+    @property
+    def gains(self) -> bool:
+        """Whether it is better than the dot product beyond noise."""
+        return self.outcome == "gain"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**vars(self), "ci95": list(self.ci95)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do after a comparison.
+
+    Attributes
+    ----------
+    metrics : mapping from metric to sequence of Candidate
+        For the main metrics, the best method of each kind, in the order of `KINDS`.
+    recommended : str
+        A method as ``--method`` takes it; "dot" is to leave everything as it is.
+    reason : str
+        "gain"; "noise" if no method gains for sure; "loss" if all are below the dot product.
+    next : tuple of str
+        Commands that put it to use; the first fits it.
+    """
+
+    metrics: Mapping[str, Sequence[Candidate]]
+    recommended: str
+    reason: str
+    next: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "metrics": {
+                name: [candidate.to_dict() for candidate in found]
+                for name, found in self.metrics.items()
+            },
+            "recommended": self.recommended,
+            "reason": self.reason,
+            "next": list(self.next),
+        }
+
+
+def judge(
+    task: str, results: Sequence[MethodResult], images: str = "IMAGES", texts: str = "TEXTS"
+) -> Verdict | None:
+    """The verdict on a comparison's results, the dot product first; None without another method.
+
+    A change of the query is recommended before biases where both gain: it asks nothing of the
+    index. ``images`` and ``texts`` name the data in the commands.
+    """
+    metrics = {
+        name: found
+        for name in _main_metrics(results[0].metrics)
+        if (found := _candidates(name, results))
+    }
+    if not metrics:
+        return None
+    flat = [candidate for found in metrics.values() for candidate in found]
+    # Of the first metric that has a gain: text to image, which is what a search does.
+    gaining = next(
+        (gains for found in metrics.values() if (gains := [c for c in found if c.gains])), []
+    )
+    if not gaining:
+        reason = "noise" if any(candidate.delta > 0 for candidate in flat) else "loss"
+        return Verdict(metrics, "dot", reason, ())
+    best = gaining[0]
+    commands = [_fit(best.method, images, texts)]
+    others = [c for c in gaining if c.kind == "with biases" and best.kind == "no re-index"]
+    if task == "retrieval":
+        commands += _serving(best)
+    if task == "retrieval" and others:
+        commands += [_fit(others[0].method, images, texts), *_serving(others[0])]
+    return Verdict(metrics, best.method, "gain", tuple(commands))
+
+
+def method_text(result: MethodResult) -> str:
+    """A method as ``--method`` takes it: ``dn2@0.5:rank=3``; "auto" has no strength."""
+    spec = find_method(result.method)
+    text = result.method
+    values = set(result.strength.values())
+    if len(values) == 1 and not spec.chooses:
+        text += f"@{values.pop():g}"
+    own = {
+        key: value
+        for key, value in result.params.items()
+        if key in spec.params and value is not None and value != spec.params[key]
+    }
+    return text + (":" + ",".join(f"{k}={v}" for k, v in own.items()) if own else "")
+
+
+def _main_metrics(metrics: Mapping[str, Any]) -> list[str]:
+    """One metric for each direction or task, with the smallest k."""
+    found = []
+    for prefix in _MAIN:
+        names = [name for name in metrics if name.startswith(prefix)]
+        if names:
+            found.append(min(names, key=lambda name: int(name.partition("@")[2] or 0)))
+    return found
+
+
+def _candidates(metric: str, results: Sequence[MethodResult]) -> list[Candidate]:
+    """The best method of each kind."""
+    best: dict[str, Candidate] = {}
+    for result in results[1:]:
+        summary = result.metrics[metric]
+        if summary.delta_ci95 is None:
+            continue
+        kind = _kind(result.method)
+        if kind not in best or summary.delta > best[kind].delta:
+            chosen = _chosen(result, metric)
+            text = method_text(result)
+            outcome = _outcome(summary)
+            best[kind] = Candidate(text, kind, summary.delta, summary.delta_ci95, outcome, chosen)
+    return [best[kind] for kind in KINDS if kind in best]
+
+
+def _outcome(summary: MetricSummary) -> str:
+    if not summary.significant:
+        return "noise"
+    return "gain" if summary.delta > 0 else "loss"
+
+
+def _kind(name: str) -> str:
+    spec = find_method(name)
+    if spec.chooses:
+        return "auto"
+    if spec.shifts_queries:
+        return "no re-index"
+    return "with biases" if spec.has_item_bias else "other"
+
+
+def _chosen(result: MethodResult, metric: str) -> str | None:
+    """What ``auto`` chose in most splits for the queries of a metric."""
+    sides = list(result.params.get("chosen", {}))
+    if not sides:
+        return None
+    side = sides[-1] if metric.startswith("image_retrieval") else sides[0]
+    return str(next(iter(result.params["chosen"][side])))
+
+
+def _fit(method: str, images: str, texts: str) -> str:
+    return (
+        f"distnorm fit --images {shlex.quote(images)} --texts {shlex.quote(texts)} "
+        f"--method {shlex.quote(method)} --out {_file(method)}"
+    )
+
+
+def _serving(candidate: Candidate) -> list[str]:
+    """How a fitted method is searched with."""
+    name = _file(candidate.method)
+    if candidate.kind == "with biases":
+        return [f"distnorm index bias SPEC --normalization {name}"]
+    if candidate.kind == "no re-index":
+        return [f"distnorm export {name} --format json"]
+    return []
+
+
+def _file(method: str) -> str:
+    plain = method.partition("@")[0].partition(":")[0].replace("*", "-star")
+    return f"{plain}.safetensors"
