@@ -108,3 +108,21 @@ def test_rescoring_an_approximate_list(index_world):
 def test_what_is_refused(call, part, index_world):
     with pytest.raises(DistnormError, match=part):
         call(index_world.queries[0])
+
+
+def test_a_cluster_takes_ten_thousand_at_most():
+    query = np.ones(4)
+    assert knn_body(query, "e", 3000)["knn"]["num_candidates"] == 10_000
+    assert knn_body(query, "e", 7)["knn"]["num_candidates"] == 100
+    assert script_score_body(query, "e", 10, rescore=4000)["knn"]["num_candidates"] == 10_000
+    for call, part in (
+        (lambda: knn_body(query, "e", 10_001), "k = 10001"),
+        (lambda: knn_body(query, "e", 10_001, opensearch=True), "k = 10001"),
+        (lambda: knn_body(query, "e", 5, num_candidates=10_001), "num_candidates = 10001"),
+        (lambda: knn_body(query, "e", 50, num_candidates=20), "num_candidates = 20 for k = 50"),
+        (lambda: script_score_body(query, "e", 10_001), "k = 10001"),
+        (lambda: script_score_body(query, "e", 5, rescore=10_001), "rescore = 10001"),
+        (lambda: script_score_body(query, "e", 50, rescore=20), "rescore = 20 for k = 50"),
+    ):
+        with pytest.raises(DistnormError, match=part):
+            call()

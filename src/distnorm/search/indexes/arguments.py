@@ -16,6 +16,7 @@ from distnorm.normalization import ScoreNormalization
 
 __all__ = [
     "existing",
+    "int_ids",
     "known_columns",
     "no_connection",
     "one_of",
@@ -91,6 +92,18 @@ def query_rows(queries: Array, dimension: int) -> npt.NDArray[np.float64]:
     """Queries, shape (n, dimension), of any array library in float64."""
     checked = check_embeddings(queries, "queries", dimension=dimension)
     return np.asarray(to_numpy(as_working(checked)), dtype=np.float64)
+
+
+def int_ids(ids: Any, expected: str) -> npt.NDArray[np.int64]:
+    """Ids that are numbers, as a filter lists them."""
+    try:
+        found = np.asarray(list(ids))
+        if found.size and found.dtype.kind not in "iu":
+            raise TypeError(found.dtype)
+        return found.astype(np.int64).reshape(-1)
+    except (TypeError, ValueError, OverflowError) as error:
+        got = f"filter={str(ids)[:80]!r}"
+        raise DistnormError(got, expected, "pass whole numbers") from error
 
 
 def positive(value: Any, name: str) -> int:

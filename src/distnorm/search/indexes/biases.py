@@ -38,7 +38,6 @@ __all__ = [
     "column_of",
     "items_with_bias",
     "queries_for_bias",
-    "repeated_id",
     "stored_rows",
     "upload_bias",
 ]
@@ -135,8 +134,10 @@ def upload_bias(
             values = store.read(column, names)
         lacking = np.flatnonzero(np.isnan(values))
         if len(lacking):
-            # A cosine index ranks by direction whatever the stored length.
-            unit = normalize(rows[lacking]) if system.metric == "cos" else rows[lacking]
+            # A cosine index ranks by direction whatever the stored length, and a compressed one
+            # gives rows back at another length than they had.
+            turned = system.metric == "cos" or system.capabilities.compressed
+            unit = normalize(rows[lacking]) if turned else rows[lacking]
             values[lacking] = to_numpy(norm.item_bias(unit, modality=side), np.float64)
             with system.plain_errors("write biases"):
                 store.write(column, [names[place] for place in lacking], values[lacking])
@@ -176,21 +177,15 @@ def stored_rows(system: System, batch: int) -> Iterator[tuple[list[Any], npt.NDA
     met: list[npt.NDArray[np.int64]] = []
     with system.plain_errors("read vectors"):
         for ids, rows in system.vectors(batch):
-            met.append(np.fromiter(map(hash, ids), np.int64, len(ids)))
-            if len(np.unique(met[-1])) < len(ids):
-                raise repeated_id(system, next(item for item in ids if ids.count(item) > 1))
+            # Eight bytes per item; -1 and -2 have one hash.
+            met.append(np.fromiter((hash(str(item)) for item in ids), np.int64, len(ids)))
+            system.check_ids(ids)
             yield ids, rows
     hashes = np.concatenate(met) if met else np.zeros(0, np.int64)
     if len(np.unique(hashes)) < len(hashes):
-        raise repeated_id(system)
-
-
-def repeated_id(system: System, item: Any = None) -> DistnormError:
-    """The error for an id of several items: a bias would not know which of them it is of."""
-    which = "ids" if item is None else f"the id {item!r}"
-    return DistnormError(
-        f"{which} of several vectors in {system.place}", "an id per vector", system.apart
-    )
+        raise DistnormError(
+            f"ids of several vectors in {system.place}", "an id per vector", system.apart
+        )
 
 
 def _handed_in(

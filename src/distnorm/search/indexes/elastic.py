@@ -23,6 +23,7 @@ from distnorm.search.indexes.recovery import inner_products
 
 __all__ = ["SIMILARITIES", "knn_body", "recover_products", "script_score_body"]
 
+_MOST = 10_000
 SIMILARITIES = ("dot_product", "cosine", "max_inner_product", "l2_norm")
 
 
@@ -49,7 +50,7 @@ def knn_body(
         Of the field, one of `SIMILARITIES` (OpenSearch: innerproduct is max_inner_product,
         cosinesimil is cosine, l2 is l2_norm).
     num_candidates : int, optional
-        A shard, Elasticsearch only; the larger of 100 and 10 k.
+        A shard, Elasticsearch only; the larger of 100 and 10 k, and 10,000 at most.
     opensearch : bool
         OpenSearch's form of the body.
     source : list of str or bool
@@ -58,16 +59,20 @@ def knn_body(
     Raises
     ------
     DistnormError
-        For another similarity, k below 1 or an unusable query.
+        For another similarity, k below 1 or above 10,000, or an unusable query.
     """
-    k, vector = positive(k, "k"), _vector(query, similarity)
+    k, vector = _length(k, "k"), _vector(query, similarity)
+    if num_candidates is not None and _length(num_candidates, "num_candidates") < k:
+        raise DistnormError(
+            f"num_candidates = {num_candidates} for k = {k}", f"at least {k}", "leave it out"
+        )
     if similarity in ("dot_product", "cosine"):
         vector = vector / np.linalg.norm(vector)
     values = [float(np.float32(value)) for value in vector]
     if opensearch:
         inner: dict[str, Any] = {"knn": {field: {"vector": values, "k": k}}}
         return {"size": k, "query": inner, "_source": source}
-    candidates = num_candidates or max(100, 10 * k)
+    candidates = min(_MOST, num_candidates or max(100, 10 * k))
     return {
         "size": k,
         "knn": {"field": field, "query_vector": values, "k": k, "num_candidates": candidates},
@@ -106,9 +111,9 @@ def script_score_body(
     Raises
     ------
     DistnormError
-        For k below 1 or an unusable query.
+        For k or ``rescore`` below 1 or above 10,000, or an unusable query.
     """
-    k, vector = positive(k, "k"), _vector(query, "max_inner_product")
+    k, vector = _length(k, "k"), _vector(query, "max_inner_product")
     if not -np.inf < mean_bias <= highest_bias < np.inf:
         raise DistnormError(
             f"a mean bias of {mean_bias} and a highest of {highest_bias}",
@@ -130,6 +135,8 @@ def script_score_body(
     if rescore is None:
         query_body = {"script_score": {"query": exists, "script": scoring}}
         return {"size": k, "query": query_body}
+    if _length(rescore, "rescore") < k:
+        raise DistnormError(f"rescore = {rescore} for k = {k}", f"at least {k}", "raise rescore")
     first = knn_body(query, field, rescore, similarity="max_inner_product")
     window = {
         "window_size": rescore,
@@ -157,6 +164,16 @@ def recover_products(scores: Any, similarity: str, length: float) -> npt.NDArray
     if similarity == "l2_norm":
         return inner_products(1 / values - 1, "l2sq", length)
     return np.where(values >= 1, values - 1, 1 - 1 / np.maximum(values, 1e-300))
+
+
+def _length(value: Any, name: str) -> int:
+    """A number of results that a cluster takes."""
+    number = positive(value, name)
+    if number > _MOST:
+        raise DistnormError(
+            f"{name} = {number}", f"at most {_MOST:,}: the clusters' limit", "ask for fewer"
+        )
+    return number
 
 
 def _vector(query: Any, similarity: str) -> npt.NDArray[np.float64]:

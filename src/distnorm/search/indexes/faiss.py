@@ -1,7 +1,8 @@
 """FAISS: any index of inner product or squared L2, from memory or a file.
 
-Flat, IVF and HNSW indexes give their rows back, also behind an `IndexIDMap`. Biases lie in the
-folder ``FILE.bias``.
+Flat, IVF and HNSW indexes give their rows back, compressed ones roughly, also behind an
+`IndexIDMap` and transforms (OPQ, PCA, L2norm). Fast-scan indexes keep theirs: FAISS itself does not
+survive reading rows of one that was loaded from a file. Biases lie in the folder ``FILE.bias``.
 
 `save_with_shift` writes a file that other programs search by DN without knowing of it: an
 `IndexPreTransform` with a `CenteringTransform` by s mu. Two things to know of such a file: it
@@ -11,6 +12,8 @@ the wrapper shift the items as well. Opened here, the wrapper is taken off.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,12 +22,15 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.arguments import side_of
+from distnorm.search.indexes.arguments import int_ids, side_of
 from distnorm.search.indexes.files import FileIndex
 from distnorm.search.indexes.system import Capabilities, Hits
 from distnorm.system.files import atomic_write
 
 __all__ = ["FaissIndex", "save_with_shift"]
+
+Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
 
 
 class FaissIndex(FileIndex):
@@ -44,7 +50,10 @@ class FaissIndex(FileIndex):
     system: ClassVar[str] = "faiss"
     library: ClassVar[str] = "FAISS"
     written_by: ClassVar[str] = "faiss.write_index"
+    filters: ClassVar[str] = "a list of ids, or a faiss.IDSelector"
     failures = (RuntimeError, AssertionError)
+    rebuild = "search with faiss itself, or build the index without what changes scores"
+    apart = "give each vector an id of its own, or open the index inside the IndexIDMap"
 
     def __init__(
         self,
@@ -58,19 +67,47 @@ class FaissIndex(FileIndex):
         self._faiss = faiss = require("faiss", "faiss")
         # What downcasting returns does not keep alive what it was made from.
         self._owner = index
-        index = faiss.downcast_index(index)
+        index = faiss.downcast_index(index) if isinstance(index, faiss.Index) else index
         if isinstance(index, faiss.IndexPreTransform) and _is_centering(faiss, index):
             index = faiss.downcast_index(index.index)
         units = {faiss.METRIC_INNER_PRODUCT: "ip", faiss.METRIC_L2: "l2sq"}
-        if index.metric_type not in units:
+        if not isinstance(index, faiss.Index) or index.metric_type not in units:
+            metric = getattr(index, "metric_type", "none")
             raise DistnormError(
-                f"{place} of metric {index.metric_type}", "inner product or L2", "build it so"
+                f"{place}, a {type(index).__name__} of metric {metric}",
+                "an index of float vectors by inner product or L2",
+                "build it so",
             )
-        self._wrapped = isinstance(index, faiss.IndexIDMap)
-        self._inner = faiss.downcast_index(index.index if self._wrapped else index)
+        self._layers = _layers(faiss, index)
+        self._inner, self._nprobe, self._ef = self._layers[-1], nprobe, ef
+        transforms = [
+            faiss.downcast_VectorTransform(layer.chain.at(number))
+            for layer in self._layers
+            if isinstance(layer, faiss.IndexPreTransform)
+            for number in range(layer.chain.size())
+        ]
+        unit, d = units[index.metric_type], int(index.d)
+        if unit == "ip" and any(isinstance(t, faiss.NormalizationTransform) for t in transforms):
+            unit = "cos"
+        if unit != "l2sq" and any(getattr(t, "have_bias", False) for t in transforms):
+            raise DistnormError(
+                f"{place} behind a PCA, which subtracts a mean of its own from rows and queries",
+                "inner products of the rows that were added",
+                "build the index without PCA (OPQ and rotations are fine), or of L2",
+            )
+        shrunk = any(t.d_out < t.d_in for t in transforms)
         exact = isinstance(self._inner, faiss.IndexFlat)
-        self._nprobe, self._ef = nprobe, ef
-        can = Capabilities(units[index.metric_type], int(index.d), exact)
+        whole = (faiss.IndexFlat, faiss.IndexIVFFlat, faiss.IndexHNSWFlat, faiss.IndexNSGFlat)
+        kept = self._inner
+        if isinstance(kept, faiss.IndexRefine):
+            kept = faiss.downcast_index(kept.refine_index)
+        can = Capabilities(
+            unit,
+            d,
+            exact,
+            compressed=shrunk or not isinstance(kept, whole),
+            orders_only=shrunk,
+        )
         super().__init__(index, place, biases, can)
 
     @classmethod
@@ -83,34 +120,144 @@ class FaissIndex(FileIndex):
         """Number of items."""
         return int(self.index.ntotal)
 
-    def ask(self, queries: npt.NDArray[np.float32], k: int) -> list[Hits]:
-        """FAISS pads short answers with -1."""
+    def ask(self, queries: Float32, k: int, filter: Any = None) -> list[Hits]:
+        """FAISS pads short answers with -1; any other number is an id."""
+        # Through an IndexIDMap, parameters would not reach what lies behind a transform.
+        mapped = isinstance(self.index, self._faiss.IndexIDMap)
+        outer = self._layers[1] if mapped else self.index
+        selector = None if filter is None else self._selector(filter)
+        values, found = outer.search(queries, k, params=self._parameters(k, selector))
+        answers = []
+        for line, row in zip(values, found, strict=True):
+            ids = row[row != -1]
+            named = self._names[ids] if mapped else ids
+            answers.append(Hits(named.tolist(), line[row != -1]))
+        return answers
+
+    def _selector(self, filter: Any) -> Any:
+        """FAISS's selector of ids, in positions where the index is mapped."""
+        faiss = self._faiss
+        if not isinstance(filter, faiss.IDSelector):
+            filter = faiss.IDSelectorBatch(int_ids(filter, self.filters))
+        if isinstance(self.index, faiss.IndexIDMap):
+            return faiss.IDSelectorTranslated(self.index.id_map, filter)
+        return filter
+
+    def _parameters(self, k: int, selector: Any) -> Any:
+        """Parameters of the innermost index, in those of each layer around it."""
         faiss, settings = self._faiss, None
-        if isinstance(self._inner, faiss.IndexIVF):
-            settings = faiss.SearchParametersIVF(nprobe=self._nprobe or self._inner.nprobe)
-        elif isinstance(self._inner, faiss.IndexHNSW):
-            ef = self._ef or self._inner.hnsw.efSearch
-            settings = faiss.SearchParametersHNSW(efSearch=max(ef, k))
-        values, ids = self.index.search(queries, k, params=settings)
-        return [
-            Hits(row[row >= 0].tolist(), line[row >= 0])
-            for line, row in zip(values, ids, strict=True)
-        ]
+        inner = self._inner
+        factor = inner.k_factor if isinstance(inner, faiss.IndexRefine) else 0
+        layers = list(self._layers)
+        if factor:
+            layers += _layers(faiss, faiss.downcast_index(inner.base_index))
+            inner = layers[-1]
+        chosen = {} if selector is None else {"sel": selector}
+        if isinstance(inner, faiss.IndexIVF):
+            settings = faiss.SearchParametersIVF(nprobe=self._nprobe or inner.nprobe, **chosen)
+        elif isinstance(inner, faiss.IndexHNSW):
+            ef = max(self._ef or inner.hnsw.efSearch, k)
+            settings = faiss.SearchParametersHNSW(efSearch=ef, **chosen)
+        elif chosen:
+            settings = faiss.SearchParameters(**chosen)
+        for layer in reversed(layers[:-1]):
+            if settings is not None and isinstance(layer, faiss.IndexPreTransform):
+                settings = faiss.SearchParametersPreTransform(index_params=settings)
+            elif settings is not None and isinstance(layer, faiss.IndexRefine):
+                settings = faiss.IndexRefineSearchParameters(
+                    base_index_params=settings, k_factor=factor
+                )
+        return settings
 
     def numbers(self) -> Any:
-        """Numbers in the inner index."""
-        faiss, inner = self._faiss, self._inner
-        if not isinstance(inner, faiss.IndexIVF):
-            return range(self.count())
-        inner.set_direct_map_type(faiss.DirectMap.Hashtable)
-        lists = [_listed(faiss, inner, number) for number in range(inner.nlist)]
-        return np.sort(np.concatenate(lists))
+        """Positions of items, list after list in an IVF index; none of those that keep rows."""
+        faiss = self._faiss
+        for name in ("_listed", "_ids", "_order"):
+            # An index in memory may have grown.
+            self.__dict__.pop(name, None)
+        if type(self._inner).__name__.endswith("FastScan"):
+            return range(0)
+        if isinstance(self._inner, faiss.IndexIVF) and len(self._listed[0]) != self.count():
+            return range(0)
+        return range(self.count())
 
-    def rows(self, numbers: Any) -> tuple[list[Any], npt.NDArray[np.float32]]:
+    def rows(self, numbers: Any) -> tuple[list[Any], Float32]:
         """Rows as the index keeps them: a compressed index gives them back roughly."""
         where = np.asarray(numbers, dtype=np.int64)
-        names = self._faiss.vector_to_array(self.index.id_map)[where] if self._wrapped else where
-        return names.tolist(), self._inner.reconstruct_batch(where)
+        inner = self._inner
+        if isinstance(inner, self._faiss.IndexIVF):
+            rows = self._decoded(where)
+        elif isinstance(inner, self._faiss.IndexRefine):
+            rows = inner.refine_index.reconstruct_batch(where)
+        else:
+            rows = inner.reconstruct_batch(where)
+        for layer in reversed(self._layers[:-1]):
+            if isinstance(layer, self._faiss.IndexPreTransform):
+                for number in reversed(range(layer.chain.size())):
+                    transform = self._faiss.downcast_VectorTransform(layer.chain.at(number))
+                    rows = transform.reverse_transform(rows)
+        return self._ids[where].tolist(), rows
+
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+        """By their positions."""
+        if not len(self.numbers()):
+            return {}
+        order, wanted = self._order, np.asarray(list(ids), dtype=np.int64)
+        first = np.searchsorted(self._ids, wanted, sorter=order)
+        after = np.searchsorted(self._ids, wanted, side="right", sorter=order)
+        if (after > first + 1).any():
+            self.check_ids([*ids, ids[int(np.argmax(after - first))]])
+        return dict(zip(*self.rows(order[first[after > first]]), strict=True))
+
+    @cached_property
+    def _order(self) -> Int64:
+        return np.argsort(self._ids, kind="stable")
+
+    @property
+    def _names(self) -> Int64:
+        """Ids by position, of the map."""
+        faiss = self._faiss
+        layer = next(each for each in self._layers if isinstance(each, faiss.IndexIDMap))
+        ids, size = layer.id_map, layer.id_map.size()
+        return faiss.rev_swig_ptr(ids.data(), size) if size else np.zeros(0, np.int64)
+
+    @cached_property
+    def _ids(self) -> Int64:
+        """Ids by position."""
+        ids = np.arange(self.count(), dtype=np.int64)
+        if isinstance(self._inner, self._faiss.IndexIVF):
+            ids = self._listed[2]
+        mapped = any(isinstance(each, self._faiss.IndexIDMap) for each in self._layers)
+        return self._names[ids] if mapped else ids
+
+    @cached_property
+    def _listed(self) -> tuple[Int64, Int64, Int64]:
+        """List, place in it and number of all items of an IVF index."""
+        lists = self._inner.invlists
+        sizes = np.array([lists.list_size(n) for n in range(self._inner.nlist)], dtype=np.int64)
+        number = np.repeat(np.arange(len(sizes)), sizes)
+        starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
+        ids = [np.zeros(0, np.int64)]
+        for each in np.flatnonzero(sizes).tolist():
+            pointer = lists.get_ids(each)
+            ids.append(np.array(self._faiss.rev_swig_ptr(pointer, int(sizes[each])), np.int64))
+            lists.release_ids(each, pointer)
+        return number, np.arange(len(number)) - starts, np.concatenate(ids)
+
+    def _decoded(self, where: Int64) -> Float32:
+        """Rows of an IVF index by their codes: no map from ids to places has to be made."""
+        inner, lists = self._inner, self._inner.invlists
+        numbers, places, _ = self._listed
+        head, size = int(inner.coarse_code_size()), int(lists.code_size)
+        codes = np.zeros((len(where), head + size), dtype=np.uint8)
+        for number in np.unique(numbers[where]).tolist():
+            mine = np.flatnonzero(numbers[where] == number)
+            pointer = lists.get_codes(number)
+            stored = self._faiss.rev_swig_ptr(pointer, lists.list_size(number) * size)
+            codes[mine, :head] = list(int(number).to_bytes(head, "little"))
+            codes[mine, head:] = stored.reshape(-1, size)[places[where[mine]]]
+            lists.release_codes(number, pointer)
+        return np.asarray(inner.sa_decode(codes), dtype=np.float32)
 
 
 def save_with_shift(
@@ -128,7 +275,7 @@ def save_with_shift(
     index : faiss.Index
         Of raw unit rows; not changed.
     norm : ScoreNormalization
-        Of a linear method, fitted on the queries' side.
+        Of a linear method, fitted on the queries' side; `auto` where it chose one.
     path : path
     query_side : str, optional
         The side of the queries that the file is for; left out, they are texts.
@@ -141,14 +288,15 @@ def save_with_shift(
         For a method that is no query shift, or an unfitted side.
     """
     faiss = require("faiss", "faiss")
-    if not norm.spec.shifts_queries:
+    side = side_of(norm, query_side, modality, items=False)
+    correction = norm.correction(side)
+    if not correction.shifts_queries:
         raise DistnormError(
             f"{norm.method!r} for a shift inside the file", "a linear method (dn, dn*)", "use one"
         )
-    side = side_of(norm, query_side, modality, items=False)
     shift = np.zeros(index.d, dtype=np.float32)
-    if norm.strength[side]:
-        shift = (norm.strength[side] * norm.correction(side).direction).astype(np.float32)
+    if correction.strength:
+        shift = (correction.strength * correction.direction).astype(np.float32)
     if shift.shape != (index.d,):
         raise DistnormError(
             f"a normalization of {len(shift)} dimensions", f"{index.d} as the index", "use its own"
@@ -168,9 +316,9 @@ def _is_centering(faiss: Any, index: Any) -> bool:
     return isinstance(faiss.downcast_VectorTransform(index.chain.at(0)), faiss.CenteringTransform)
 
 
-def _listed(faiss: Any, index: Any, number: int) -> npt.NDArray[np.int64]:
-    lists = index.invlists
-    size = lists.list_size(number)
-    if not size:
-        return np.zeros(0, dtype=np.int64)
-    return np.array(faiss.rev_swig_ptr(lists.get_ids(number), size), dtype=np.int64)
+def _layers(faiss: Any, index: Any) -> list[Any]:
+    """An index and what lies in it, behind maps of ids and transforms."""
+    layers = [index]
+    while isinstance(layers[-1], (faiss.IndexIDMap, faiss.IndexPreTransform)):
+        layers.append(faiss.downcast_index(layers[-1].index))
+    return layers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -54,11 +54,15 @@ class FileIndex(Index):
         filter: Any = None,
     ) -> list[Hits]:
         """No more than there is."""
-        k = min(k, self.count())
-        return self.ask(queries, k) if k else [Hits([], []) for _ in queries]
+        k = min(k, self.size())
+        return self.ask(queries, k, filter) if k else [Hits([], []) for _ in queries]
+
+    def size(self) -> int:
+        """At least as many items as there are, at no cost."""
+        return self.count()
 
     @abc.abstractmethod
-    def ask(self, queries: npt.NDArray[np.float32], k: int) -> list[Hits]:
+    def ask(self, queries: npt.NDArray[np.float32], k: int, filter: Any = None) -> list[Hits]:
         """`nearest` for k items that are there."""
 
     def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
@@ -66,6 +70,10 @@ class FileIndex(Index):
         numbers = self.numbers()
         for start in range(0, len(numbers), batch):
             yield self.rows(numbers[start : start + batch])
+
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+        """Ids are what items are read by, unless an adapter says otherwise."""
+        return dict(zip(*self.rows(list(ids)), strict=True)) if len(ids) else {}
 
     @abc.abstractmethod
     def numbers(self) -> Any:

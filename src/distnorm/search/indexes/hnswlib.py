@@ -7,6 +7,7 @@ the element size it records is compared with ``dim``. Biases lie in the folder `
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.arguments import existing
+from distnorm.search.indexes.arguments import existing, int_ids
 from distnorm.search.indexes.files import FileIndex
 from distnorm.search.indexes.system import Capabilities, Hits
 
@@ -39,6 +40,7 @@ class HnswlibIndex(FileIndex):
     system: ClassVar[str] = "hnswlib"
     library: ClassVar[str] = "hnswlib"
     written_by: ClassVar[str] = "hnswlib's save_index"
+    filters: ClassVar[str] = "a list of ids, or a function of an id"
     failures = (RuntimeError, ValueError)
 
     def __init__(
@@ -76,22 +78,78 @@ class HnswlibIndex(FileIndex):
         return cls.open_file(target, read, ef=ef)
 
     def count(self) -> int:
-        """Number of items."""
+        """Number of items that are not marked as deleted."""
+        return len(self.numbers())
+
+    def size(self) -> int:
+        """With what is marked as deleted."""
         return int(self.index.element_count)
 
-    def ask(self, queries: npt.NDArray[np.float32], k: int) -> list[Hits]:
+    def ask(self, queries: npt.NDArray[np.float32], k: int, filter: Any = None) -> list[Hits]:
         """The width of the search is at least k."""
-        self.index.set_ef(max(self._ef, k))
-        ids, values = self.index.knn_query(queries, k)
-        return [Hits(row.tolist(), line) for row, line in zip(ids, values, strict=True)]
+        keywords = {} if filter is None else {"filter": self._passing(filter), "num_threads": 1}
+        try:
+            return self._asked(queries, k, self._ef, keywords)
+        except RuntimeError as error:
+            if "contiguous" not in str(error):
+                raise
+        # hnswlib gives no list at all where there are not k items: deleted, or not in the filter.
+        return [self._longest(row[None], k, keywords) for row in queries]
+
+    def _asked(
+        self, queries: npt.NDArray[np.float32], k: int, ef: int, keywords: dict[str, Any]
+    ) -> list[Hits]:
+        self.index.set_ef(max(ef, k))
+        labels, values = self.index.knn_query(queries, k, **keywords)
+        return [Hits(_ids(row), line) for row, line in zip(labels, values, strict=True)]
+
+    def _longest(self, query: npt.NDArray[np.float32], k: int, keywords: dict[str, Any]) -> Hits:
+        """The longest list of up to k items that there is."""
+        found, low, high = Hits([], np.empty(0)), 0, k
+        while low < high:
+            middle = (low + high + 1) // 2
+            try:
+                (found,), low = self._asked(query, middle, self.size(), keywords), middle
+            except RuntimeError:
+                high = middle - 1
+        return found
+
+    def _passing(self, filter: Any) -> Callable[[int], bool]:
+        if callable(filter):
+            return lambda label: bool(filter(_ids([label])[0]))
+        allowed = set(_labels(int_ids(filter, self.filters)).tolist())
+        return allowed.__contains__
 
     def numbers(self) -> Any:
-        """The ids."""
-        return sorted(self.index.get_ids_list())
+        """The ids of items that are not marked as deleted."""
+        labels = np.array(self.index.get_ids_list(), dtype=np.uint64).astype(np.int64)
+        labels.sort()
+        left = [labels[start : start + 1000] for start in range(0, len(labels), 1000)][::-1]
+        kept = [np.zeros(0, np.int64)]
+        while left:
+            part = left.pop()
+            try:
+                self.index.get_items(_labels(part))
+                kept.append(part)
+            except RuntimeError:
+                if len(part) > 1:
+                    left += [part[len(part) // 2 :], part[: len(part) // 2]]
+        return np.concatenate(kept)
 
     def rows(self, numbers: Any) -> tuple[list[Any], npt.NDArray[np.float32]]:
         """Rows as stored: at unit length in the cosine space."""
-        return numbers, np.asarray(self.index.get_items(numbers), dtype=np.float32)
+        rows = self.index.get_items(_labels(np.asarray(numbers, np.int64)))
+        return np.asarray(numbers).tolist(), np.asarray(rows, dtype=np.float32)
+
+
+def _labels(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """Hnswlib counts from 0: a negative id is a label of 2 ** 63 or more."""
+    return ids.astype(np.uint64)
+
+
+def _ids(labels: Any) -> list[int]:
+    ids: list[int] = np.asarray(labels, dtype=np.uint64).astype(np.int64).tolist()
+    return ids
 
 
 def _stored_dimension(path: Path) -> int | None:

@@ -24,8 +24,8 @@ from distnorm.search.indexes.recovery import UNITS, reported
 __all__ = ["Probe", "Trial", "judge", "trial_queries"]
 
 # Relative differences: of float32 arithmetic, and of compressed rows.
-_FINE, _ROUGH = 1e-4, 0.05
-_ORDERLY = 0.99
+_FINE, _ROUGH = 2e-5, 0.05
+_ORDERLY = 0.9
 _LENGTH = 0.6
 
 

@@ -24,7 +24,7 @@ from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import one_of, positive, query_rows, whole
 from distnorm.search.indexes.bias_store import About
-from distnorm.search.indexes.biases import bias_store, column_of, repeated_id
+from distnorm.search.indexes.biases import bias_store, column_of
 from distnorm.search.indexes.recovery import UNITS, inner_products, linear_queries, query_biases
 from distnorm.search.indexes.results import Both, Found
 from distnorm.search.indexes.system import System
@@ -237,8 +237,7 @@ def _answers(
     unit, lists = system.capabilities.unit, []
     for hits, length in zip(answers, lengths, strict=True):
         ids = list(hits.ids)
-        if len(set(ids)) < len(ids):
-            raise repeated_id(system, next(item for item in ids if ids.count(item) > 1))
+        system.check_ids(ids)
         values = np.asarray(hits.values, dtype=np.float64)
         if system.probe.scores:
             values = inner_products(values, unit, float(length))

@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +21,6 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import About, BiasStore
-from distnorm.search.indexes.biases import repeated_id
 from distnorm.search.indexes.system import Hits
 
 __all__ = ["SqlBiases", "SqlIndex", "named", "quoted"]
@@ -133,8 +131,7 @@ class SqlIndex(Index):
         """The answer to one query."""
         rows = self.run(statement, [self.sent(query), *values])
         ids = [item for item, _ in rows]
-        if len(set(ids)) < len(ids):
-            raise repeated_id(self, next(item for item in ids if ids.count(item) > 1))
+        self.check_ids(ids)
         return Hits(ids, [value for _, value in rows])
 
     def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, Float32]:
@@ -169,9 +166,7 @@ class SqlIndex(Index):
         tail = f"ORDER BY {self._id} LIMIT {batch + 1}"
         rows = self.run(f"{head} {tail}")
         while rows:
-            for (one, _), (two, _) in pairwise(rows):
-                if one == two:
-                    raise repeated_id(self, one)
+            self.check_ids([item for item, _ in rows])
             page = rows[:batch]
             yield [item for item, _ in page], np.stack([self.read(value) for _, value in page])
             rows = self.run(f"{head} AND {self._id} > {self.mark} {tail}", [page[-1][0]])

@@ -7,6 +7,7 @@ per item, `check` looks at what is stored. `base.Index` puts all of it behind on
 from __future__ import annotations
 
 import abc
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,8 +28,8 @@ __all__ = ["Capabilities", "Hits", "System"]
 
 Self = TypeVar("Self", bound="System")
 _SAMPLE, _TRIED = 64, 16
-# Mean length of what a compressed index makes of unit rows.
-_SHORTENED = (0.5, 1.1)
+# Mean length of what a compressed index makes of unit rows, and what its scores need.
+_LONGEST, _LOST = 1.1, 0.8
 
 
 class Hits(NamedTuple):
@@ -44,7 +45,8 @@ class Capabilities:
     """What an index can serve: its answers' unit, the rows' dimensions, exactness and limits.
 
     With ``bias_dimension`` the last stored dimension holds the bias: [q, -1] ranks by q.x - b(x).
-    ``compressed`` rows come back roughly, and not at the length they had.
+    ``compressed`` rows come back roughly, and not at the length they had. Scores of an index that
+    ``orders_only`` and keeps its rows are not taken for those of the rows that were added.
     """
 
     unit: str
@@ -53,6 +55,7 @@ class Capabilities:
     max_k: int | None = None
     bias_dimension: bool = False
     compressed: bool = False
+    orders_only: bool = False
 
     @property
     def metric(self) -> str:
@@ -232,7 +235,18 @@ class System(abc.ABC):
             sample = self.sample(_SAMPLE)
         if sample is None or not len(sample[0]):
             return [], np.empty((0, self.dimension), np.float32)
+        self.check_ids(sample[0])
         return sample
+
+    def check_ids(self, ids: Sequence[Any]) -> None:
+        """Raise for an id of several vectors: a bias would not know which of them it is of."""
+        if len(set(ids)) < len(ids):
+            item = Counter(ids).most_common(1)[0][0]
+            raise DistnormError(
+                f"the id {item!r} of several vectors in {self.place}",
+                "an id per vector",
+                self.apart,
+            )
 
     @cached_property
     def probe(self) -> Probe:
@@ -240,11 +254,13 @@ class System(abc.ABC):
         ids, rows = self.seen
         unit = self.capabilities.unit
         if not len(ids):
-            return Probe(unit)
+            return Probe(unit, scores=not self.capabilities.orders_only)
         queries = trial_queries(rows)
         trials = []
         with self.plain_errors("search"):
             answers = self.nearest(queries, self.capabilities.at_most(_TRIED))
+        for hits in answers:
+            self.check_ids(hits.ids)
         for query, hits in zip(queries.astype(np.float64), answers, strict=True):
             with self.plain_errors("read vectors"):
                 known = self.rows_of(hits.ids)
@@ -253,6 +269,9 @@ class System(abc.ABC):
             values = np.asarray(hits.values, np.float64)[met]
             trials.append(Trial(query, values, np.reshape(read, (len(met), self.dimension))))
         probe = judge(unit, trials)
+        if self.capabilities.compressed:
+            # Much of a row is lost where what is left of its length is short.
+            probe = replace(probe, scores=probe.scores and _mean_length(rows) >= _LOST)
         self.capabilities = replace(self.capabilities, unit=probe.unit)
         return probe
 
@@ -277,8 +296,7 @@ class System(abc.ABC):
             # What cannot be looked at, such as a server that keeps its rows, is taken on trust.
             return
         if self.capabilities.compressed:
-            low, high = _SHORTENED
-            good = low <= np.mean(np.linalg.norm(rows.astype(np.float64), axis=1)) <= high
+            good = 0 < _mean_length(rows) <= _LONGEST
         else:
             good = is_unit_length(rows)
         if not good:
@@ -287,3 +305,7 @@ class System(abc.ABC):
                 "unit rows",
                 "index normalised embeddings, or use a cosine index",
             )
+
+
+def _mean_length(rows: npt.NDArray[Any]) -> float:
+    return float(np.mean(np.linalg.norm(rows.astype(np.float64), axis=1)))

@@ -1,4 +1,4 @@
-"""USearch: an index file of float32 rows.
+"""USearch: an index file of float32 rows, or of shorter ones.
 
 USearch keeps rows in bfloat16 unless told otherwise on some machines: build with ``dtype="f32"``,
 or recovered scores are off by the rounding. Biases lie in the folder ``FILE.bias``.
@@ -19,6 +19,8 @@ from distnorm.search.indexes.system import Capabilities, Hits
 __all__ = ["USearchIndex"]
 
 _UNITS = {"IP": "1-ip", "Cos": "1-cos", "L2sq": "l2sq"}
+_WHOLE = ("F64", "F32", "F16", "BF16")
+_COMPRESSED = ("I8", "E5M2", "E4M3", "E3M2", "E2M3")
 
 
 class USearchIndex(FileIndex):
@@ -38,6 +40,7 @@ class USearchIndex(FileIndex):
     library: ClassVar[str] = "USearch"
     written_by: ClassVar[str] = "usearch's Index.save"
     failures = (RuntimeError, ValueError, KeyError)
+    rebuild = 'build it with dtype="f32", or with metric="cos"'
 
     def __init__(
         self,
@@ -50,7 +53,22 @@ class USearchIndex(FileIndex):
         metric = getattr(index.metric_kind, "name", str(index.metric_kind))
         if metric not in _UNITS:
             raise DistnormError(f"{place} of metric {metric}", "ip, cos or l2sq", "build it so")
-        can = Capabilities(_UNITS[metric], int(index.ndim), exact)
+        if getattr(index, "multi", False):
+            raise DistnormError(
+                f"{place} with several vectors per key (multi=True)",
+                "a key per vector",
+                "build it without multi, under keys of their own",
+            )
+        kind = getattr(index.dtype, "name", str(index.dtype))
+        if kind not in (*_WHOLE, *_COMPRESSED):
+            raise DistnormError(
+                f"{place} of {kind}, which does not hold unit rows",
+                ", ".join((*_WHOLE, *_COMPRESSED)).lower(),
+                'build it with dtype="f32"',
+            )
+        self._float = require("usearch.index", "usearch").ScalarKind.F32
+        compressed = kind in _COMPRESSED
+        can = Capabilities(_UNITS[metric], int(index.ndim), exact, compressed=compressed)
         super().__init__(index, place, biases, can)
 
     @classmethod
@@ -72,7 +90,7 @@ class USearchIndex(FileIndex):
         """Number of items."""
         return len(self.index)
 
-    def ask(self, queries: npt.NDArray[np.float32], k: int) -> list[Hits]:
+    def ask(self, queries: npt.NDArray[np.float32], k: int, filter: Any = None) -> list[Hits]:
         """One query has an answer of another shape."""
         answer = self.index.search(queries, k, exact=self.exact)
         if len(queries) == 1:
@@ -87,5 +105,7 @@ class USearchIndex(FileIndex):
         return np.fromiter(self.index.keys, dtype=np.uint64, count=self.count())
 
     def rows(self, numbers: Any) -> tuple[list[Any], npt.NDArray[np.float32]]:
-        """Rows as stored."""
-        return numbers.tolist(), np.asarray(self.index.get(numbers), dtype=np.float32)
+        """Rows as stored, as float32 whatever they are kept in."""
+        keys = np.asarray(numbers, dtype=np.uint64)
+        found = self.index.get(keys, self._float)
+        return keys.tolist(), np.asarray(found, np.float32).reshape(len(keys), self.dimension)
