@@ -130,3 +130,27 @@ def test_transposed_weights_are_named(problem):
     images, classes, labels = problem
     with pytest.raises(DistnormError, match="transposed"):
         evaluate_classification(None, images, classes.T, labels)
+
+
+def test_templates_may_be_functions_and_a_class_may_bring_sentences():
+    encoder = Spelled()
+    plain = class_rows(encoder, ["bad", "cab"], ["a {c}", "{c} egg"])
+    functions = (lambda c: f"a {c}", "{} egg")
+    np.testing.assert_array_equal(class_rows(encoder, ["bad", "cab"], functions), plain)
+    own = {"bad": ["a bad", "bad egg"], "cab": [lambda c: f"a {c}", "{c} egg"]}
+    np.testing.assert_array_equal(class_rows(encoder, ["bad", "cab"], own), plain)
+
+
+@pytest.mark.parametrize(
+    ("classes", "templates", "part"),
+    [
+        (["a"], [lambda c: None], "a template that makes NoneType of 'a'"),
+        (["a"], lambda c: c, "wrap it in a list"),
+        (["a"], [3], "a function of the class"),
+        (["a"], ["whole words"], "a mapping from the class to its sentences"),
+        ({"a": "a photo"}, ["{c}"], "the prompt 'a photo' of 'a'"),
+    ],
+)
+def test_what_is_no_template_is_said(classes, templates, part):
+    with pytest.raises(DistnormError, match=part):
+        class_rows(Spelled(), classes, templates)

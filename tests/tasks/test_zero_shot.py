@@ -200,3 +200,13 @@ def test_a_classifier_with_its_encoder_travels():
         assert other.predict(rows).tolist() == classifier.predict(rows).tolist()
         again = other.fit(["a cube", "a red star"])
         np.testing.assert_array_equal(again.class_rows_[1], classifier.class_rows_[0])
+
+
+def test_classes_that_tie_go_to_the_first():
+    # Equal in float64; the float32 products of some differ in the last bit.
+    rng = np.random.default_rng(5)
+    row = distnorm.normalize(rng.normal(size=(1, 33)).astype(np.float32))
+    classes = np.concatenate([row[:, ::-1], row, row, row])
+    images = distnorm.normalize(row + rng.normal(0, 0.05, (50, 33)).astype(np.float32))
+    classifier = distnorm.ZeroShotClassifier("dot").fit(classes)
+    assert set(classifier.predict(images)) == {1}

@@ -26,7 +26,7 @@ from distnorm.augmentation.settings import TEMPLATES, augmentation_cost, setting
 from distnorm.augmentation.tpt import PromptTuner
 from distnorm.augmentation.views import augmented_rows, crop_rows
 from distnorm.encoders.base import unit_rows
-from distnorm.encoders.prompts import place
+from distnorm.encoders.prompts import Template, place, spelled
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
@@ -99,7 +99,7 @@ def class_scores(
     images: Sequence[Any],
     classes: Sequence[str] | Mapping[str, Sequence[str]],
     *,
-    templates: Sequence[str] = TEMPLATES,
+    templates: Sequence[Template] = TEMPLATES,
     norms: Mapping[str, ScoreNormalization | None] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -116,7 +116,7 @@ def class_scores(
     images : sequence of PIL.Image.Image
     classes : sequence of str, or mapping from class to its prompts
         As `class_rows`; ``tpt`` takes names alone.
-    templates : sequence of str
+    templates : sequence of str or callable
         Prompts with ``{}`` or ``{c}``, averaged; ``tpt`` takes exactly one.
     norms : mapping from str to ScoreNormalization or None, optional
         Fitted on rows of `augmented_image_rows`; None is the score without any. Only that, as
@@ -163,7 +163,7 @@ def class_scores(
         queries,
         rows,
         cost=augmentation_cost(name, templates=templates, **options),
-        settings={"templates": tuple(templates), "seed": seed, **settings},
+        settings={"templates": tuple(map(spelled, templates)), "seed": seed, **settings},
     )
 
 
@@ -173,7 +173,7 @@ def augmented_image_rows(
     images: Sequence[Any],
     classes: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     *,
-    templates: Sequence[str] = TEMPLATES,
+    templates: Sequence[Template] = TEMPLATES,
     seed: int = 0,
     progress: Progress | None = None,
     **options: Any,
@@ -243,7 +243,7 @@ def _tuned(
     encoder: Any,
     images: Sequence[Any],
     classes: Sequence[str] | Mapping[str, Sequence[str]],
-    templates: Sequence[str],
+    templates: Sequence[Template],
     norms: Mapping[str, ScoreNormalization],
     seed: int,
     progress: Progress | None,
@@ -256,7 +256,7 @@ def _tuned(
             "a list of names: prompt tuning writes the prompts itself",
             "pass names and one template",
         )
-    if isinstance(templates, str) or len(templates) != 1 or place(templates[0]) is None:
+    if isinstance(templates, str) or len(templates) != 1 or place(spelled(templates[0])) is None:
         raise DistnormError(
             f"templates {templates!r}",
             "exactly one, with '{}' or '{c}'",
@@ -269,7 +269,7 @@ def _tuned(
     scores = {key: np.empty((len(images), len(classes)), dtype=np.float32) for key in norms}
     queries = []
     with frozen(parts.model):
-        tuner = PromptTuner(parts, list(classes), templates[0], **rest)
+        tuner = PromptTuner(parts, list(classes), spelled(templates[0]), **rest)
         untuned = _as_rows(tuner.class_rows)
         _check(norms, untuned)
         for at, rows in enumerate(crop_rows(encoder, images, count, seed=seed, mix=mix)):

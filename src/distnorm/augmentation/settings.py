@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distnorm.augmentation.views import count_views
+from distnorm.encoders.prompts import Template
 from distnorm.errors import DistnormError
 
 __all__ = ["AUGMENTATIONS", "TEMPLATES", "augmentation_cost", "settings_of"]
@@ -30,7 +31,7 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 
 
 def augmentation_cost(
-    name: str, *, templates: Sequence[str] = TEMPLATES, **options: Any
+    name: str, *, templates: Sequence[Template] = TEMPLATES, **options: Any
 ) -> dict[str, int]:
     """What a run costs, before it begins.
 

@@ -32,6 +32,7 @@ from distnorm.arrays import Array, CheckedRows, to_numpy
 from distnorm.calibration.scorer import Scorer
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
+from distnorm.metrics.ranks import top_items
 
 __all__ = ["MAX_ROWS", "NonMatches", "draw_nonmatches"]
 
@@ -110,7 +111,12 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
         word = "not found" if cross else "rows"
         np.fill_diagonal(scores, -np.inf)
     if word == "best":
-        scores[np.arange(len(scores)), scores.argmax(axis=1)] = -np.inf
+        best = (
+            scores.argmax(axis=1)
+            if cross
+            else top_items(norm.ranking(left, right, norm.sides[0]), 1)[:, 0]
+        )
+        scores[np.arange(len(scores)), best] = -np.inf
     hidden, spread = 0, 0.0
     candidates: Cells = (none, none)
     if word == "not found":

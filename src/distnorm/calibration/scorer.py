@@ -9,6 +9,7 @@ from distnorm.arrays import Array, CheckedRows
 from distnorm.methods.base import Method
 from distnorm.methods.sides import Sides
 from distnorm.methods.statistics import SideStatistics
+from distnorm.metrics.ranking import Ranking
 from distnorm.moments import Moments
 
 __all__ = ["Scorer"]
@@ -60,6 +61,8 @@ class Scorer(Protocol):
     def check_pair(self, first: Rows, second: Rows) -> CheckedPair: ...  # noqa: D102
 
     def similarity(self, first: Rows, second: Rows) -> Array: ...  # noqa: D102
+
+    def ranking(self, queries: Rows, items: Rows, modality: str = ...) -> Ranking: ...  # noqa: D102
 
     def paired_similarity(self, first: Rows, second: Rows) -> Array: ...  # noqa: D102
 

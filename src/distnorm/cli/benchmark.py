@@ -59,7 +59,7 @@ def benchmark() -> None:
 @click.option(
     "--templates",
     type=click.Path(path_type=Path),
-    help="File of class prompts with {c}, one per line.",
+    help="File of class prompts with {} or {c}, one per line.",
 )
 @click.option(
     "--class-names",

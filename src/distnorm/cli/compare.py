@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distnorm.cli.evaluate import report_shared_names
+from distnorm.cli.inputs import CaptionInput, ClassInput, PairInput
 from distnorm.cli.options import (
-    CaptionInput,
-    ClassInput,
-    PairInput,
     ProtocolOptions,
     options_of,
     parse_ks,
@@ -100,7 +98,7 @@ def classification(
 
     protocol = options.read(data)
     rows = data.read()
-    names = report_shared_names(data, len(rows[1]))
+    names = report_shared_names(data)
     _run(
         lambda show: compare_classification(*rows, protocol=protocol, progress=show),
         data.images,

@@ -79,6 +79,8 @@ def _summary(done: Embedded) -> str:
     if done.changed:
         words += f", {done.changed:,} old ones replaced"
     words += f", {done.known:,} were there"
+    if done.repeated:
+        words += f", {done.repeated:,} of them the same as other lines, which have one row"
     if done.pruned:
         words += f"; {done.pruned:,} rows of files that are gone were dropped"
     if done.gone:

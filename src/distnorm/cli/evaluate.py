@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distnorm.cli.inputs import CaptionInput, ClassInput, PairInput
 from distnorm.cli.options import (
-    CaptionInput,
-    ClassInput,
     MethodOptions,
-    PairInput,
     options_of,
     parse_ks,
     threshold_options,
@@ -96,7 +94,7 @@ def classification(
 
     norm = method.norm(data)
     rows = data.read()
-    extra = report_shared_names(data, len(rows[1]))
+    extra = report_shared_names(data)
     bar = chosen_threshold(norm, threshold, false_alarm_rate, tries=len(rows[1]))
     with progress_bar("ranking", "images") as show:
         result = evaluate_classification(norm, *rows, progress=show)
@@ -147,9 +145,9 @@ def captions(
     _finish("captions", norm, result, prompt, tables, extra, json_path)
 
 
-def report_shared_names(data: ClassInput, n_classes: int) -> dict[str, Any]:
+def report_shared_names(data: ClassInput) -> dict[str, Any]:
     """`ClassInput.repeated_names`, which are also said on standard error."""
-    names = data.repeated_names(n_classes)
+    names = data.repeated_names()
     if names.get("repeated_names"):
         shared = ", ".join(names["repeated_names"])
         say(f"several classes share a name, which nothing can tell apart: {shared}")

@@ -1,8 +1,9 @@
-"""Groups of options that several commands share: each reaches the command as one dataclass."""
+"""Options that several commands share, in groups: each reaches the command as one dataclass."""
 
 from __future__ import annotations
 
 import functools
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -14,24 +15,33 @@ from distnorm.errors import DistnormError
 if TYPE_CHECKING:
     from distnorm.comparison import Protocol
     from distnorm.normalization import ScoreNormalization
-    from distnorm.tasks.class_names import ClassNames
 
 __all__ = [
-    "CaptionInput",
-    "ClassInput",
     "MethodOptions",
-    "PairInput",
     "ProtocolOptions",
     "asking_side",
     "make_norm",
     "option",
     "options_of",
     "parse_ks",
+    "read_side",
     "split_methods",
     "threshold_options",
 ]
 
 Command = Callable[..., Any]
+
+
+class Data(typing.Protocol):
+    """What names the files of two sides."""
+
+    @property
+    def images(self) -> str:
+        """That of the first side."""
+
+    @property
+    def texts(self) -> str:
+        """That of the second side."""
 
 
 def option(*names: str, **settings: Any) -> Any:
@@ -71,119 +81,6 @@ _PATH = click.Path()
 
 
 @dataclass(frozen=True)
-class PairInput:
-    """Images and texts that belong together."""
-
-    images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
-    texts: str = option("--texts", required=True, type=_PATH, help="Text embeddings.")
-    image_of_text: str | None = option(
-        "--image-of-text", type=_PATH, help="Image row of each text (.npy, .txt)."
-    )
-
-    def read(self) -> tuple[Any, Any, Any]:
-        """Image rows, text rows, and the image row of each text or None."""
-        images, texts = _both_sides(self.images, self.texts)
-        return images, texts, _owners(self.image_of_text, texts, self.texts)
-
-
-@dataclass(frozen=True)
-class ClassInput:
-    """Images, classes, and which class each image shows."""
-
-    images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
-    classes: str = option("--classes", required=True, type=_PATH, help="One text row per class.")
-    labels: str = option(
-        "--labels", required=True, type=_PATH, help="Class row of each image, from 0."
-    )
-    class_names: str | None = option(
-        "--class-names",
-        type=_PATH,
-        help="Name of each class row (lines, CSV, JSON): labels may be names; shared ones are "
-        "reported.",
-    )
-
-    @property
-    def texts(self) -> str:
-        """The file of the text side."""
-        return self.classes
-
-    def read(self) -> tuple[Any, Any, Any]:
-        """Image rows, class rows, labels."""
-        from distnorm.tasks.classification import check_labels
-        from distnorm.tasks.files import LABELS, check_count, read_values
-
-        images, classes = _both_sides(self.images, self.classes)
-        names = self._names(len(classes))
-        labels = read_values(self.labels, LABELS)
-        check_count(labels, len(images), self.labels, LABELS, self.images)
-        spelled = None if names is None else names.spelled_as(labels)
-        return images, classes, check_labels(labels, len(images), len(classes), spelled)
-
-    def repeated_names(self, n_classes: int) -> dict[str, Any]:
-        """Names that several classes share, for the JSON; empty without ``--class-names``."""
-        from distnorm.tasks.classification import repeated_names
-
-        names = self._names(n_classes)
-        return {} if names is None else {"repeated_names": repeated_names(names.names)}
-
-    def _names(self, n_classes: int) -> ClassNames | None:
-        from distnorm.tasks.class_names import read_class_names
-
-        if self.class_names is None:
-            return None
-        names = read_class_names(self.class_names)
-        if len(names) != n_classes:
-            raise DistnormError(
-                f"{len(names)} names of {n_classes} classes", "one each", f"mend {self.class_names}"
-            )
-        return names
-
-
-@dataclass(frozen=True)
-class CaptionInput:
-    """Captions of images, judgements of them, and perhaps references."""
-
-    images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
-    captions: str = option("--captions", required=True, type=_PATH, help="Caption embeddings.")
-    human: str = option("--human", required=True, type=_PATH, help="Judgement of each caption.")
-    image_of_caption: str | None = option(
-        "--image-of-caption", type=_PATH, help="Image row of each caption."
-    )
-    references: str | None = option(
-        "--references", type=_PATH, help="Embeddings of reference captions."
-    )
-    image_of_reference: str | None = option(
-        "--image-of-reference", type=_PATH, help="Image row of each reference."
-    )
-    rule: str | None = option(
-        "--rule", help="plain, clipscore, refclipscore, additive or harmonic."
-    )
-
-    @property
-    def texts(self) -> str:
-        """The file of the text side."""
-        return self.captions
-
-    def read(self) -> tuple[Any, Any, Any, Any]:
-        """Image rows, caption rows, judgements, and the image row of each caption or None."""
-        from distnorm.tasks.files import JUDGEMENTS, check_count, read_numbers
-
-        images, captions = _both_sides(self.images, self.captions)
-        human = read_numbers(self.human)
-        check_count(human, len(captions), self.human, JUDGEMENTS, self.captions)
-        return images, captions, human, _owners(self.image_of_caption, captions, self.captions)
-
-    def scoring(self) -> dict[str, Any]:
-        """Keywords of `score_captions`."""
-        references = _rows(self.references, "text")
-        return {
-            "references": references,
-            "image_of_reference": _owners(self.image_of_reference, references, self.references),
-            "rule": self.rule,
-        }
-
-
-@dataclass(frozen=True)
 class ProtocolOptions:
     """What is compared, and where statistics come from."""
 
@@ -217,11 +114,11 @@ class ProtocolOptions:
     )
     input: str | None = option("--input", type=click.Choice(_INPUTS))
 
-    def sources(self, data: PairInput | ClassInput | CaptionInput) -> tuple[str, str]:
+    def sources(self, data: Data) -> tuple[str, str]:
         """What images and texts a normalization for use would be fitted on."""
         return self.fit_images or data.images, self.fit_texts or data.texts
 
-    def read(self, data: PairInput | ClassInput | CaptionInput) -> Protocol:
+    def read(self, data: Data) -> Protocol:
         """The protocol; all vectors must be of one model, the texts of one prompt."""
         from distnorm.comparison import Protocol
         from distnorm.store.models import check_models, prompt_of
@@ -236,8 +133,8 @@ class ProtocolOptions:
             methods=split_methods(self.methods),
             strength=_parse_strength(self.strength),
             input=self.input,
-            fit_images=_rows(self.fit_images, "image"),
-            fit_texts=_rows(self.fit_texts, "text"),
+            fit_images=read_side(self.fit_images, "image"),
+            fit_texts=read_side(self.fit_texts, "text"),
             prompt=prompt_of(data.texts, stated=self.prompt),
         )
 
@@ -257,7 +154,7 @@ class MethodOptions:
     fit_texts: str | None = option("--fit-texts", type=_PATH, help=_FIT_TEXTS)
     input: str | None = option("--input", type=click.Choice(_INPUTS))
 
-    def norm(self, data: PairInput | ClassInput | CaptionInput) -> ScoreNormalization:
+    def norm(self, data: Data) -> ScoreNormalization:
         """The fitted normalization, of the same model as all the vectors."""
         from distnorm.normalization import load
         from distnorm.store.models import check_models
@@ -274,7 +171,10 @@ class MethodOptions:
 
     def _fitted(self) -> ScoreNormalization:
         norm = make_norm(self.method, self.strength, input=self.input)
-        rows = {"images": _rows(self.fit_images, "image"), "texts": _rows(self.fit_texts, "text")}
+        rows = {
+            "images": read_side(self.fit_images, "image"),
+            "texts": read_side(self.fit_texts, "text"),
+        }
         rows = {side: x for side, x in rows.items() if x is not None}
         if rows:
             norm.fit(**rows)
@@ -338,26 +238,8 @@ def _parse_strength(text: str | None) -> float | dict[str, float] | None:
         ) from error
 
 
-def _rows(path: str | None, side: str) -> Any:
+def read_side(path: str | None, side: str) -> Any:
+    """The embeddings of a file or store, or None."""
     from distnorm.store.vectors import read_embeddings
 
     return None if path is None else read_embeddings(path, side)
-
-
-def _both_sides(images: str, texts: str) -> tuple[Any, Any]:
-    from distnorm.store.vectors import read_sides
-
-    rows = read_sides({"image": images, "text": texts})
-    return rows["image"], rows["text"]
-
-
-def _owners(path: str | None, rows: Any, place: str | None) -> Any:
-    """The image row of each of the rows of ``place``."""
-    from distnorm.tasks.files import IMAGE_ROWS, check_count, read_rows
-
-    if path is None:
-        return None
-    owners = read_rows(path)
-    if rows is not None:
-        check_count(owners, len(rows), path, IMAGE_ROWS, str(place))
-    return owners

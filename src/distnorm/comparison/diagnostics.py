@@ -117,7 +117,7 @@ def similarity_histograms(
     found: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
     for panel, norm in norms.items():
         left, right = _wide(images, own), _wide(texts, rows)
-        if norm.method != "dot":
+        if norm.spec.corrects:
             left = norm.shift_queries(CheckedRows(left, one), modality=one)
             right = norm.shift_queries(CheckedRows(right, two), modality=two)
         across = left @ right.T
@@ -224,9 +224,7 @@ def diagnose(
         else pair_similarity(left, right, image_of_text),
         "histograms": None
         if image_of_text is None
-        else similarity_histograms(
-            {n.method: n for n in norms if n.method in ("dot", "dn")}, left, right, image_of_text
-        ),
+        else similarity_histograms(_panels(norms), left, right, image_of_text),
         "hubness": [
             {
                 "method": norm.method,
@@ -245,6 +243,12 @@ def diagnose(
             if side in banks
         },
     }
+
+
+def _panels(norms: Sequence[ScoreNormalization]) -> dict[str, ScoreNormalization]:
+    """The dot product, and the first method that is a shift of the queries."""
+    shifts = [norm for norm in norms if norm.spec.corrects and norm.spec.shifts_queries]
+    return {n.method: n for n in [n for n in norms if not n.spec.corrects] + shifts[:1]}
 
 
 def _histogram(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -18,17 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from distnorm.embedding.batches import Batches
 from distnorm.embedding.decoding import Recipe
 from distnorm.embedding.feed import Entry, Feed
-from distnorm.embedding.items import Item
+from distnorm.embedding.items import Item, kind_of
 from distnorm.embedding.pool import DecoderPool
 from distnorm.embedding.sources import Source, listed
 from distnorm.errors import DistnormError
 from distnorm.store.failures import Failures
 from distnorm.store.known import Known
 from distnorm.store.layout import Commit
+from distnorm.store.listed import IN_ORDER
 from distnorm.store.origins import source_id
 from distnorm.store.writer import StoreWriter
 from distnorm.system.progress import OpenProgress
@@ -61,6 +64,8 @@ class Embedded:
         Such rows that were dropped.
     over_long : int
         Texts longer than the model takes, cut by it.
+    repeated : int
+        Texts alone that are the same as others, whose row they share.
     store : str
     """
 
@@ -71,6 +76,7 @@ class Embedded:
     gone: int
     pruned: int
     over_long: int
+    repeated: int
     store: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,6 +157,7 @@ def embed(
             last = time.monotonic()
             for entry in feed:
                 done += 1
+                run.place(entry)
                 if entry.verdict == "new":
                     batches.add(entry)
                 elif entry.verdict == "failed":
@@ -183,6 +190,7 @@ def embed(
             gone,
             pruned,
             batches.over_long,
+            run.repeated,
             str(folder),
         )
 
@@ -207,7 +215,17 @@ class _Run:
 
     def __init__(self, writer: StoreWriter, known: Known, batches: Batches, source: str) -> None:
         self._writer, self._known, self._batches, self._source = writer, known, batches, source
-        self.written = self.changed = self.known = 0
+        self.written = self.changed = self.known = self.repeated = 0
+        self._places = array("q")
+        self._new = len(known)
+
+    def place(self, entry: Entry) -> None:
+        """Note which row a text alone has; -1 where it is another's, too."""
+        if kind_of(entry.item) == ("text",):
+            new = entry.verdict == "new"
+            self._places.append(self._new if new else entry.row)
+            self.repeated += not new and entry.row < 0
+            self._new += new
 
     def flush(self, failures: Failures) -> None:
         """Write the rows that are encoded."""
@@ -235,7 +253,15 @@ class _Run:
             self._writer.touch(int(number), known.size[at], known.mtime[at])
         for number in np.unique(known.shard[dropped]):
             self._writer.drop(int(number), dropped[known.shard == number])
+        if self._places:
+            self._writer.note(IN_ORDER, self._in_order(dropped))
         return int(gone.sum()) if prune else 0
+
+    def _in_order(self, dropped: npt.NDArray[np.bool_]) -> bool:
+        """Whether row i of the store is line i of the source, without other rows."""
+        kept = np.concatenate([~dropped, np.ones(self._new - len(dropped), dtype=bool)])
+        places = np.frombuffer(self._places, dtype=np.int64)
+        return bool(np.array_equal(np.flatnonzero(kept), places))
 
     def _metadata(self, entries: list[Entry]) -> dict[str, list[Any]]:
         results = [entry.job.result if entry.job is not None else None for entry in entries]

@@ -159,6 +159,12 @@ class StoreWriter:
         rows = self._write(number, {}, table, new=True)
         self._commit({number: rows}, [number])
 
+    def note(self, name: str, value: Any) -> None:
+        """Keep a word about the rows in ``store.json``."""
+        if self._now.others.get(name) != value:
+            self._now = replace(self._now, others={**self._now.others, name: value})
+            write_commit(self._now)
+
     @property
     def _next(self) -> int:
         return (self._now.number or 0) + 1

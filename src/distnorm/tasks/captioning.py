@@ -116,7 +116,7 @@ def score_captions(
     rule = rule or ("plain" if references is None else "additive")
     if rule not in RULES:
         raise DistnormError(f"rule {rule!r}", f"one of {', '.join(RULES)}", "pick one")
-    if rule in ("clipscore", "refclipscore") and norm is not None and norm.method != "dot":
+    if rule in ("clipscore", "refclipscore") and norm is not None and norm.spec.corrects:
         raise DistnormError(
             f"rule {rule!r} with method {norm.method!r}",
             "the dot product",

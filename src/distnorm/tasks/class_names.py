@@ -43,6 +43,13 @@ class ClassNames:
         """Number of classes."""
         return len(self.names)
 
+    def check_count(self, n_classes: int, path: object) -> None:
+        """Raise unless there is a name for each class."""
+        if len(self) != n_classes:
+            raise DistnormError(
+                f"{len(self)} names of {n_classes} classes", "one each", f"mend {path}"
+            )
+
     def spelled_as(self, labels: npt.NDArray[Any]) -> list[str]:
         """What the labels are written in: the ids if they are ids, else the names."""
         own = bool(labels.size) and str(labels.flat[0])

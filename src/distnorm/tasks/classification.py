@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, checked, to_numpy
-from distnorm.encoders.prompts import check_templates, fill
+from distnorm.encoders.prompts import Template, check_templates, fill
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives, row_numbers
 from distnorm.metrics.ranks import best_ranks
@@ -128,7 +128,7 @@ def class_weights(labels: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
 def class_rows(
     encoder: Any,
     classes: Sequence[str] | Mapping[str, Sequence[str]],
-    templates: Sequence[str] | Mapping[str, Sequence[str]] = ("{c}",),
+    templates: Sequence[Template] | Mapping[str, Sequence[Template]] = ("{c}",),
     *,
     normalize: bool = True,
 ) -> npt.NDArray[np.float32]:
@@ -140,8 +140,9 @@ def class_rows(
         Anything with ``encode_texts``.
     classes : sequence of str, or mapping from class to its prompts
         Names are put into the templates; a mapping's prompts are used as they are.
-    templates : sequence of str, or mapping from class to its own templates
-        With ``{}`` or ``{c}`` for the class, as CLIP_benchmark writes them.
+    templates : sequence of str or callable, or mapping from class to its own
+        With ``{}`` or ``{c}`` for the class, as CLIP_benchmark writes them, or functions of it,
+        as open_clip's. A class's own may be whole sentences.
     normalize : bool
         Unit rows; False averages the model's raw output, for ``dn-renorm``.
 
@@ -157,6 +158,9 @@ def class_rows(
     if isinstance(classes, str) or not len(classes):
         raise DistnormError(f"classes {classes!r}", "a list of names", "give at least one")
     if isinstance(classes, Mapping):
+        for name, texts in classes.items():
+            if isinstance(texts, str):
+                raise DistnormError(f"the prompt {texts!r} of {name!r}", "a list", "wrap it")
         prompts = [list(texts) for texts in classes.values()]
     else:
         prompts = [
@@ -176,19 +180,23 @@ def class_rows(
     return np.asarray(unit, dtype=np.float32)
 
 
-def _templates(templates: Sequence[str] | Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
+def _templates(
+    templates: Sequence[Template] | Mapping[str, Sequence[Template]], name: str
+) -> Sequence[Template]:
     """Those of a class, checked."""
+    own = isinstance(templates, Mapping)
     if isinstance(templates, Mapping):
         if name not in templates:
             raise DistnormError(f"no templates of {name!r}", "some for every class", "add them")
         templates = templates[name]
-    if isinstance(templates, str):
+    if isinstance(templates, str) or callable(templates):
         raise DistnormError(f"the template {templates!r}", "a list", "wrap it in a list")
     if not len(templates):
         raise DistnormError(
             f"no template of {name!r}", "one with '{}' or '{c}' in it", "write 'a photo of a {c}.'"
         )
-    check_templates(templates)
+    if not (own and all(isinstance(template, str) for template in templates)):
+        check_templates(templates)
     return templates
 
 

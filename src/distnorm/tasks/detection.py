@@ -22,6 +22,7 @@ from distnorm.calibration.reading import calibration_of, false_alarm_rate
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives
+from distnorm.metrics.ranks import top_items
 from distnorm.normalization import ScoreNormalization
 
 __all__ = ["DetectionResult", "chosen_threshold", "evaluate_detection", "evaluate_rejection"]
@@ -165,7 +166,7 @@ def evaluate_rejection(
     right = accepted = 0
     for part in blocks(images.shape[0], rows_per_block(classes.shape[0], itemsize=8)):
         rows = images[part, ...]
-        best = to_numpy(norm.ranking(rows, classes, one).scores()).argmax(axis=1)
+        best = top_items(norm.ranking(rows, classes, one), 1)[:, 0]
         above = best_scores(norm, rows, classes, best) > threshold
         accepted += int(above.sum())
         right += int((above & (best == labels[part])).sum())

@@ -12,14 +12,17 @@ import importlib
 import inspect
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, blocks, check_embeddings, rows_per_block, to_numpy
+from distnorm.encoders.prompts import Template
 from distnorm.errors import DistnormError
+from distnorm.metrics.ranking import Ranking
+from distnorm.metrics.ranks import top_items
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.tasks.classification import class_rows, repeated_names
 from distnorm.tasks.detection import best_scores, chosen_threshold
@@ -37,8 +40,9 @@ class ZeroShotClassifier:
         Fitted on unlabelled images, or a method's name (then call `partial_fit`).
     encoder : Encoder, optional
         For classes given as texts.
-    templates : sequence of str, or mapping from class to its own templates
-        Prompts with ``{}`` or ``{c}`` for the class; averaged.
+    templates : sequence of str or callable, or mapping from class to its own
+        Prompts with ``{}`` or ``{c}`` for the class, or functions of it; averaged. A class's own
+        may be whole sentences.
     temperature : float
         tau of `predict_proba`; CLIP's is 0.01.
     threshold : float, optional
@@ -78,7 +82,7 @@ class ZeroShotClassifier:
         norm: ScoreNormalization | str = "dn",
         *,
         encoder: Any = None,
-        templates: Sequence[str] | Mapping[str, Sequence[str]] = ("{c}",),
+        templates: Sequence[Template] | Mapping[str, Sequence[Template]] = ("{c}",),
         temperature: float = 0.01,
         threshold: float | None = None,
         false_alarm_rate: float | None = None,
@@ -182,15 +186,8 @@ class ZeroShotClassifier:
         DistnormError
             Before `fit`, or without any image in the statistics of a method that needs them.
         """
-        self._fitted()
-        images = check_embeddings(images, "images", dimension=self.class_rows_.shape[1])
-        if self.norm_.spec.chooses and self.norm_.notes.selection is None:
-            self.norm_.choose(**{self.norm_.sides[1]: self.class_rows_})
-        found = np.empty((images.shape[0], len(self.classes_)), dtype=np.float64)
-        for rows in blocks(images.shape[0], rows_per_block(len(self.classes_), itemsize=8)):
-            ranking = self.norm_.ranking(images[rows, ...], self.class_rows_, self.norm_.sides[0])
-            found[rows] = to_numpy(ranking.scores(), np.float64)
-        return found
+        parts = [to_numpy(part.scores(), np.float64) for part in self._rankings(images)]
+        return np.concatenate(parts)
 
     def predict(self, images: Array) -> npt.NDArray[Any]:
         """Class of each image, shape (n,); the first of equal scores.
@@ -203,7 +200,7 @@ class ZeroShotClassifier:
             As `decision_function`; for both a threshold and a rate, or a rate without a
             calibration.
         """
-        best = self.decision_function(images).argmax(axis=1)
+        best = np.concatenate([top_items(part, 1)[:, 0] for part in self._rankings(images)])
         found: npt.NDArray[Any] = self.classes_[best]
         bar = chosen_threshold(
             self.norm_, self.threshold, self.false_alarm_rate, tries=len(self.classes_)
@@ -260,6 +257,15 @@ class ZeroShotClassifier:
         name = self.norm if isinstance(self.norm, str) else self.norm.method
         classes = len(self.classes_) if hasattr(self, "classes_") else "no"
         return f"ZeroShotClassifier({name!r}, {classes} classes)"
+
+    def _rankings(self, images: Array) -> Iterator[Ranking]:
+        """Rankings of the classes for blocks of images."""
+        self._fitted()
+        images = check_embeddings(images, "images", dimension=self.class_rows_.shape[1])
+        if self.norm_.spec.chooses and self.norm_.notes.selection is None:
+            self.norm_.choose(**{self.norm_.sides[1]: self.class_rows_})
+        for rows in blocks(images.shape[0], rows_per_block(len(self.classes_), itemsize=8)):
+            yield self.norm_.ranking(images[rows, ...], self.class_rows_, self.norm_.sides[0])
 
     def _fitted(self) -> None:
         if not hasattr(self, "class_rows_"):

@@ -1,0 +1,145 @@
+"""The data of a task: which files hold its vectors, and what belongs to what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from distnorm.cli.options import option, read_side
+
+__all__ = ["CaptionInput", "ClassInput", "PairInput"]
+
+_PATH = click.Path()
+
+
+@dataclass(frozen=True)
+class PairInput:
+    """Images and texts that belong together."""
+
+    images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
+    texts: str = option("--texts", required=True, type=_PATH, help="Text embeddings.")
+    image_of_text: str | None = option(
+        "--image-of-text", type=_PATH, help="Image row of each text (.npy, .txt)."
+    )
+
+    def read(self) -> tuple[Any, Any, Any]:
+        """Image rows, text rows, and the image row of each text or None."""
+        images, texts = _both_sides(self.images, self.texts)
+        return images, texts, _owners(self.image_of_text, texts, self.texts)
+
+
+@dataclass(frozen=True)
+class ClassInput:
+    """Images, classes, and which class each image shows."""
+
+    images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
+    classes: str = option("--classes", required=True, type=_PATH, help="One text row per class.")
+    labels: str = option(
+        "--labels", required=True, type=_PATH, help="Class row of each image, from 0."
+    )
+    class_names: str | None = option(
+        "--class-names",
+        type=_PATH,
+        help="Name of each class row (lines, CSV, JSON): labels may be names; shared ones are "
+        "reported.",
+    )
+
+    @property
+    def texts(self) -> str:
+        """The file of the text side."""
+        return self.classes
+
+    def read(self) -> tuple[Any, Any, Any]:
+        """Image rows, class rows, labels."""
+        from distnorm.store.listed import read_listed
+        from distnorm.tasks.class_names import read_class_names
+        from distnorm.tasks.classification import check_labels
+        from distnorm.tasks.files import LABELS, check_count, read_values
+
+        names = None if self.class_names is None else read_class_names(self.class_names)
+        images = read_side(self.images, "image")
+        classes = read_listed(
+            self.classes,
+            None if names is None else names.names,
+            "give --class-names, the list that was embedded: rows are then found by their words",
+        )
+        if names is not None:
+            names.check_count(len(classes), self.class_names)
+        labels = read_values(self.labels, LABELS)
+        check_count(labels, len(images), self.labels, LABELS, self.images)
+        spelled = None if names is None else names.spelled_as(labels)
+        return images, classes, check_labels(labels, len(images), len(classes), spelled)
+
+    def repeated_names(self) -> dict[str, Any]:
+        """Names that several classes share, for the JSON; empty without ``--class-names``."""
+        from distnorm.tasks.class_names import read_class_names
+        from distnorm.tasks.classification import repeated_names
+
+        if self.class_names is None:
+            return {}
+        return {"repeated_names": repeated_names(read_class_names(self.class_names).names)}
+
+
+@dataclass(frozen=True)
+class CaptionInput:
+    """Captions of images, judgements of them, and perhaps references."""
+
+    images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
+    captions: str = option("--captions", required=True, type=_PATH, help="Caption embeddings.")
+    human: str = option("--human", required=True, type=_PATH, help="Judgement of each caption.")
+    image_of_caption: str | None = option(
+        "--image-of-caption", type=_PATH, help="Image row of each caption."
+    )
+    references: str | None = option(
+        "--references", type=_PATH, help="Embeddings of reference captions."
+    )
+    image_of_reference: str | None = option(
+        "--image-of-reference", type=_PATH, help="Image row of each reference."
+    )
+    rule: str | None = option(
+        "--rule", help="plain, clipscore, refclipscore, additive or harmonic."
+    )
+
+    @property
+    def texts(self) -> str:
+        """The file of the text side."""
+        return self.captions
+
+    def read(self) -> tuple[Any, Any, Any, Any]:
+        """Image rows, caption rows, judgements, and the image row of each caption or None."""
+        from distnorm.tasks.files import JUDGEMENTS, check_count, read_numbers
+
+        images, captions = _both_sides(self.images, self.captions)
+        human = read_numbers(self.human)
+        check_count(human, len(captions), self.human, JUDGEMENTS, self.captions)
+        return images, captions, human, _owners(self.image_of_caption, captions, self.captions)
+
+    def scoring(self) -> dict[str, Any]:
+        """Keywords of `score_captions`."""
+        references = read_side(self.references, "text")
+        return {
+            "references": references,
+            "image_of_reference": _owners(self.image_of_reference, references, self.references),
+            "rule": self.rule,
+        }
+
+
+def _both_sides(images: str, texts: str) -> tuple[Any, Any]:
+    from distnorm.store.vectors import read_sides
+
+    rows = read_sides({"image": images, "text": texts})
+    return rows["image"], rows["text"]
+
+
+def _owners(path: str | None, rows: Any, place: str | None) -> Any:
+    """The image row of each of the rows of ``place``."""
+    from distnorm.tasks.files import IMAGE_ROWS, check_count, read_rows
+
+    if path is None:
+        return None
+    owners = read_rows(path)
+    if rows is not None:
+        check_count(owners, len(rows), path, IMAGE_ROWS, str(place))
+    return owners
