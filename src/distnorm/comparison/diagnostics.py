@@ -246,9 +246,11 @@ def diagnose(
 
 
 def _panels(norms: Sequence[ScoreNormalization]) -> dict[str, ScoreNormalization]:
-    """The dot product, and the first method that is a shift of the queries."""
-    shifts = [norm for norm in norms if norm.spec.corrects and norm.spec.shifts_queries]
-    return {n.method: n for n in [n for n in norms if not n.spec.corrects] + shifts[:1]}
+    """The dot product, and of the methods that shift queries by a mean the strongest."""
+    plain = [norm for norm in norms if not norm.spec.corrects]
+    shifts = [n for n in norms if n.spec.corrects and n.spec.shifts_queries and n.spec.order == 1]
+    strongest = sorted(shifts, key=lambda norm: -max(norm.strength.values()))[:1]
+    return {norm.method: norm for norm in plain + strongest}
 
 
 def _histogram(
