@@ -31,6 +31,7 @@ COMMANDS = [
     "diff",
     "embed",
     "evaluate",
+    "export",
     "fit",
     "index",
     "inspect",

@@ -1,0 +1,43 @@
+"""``distnorm export``: the query shift for programs without distnorm."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from distnorm.cli.output import say
+
+__all__ = ["export"]
+
+
+@click.command()
+@click.argument("normalization", type=click.Path())
+@click.option(
+    "--format",
+    "language",
+    required=True,
+    type=click.Choice(["json", "sql", "js", "go"]),
+    help="JSON, SQL for pgvector, an ECMAScript module, or Go.",
+)
+@click.option("--query-side", help="Whose queries are shifted; texts if left out.")
+@click.option("--out", type=click.Path(path_type=Path), help="A file, instead of standard output.")
+def export(normalization: str, language: str, query_side: str | None, out: Path | None) -> None:
+    """Print the vector that a NORMALIZATION subtracts from queries, and the lines that do so.
+
+    For methods that change the query alone (dn, dn*, ridge); others have a number per item, which
+    distnorm index bias stores.
+    """
+    from distnorm.normalization import load
+    from distnorm.search.export import export_shift
+    from distnorm.system.files import atomic_write
+
+    text = export_shift(load(normalization), language, query_side)
+    if out is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    with atomic_write(out) as file:
+        file.write(text.encode())
+    say(f"written to {out}")
