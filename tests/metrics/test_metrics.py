@@ -151,9 +151,9 @@ def test_hub_figures_by_hand():
     ("positives", "words"),
     [
         ([[0]], "relevant items of 2 queries"),
-        ([[0], [9]], "item 9 as positive of query 1"),
+        ([[0], [9]], "item 9 in the pair of query 1"),
         ([[0], []], "query 1 without a positive"),
-        ([[0], [0.5]], "dtype float64 for query 1"),
+        ([[0], [0.5]], "of query 1; expected item indices"),
         (np.ones((3, 3), dtype=bool), "boolean matrix"),
         (7, "positives of int"),
     ],

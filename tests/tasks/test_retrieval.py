@@ -56,7 +56,46 @@ def test_ground_truth_that_does_not_fit(gap_pair):
     images, texts = gap_pair
     with pytest.raises(DistnormError, match="image_of_text"):
         evaluate_retrieval(None, images, texts[:9])
-    with pytest.raises(DistnormError, match="query 1 without"):
-        evaluate_retrieval(None, images[:2], texts[:3], np.zeros(3, dtype=int))
+    with pytest.raises(DistnormError, match="without a pair"):
+        evaluate_retrieval(None, images[:2], texts[:3], positives=[[], [], []])
+    with pytest.raises(DistnormError, match="pass positives"):
+        evaluate_retrieval(None, images[:3], texts[:2], [[0, 1], [2]])
+    with pytest.raises(DistnormError, match="one ground truth"):
+        evaluate_retrieval(None, images[:2], texts[:2], [0, 1], positives=[[0], [1]])
     with pytest.raises(DistnormError, match="item 7"):
         evaluate_retrieval(None, images[:3], texts[:3], np.array([0, 1, 7]))
+
+
+def brute_figures(scores, mask):
+    """Recall@1, R-precision and mAP@R of the queries that have a positive."""
+    figures = []
+    for row, own in zip(scores, mask, strict=True):
+        if own.any():
+            hits = own[np.argsort(-row, kind="stable")]
+            r = own.sum()
+            precision = np.cumsum(hits[:r]) / np.arange(1, r + 1)
+            figures.append((hits[0], hits[:r].mean(), (precision * hits[:r]).sum() / r))
+    return np.mean(figures, axis=0)
+
+
+@pytest.mark.parametrize("form", ["mask", "noughts", "lists", "mapping"])
+def test_distractors_and_several_images_per_text(gap_pair, rng, form):
+    images, texts = gap_pair[0][:60], gap_pair[1][:40]
+    mask = rng.random((40, 60)) < 0.04
+    mask[:, 50:] = mask[35:] = False
+    lists = [np.flatnonzero(row).tolist() for row in mask]
+    positives = {
+        "mask": mask,
+        "noughts": mask.astype(int),
+        "lists": lists,
+        "mapping": {row: items for row, items in enumerate(lists) if items},
+    }[form]
+    result = evaluate_retrieval(None, images, texts, positives=positives, with_r_precision=True)
+    scores = texts.astype(np.float64) @ images.T
+    names = ("recall@1", "r_precision", "map@r")
+    for way, table, own in (("image", scores, mask), ("text", scores.T, mask.T)):
+        found = [result.metrics[f"{way}_retrieval_{name}"] for name in names]
+        np.testing.assert_allclose(found, brute_figures(table, own))
+    sizes = result.to_dict()
+    assert sizes["n_images_without_text"] == (~mask.any(axis=0)).sum()
+    assert sizes["n_texts_without_image"] == (~mask.any(axis=1)).sum()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.evaluate import report_shared_names
+from distnorm.cli.evaluate import report_shared_names, say_left_out
 from distnorm.cli.inputs import CaptionInput, ClassInput, PairInput
 from distnorm.cli.options import (
     ProtocolOptions,
@@ -41,6 +41,7 @@ def compare() -> None:
 @click.option("--repeated-images", is_flag=True, help="Image row i belongs to text i, repeated.")
 @options_of(ProtocolOptions, "options")
 @click.option("--k", default="1,5,10", show_default=True)
+@click.option("--r-precision", is_flag=True, help="Also R-precision and mAP@R.")
 @click.option("--no-diagnostics", is_flag=True, help="Leave out hubness and the ladder.")
 @report_option
 @json_option
@@ -49,6 +50,7 @@ def retrieval(
     repeated_images: bool,
     options: ProtocolOptions,
     k: str,
+    r_precision: bool,
     no_diagnostics: bool,
     report: str | None,
     json_path: str | None,
@@ -58,11 +60,16 @@ def retrieval(
     from distnorm.comparison import compare_retrieval, deduplicate_images
     from distnorm.store.layout import is_store
 
-    if repeated_images and pairs.image_of_text is not None:
-        raise click.UsageError("--repeated-images excludes --image-of-text")
+    if repeated_images and (pairs.image_of_text is not None or pairs.positives is not None):
+        raise click.UsageError("--repeated-images excludes --image-of-text and --positives")
     protocol = options.read(pairs)
-    images, texts, owner = pairs.read()
-    if owner is None and pairs.images == pairs.texts and is_store(pairs.images):
+    images, texts, owner, positives = pairs.read()
+    if (
+        owner is None
+        and positives is None
+        and pairs.images == pairs.texts
+        and is_store(pairs.images)
+    ):
         # A store repeats a picture's row for each of its captions.
         repeated_images = True
     if repeated_images:
@@ -72,8 +79,10 @@ def retrieval(
             images,
             texts,
             owner,
+            positives=positives,
             protocol=protocol,
             k=parse_ks(k),
+            with_r_precision=r_precision or positives is not None,
             diagnostics=not no_diagnostics,
             progress=show,
         ),
@@ -147,6 +156,7 @@ def _run(
     with progress_bar("comparing", "evaluations") as show:
         comparison = work(show)
     comparison.protocol.setdefault("prompt", None)
+    say_left_out(comparison.sizes)
     for table in comparison_tables(comparison):
         console().print(table)
     result = comparison.to_dict()

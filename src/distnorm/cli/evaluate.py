@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from distnorm.normalization import ScoreNormalization
 
-__all__ = ["evaluate", "report_shared_names"]
+__all__ = ["evaluate", "report_shared_names", "say_left_out"]
 
 
 @click.group()
@@ -52,22 +52,30 @@ def retrieval(
     from distnorm.tasks.detection import chosen_threshold, evaluate_detection
     from distnorm.tasks.retrieval import evaluate_retrieval, pairing
 
-    images, texts, owner = pairs.read()
+    images, texts, owner, positives = pairs.read()
     norm = method.norm(pairs)
     bar = chosen_threshold(norm, threshold, false_alarm_rate)
     with progress_bar("ranking", "queries") as show:
         result = evaluate_retrieval(
-            norm, images, texts, owner, k=parse_ks(k), with_r_precision=r_precision, progress=show
+            norm,
+            images,
+            texts,
+            owner,
+            positives=positives,
+            k=parse_ks(k),
+            with_r_precision=r_precision or positives is not None,
+            progress=show,
         )
+    say_left_out(result.to_dict())
     extra: dict[str, Any] = {
         "score": {side: score_kind(norm, query=side).to_dict() for side in norm.sides}
     }
     prompt = prompt_of(pairs.texts)
     tables = [retrieval_table(norm, result, prompt)]
     if bar is not None:
-        positives = pairing(owner, len(images), len(texts))
+        truth = pairing(owner, len(images), len(texts), positives)
         with progress_bar("scoring", "texts") as show:
-            decided = evaluate_detection(norm, images, texts, positives, bar, progress=show)
+            decided = evaluate_detection(norm, images, texts, truth, bar, progress=show)
         tables.append(detection_table(decided))
         extra["at_threshold"] = decided.to_dict()
     _finish("retrieval", norm, result, prompt, tables, extra, json_path)
@@ -143,6 +151,14 @@ def captions(
     prompt = prompt_of(data.texts)
     tables = [metrics_table(norm, result.metrics, prompt)]
     _finish("captions", norm, result, prompt, tables, extra, json_path)
+
+
+def say_left_out(sizes: dict[str, Any]) -> None:
+    """Rows without a partner, which are found and not asked, on standard error."""
+    for side, others in (("image", "text"), ("text", "image")):
+        n = sizes.get(f"n_{side}s_without_{others}")
+        if n:
+            say(f"{n} of {sizes[f'n_{side}s']} {side}s belong to no {others}: they are no queries")
 
 
 def report_shared_names(data: ClassInput) -> dict[str, Any]:

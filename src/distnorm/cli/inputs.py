@@ -21,13 +21,37 @@ class PairInput:
     images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
     texts: str = option("--texts", required=True, type=_PATH, help="Text embeddings.")
     image_of_text: str | None = option(
-        "--image-of-text", type=_PATH, help="Image row of each text (.npy, .txt)."
+        "--image-of-text", type=_PATH, help="Image row of each text (.npy, .txt, .csv ...)."
+    )
+    positives: str | None = option(
+        "--positives",
+        type=_PATH,
+        help="Pairs of rows query,item: a text may have several images, or none. Adds mAP@R.",
     )
 
-    def read(self) -> tuple[Any, Any, Any]:
-        """Image rows, text rows, and the image row of each text or None."""
+    def read(self) -> tuple[Any, Any, Any, Any]:
+        """Image rows, text rows, the image row of each text or None, and positives or None."""
+        self.check()
         images, texts = _both_sides(self.images, self.texts)
-        return images, texts, _owners(self.image_of_text, texts, self.texts)
+        return images, texts, *self.truth(len(images), len(texts))
+
+    def check(self) -> None:
+        """Refuse two ground truths."""
+        if self.positives is not None and self.image_of_text is not None:
+            raise click.UsageError("--positives excludes --image-of-text")
+
+    def truth(self, n_images: int, n_texts: int) -> tuple[Any, Any]:
+        """The image row of each text, or positives; neither for pairs row by row."""
+        from distnorm.tasks.files import IMAGE_ROWS, check_count, read_rows
+        from distnorm.tasks.positive_pairs import read_positives
+
+        if self.positives is not None:
+            return None, read_positives(self.positives, n_texts, n_images)
+        if self.image_of_text is None:
+            return None, None
+        owners = read_rows(self.image_of_text)
+        check_count(owners, n_texts, self.image_of_text, IMAGE_ROWS, self.texts)
+        return owners, None
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import CheckedRows, checked
+from distnorm.comparison.groups import Groups
 from distnorm.comparison.protocol import Protocol
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives
@@ -38,20 +38,14 @@ class Split:
 class Draw:
     """The evaluated images and texts, also by number, and the rows that ``fit`` gets.
 
-    ``image_of_text`` counts the evaluated images.
+    ``positives`` are the evaluated images of each evaluated text, numbered among these.
     """
 
     images: Indices
     texts: Indices
-    image_of_text: Indices
     evaluated: tuple[CheckedRows, CheckedRows]
     fit: Mapping[str, CheckedRows]
-
-    @cached_property
-    def positives(self) -> Positives:
-        """The evaluated image of each evaluated text."""
-        left, right = self.evaluated
-        return Positives.of(self.image_of_text, right.shape[0], left.shape[0])
+    positives: Positives | None = None
 
 
 def draw_splits(
@@ -62,11 +56,13 @@ def draw_splits(
     seed: int,
     fit_fraction: float | None = None,
     samples: int | None = None,
+    group_of_image: Indices | None = None,
 ) -> Iterator[Split]:
     """Random disjoint splits by image, the same for the same seed.
 
     ``fit_fraction`` of the images with all their texts give the statistics; or ``samples`` images
     and one text of each of as many *other* images do. Without owners, images alone are split.
+    With ``group_of_image``, ``n_images`` groups are split, and owners are the texts' groups.
     """
     owner = np.zeros(0, dtype=np.intp) if image_of_text is None else image_of_text
     share = 0.5 if fit_fraction is None else fit_fraction
@@ -81,17 +77,22 @@ def draw_splits(
     for child in np.random.SeedSequence(seed).spawn(repeats):
         rng = np.random.default_rng(child)
         order = rng.permutation(n_images)
-        kept = np.zeros(n_images, dtype=bool)
-        kept[order[reserved:]] = True
-        images = np.flatnonzero(kept)
+        own = np.arange(n_images) if group_of_image is None else group_of_image
+        first = order[:reserved]
+        second = first[:0]
+        if samples is not None and image_of_text is not None:
+            first, second = _sampled(own, owner, order, samples)
+        kept = np.ones(n_images, dtype=bool)
+        kept[first] = kept[second] = False
+        images = np.flatnonzero(kept[own])
         texts = np.flatnonzero(kept[owner])
         row = np.full(n_images, -1)
-        row[images] = np.arange(len(images))
+        row[own[images]] = np.arange(len(images))
         if samples is None or image_of_text is None:
-            fit_images, fit_texts = np.flatnonzero(~kept), np.flatnonzero(~kept[owner])
+            fit_images, fit_texts = np.flatnonzero(~kept[own]), np.flatnonzero(~kept[owner])
         else:
-            fit_images = np.sort(order[:samples])
-            fit_texts = _one_text_each(owner, order[samples:reserved], rng)
+            fit_images = np.sort(first) if group_of_image is None else _one_each(own, first, rng)
+            fit_texts = _one_each(owner, second, rng)
         yield Split(fit_images, fit_texts, images, texts, row[owner[texts]])
 
 
@@ -101,27 +102,35 @@ def draws(
     texts: CheckedRows,
     image_of_text: Indices | None,
     reference: Mapping[str, CheckedRows],
+    positives: Positives | None = None,
 ) -> Iterator[Draw]:
-    """Every split; without ``image_of_text`` the texts are classes, and all serve every split."""
+    """Every split; without ``image_of_text`` the texts are classes, and all serve every split.
+
+    With ``positives``, the images of each text, these say what belongs together.
+    """
     n, m = images.shape[0], texts.shape[0]
     classes = {"texts": reference.get("texts", texts)} if image_of_text is None else {}
+    groups = None if positives is None else Groups.of(positives)
+    if groups is not None:
+        image_of_text = groups.of_text
     if protocol.statistics in ("held-out", "paper") and "images" not in reference:
         for split in draw_splits(
             image_of_text,
-            n,
+            n if groups is None else groups.count,
             repeats=protocol.splits,
             seed=protocol.seed,
             fit_fraction=protocol.fit_fraction,
             samples=protocol.samples if protocol.statistics == "paper" else None,
+            group_of_image=None if groups is None or groups.count == n else groups.of_image,
         ):
             of_texts = classes or {"texts": texts.take(split.fit_texts)}
             fit = {"images": images.take(split.fit_images), **of_texts}
             left, right = images.take(split.images), texts
             if image_of_text is not None:
                 right = texts.take(split.texts)
-            yield Draw(split.images, split.texts, split.image_of_text, (left, right), fit)
+            own = None if positives is None else positives.within(split.texts, split.images)
+            yield Draw(split.images, split.texts, (left, right), fit, own)
         return
-    owner = np.zeros(0, dtype=np.intp) if image_of_text is None else image_of_text
     for child in np.random.SeedSequence(protocol.seed).spawn(protocol.splits):
         rows = {"images": images, "texts": texts, **reference}
         if protocol.statistics == "paper":
@@ -132,7 +141,7 @@ def draws(
                 if side not in classes
             }
         fit = {**rows, **classes}
-        yield Draw(np.arange(n), np.arange(m), owner, (images, texts), fit)
+        yield Draw(np.arange(n), np.arange(m), (images, texts), fit, positives)
 
 
 def reference_rows(protocol: Protocol, dimension: int, *, both: bool) -> dict[str, CheckedRows]:
@@ -154,11 +163,27 @@ def reference_rows(protocol: Protocol, dimension: int, *, both: bool) -> dict[st
     return rows
 
 
-def _one_text_each(image_of_text: Indices, images: Indices, rng: np.random.Generator) -> Indices:
-    by_image = np.argsort(image_of_text, kind="stable")
-    starts = np.searchsorted(image_of_text[by_image], images)
-    counts = np.bincount(image_of_text, minlength=int(image_of_text.max()) + 1)[images]
-    return np.sort(by_image[starts + rng.integers(0, counts)])
+def _sampled(own: Indices, owner: Indices, order: Indices, samples: int) -> tuple[Indices, Indices]:
+    """The first groups that have an image, and the first others that have a text."""
+    with_image, with_text = (np.bincount(x, minlength=len(order)) > 0 for x in (own, owner))
+    first = order[with_image[order]][:samples]
+    with_text[first] = False
+    second = order[with_text[order]][:samples]
+    if min(len(first), len(second)) < samples:
+        raise DistnormError(
+            f"{len(first)} images and texts of {len(second)} other images",
+            f"{samples} samples of each",
+            "use more data or fewer samples",
+        )
+    return first, second
+
+
+def _one_each(owner: Indices, groups: Indices, rng: np.random.Generator) -> Indices:
+    """A random member of each group, in rising order; every group must have one."""
+    by_group = np.argsort(owner, kind="stable")
+    starts = np.searchsorted(owner[by_group], groups)
+    counts = np.bincount(owner, minlength=int(groups.max()) + 1)[groups]
+    return np.sort(by_group[starts + rng.integers(0, counts)])
 
 
 def _sample(x: CheckedRows, samples: int, rng: np.random.Generator, side: str) -> CheckedRows:

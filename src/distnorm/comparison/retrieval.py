@@ -18,11 +18,13 @@ import numpy.typing as npt
 from distnorm.arrays import Array, check_embeddings, checked, take_rows, to_numpy
 from distnorm.comparison.diagnostics import diagnose
 from distnorm.comparison.draws import Draw, draws, reference_rows
+from distnorm.comparison.groups import Groups
 from distnorm.comparison.protocol import Protocol
 from distnorm.comparison.results import Comparison
 from distnorm.comparison.runner import Experiment, run
 from distnorm.comparison.tally import Outcome
 from distnorm.metrics import check_k
+from distnorm.metrics.positives import Positives
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.progress import Progress
 from distnorm.tasks.retrieval import DIRECTIONS, evaluate_retrieval, pairing
@@ -35,8 +37,10 @@ def compare_retrieval(
     texts: Array,
     image_of_text: Any = None,
     *,
+    positives: Any = None,
     protocol: str | Protocol = "held-out",
     k: int | Sequence[int] = (1, 5, 10),
+    with_r_precision: bool = False,
     diagnostics: bool = True,
     progress: Progress | None = None,
     **settings: Any,
@@ -48,8 +52,13 @@ def compare_retrieval(
     images, texts : array, shape (n_images, d) and (n_texts, d)
     image_of_text : int array, shape (n_texts,), optional
         Row of each text's image; row with row if left out.
+    positives : per text the relevant images, optional
+        Instead, as `evaluate_retrieval` takes them. What belongs together, directly or through
+        others, is never parted by a split and drawn together for the intervals.
     protocol : Protocol, or {"held-out", "paper", "reference", "transductive"}
     k : int or sequence of int
+    with_r_precision : bool
+        Also R-precision and mAP@R.
     diagnostics : bool
         Also hubness, gap and the ladder of approximations, on the first split.
     progress : callable, optional
@@ -66,34 +75,57 @@ def compare_retrieval(
     left = checked(images, "images")
     right = checked(texts, "texts", dimension=left.shape[1])
     ks = check_k(k)
-    truth = pairing(image_of_text, left.shape[0], right.shape[0])
-    truth.transposed()
+    truth = pairing(image_of_text, left.shape[0], right.shape[0], positives)
+    groups = Groups.of(truth)
     plan = Protocol.of(protocol, **settings)
     reference = reference_rows(plan, left.shape[1], both=True)
 
     def evaluate(norm: ScoreNormalization, draw: Draw) -> Outcome:
-        result = evaluate_retrieval(norm, *draw.evaluated, positives=draw.positives, k=ks)
-        rows = {"text_retrieval": draw.images, "image_retrieval": draw.texts}
-        values = {
+        result = evaluate_retrieval(
+            norm,
+            *draw.evaluated,
+            positives=draw.positives,
+            k=ks,
+            with_r_precision=with_r_precision,
+        )
+        rows = {
+            way: numbers[result.queries[way]]
+            for way, numbers in zip(DIRECTIONS, (draw.images, draw.texts), strict=True)
+        }
+        values: dict[str, tuple[str, Any, Any]] = {
             f"{way}_recall@{value}": (way, rows[way], result.ranks[way] <= value)
             for way in DIRECTIONS
             for value in ks
         }
+        for way in DIRECTIONS:
+            own = (name for name in result.values if name.startswith(way))
+            values |= {name: (way, rows[way], result.values[name]) for name in own}
         return Outcome(norm, result.metrics, values, result.transductive or plan.transductive)
 
     def look(norms: Sequence[ScoreNormalization], draw: Draw) -> dict[str, Any]:
-        numbers, pairs = (draw.images, draw.texts), draw.image_of_text
+        assert draw.positives is not None
+        numbers, pairs = (draw.images, draw.texts), draw.positives.single
         return diagnose(norms, *draw.evaluated, draw.fit, image_of_text=pairs, rows=numbers)
 
     experiment = Experiment(
         "retrieval",
-        {"n_images": left.shape[0], "n_texts": right.shape[0]},
-        {"text_retrieval": None, "image_retrieval": truth.indices},
-        draws(plan, left, right, truth.indices, reference),
+        {"n_images": left.shape[0], "n_texts": right.shape[0], **_left_out(truth)},
+        {"text_retrieval": groups.of_image, "image_retrieval": groups.of_text},
+        draws(plan, left, right, groups.of_text, reference, truth),
         evaluate,
         look if diagnostics else None,
+        units=groups.count,
     )
     return run(experiment, plan, progress)
+
+
+def _left_out(truth: Positives) -> dict[str, int]:
+    """How many rows belong to nobody: they are in the galleries, but no queries."""
+    counts = {
+        "n_images_without_text": truth.n_items - len(truth.transposed().asked),
+        "n_texts_without_image": truth.n_queries - len(truth.asked),
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def deduplicate_images(images: Array) -> tuple[Array, npt.NDArray[np.intp]]:

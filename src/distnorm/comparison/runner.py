@@ -21,8 +21,8 @@ class Experiment:
     """What one task brings to a comparison.
 
     ``owners`` names the kinds of evaluated rows and the image of each row (None: rows are
-    images); ``diagnose`` looks at the fitted methods of the first split; ``rule`` makes scores
-    of captions.
+    images), or which of the ``units`` that are drawn together; ``diagnose`` looks at the fitted
+    methods of the first split; ``rule`` makes scores of captions.
     """
 
     task: str
@@ -32,12 +32,13 @@ class Experiment:
     evaluate: Callable[[ScoreNormalization, Draw], Outcome]
     diagnose: Callable[[Sequence[ScoreNormalization], Draw], dict[str, Any]] | None = None
     rule: str | None = None
+    units: int | None = None
 
 
 def run(experiment: Experiment, protocol: Protocol, progress: Progress | None = None) -> Comparison:
     """Fit and evaluate every method on every split; ``progress`` counts evaluations."""
     norms = protocol.norms
-    tally = Tally(norms, experiment.owners, experiment.sizes["n_images"])
+    tally = Tally(norms, experiment.owners, experiment.units or experiment.sizes["n_images"])
     diagnostics = None
     done, total = 0, len(norms) * protocol.splits
     for number, draw in enumerate(experiment.draws):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -39,44 +39,50 @@ class Positives:
     n_items: int
 
     @classmethod
-    def of(cls, positives: Any, n_queries: int, n_items: int) -> Positives:
+    def of(
+        cls, positives: Any, n_queries: int, n_items: int, *, partial: bool = False
+    ) -> Positives:
         """Read one list of items a query, one item a query, or a boolean matrix.
 
         Parameters
         ----------
         positives : sequence of int sequences, int array (n_queries,), bool array
-            (n_queries, n_items), or Positives
+            (n_queries, n_items), mapping from query to its items, or Positives
         n_queries, n_items : int
+        partial : bool
+            Whether queries may be without any: they are not among those `asked`.
 
         Raises
         ------
         DistnormError
-            For other sizes, an item out of range, or a query without any.
+            For other sizes, a query or an item out of range, or a query without any.
         """
         if isinstance(positives, Positives):
             if (positives.n_queries, positives.n_items) != (n_queries, n_items):
                 raise _wrong_size(repr(positives), n_queries, n_items)
             return positives
-        rows, columns = _pairs(positives, n_queries, n_items)
-        outside = (columns < 0) | (columns >= n_items)
-        if outside.any():
-            at = int(np.flatnonzero(outside)[0])
-            raise DistnormError(
-                f"item {int(columns[at])} as positive of query {int(rows[at])}",
-                f"0 to {n_items - 1}",
-                "number the items by their rows",
-            )
-        return cls._from_pairs(rows, columns, n_queries, n_items)
+        return cls.of_pairs(*_pairs(positives, n_queries, n_items), n_queries, n_items, partial)
 
     @classmethod
-    def _from_pairs(
-        cls, rows: Indices, columns: Indices, n_queries: int, n_items: int
+    def of_pairs(
+        cls, rows: Indices, columns: Indices, n_queries: int, n_items: int, partial: bool = False
     ) -> Positives:
+        """From the query and the item of each pair, in any order; see `of`."""
+        for what, numbers, count in (("item", columns, n_items), ("query", rows, n_queries)):
+            outside = np.flatnonzero((numbers < 0) | (numbers >= count))
+            if outside.size:
+                at = int(outside[0])
+                raise DistnormError(
+                    f"{what} {int(numbers[at])} in the pair of query {int(rows[at])} and item "
+                    f"{int(columns[at])}",
+                    f"0 to {count - 1}",
+                    "number queries and items by their rows, from 0",
+                )
         keys = rows.astype(np.int64) * n_items + columns
         if (np.diff(keys) <= 0).any():
             keys = np.unique(keys)
         counts = np.bincount(keys // n_items, minlength=n_queries)
-        if (counts == 0).any():
+        if not partial and (counts == 0).any():
             raise DistnormError(
                 f"query {int(np.flatnonzero(counts == 0)[0])} without a positive",
                 "at least one relevant item for each query",
@@ -100,6 +106,16 @@ class Positives:
         """Query of each pair, aligned with ``indices``."""
         return np.repeat(np.arange(self.n_queries), self.counts)
 
+    @property
+    def asked(self) -> Indices:
+        """The queries that have any, ascending."""
+        return np.flatnonzero(self.counts)
+
+    @property
+    def single(self) -> Indices | None:
+        """The item of each query, if each has one and no more."""
+        return self.indices if (self.counts == 1).all() else None
+
     def take(self, queries: Indices) -> Positives:
         """Those of some queries, in rising order, numbered anew."""
         if len(queries) == self.n_queries:
@@ -108,19 +124,21 @@ class Positives:
         indptr = np.concatenate([[0], np.cumsum(self.counts[queries])])
         return Positives(indptr.astype(np.intp), self.indices[keep], self.n_items)
 
-    def transposed(self) -> Positives:
-        """Queries as items and items as queries; every item must be some query's positive.
+    def within(self, queries: Indices, items: Indices) -> Positives:
+        """Those of some queries among some items, both numbered anew; some may be left without."""
+        row, column = np.full(self.n_queries, -1), np.full(self.n_items, -1)
+        row[queries], column[items] = np.arange(len(queries)), np.arange(len(items))
+        first, second = row[self.rows], column[self.indices]
+        keep = (first >= 0) & (second >= 0)
+        return Positives.of_pairs(first[keep], second[keep], len(queries), len(items), True)
 
-        Raises
-        ------
-        DistnormError
-            Naming the first item that is nobody's positive.
-        """
+    def transposed(self) -> Positives:
+        """Queries as items and items as queries; items may be nobody's positive."""
         return self._transposed
 
     @cached_property
     def _transposed(self) -> Positives:
-        return Positives._from_pairs(self.indices, self.rows, self.n_items, self.n_queries)
+        return Positives.of_pairs(self.indices, self.rows, self.n_items, self.n_queries, True)
 
     def __repr__(self) -> str:
         """One line with the sizes."""
@@ -130,25 +148,42 @@ class Positives:
 
 
 def _pairs(positives: Any, n_queries: int, n_items: int) -> tuple[Indices, Indices]:
-    if isinstance(positives, np.ndarray) and positives.dtype == bool:
+    if hasattr(positives, "__dlpack__"):
+        positives = to_numpy(positives)
+    if isinstance(positives, np.ndarray) and _is_mask(positives, n_queries, n_items):
         if positives.shape != (n_queries, n_items):
             raise _wrong_size(f"a boolean matrix of shape {positives.shape}", n_queries, n_items)
         rows, columns = np.nonzero(positives)
         return rows, columns
-    if not isinstance(positives, (np.ndarray, Sequence)) or len(positives) != n_queries:
+    if isinstance(positives, Mapping):
+        queries = row_numbers(list(positives))
+        if queries is None:
+            raise _wrong_size("positives of queries that are no row numbers", n_queries, n_items)
+        lists = list(positives.values())
+    elif not isinstance(positives, (np.ndarray, Sequence)) or len(positives) != n_queries:
         size = len(positives) if hasattr(positives, "__len__") else type(positives).__name__
         raise _wrong_size(f"positives of {size}", n_queries, n_items)
-    if isinstance(positives, np.ndarray) and positives.ndim == 1 and positives.dtype.kind in "iu":
-        return np.arange(n_queries), positives.astype(np.intp)
-    flat = [np.atleast_1d(np.asarray(p)) for p in positives]
-    for query, items in enumerate(flat):
-        if items.size and items.dtype.kind not in "iu":
+    else:
+        queries, lists = np.arange(n_queries), list(positives)
+    flat: list[Indices] = []
+    for query, items in zip(queries, lists, strict=True):
+        found = row_numbers(items)
+        if found is None or found.ndim > 1:
             raise DistnormError(
-                f"positives of dtype {items.dtype} for query {query}", "item indices", "pass ints"
+                f"positives {items!r:.60} of query {query}", "item indices", "pass ints"
             )
-    rows = np.repeat(np.arange(n_queries), [len(p) for p in flat])
+        flat.append(np.atleast_1d(found))
+    rows = np.repeat(queries, [len(p) for p in flat])
     columns = np.concatenate(flat) if flat else np.zeros(0, dtype=np.intp)
-    return rows, columns.astype(np.intp)
+    return rows, columns
+
+
+def _is_mask(matrix: npt.NDArray[Any], n_queries: int, n_items: int) -> bool:
+    """Whether a matrix says yes or no: by its type, or by ones and noughts as no list has them."""
+    if matrix.dtype == bool:
+        return True
+    fits = matrix.shape == (n_queries, n_items) and n_items > 2 and matrix.dtype.kind in "iuf"
+    return fits and bool(np.isin(matrix, (0, 1)).all())
 
 
 def row_numbers(values: Any) -> Indices | None:

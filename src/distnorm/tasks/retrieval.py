@@ -8,16 +8,16 @@ ties, no full matrix in memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, checked
+from distnorm.arrays import Array, checked, take_rows
 from distnorm.errors import DistnormError
 from distnorm.metrics import average_precision_at_r, check_k, r_precision, recall_of_ranks
-from distnorm.metrics.positives import Positives
+from distnorm.metrics.positives import Positives, row_numbers
 from distnorm.metrics.ranking import Ranking
 from distnorm.metrics.ranks import Ranks, best_ranks, best_ranks_both_ways, pair_ranks
 from distnorm.normalization import ScoreNormalization, make
@@ -41,6 +41,10 @@ class RetrievalResult:
         Rank of each query's best positive.
     transductive : bool
         Whether the statistics were the queries themselves in some direction.
+    queries : dict from direction to ndarray of int
+        The rows that were asked: those with a positive.
+    values : dict from metric to ndarray of float
+        R-precision and AP@R of each query, where they were computed.
     """
 
     metrics: dict[str, float]
@@ -48,6 +52,8 @@ class RetrievalResult:
     n_texts: int
     ranks: dict[str, npt.NDArray[np.int64]]
     transductive: bool
+    queries: dict[str, npt.NDArray[np.intp]] = field(default_factory=dict, repr=False)
+    values: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         """One line: sizes and recall@1."""
@@ -56,25 +62,66 @@ class RetrievalResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the ranks."""
+        sizes = {"text_retrieval": ("images", "text"), "image_retrieval": ("texts", "image")}
+        n = {"images": self.n_images, "texts": self.n_texts}
+        left_out = {
+            f"n_{rows}_without_{other}": n[rows] - len(self.queries[way])
+            for way, (rows, other) in sizes.items()
+            if way in self.queries and len(self.queries[way]) < n[rows]
+        }
         return {
             "n_images": self.n_images,
             "n_texts": self.n_texts,
+            **left_out,
             "transductive": self.transductive,
             "metrics": dict(self.metrics),
         }
 
 
-def pairing(image_of_text: Any, n_images: int, n_texts: int) -> Positives:
-    """Positives of the texts, from the image row of each text; None pairs row with row."""
+def pairing(image_of_text: Any, n_images: int, n_texts: int, positives: Any = None) -> Positives:
+    """Positives of the texts, from ``positives`` or the image row of each text; None is by row.
+
+    Texts and images without a partner are allowed: they are found, but not asked for.
+
+    Raises
+    ------
+    DistnormError
+        For a ground truth that does not fit, two of them, or one without a pair.
+    """
+    if positives is not None and image_of_text is not None:
+        raise DistnormError(
+            "both positives and image_of_text", "one ground truth", "leave one of them out"
+        )
+    if positives is not None:
+        truth = Positives.of(positives, n_texts, n_images, partial=True)
+    else:
+        truth = Positives.of(_image_rows(image_of_text, n_images, n_texts), n_texts, n_images)
+    if not len(truth.indices):
+        raise DistnormError(
+            f"{n_texts} texts and {n_images} images without a pair", "one at least", "add pairs"
+        )
+    return truth
+
+
+def _image_rows(image_of_text: Any, n_images: int, n_texts: int) -> npt.NDArray[np.intp]:
     if image_of_text is None:
         if n_images != n_texts:
             raise DistnormError(
                 f"{n_images} images and {n_texts} texts",
                 "equal numbers, or the image row of each text",
-                "pass image_of_text (--image-of-text)",
+                "pass image_of_text (--image-of-text), or positives (--positives) where a text "
+                "has several images",
             )
-        image_of_text = np.arange(n_texts)
-    return Positives.of(np.asarray(image_of_text), n_texts, n_images)
+        return np.arange(n_texts)
+    rows = row_numbers(image_of_text)
+    if rows is None or rows.shape != (n_texts,):
+        words = "that are no row numbers" if rows is None else f"of shape {rows.shape}"
+        raise DistnormError(
+            f"image rows {words}",
+            f"one image row for each of {n_texts} texts",
+            "where a text has several images or none, pass positives (--positives) instead",
+        )
+    return rows
 
 
 def evaluate_retrieval(
@@ -99,8 +146,10 @@ def evaluate_retrieval(
     image_of_text : int array, shape (n_texts,), optional
         Row of the image that each text belongs to; several texts per image are usual.
     positives : per text the relevant images, optional
-        Instead of ``image_of_text``, for ground truths with several images a text: any form
-        that `Positives.of` reads.
+        Instead of ``image_of_text``, for ground truths with several images a text, or none: a
+        list of image rows for each text, a mapping from text rows to such lists, or a boolean
+        matrix (n_texts, n_images). Texts and images without a partner are in the galleries and
+        are no queries.
     k : int or sequence of int
     directions : sequence of str
     with_r_precision : bool
@@ -119,42 +168,43 @@ def evaluate_retrieval(
     texts = checked(texts, f"{two}s", dimension=images.shape[1])
     ks = check_k(k)
     n_images, n_texts = images.shape[0], texts.shape[0]
-    if positives is not None and image_of_text is not None:
-        raise DistnormError(
-            "both positives and image_of_text", "one ground truth", "leave one of them out"
-        )
-    by_text = (
-        pairing(image_of_text, n_images, n_texts)
-        if positives is None
-        else Positives.of(positives, n_texts, n_images)
-    )
+    by_text = pairing(image_of_text, n_images, n_texts, positives)
     for name in directions:
         if name not in DIRECTIONS:
             raise DistnormError(f"direction {name!r}", f"one of {DIRECTIONS}", "rename it")
-    rankings, truths = {}, {}
+    rankings: dict[str, Ranking] = {}
+    truths: dict[str, Positives] = {}
+    queries: dict[str, npt.NDArray[np.intp]] = {}
     for name in directions:
         from_image = name == "text_retrieval"
-        rankings[name] = (
+        ranking = (
             norm.ranking(images, texts, one) if from_image else norm.ranking(texts, images, two)
         )
-        truths[name] = by_text.transposed() if from_image else by_text
+        truth = by_text.transposed() if from_image else by_text
+        queries[name] = asked = truth.asked
+        if len(asked) < truth.n_queries:
+            ranking = replace(ranking, queries=take_rows(ranking.queries, asked))
+        rankings[name], truths[name] = ranking, truth.take(asked)
     every = _pair_ranks(rankings, truths, progress) if with_r_precision else {}
     ranks = (
         {name: np.minimum.reduceat(every[name], truths[name].indptr[:-1]) for name in directions}
         if with_r_precision
         else _best_ranks(rankings, truths, progress)
     )
+    values: dict[str, npt.NDArray[np.float64]] = {}
     metrics: dict[str, float] = {}
     for name in directions:
         if with_r_precision:
             truth = truths[name]
-            metrics[f"{name}_r_precision"] = float(np.mean(r_precision(every[name], truth)))
-            metrics[f"{name}_map@r"] = float(np.mean(average_precision_at_r(every[name], truth)))
+            values[f"{name}_r_precision"] = r_precision(every[name], truth)
+            values[f"{name}_map@r"] = average_precision_at_r(every[name], truth)
+            for key in (f"{name}_r_precision", f"{name}_map@r"):
+                metrics[key] = float(np.mean(values[key]))
         for value, recall in recall_of_ranks(ranks[name], ks).items():
             metrics[f"{name}_recall@{value}"] = recall
         metrics[f"{name}_median_rank"] = float(np.median(ranks[name]))
     transductive = any(ranking.transductive for ranking in rankings.values())
-    return RetrievalResult(metrics, n_images, n_texts, ranks, transductive)
+    return RetrievalResult(metrics, n_images, n_texts, ranks, transductive, queries, values)
 
 
 def _best_ranks(
