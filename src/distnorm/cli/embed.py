@@ -25,6 +25,11 @@ __all__ = ["embed"]
 @click.option("--prompt", help="Words around every text, as in 'a photo of {}.', or before it.")
 @click.option("--path-column", help="The table's column of pictures' paths.")
 @click.option("--text-column", help="The table's column of texts.")
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder that a table's paths start from, if not its own.",
+)
 @click.option("--prune", is_flag=True, help="Drop rows of files that are not there any more.")
 @click.option("--rehash", is_flag=True, help="Read files of unchanged size and time again, too.")
 @click.option("--full-decode", is_flag=True, help="Decode every pixel of large JPEGs.")
@@ -38,15 +43,17 @@ def embed(
     device: str | None,
     path_column: str | None,
     text_column: str | None,
+    pictures: Path | None,
     full_decode: bool,
     json_path: str | None,
     **options: Any,
 ) -> None:
     """Embed photos, sentences, or pairs of both.
 
-    SOURCE is a folder, a pattern, a list or table of paths and captions (CSV, TSV, Parquet), a
-    WebDataset tar file, or - for sentences on standard input. What the store has already is left
-    alone: a stopped run continues, and new or changed files are taken in, by the same command.
+    SOURCE is a folder, a pattern, a list or table of pictures and captions (CSV, TSV, Parquet, JSON
+    lines, COCO's JSON), a WebDataset tar file, or - for sentences on standard input. What the store
+    has already is left alone: a stopped run continues, and new or changed files are taken in, by
+    the same command.
     """
     from distnorm.embedding import embed as embed_source
     from distnorm.embedding import open_source
@@ -55,7 +62,7 @@ def embed(
 
     for module in ("PIL", "pyarrow"):
         require(module, "embed")
-    items = open_source(source, path_column=path_column, text_column=text_column)
+    items = open_source(source, path_column=path_column, text_column=text_column, pictures=pictures)
     encoder = load_encoder(model, **({} if device is None else {"device": device}))
     try:
         with progress_bar("embedding", "items") as show:
@@ -68,6 +75,8 @@ def embed(
     if done.over_long:
         limit = encoder.max_tokens
         say(f"{done.over_long} texts are longer than {limit} tokens and were cut")
+    for note in done.notes:
+        say(f"note: {note}")
     say(_summary(done))
     write_json(done.to_dict(), json_path)
     if done.failed:

@@ -83,6 +83,8 @@ def fit(
         selection.select(norm, inputs)
     norm.save(target)
     console().print(normalization_table(norm))
+    for note in inputs.notes:
+        say(f"note: {note}")
     for count, what in ((done.failed, "could not be read"), (done.over_long, "were cut: too long")):
         if count:
             say(f"{count} of the inputs {what}")

@@ -25,6 +25,7 @@ from distnorm.store.origins import source_mark
 __all__ = ["Entry", "Feed"]
 
 _WINDOW = 2048  # items under way
+_HELD = 1 << 28  # bytes of pictures that travel in memory, out of compressed files and tables
 _RECENT = 1024  # pictures that a next text may belong to
 _END = object()
 
@@ -74,6 +75,7 @@ class Feed:
         self._about: tuple[str, os.stat_result | None] = ("", None)
         self._out: queue.Queue[Any] = queue.Queue(maxsize=_WINDOW)
         self._stop = threading.Event()
+        self._held = 0
         self._thread = threading.Thread(target=self._run, name="distnorm-feed", daemon=True)
 
     def __enter__(self) -> Feed:
@@ -105,17 +107,26 @@ class Feed:
         window: deque[Entry] = deque()
         more = True
         while (more or window) and not self._stop.is_set():
-            while more and len(window) < _WINDOW and (not self._pool or self._pool.has_room()):
+            while more and self._has_room(window):
                 item = next(items, None)
                 if item is None:
                     more = False
                 else:
                     window.append(self._enter(item))
             while window and self._settle(window[0]):
-                self._put(window.popleft())
+                entry = window.popleft()
+                # Rows wait for their shard: not with the whole file in their hands.
+                self._held -= len(entry.item.content or b"")
+                entry.item = replace(entry.item, content=None)
+                self._put(entry)
             if self._pool is not None and (window or not self._pool.has_room()):
                 # Short, as nothing tells when the model's side gives a slot back.
                 self._pool.poll(0.02)
+
+    def _has_room(self, window: deque[Entry]) -> bool:
+        if len(window) >= _WINDOW or (window and self._held >= _HELD):
+            return False
+        return not self._pool or self._pool.has_room()
 
     def _put(self, entry: Any) -> None:
         while not self._stop.is_set():
@@ -127,6 +138,7 @@ class Feed:
 
     def _enter(self, item: Item) -> Entry:
         entry = Entry(item)
+        self._held += len(item.content or b"")
         origin = key_of(self._origin, item.name, item.text)
         if self._distinct and not self._met.add(origin):
             entry.verdict = "known"
@@ -178,8 +190,6 @@ class Feed:
             result = entry.job.result
             if result is None:
                 return False
-            # Rows wait for their shard: not with the whole file in their hands.
-            entry.item = replace(entry.item, content=None)
             entry.job.item = replace(entry.job.item, content=None)
         entry.verdict = self._verdict(entry, result)
         if entry.verdict != "new" and entry.job is not None:

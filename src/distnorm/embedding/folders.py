@@ -1,11 +1,13 @@
-"""Pictures and tar files below a folder."""
+"""Pictures, with the captions that stand beside them, and tar files below a folder."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 from distnorm.embedding.items import PICTURES, TARS, Item, Problem, clean
+from distnorm.embedding.samples import CAPTION_FILES, MOST_TEXT, Words
 from distnorm.embedding.tars import tar_items
 
 __all__ = ["folder_items"]
@@ -34,13 +36,14 @@ def _walk(
     except OSError as error:
         problems.append((clean(prefix or folder), error.strerror or str(error)))
         return
+    files = {name for name, is_folder, _ in listing if not is_folder}
     for name, is_folder, _ in listing:
         if is_folder:
             continue
         low = name.lower()
         path = os.path.join(folder, name)
         if low.endswith(PICTURES):
-            yield Item(clean(prefix + name), path, None)
+            yield from _with_captions(Item(clean(prefix + name), path, None), files, problems)
         elif low.endswith(TARS):
             yield from tar_items(path, f"{clean(prefix + name)}/", problems)
     for name, is_folder, is_link in listing:
@@ -53,6 +56,26 @@ def _walk(
                 continue
             visited.add(real)
         yield from _walk(path, f"{prefix}{name}/", root, visited, problems)
+
+
+def _with_captions(item: Item, files: set[str], problems: list[Problem]) -> Iterator[Item]:
+    """A picture with each caption of the files of its name, else alone."""
+    folder, name = os.path.split(item.path or "")
+    stem, words = os.path.splitext(name)[0], Words()
+    for end in CAPTION_FILES:
+        if stem + end not in files:
+            continue
+        try:
+            with open(os.path.join(folder, stem + end), "rb") as file:
+                content = file.read(MOST_TEXT + 1)
+        except OSError as error:
+            problems.append((item.name, f"{end}: {error.strerror or error}"))
+            continue
+        if len(content) > MOST_TEXT:
+            problems.append((item.name, f"{end}: too many bytes for captions"))
+        elif not words.add(end, content):
+            problems.append((item.name, f"an empty or unreadable text in {stem}{end}"))
+    yield from (replace(item, text=text) for text in words.texts or (None,))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

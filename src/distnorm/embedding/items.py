@@ -30,6 +30,8 @@ class Item:
         Where in the file the picture is, if it is a part of it (a tar file's member).
     content : bytes, optional
         The picture itself, where it has no place in a file (a compressed tar file's member).
+    key : str
+        What messages call it where ``name`` does not do: a sample's name in a tar file.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Item:
     offset: int = 0
     length: int | None = None
     content: bytes | None = None
+    key: str = ""
 
 
 def kind_of(item: Item) -> tuple[str, ...]:

@@ -67,6 +67,8 @@ class Embedded:
     repeated : int
         Texts alone that are the same as others, whose row they share.
     store : str
+    notes : tuple of str
+        What was left out of the source, and what else is to be known of the rows.
     """
 
     written: int
@@ -78,10 +80,11 @@ class Embedded:
     over_long: int
     repeated: int
     store: str
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"schema": 1, "task": "embed", **asdict(self)}
+        return {"schema": 1, "task": "embed", **asdict(self), "notes": list(self.notes)}
 
 
 def embed(
@@ -192,6 +195,7 @@ def embed(
             batches.over_long,
             run.repeated,
             str(folder),
+            source.notes,
         )
 
 

@@ -12,12 +12,19 @@ import shutil
 import sys
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
+from distnorm.embedding.documents import Records
 from distnorm.embedding.folders import folder_items
+from distnorm.embedding.formats import TABLES, check_sentences, reader_of_text, refuse_known
 from distnorm.embedding.items import PICTURES, TARS, Item, Problem, clean, kind_of
-from distnorm.embedding.tables import TABLES, empty_text, table_items
+from distnorm.embedding.parquet import ParquetTable
+from distnorm.embedding.separated import Separated
+from distnorm.embedding.tables import Reader, Table, empty_text
 from distnorm.embedding.tars import tar_items
 from distnorm.errors import DistnormError
 from distnorm.system.files import plain_errors
@@ -26,6 +33,13 @@ from distnorm.system.lines import text_lines
 __all__ = ["Item", "Source", "find_items", "listed", "open_source"]
 
 Listing = Callable[[list[Problem]], Iterator[Item]]
+
+_PEEK = 256  # items that say whether a folder or a tar file has captions
+_FOLDER_TABLES = ("captions.tsv", "metadata.csv", "metadata.jsonl", "metadata.parquet")
+_ALONE: dict[tuple[str, ...], str] = {
+    ("image",): "a picture alone",
+    ("text",): "a sentence alone",
+}
 
 
 class Source:
@@ -46,49 +60,81 @@ class Source:
     """
 
     def __init__(
-        self, label: str, listing: Listing, *, complete: bool = True, strict: bool = False
+        self,
+        label: str,
+        listing: Listing,
+        *,
+        complete: bool = True,
+        strict: bool = False,
+        mixed: bool = False,
+        checked: Listing | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         self.label = label
         self.complete = complete
         self.problems: list[Problem] = []
-        self._listing = listing
+        self._listing, self._checked = listing, checked or listing
+        self._mixed, self._notes = mixed, tuple(notes)
+        self._left = Counter[str]()
         self.counted: int | None = None
-        first = next(self._listing([]), None)
-        if first is None:
+        kinds = [kind_of(item) for item in islice(self._listing([]), _PEEK if mixed else 1)]
+        if not kinds:
             raise DistnormError(
                 f"{label} without pictures or texts",
                 f"files of type {', '.join(PICTURES)}, a table, or lines",
                 "name another source",
             )
-        self.sides = kind_of(first)
+        self.sides = _sides(kinds)
         if strict:
             # Lines and tables are read through first: hours of work do not end at a bad line.
             self.count()
 
     def __iter__(self) -> Iterator[Item]:
-        """Every item; raises for one of another kind than the first."""
-        self.problems = []
-        return self._items(self.problems)
+        """Every item; raises for one of another kind than the first, where kinds may not mix."""
+        self.problems, self._left = [], Counter()
+        return self._items(self._listing, self.problems, self._left)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, as of the last pass, one line for each kind."""
+        words = {"image": "pictures beside texts", "text": "captions beside pictures"}
+        others = {"image": "most texts have none", "text": "most pictures have none"}
+        left = (
+            f"{n:,} {words[side]} were left out: {others[side]}" for side, n in self._left.items()
+        )
+        return (*self._notes, *left)
 
     def count(self) -> int:
         """How many items there are, by going through them once."""
         if self.counted is None:
-            self.counted = sum(1 for _ in self._items([]))
+            self.counted = sum(1 for _ in self._items(self._checked, [], Counter()))
         return self.counted
 
-    def _items(self, problems: list[Problem]) -> Iterator[Item]:
-        for item in self._listing(problems):
-            if kind_of(item) != self.sides:
-                words: dict[tuple[str, ...], str] = {
-                    ("image",): "a picture alone",
-                    ("text",): "a sentence alone",
-                }
+    def _items(
+        self, listing: Listing, problems: list[Problem], left: Counter[str]
+    ) -> Iterator[Item]:
+        last: tuple[str | None, int] | None = None
+        for item in listing(problems):
+            have = kind_of(item)
+            if have == self.sides:
+                yield item
+            elif not self._mixed:
                 raise DistnormError(
-                    f"{self.label} with {item.name!r}, {words.get(kind_of(item), 'a pair')}",
-                    f"only {words.get(self.sides, 'pictures with texts')} as the first item",
+                    f"{self.label} with {item.name!r}, {_ALONE.get(have, 'a pair')}",
+                    f"only {_ALONE.get(self.sides, 'pictures with texts')} as the first item",
                     "split the source",
                 )
-            yield item
+            elif set(self.sides) - set(have):
+                lacking = "picture" if "image" not in have else "text"
+                problems.append((item.key or item.name, f"a sample without a {lacking}"))
+            elif self.sides == ("text",):
+                left["image"] += 1
+                yield Item(item.text or "", None, item.text)
+            else:
+                left["text"] += 1
+                if last != (item.path, item.offset):
+                    yield replace(item, text=None)
+                last = item.path, item.offset
 
 
 def open_source(
@@ -96,27 +142,35 @@ def open_source(
     *,
     path_column: str | None = None,
     text_column: str | None = None,
+    pictures: str | os.PathLike[str] | None = None,
 ) -> Source:
     """A source by its name.
 
     Parameters
     ----------
     source : path
-        - a folder: every picture and tar file below it (with a ``captions.tsv``, that table);
+        - a folder: every picture and tar file below it, with the captions beside them (with a
+          ``captions.tsv`` or ``metadata.csv``, ``.jsonl``, ``.parquet``, that table);
         - a pattern such as ``photos/**/*.jpg``;
-        - ``.csv``, ``.tsv``, ``.parquet`` with a column of paths (``path``, ``image`` ...), of
-          texts (``caption``, ``text`` ...), or both; paths start at the table's folder;
-        - ``.tar``, ``.tar.gz``: WebDataset samples, a picture and a text of one name;
+        - ``.csv``, ``.tsv``, ``.parquet`` with a column of paths (``path``, ``image`` ...) or
+          pictures, of texts (``caption``, ``text`` ...), or both; JSON lines and lists of such
+          records, COCO's captions; paths start at the table's folder, or the folder in it that
+          has them;
+        - ``.tar``, ``.tar.gz``: WebDataset samples, a picture and its texts under one name;
         - a picture;
         - ``-``: one sentence per line on standard input;
-        - any other file: one sentence, or one picture's path, per line.
+        - any other file: a table by its first line, else one sentence, or one picture's path,
+          per line.
     path_column, text_column : str, optional
         The table's columns, where they are called otherwise.
+    pictures : path, optional
+        The folder that a table's paths start from.
 
     Raises
     ------
     DistnormError
-        For a missing or empty source, or an empty text, with its line.
+        For a missing or empty source, one of another form, a list of addresses, or an empty text,
+        with its line.
     """
     name = os.fspath(source)
     if name == "-":
@@ -125,12 +179,12 @@ def open_source(
     with plain_errors(name):
         label, is_folder = str(target.resolve()), target.is_dir()
     if is_folder:
-        table = target / "captions.tsv"
-        if not table.exists():
-            return Source(label, lambda problems: folder_items(label, problems))
+        table = next((t for end in _FOLDER_TABLES if (t := target / end).exists()), None)
+        if table is None or (table.stem == "metadata" and not _has_pairs(table)):
+            return Source(label, lambda problems: folder_items(label, problems), mixed=True)
         target, label = table, str(table.resolve())
     if target.exists():
-        return _file(target, label, path_column, text_column)
+        return _file(target, label, path_column, text_column, pictures)
     if glob.has_magic(name):
         return _pattern(name)
     raise DistnormError(f"no file or folder {target}", "an existing one", "check the path")
@@ -147,19 +201,62 @@ def listed(items: Iterable[Item], label: str = "items") -> Source:
     return Source(label, lambda problems: iter(kept))
 
 
+def _sides(kinds: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """What items have, by the first ones: pairs where a quarter of the pictures has texts."""
+    counts = Counter(kinds)
+    pairs, alone = counts["image", "text"], counts["image",]
+    if pairs and 3 * pairs >= alone:
+        return "image", "text"
+    return max(counts, key=lambda kind: counts[kind])
+
+
 def _file(
-    target: Path, label: str, path_column: str | None = None, text_column: str | None = None
+    target: Path,
+    label: str,
+    path_column: str | None = None,
+    text_column: str | None = None,
+    pictures: str | os.PathLike[str] | None = None,
 ) -> Source:
-    end = target.suffix.lower()
-    if end in TABLES:
-        return Source(
-            label, lambda problems: table_items(target, path_column, text_column), strict=True
-        )
     if target.name.lower().endswith(TARS):
-        return Source(label, lambda problems: tar_items(label, f"{target.name}/", problems))
-    if end in PICTURES:
+        name = f"{target.name}/"
+        return Source(label, lambda problems: tar_items(label, name, problems), mixed=True)
+    if target.suffix.lower() in PICTURES:
         return Source(label, lambda problems: iter([Item(clean(target.name), label, None)]))
-    return Source(label, lambda problems: _lines(target, str(target)), strict=True)
+    refuse_known(target)
+    reader = _reader(target, path_column, text_column)
+    if reader is None:
+        return Source(label, lambda problems: _lines(target, str(target)), strict=True)
+    table = Table.of(reader, path_column, text_column, pictures)
+    return Source(
+        label,
+        table.items,
+        strict=True,
+        checked=lambda problems: table.items(problems, contents=False),
+        notes=table.notes,
+    )
+
+
+def _reader(target: Path, path_column: str | None, text_column: str | None) -> Reader | None:
+    end = target.suffix.lower()
+    if end == ".parquet":
+        return ParquetTable(target, path_column, text_column)
+    if end in (".csv", ".tsv"):
+        return Separated(target)
+    if end in TABLES:
+        return Records(target, lines=end != ".json")
+    return reader_of_text(target)
+
+
+def _has_pairs(table: Path) -> bool:
+    """Whether a folder's metadata names pictures and their texts."""
+    reader = _reader(table, None, None)
+    if reader is None:
+        return False
+    try:
+        found = Table.of(reader)
+    except DistnormError:
+        return False
+    return found.path is not None and found.text is not None
 
 
 def _pattern(pattern: str) -> Source:
@@ -176,7 +273,7 @@ def _pattern(pattern: str) -> Source:
             elif low.endswith(PICTURES):
                 yield Item(name, path, None)
 
-    return Source(os.path.abspath(pattern), listing)
+    return Source(os.path.abspath(pattern), listing, mixed=True)
 
 
 def _standard_input() -> Source:
@@ -185,6 +282,7 @@ def _standard_input() -> Source:
     with os.fdopen(handle, "wb") as kept:
         shutil.copyfileobj(sys.stdin.buffer, kept)
     try:
+        check_sentences(list(islice(text_lines(name, "standard input"), 50)), "standard input")
         source = Source(
             "standard input",
             lambda problems: _lines(Path(name), "standard input", paths=False),

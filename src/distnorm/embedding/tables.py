@@ -1,42 +1,40 @@
-"""Tables with a column of pictures' paths, of texts, or both: CSV, TSV, Parquet."""
+"""Tables of pictures, texts, or both: CSV and its kin, Parquet, records of JSON.
+
+A reader gives its fields' names (``head``) and its rows. Which fields are pictures and texts is
+decided here, once; so is where the pictures are: in the cells themselves, in the table's folder, or
+in the one folder within that has them.
+"""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from distnorm.embedding.items import Item
-from distnorm.errors import DistnormError, require
+from distnorm.embedding.cells import ADDRESSES, Picture, captions, choose, is_address, picture
+from distnorm.embedding.items import Item, Problem
+from distnorm.errors import DistnormError
 
-__all__ = ["TABLES", "empty_text", "table_items"]
+__all__ = ["Reader", "Table", "empty_text", "fetch_first"]
 
-TABLES = (".csv", ".tsv", ".parquet")
-_PATHS = ("path", "filepath", "file", "image", "image_path", "filename", "file_name")
-_TEXTS = ("caption", "text", "title", "sentence")
-
-Row = tuple[int, Any, Any]
+_PEEK = 32
+_MANY = 1000  # folders that are looked through for pictures
 
 
-def table_items(path: Path, path_column: str | None, text_column: str | None) -> Iterator[Item]:
-    """Each row's picture, text or both; paths are relative to the table's folder."""
-    folder = os.path.dirname(os.path.abspath(path))
-    rows = _parquet if path.suffix.lower() == ".parquet" else _separated
-    for line, place, words in rows(path, path_column, text_column):
-        text = None if words is _NONE else str(words or "").strip()
-        if text == "":
-            raise empty_text(str(path), line)
-        if place is _NONE:
-            yield Item(text or "", None, text)
-            continue
-        name = str(place or "").strip()
-        if not name:
-            raise DistnormError(
-                f"an empty path in line {line} of {path}", "a picture's path", "drop the line"
-            )
-        yield Item(name, os.path.join(folder, name), text)
+class Reader(Protocol):
+    """What a file of rows offers."""
+
+    path: Path
+    head: tuple[str, ...]
+    strict: bool  # whether an empty cell is an error, not a row that is left out
+    beside: bool  # whether its pictures are expected in its folder, else texts alone will do
+    above: bool  # whether pictures may lie in folders next to the file's own
+
+    def rows(self, fields: tuple[int, ...]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """Line number and the cells of some fields of every row."""
 
 
 def empty_text(source: str, line: int) -> DistnormError:
@@ -44,78 +42,151 @@ def empty_text(source: str, line: int) -> DistnormError:
     return DistnormError(f"an empty text in line {line} of {source}", "words", "drop the line")
 
 
-_NONE = object()  # there is no such column
+def fetch_first(label: str) -> DistnormError:
+    """The error for addresses where pictures or sentences belong."""
+    return DistnormError(
+        f"{label}, a list of addresses: distnorm downloads nothing",
+        "pictures in files, or sentences",
+        f"fetch them first, such as: img2dataset --url_list {Path(label).name} "
+        "--output_folder photos; then embed photos",
+    )
 
 
-def _separated(path: Path, path_column: str | None, text_column: str | None) -> Iterator[Row]:
-    csv.field_size_limit(1 << 24)
-    reader = None
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            head = next(reader, [])
-            place, words = _columns(path, head, path_column, text_column)
-            for row in reader:
-                yield (
-                    reader.line_num,
-                    _NONE if place is None else _cell(row, place),
-                    _NONE if words is None else _cell(row, words),
-                )
-    except UnicodeDecodeError as error:
-        raise DistnormError(f"{path}, which is no text", "UTF-8", "convert it") from error
-    except csv.Error as error:
-        line = reader.line_num if reader is not None else 1
-        raise DistnormError(f"{path}, line {line}: {error}", "a table", "mend the line") from error
+@dataclass(frozen=True)
+class Table:
+    """A reader with its chosen columns (None: no such), where its pictures are, and remarks."""
 
+    reader: Reader
+    path: int | None
+    text: int | None
+    folder: str
+    notes: tuple[str, ...] = ()
 
-def _parquet(path: Path, path_column: str | None, text_column: str | None) -> Iterator[Row]:
-    arrow = require("pyarrow", "embed")
-    parquet = require("pyarrow.parquet", "embed")
-    try:
-        with parquet.ParquetFile(path) as file:
-            names = list(file.schema_arrow.names)
-            chosen = _columns(path, names, path_column, text_column)
-            present = [names[column] for column in chosen if column is not None]
-            line = 0
-            for batch in file.iter_batches(batch_size=4096, columns=present):
-                columns = [
-                    [_NONE] * batch.num_rows
-                    if column is None
-                    else batch.column(names[column]).to_pylist()
-                    for column in chosen
-                ]
-                for place, words in zip(*columns, strict=True):
-                    line += 1
-                    yield line, place, words
-    except (arrow.ArrowInvalid, OSError) as error:
-        why = str(error).partition("\n")[0]
-        raise DistnormError(f"{path}: {why}", "a Parquet file", "write it again") from error
-
-
-def _columns(
-    path: Path, head: Sequence[str], path_column: str | None, text_column: str | None
-) -> tuple[int | None, int | None]:
-    places: dict[str, int] = {}
-    for number, name in enumerate(head):
-        places.setdefault(name.strip().lower(), number)
-    columns = []
-    for chosen, usual in ((path_column, _PATHS), (text_column, _TEXTS)):
-        if chosen is not None and chosen.strip().lower() not in places:
-            raise DistnormError(
-                f"{path} with columns {', '.join(places) or 'none'}",
-                f"a column {chosen!r}",
-                "name one that is there",
-            )
-        names = usual if chosen is None else (chosen.strip().lower(),)
-        columns.append(next((places[name] for name in names if name in places), None))
-    if columns == [None, None]:
-        raise DistnormError(
-            f"{path} with columns {', '.join(places) or 'none'}",
-            f"one of {', '.join((*_PATHS, *_TEXTS))}",
-            "name the columns in the first line, or pass --path-column or --text-column",
+    @classmethod
+    def of(
+        cls,
+        reader: Reader,
+        path_column: str | None = None,
+        text_column: str | None = None,
+        pictures: str | os.PathLike[str] | None = None,
+    ) -> Table:
+        """Decide on columns and folder by the first rows; raises for tables of addresses."""
+        label = str(reader.path)
+        place, words = choose(label, reader.head, path_column, text_column)
+        folder = os.path.dirname(os.path.abspath(reader.path))
+        if place is None:
+            return cls(reader, None, words, folder, _addresses_left(reader))
+        cells = [picture(row[0], label, line) for line, row in islice(reader.rows((place,)), _PEEK)]
+        names = [cell.name for cell in cells if cell.name and cell.content is None]
+        if names and 2 * sum(map(is_address, names)) > len(names):
+            if words is None:
+                raise fetch_first(label)
+            return cls(reader, None, words, folder, (_left_out(reader, place),))
+        names = [name for name in names if not is_address(name)]
+        if pictures is not None:
+            return cls(reader, place, words, os.path.abspath(pictures))
+        base = _folder_of(names, folder, reader.above) if names else folder
+        if base is not None:
+            return cls(reader, place, words, base)
+        note = (
+            f"none of the first pictures of {label} is there, such as "
+            f"{os.path.join(folder, names[0])}: --pictures FOLDER says where they are"
         )
-    return columns[0], columns[1]
+        if words is None or reader.beside:
+            return cls(reader, place, words, folder, (note,))
+        return cls(reader, None, words, folder, (f"pictures were left out: {note}",))
+
+    @property
+    def holds_pictures(self) -> bool:
+        """Whether the first picture is in the table itself."""
+        if self.path is None:
+            return False
+        first = next(self.reader.rows((self.path,)), None)
+        label = str(self.reader.path)
+        return first is not None and picture(first[1][0], label, first[0]).content is not None
+
+    def items(self, problems: list[Problem], *, contents: bool = True) -> Iterator[Item]:
+        """Each row's picture with each of its texts; without ``contents``, only how many."""
+        label = str(self.reader.path)
+        place = self.path if contents or not self.holds_pictures else None
+        fields = tuple(field for field in (self.text, place) if field is not None)
+        for line, cells in self.reader.rows(fields):
+            texts: list[str | None] = [None]
+            if self.text is not None:
+                texts = [*captions(cells[0], label, line)]
+            found = Picture() if place is None else picture(cells[-1], label, line)
+            name = found.name if found.content is None else self._inner_name(line, found)
+            if not texts:
+                if self.reader.strict and not isinstance(cells[0], list | tuple):
+                    raise empty_text(label, line)
+                problems.append((name or f"line {line}", "a row without a text"))
+            elif self.path is None:
+                for text in texts:
+                    yield Item(text or "", None, text)
+            elif place is None:
+                yield from (Item("", label, text) for text in texts)
+            elif not name:
+                if self.reader.strict:
+                    raise DistnormError(
+                        f"an empty path in line {line} of {label}",
+                        "a picture's path",
+                        "drop the line",
+                    )
+                problems.append((f"line {line}", "a row without a picture"))
+            elif is_address(name) and found.content is None:
+                problems.append((name, "an address: nothing is downloaded"))
+            elif found.content is not None:
+                for text in texts:
+                    yield Item(name, label, text, offset=line, content=found.content)
+            else:
+                for text in texts:
+                    yield Item(name, os.path.join(self.folder, name), text)
+
+    def _inner_name(self, line: int, found: Picture) -> str:
+        """Names within tables repeat (image.jpg in every row): the row tells them apart."""
+        end = os.path.basename(found.name)
+        return f"{self.reader.path.name}#{line}" + (f"/{end}" if end else "")
 
 
-def _cell(row: Sequence[str], column: int) -> str:
-    return row[column] if column < len(row) else ""
+def _addresses_left(reader: Reader) -> tuple[str, ...]:
+    columns = [at for at, name in enumerate(reader.head) if name.strip().lower() in ADDRESSES]
+    return (_left_out(reader, columns[0]),) if columns else ()
+
+
+def _left_out(reader: Reader, column: int) -> str:
+    name, file = reader.head[column], reader.path.name
+    return (
+        f"pictures were left out: column {name!r} of {file} holds addresses (url), and distnorm "
+        f"downloads nothing; fetch them first, such as: img2dataset --url_list {file} "
+        f"--input_format {reader.path.suffix[1:] or 'csv'} --url_col {name} --output_folder photos"
+    )
+
+
+def _folder_of(names: list[str], folder: str, above: bool) -> str | None:
+    """The folder that the first pictures' names start from, None if there is none."""
+
+    def has_any(place: str) -> bool:
+        return any(os.path.exists(os.path.join(place, name)) for name in names)
+
+    if has_any(folder):
+        return folder
+    for parent in (folder, os.path.dirname(folder))[: 2 if above else 1]:
+        places = [place for place in _subfolders(parent) if has_any(place)]
+        if len(places) > 1:
+            raise DistnormError(
+                f"pictures such as {names[0]} in {places[0]} and in {places[1]}",
+                "one folder that has them",
+                "say which with --pictures FOLDER",
+            )
+        if places:
+            return places[0]
+    return None
+
+
+def _subfolders(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            found = (entry.path for entry in entries if entry.is_dir())
+            return sorted(islice(found, _MANY))
+    except OSError:
+        return []

@@ -135,6 +135,16 @@ class SourceRows:
         """As `Input.note`."""
         return {"name": shared_name(self.label)}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the source left out."""
+        problems = self._source.problems
+        if not problems:
+            return self._source.notes
+        (name, reason), n = problems[0], len(problems)
+        left = f"{n:,} samples of {self.label} were left out, such as {name}: {reason}"
+        return (*self._source.notes, left)
+
     def _encoded(self, batches: Batches) -> Iterator[Rows]:
         entries, rows = batches.take()
         self.failed += sum(entry.verdict == "failed" for entry in entries)
@@ -216,6 +226,12 @@ class Inputs:
             for side, group in names.items()
             if group
         }
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of sources, as far as they were gone through."""
+        sources = [x for group in self.sides.values() for x in group if isinstance(x, SourceRows)]
+        return list(dict.fromkeys(note for source in sources for note in source.notes))
 
     def rows(self) -> dict[str, Rows]:
         """All rows of each side at once; embeds what is not embedded."""

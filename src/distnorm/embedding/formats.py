@@ -1,0 +1,101 @@
+"""What a file of text is by its beginning: records, a table, a list of pictures, sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from distnorm.embedding.cells import is_address
+from distnorm.embedding.documents import Records
+from distnorm.embedding.separated import Separated, delimiter_of_head, delimiter_of_names
+from distnorm.embedding.tables import Reader, fetch_first
+from distnorm.errors import DistnormError
+
+__all__ = ["TABLES", "check_sentences", "reader_of_text", "refuse_known"]
+
+TABLES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
+_BYTES = 1 << 16
+_LINES = 50
+_MARKUP = ("<?xml", "<!doctype", "<html")
+_VECTORS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".h5", ".hdf5", ".arrow", ".feather")
+_ARCHIVES = (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
+
+
+def refuse_known(path: Path) -> None:
+    """Raise for files whose names say that they hold neither pictures nor texts to read."""
+    end = path.suffix.lower()
+    if end in _VECTORS:
+        raise DistnormError(
+            f"{path}, a file of vectors or arrays by its name",
+            "pictures or texts to embed",
+            "rows that are embedded go to fit, compare and search as they are (.npy)",
+        )
+    if end in _ARCHIVES:
+        raise DistnormError(f"{path}, an archive", "pictures, texts or a tar file", "unpack it")
+
+
+def reader_of_text(path: Path) -> Reader | None:
+    """The reader of a file that is a table by its beginning; None for lines."""
+    lines = _beginning(path)
+    if not lines:
+        return None
+    first = lines[0].lstrip()
+    if first.lower().startswith(_MARKUP):
+        raise DistnormError(
+            f"{path}, which is markup", "lines, a table or JSON", "extract the text"
+        )
+    if first.startswith(("{", "[")):
+        kind = _json_kind(first, lines)
+        if kind:
+            return Records(path, lines=kind == "lines")
+    check_sentences(lines, str(path))
+    delimiter = delimiter_of_head(lines[0])
+    if delimiter is not None:
+        return Separated(path, delimiter)
+    delimiter = delimiter_of_names(lines)
+    if delimiter == "":
+        raise DistnormError(
+            f"{path}, lines of a picture's name and words after a space",
+            "a tab between the two, or one picture or sentence per line",
+            "write it as a .tsv with the head: path, tab, caption",
+        )
+    return None if delimiter is None else Separated(path, delimiter, headed=False)
+
+
+def check_sentences(lines: list[str], label: str) -> None:
+    """Raise if most lines are addresses."""
+    if 2 * sum(is_address(line.strip()) for line in lines) > len(lines):
+        raise fetch_first(label)
+
+
+def _json_kind(first: str, lines: list[str]) -> str:
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        # Over several lines: braces and brackets that open an object or a list, and nothing else.
+        start = "".join("".join(lines[:3]).split())
+        return "document" if start.startswith(('{"', '["', "[{")) and len(lines) > 1 else ""
+    if isinstance(value, dict):
+        return "lines"
+    return "document" if len(lines) == 1 and isinstance(value, list) and value else ""
+
+
+def _beginning(path: Path) -> list[str]:
+    """The first lines that are not empty; raises for what is no text."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_BYTES)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise DistnormError(f"{path}: {why}", "a file", "check the path") from error
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DistnormError(
+            f"{path}, text in UTF-16", "UTF-8", f"convert it: iconv -f UTF-16 -t UTF-8 {path.name}"
+        )
+    if b"\0" in start:
+        raise DistnormError(f"{path}, which is no text", "UTF-8 lines", "convert it")
+    text = start.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    if len(start) == _BYTES:
+        lines = lines[:-1] or lines
+    return [line for line in lines if line.strip()][:_LINES]

@@ -1,0 +1,99 @@
+"""CSV and its kin: cells between commas, tabs, semicolons or bars, named by the first line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from distnorm.embedding.cells import PATHS, TEXTS, names_a_picture, picture
+from distnorm.errors import DistnormError
+
+__all__ = ["Separated", "delimiter_of_head", "delimiter_of_names"]
+
+_DELIMITERS = (",", "\t", ";", "|")
+_LIMIT = 1 << 24
+
+
+class Separated:
+    """A file of separated cells; without a head, of pictures' names and one text each."""
+
+    strict, above = True, False
+
+    def __init__(self, path: Path, delimiter: str | None = None, *, headed: bool = True) -> None:
+        self.path, self._headed = path, headed
+        # Under another name it is a data set's file of captions, apart from its pictures.
+        self.beside = path.suffix.lower() in (".csv", ".tsv")
+        self._delimiter = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
+        self.head: tuple[str, ...] = ("path", "caption")
+        if headed:
+            first = next(self._lines(), (1, []))[1]
+            if delimiter is None and len(first) == 1:
+                other = delimiter_of_head(first[0])
+                if other is not None:
+                    self._delimiter = other
+                    first = next(self._lines(), (1, []))[1]
+            self.head = tuple(cell.strip() for cell in first)
+
+    def rows(self, fields: tuple[int, ...]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """Line number and cells of every row; a cell that is not there is empty."""
+        lines = self._lines()
+        if self._headed:
+            next(lines, None)
+        for line, row in lines:
+            if not self._headed:
+                row = [row[0], self._delimiter.join(row[1:])] if row else row
+            yield line, tuple(row[at] if at < len(row) else "" for at in fields)
+
+    def _lines(self) -> Iterator[tuple[int, list[str]]]:
+        csv.field_size_limit(_LIMIT)
+        reader = None
+        try:
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.reader(file, delimiter=self._delimiter, skipinitialspace=True)
+                for row in reader:
+                    yield reader.line_num, row
+        except UnicodeDecodeError as error:
+            raise DistnormError(f"{self.path}, which is no text", "UTF-8", "convert it") from error
+        except csv.Error as error:
+            line = reader.line_num if reader is not None else 1
+            raise DistnormError(
+                f"{self.path}, line {line}: {error}", "a table", "mend the line"
+            ) from error
+
+
+def delimiter_of_head(line: str) -> str | None:
+    """What separates the names of columns in a line, if it names a picture's and a text's."""
+    for delimiter in _DELIMITERS:
+        names = [name.lower() for name in _cells(line, delimiter)]
+        if any(name in PATHS for name in names) and any(name in TEXTS for name in names):
+            return delimiter
+        if "url" in names and any(name in TEXTS for name in names):
+            return delimiter
+    return None
+
+
+def delimiter_of_names(lines: Iterable[str]) -> str | None:
+    """What stands between a picture's name and a text in most lines; "" where only a space does."""
+    found: list[str] = []
+    count = 0
+    for line in lines:
+        count += 1
+        for delimiter in (*_DELIMITERS, None):
+            first, *rest = line.split(delimiter, 1)
+            if rest and rest[0].strip() and names_a_picture(picture(first, "", 0).name):
+                found.append(delimiter or "")
+                break
+    if not found or 2 * len(found) <= count:
+        return None
+    return max(set(found), key=found.count)
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        row = next(csv.reader(io.StringIO(line), delimiter=delimiter), [])
+    except csv.Error:
+        return []
+    return [cell.strip() for cell in row] if len(row) > 1 else []
