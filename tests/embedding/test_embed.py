@@ -322,7 +322,7 @@ def test_large_photos_are_decoded_at_a_fraction_and_look_the_same(tmp_path):
     content = (tmp_path / "a.jpg").read_bytes()
     less, size = decode_picture(content, "a", (224, 224))
     full, _ = decode_picture(content, "a")
-    assert (less.size, full.size, size) == ((800, 600), (1600, 1200), (1600, 1200))
+    assert (less.size, full.size, size[:2]) == ((800, 600), (1600, 1200), (1600, 1200))
     small, large = (np.asarray(p.resize((224, 224), 3)).astype(int) for p in (less, full))
     assert np.abs(small - large).mean() < 1
     assert decode_picture(content, "a", (448, 448))[0].size == (1600, 1200)

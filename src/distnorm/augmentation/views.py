@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from distnorm.augmentation.augmix import augmix
 from distnorm.encoders.base import unit_rows
+from distnorm.encoders.upright import upright_rgb
 from distnorm.errors import DistnormError
 from distnorm.system.progress import Progress
 
@@ -95,8 +96,7 @@ def random_crops(
     # that of `shape`, the place uniform; ten tries, then the middle. These are torchvision's
     # RandomResizedCrop and RandomHorizontalFlip at their defaults, which TPT uses. The picture's
     # pixels and the seed decide the views: they are the same wherever in a data set it comes.
-    if image.mode != "RGB":
-        image = image.convert("RGB")
+    image = upright_rgb(image)
     side = min(image.size) if size is None else size
     digest = hashlib.blake2b(image.tobytes(), digest_size=8).digest()
     rng = np.random.default_rng([seed, *image.size, int.from_bytes(digest, "little")])

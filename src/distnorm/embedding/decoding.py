@@ -63,6 +63,7 @@ class Decoded:
     size: int = 0
     mtime: int = 0
     reason: str | None = None
+    dim: bool = False
 
 
 @dataclass(eq=False)
@@ -89,12 +90,14 @@ def decode(item: Item, expected: bytes | None, recipe: Recipe, out: npt.NDArray[
         contents = read_contents(path, item.offset, item.length, item.content)
         if contents.digest == expected:
             return Decoded(contents.digest, 0, 0, contents.size, contents.mtime)
-        picture, (width, height) = decode_picture(contents.data, path, recipe.size)
+        picture, shape = decode_picture(contents.data, path, recipe.size)
         pixels = recipe.preprocess(picture)
         if pixels.shape != recipe.shape:
             return Decoded(reason=f"pixels of shape {pixels.shape}, not {recipe.shape}")
         out[...] = pixels
-        return Decoded(contents.digest, width, height, contents.size, contents.mtime)
+        return Decoded(
+            contents.digest, shape.width, shape.height, contents.size, contents.mtime, dim=shape.dim
+        )
     except DistnormError as error:
         if isinstance(error, ImportError):
             raise

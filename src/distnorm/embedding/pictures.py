@@ -11,17 +11,19 @@ import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from distnorm.encoders.upright import is_dim, upright_rgb
 from distnorm.errors import DistnormError, require
 
-__all__ = ["Contents", "decode_picture", "open_picture", "read_contents"]
+__all__ = ["Contents", "Shape", "decode_picture", "open_picture", "read_contents", "without_notes"]
 
 _MOST_PIXELS = 180_000_000
 _MOST_BYTES = 1 << 30
 # Pictures are decoded no smaller than this many times what the model takes: below, the choice of
 # the decoder's own filter would show in the embeddings.
 _SPARE = 2
+_PNG, _XMP, _MOST_PACKET = b"\x89PNG\r\n\x1a\n", b"XML:com.adobe.xmp\0\0", 1 << 16
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,14 @@ class Contents:
     digest: bytes
     size: int
     mtime: int
+
+
+class Shape(NamedTuple):
+    """Width and height of a picture in full, upright, and whether it is nearly black (`is_dim`)."""
+
+    width: int
+    height: int
+    dim: bool = False
 
 
 def open_picture(path: str | os.PathLike[str]) -> tuple[Any, str]:
@@ -67,27 +77,25 @@ def read_contents(
 
 def decode_picture(
     content: bytes, name: str, size: tuple[int, int] | None = None
-) -> tuple[Any, tuple[int, int]]:
-    """A picture in RGB and upright, and the width and height it has in full.
+) -> tuple[Any, Shape]:
+    """A picture in RGB and upright (see `encoders.upright`), and what it is in full.
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 where twice ``size`` is left: a large photo in
     a fraction of the time. ``name`` is what messages call it.
     """
     image = require("PIL.Image", "embed")
-    ops = require("PIL.ImageOps", "embed")
     _more_formats()
     try:
         with warnings.catch_warnings():
             # Pillow's own limit warns first and raises at twice as much; ours is one limit.
             warnings.simplefilter("ignore")
-            with image.open(io.BytesIO(content)) as opened:
-                width, height = opened.size
-                if width * height > _MOST_PIXELS:
-                    raise _unreadable(name, f"{width} x {height} pixels are too many")
-                if size is not None:
-                    opened.draft(None, (_SPARE * size[0], _SPARE * size[1]))
-                opened.load()
-                upright = _rgb(ops.exif_transpose(opened), image)
+            try:
+                upright, shape = _decoded(image, content, name, size)
+            except ValueError as error:
+                if isinstance(error, DistnormError) or not content.startswith(_PNG):
+                    raise
+                # A PNG may hold more text than Pillow reads: the pixels are whole without it.
+                upright, shape = _decoded(image, without_notes(content), name, size)
     except DistnormError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever they please.
@@ -97,29 +105,36 @@ def decode_picture(
             if name.lower().endswith((".heic", ".heif")):
                 reason += " (pip install pillow-heif reads HEIC)"
         raise _unreadable(name, reason.replace(name, "the file")) from error
+    width, height, dim = shape
     if (width > height) != (upright.width > upright.height):
         width, height = height, width
-    return upright, (width, height)
+    return upright, Shape(width, height, dim)
 
 
-def _rgb(picture: Any, image: Any) -> Any:
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        return _eight_bits(picture).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        paper = image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return image.alpha_composite(paper, layer).convert("RGB")
-    return picture.convert("RGB")
+def _decoded(
+    image: Any, content: bytes, name: str, size: tuple[int, int] | None
+) -> tuple[Any, Shape]:
+    with image.open(io.BytesIO(content)) as opened:
+        width, height = opened.size
+        if width * height > _MOST_PIXELS:
+            raise _unreadable(name, f"{width} x {height} pixels are too many")
+        if size is not None:
+            opened.draft(None, (_SPARE * size[0], _SPARE * size[1]))
+        opened.load()
+        return upright_rgb(opened), Shape(width, height, is_dim(opened))
 
 
-def _eight_bits(picture: Any) -> Any:
-    """Sixteen bits over 256; other numbers spread from the smallest to the largest."""
-    values = picture.convert("F")
-    low, high = values.getextrema()
-    if picture.mode != "F" and low >= 0 and high < 1 << 16:
-        low, high = 0, (1 << 16) - 1
-    scale = 255 / (high - low) if high > low else 0
-    return values.point(lambda v: v * scale - low * scale).convert("L")
+def without_notes(content: bytes) -> bytes:
+    """A PNG without its colour profile and its texts, but for a small XMP packet."""
+    parts, at = [content[:8]], 8
+    while at + 8 <= len(content):
+        length = int.from_bytes(content[at : at + 4], "big")
+        kind, end = content[at + 4 : at + 8], at + 12 + length
+        packet = kind == b"iTXt" and content[at + 8 :].startswith(_XMP) and length < _MOST_PACKET
+        if kind not in (b"iCCP", b"tEXt", b"zTXt", b"iTXt") or packet:
+            parts.append(content[at:end])
+        at = end
+    return b"".join(parts)
 
 
 @cache

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,11 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.embedding.batches import Batches
-from distnorm.embedding.decoding import Recipe
+from distnorm.embedding.decoding import Job, Recipe
 from distnorm.embedding.feed import Entry, Feed
 from distnorm.embedding.items import Item, kind_of
 from distnorm.embedding.pool import DecoderPool
 from distnorm.embedding.sources import Source, listed
+from distnorm.encoders.upright import DIM
 from distnorm.errors import DistnormError
 from distnorm.store.failures import Failures
 from distnorm.store.known import Known
@@ -149,7 +150,8 @@ def embed(
         known = Known(writer.tables(), source.label)
         pool = decoders(encoder, source.sides, batch_size, workers, full=full)
         batches = Batches(encoder, source.sides, batch_size, pool, prompt)
-        run = _Run(writer, known, batches, source_id(source.label, folder))
+        source_name = source_id(source.label, folder)
+        run = _Run(writer, known, batches, source_name, getattr(encoder, "caution", None))
         counter = _Counter(source)
         with (
             pool or nullcontext(),
@@ -195,7 +197,7 @@ def embed(
             batches.over_long,
             run.repeated,
             str(folder),
-            source.notes,
+            (*source.notes, *run.notes),
         )
 
 
@@ -217,9 +219,17 @@ def decoders(
 class _Run:
     """What one run has written."""
 
-    def __init__(self, writer: StoreWriter, known: Known, batches: Batches, source: str) -> None:
+    def __init__(
+        self,
+        writer: StoreWriter,
+        known: Known,
+        batches: Batches,
+        source: str,
+        caution: Callable[[int, int], str | None] | None,
+    ) -> None:
         self._writer, self._known, self._batches, self._source = writer, known, batches, source
         self.written = self.changed = self.known = self.repeated = 0
+        self._caution, self._said, self._dim = caution, "", 0
         self._places = array("q")
         self._new = len(known)
 
@@ -230,6 +240,12 @@ class _Run:
             self._places.append(self._new if new else entry.row)
             self.repeated += not new and entry.row < 0
             self._new += new
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known of the pictures that were embedded."""
+        dim = f"{self._dim:,} pictures keep {DIM}" if self._dim else ""
+        return tuple(note for note in (dim, self._said) if note)
 
     def flush(self, failures: Failures) -> None:
         """Write the rows that are encoded."""
@@ -242,6 +258,7 @@ class _Run:
             return
         self._writer.append(rows, self._metadata(good))
         self.written += len(good)
+        self._look_at({entry.job for entry in good if entry.job is not None})
         for entry in good:
             if entry.row >= 0:
                 self._known.stale[entry.row] = True
@@ -266,6 +283,13 @@ class _Run:
         kept = np.concatenate([~dropped, np.ones(self._new - len(dropped), dtype=bool)])
         places = np.frombuffer(self._places, dtype=np.int64)
         return bool(np.array_equal(np.flatnonzero(kept), places))
+
+    def _look_at(self, jobs: set[Job]) -> None:
+        for result in (job.result for job in jobs):
+            assert result is not None
+            self._dim += result.dim
+            if self._caution is not None and not self._said:
+                self._said = self._caution(result.width, result.height) or ""
 
     def _metadata(self, entries: list[Entry]) -> dict[str, list[Any]]:
         results = [entry.job.result if entry.job is not None else None for entry in entries]

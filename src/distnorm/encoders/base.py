@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.encoders.upright import upright_rgb, warn_of_dim
 from distnorm.errors import DistnormError
 
 __all__ = ["Encoder", "unit_rows"]
@@ -67,10 +68,14 @@ class Encoder(ABC):
         """Tokens of each text before any cut, shape (n,); words where the model cannot say."""
         return np.array([len(text.split()) for text in texts], dtype=np.intp)
 
+    def caution(self, width: int, height: int) -> str | None:
+        """What to know of rows of pictures of this size; None if there is nothing."""
+        return None
+
     def encode_images(
         self, images: Sequence[Any], *, normalize: bool = True, batch_size: int = 64
     ) -> Rows:
-        """Embed PIL images.
+        """Embed PIL images: whatever their mode, as `distnorm embed` does their files.
 
         Parameters
         ----------
@@ -86,7 +91,12 @@ class Encoder(ABC):
         Raises
         ------
         DistnormError
-            If the model takes texts alone.
+            If the model takes texts alone, or something is no PIL image.
+
+        Warns
+        -----
+        UserWarning
+            For pictures of 16 bits that use 12 of them at the most.
         """
         preprocess = self.preprocess
         if preprocess is None:
@@ -95,7 +105,9 @@ class Encoder(ABC):
             )
 
         def encode(batch: Sequence[Any]) -> Rows:
-            return self.encode_pixels(np.stack([preprocess(image) for image in batch]))
+            for image in batch:
+                warn_of_dim(image)
+            return self.encode_pixels(np.stack([preprocess(upright_rgb(x)) for x in batch]))
 
         return self._in_batches(encode, images, normalize, batch_size)
 

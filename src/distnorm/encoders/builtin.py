@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from distnorm.encoders.base import Encoder, Rows
 from distnorm.encoders.pixels import check_stack
+from distnorm.encoders.upright import upright_rgb
 from distnorm.errors import DistnormError, require
 
 __all__ = ["BuiltinEncoder", "Words", "card", "load", "pixels_of"]
@@ -51,8 +52,7 @@ def card() -> dict[str, Any]:
 
 def pixels_of(image: Any) -> npt.NDArray[np.uint8]:
     """A PIL image as uint8 of shape (64, 64, 3), squeezed to a square if it is none."""
-    if image.mode != "RGB":
-        image = image.convert("RGB")
+    image = upright_rgb(image)
     if image.size != (_SIDE, _SIDE):
         image = image.resize((_SIDE, _SIDE), resample=3, reducing_gap=2.0)
     return np.asarray(image, dtype=np.uint8)
@@ -116,6 +116,15 @@ class BuiltinEncoder(Encoder):
         check_stack(pixels, (_SIDE, _SIDE), self.model_id)
         rows: Rows = self._image.run(None, {"pixels": pixels})[0]
         return rows
+
+    def caution(self, width: int, height: int) -> str | None:
+        """That it is no model of photos, for pictures of another size than the drawn scenes."""
+        if (width, height) == (_SIDE, _SIDE):
+            return None
+        return (
+            "the built-in model knows drawn scenes only, and its rows of photos mean little: take "
+            "another for them, such as --model open_clip:ViT-B-32/laion2b_s34b_b79k"
+        )
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
         """Words of each text, shape (n,)."""

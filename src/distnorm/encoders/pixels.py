@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.encoders.upright import upright_rgb
 from distnorm.errors import DistnormError
 
 __all__ = ["Pixels", "check_stack"]
@@ -58,8 +59,7 @@ class Pixels:
 
     def __call__(self, image: Any) -> npt.NDArray[np.uint8]:
         """A PIL image as uint8 of shape (height, width, 3)."""
-        if image.mode != "RGB":
-            image = image.convert("RGB")
+        image = upright_rgb(image)
         height, width = self._resized(image.height, image.width)
         if (height, width) != (image.height, image.width):
             image = image.resize((width, height), resample=self.resample)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.encoders.pixels import Pixels
+from distnorm.encoders.upright import upright_rgb
 
 __all__ = ["ProcessorPixels", "pixels_of_processor", "recipe"]
 
@@ -93,8 +94,7 @@ class ProcessorPixels:
 
     def __call__(self, image: Any) -> npt.NDArray[np.float32]:
         """One array of the PIL image."""
-        if image.mode != "RGB":
-            image = image.convert("RGB")
+        image = upright_rgb(image)
         # Stated, not guessed: of a picture with one pixel the channels cannot be guessed.
         output = self.processor(
             images=image, return_tensors="np", input_data_format="channels_last"

@@ -26,6 +26,7 @@ from distnorm.encoders.torch_encoder import (
     require_vision,
     to_rows,
 )
+from distnorm.encoders.upright import upright_rgb
 from distnorm.errors import DistnormError
 
 __all__ = ["SentenceTransformerEncoder", "load"]
@@ -105,7 +106,7 @@ class _RawPicture:
 
     def __call__(self, image: Any) -> npt.NDArray[Any]:
         box = np.empty((), dtype=object)
-        box[()] = np.asarray(image.convert("RGB"))
+        box[()] = np.asarray(upright_rgb(image))
         return box
 
 

@@ -63,6 +63,9 @@ class Place(Protocol):
     def check(self, settings: Settings) -> None:
         """Raise for settings that it does not have."""
 
+    def sizes(self) -> set[tuple[int, int]]:
+        """Widths and heights of some of its pictures, where it knows them."""
+
     def lists(self, query: Query, normalization: NormalizationFile, settings: Settings) -> Lists:
         """The best items, by the normalization if it corrects anything."""
 
@@ -124,6 +127,11 @@ def answer(place: Place, query: str, settings: Settings) -> Answer:
     encoded = encode_query(encoder, query, prompt)
     saved.check(encoded, settings.side)
     lists = place.lists(encoded, saved, settings)
+    sizes = sorted(place.sizes() | ({encoded.size} if encoded.size else set()))
+    cautions = (encoder.caution(*size) for size in sizes)
+    caution = next((words for words in cautions if words), None)
+    if caution is not None:
+        lists = replace(lists, notes=(*lists.notes, caution))
     norm, verdict = saved.correcting, dict[str, Any]()
     if lists.two_sided is not None:
         kept, verdict = judged(

@@ -36,6 +36,10 @@ class IndexPlace:
                 "--side both in an index", "one side", "search a store, or the index of each side"
             )
 
+    def sizes(self) -> set[tuple[int, int]]:
+        """None: an index does not know them."""
+        return set()
+
     def lists(self, query: Query, normalization: NormalizationFile, settings: Settings) -> Lists:
         """The normalized list, with places in as long a list of the dot product as is fetched."""
         norm, k = normalization.correcting, settings.k

@@ -23,6 +23,7 @@ from distnorm.search.mixed import topk_mixed
 from distnorm.search.normalization_file import NormalizationFile
 from distnorm.search.query import Query
 from distnorm.store.catalog import Catalog
+from distnorm.store.columns import read_sizes
 from distnorm.store.layout import Commit, at_commit
 from distnorm.store.vectors import open_embeddings
 from distnorm.system.progress import Progress
@@ -81,6 +82,10 @@ class StorePlace:
             raise DistnormError(
                 "a threshold with both sides", "one side", "search texts and pictures one by one"
             )
+
+    def sizes(self) -> set[tuple[int, int]]:
+        """Widths and heights of some of its pictures."""
+        return at_commit(self._path, read_sizes)
 
     def lists(self, query: Query, normalization: NormalizationFile, settings: Settings) -> Lists:
         """Of one side, or of both in one list."""

@@ -14,13 +14,17 @@ __all__ = ["Query", "encode_query"]
 
 @dataclass(frozen=True)
 class Query:
-    """A query as it was written, its row (1, d), its side, and the prompt of a sentence."""
+    """A query as it was written, its row (1, d), its side.
+
+    ``prompt`` is that of a sentence, ``size`` the width and height of a picture.
+    """
 
     text: str
     row: npt.NDArray[np.float32]
     side: str
     model: str
     prompt: str | None = None
+    size: tuple[int, int] | None = None
 
 
 def encode_query(encoder: Any, text: str, prompt: str | None = None) -> Query:
@@ -32,7 +36,8 @@ def encode_query(encoder: Any, text: str, prompt: str | None = None) -> Query:
     if path.suffix.lower() in PICTURES:
         from distnorm.embedding.pictures import open_picture
 
-        row = encoder.encode_images([open_picture(path)[0]])
-        return Query(text, row, "image", encoder.model_id)
+        picture = open_picture(path)[0]
+        row = encoder.encode_images([picture])
+        return Query(text, row, "image", encoder.model_id, size=picture.size)
     row = encoder.encode_texts(prompted([text], prompt) if text.strip() else [text])
     return Query(text, row, "text", encoder.model_id, prompt)

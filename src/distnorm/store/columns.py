@@ -10,7 +10,7 @@ from distnorm.errors import DistnormError, require
 from distnorm.store.layout import METADATA, Commit, at_commit
 from distnorm.store.vectors import open_embeddings
 
-__all__ = ["read_names", "read_tables"]
+__all__ = ["read_names", "read_sizes", "read_tables"]
 
 _NAMES = {"image": ("image_path", "path", "url"), "text": ("caption", "text")}
 
@@ -72,3 +72,14 @@ def read_names(path: str | os.PathLike[str] | Commit, side: str = "image") -> li
             "embed again",
         )
     return names
+
+
+def read_sizes(commit: Commit) -> set[tuple[int, int]]:
+    """Widths and heights of the pictures in a store's first shard, where it says them."""
+    if not commit.files(METADATA):
+        return set()
+    _, table = next(read_tables(commit, ("width", "height"), "parquet"))
+    if table.num_columns < 2:
+        return set()
+    sides = (table.column(name).to_pylist() for name in ("width", "height"))
+    return {(w, h) for w, h in zip(*sides, strict=True) if w is not None and h is not None}
