@@ -353,6 +353,20 @@ def test_a_decoder_that_was_killed_for_want_of_memory_is_tried_again(tmp_path):
     assert (done.written, done.failed) == (12, 0)
 
 
+def test_a_decoder_that_does_not_come_back_costs_its_picture(tmp_path, monkeypatch):
+    from distnorm.embedding import pool
+
+    monkeypatch.setattr(pool, "_LIMIT", 0.4)
+    folder = photos(tmp_path / "in", 12)
+    for n in (2, 9):
+        Image.new("RGB", (13, 9), (n, 0, 0)).save(folder / f"{n:03}.png")
+    encoder = tiny(preprocess=tiny_encoder.Slow(60))
+    done = embed(encoder, open_source(folder), tmp_path / "s", model="t", workers=2, batch_size=4)
+    assert (done.written, done.failed) == (10, 2)
+    reason = "decoding took longer than 0.4 seconds"
+    assert failed(tmp_path / "s") == {"002.png": reason, "009.png": reason}
+
+
 def test_decoders_that_cannot_begin_and_recipes_that_cannot_travel(tmp_path):
     items = find_items(photos(tmp_path / "in", 3))
     with pytest.raises(DistnormError, match=r"ended before they began \(ended with exit code 3"):

@@ -39,6 +39,18 @@ class Deadly:
 
 
 @dataclass(frozen=True)
+class Slow:
+    """Takes its time over pictures 13 wide."""
+
+    seconds: float
+
+    def __call__(self, image):
+        if image.width == 13:
+            time.sleep(self.seconds)
+        return small(image)
+
+
+@dataclass(frozen=True)
 class Stillborn:
     """Cannot be had in another process."""
 

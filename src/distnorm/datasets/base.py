@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.embedding.items import PICTURES
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError
 from distnorm.system.lines import text_lines
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "parse_lines",
     "picture_names",
     "read_json",
-    "read_mat",
     "read_names",
     "retrieval_set",
 ]
@@ -195,23 +194,6 @@ def read_json(path: Path) -> Any:
         raise DistnormError(
             f"{path}, which is no JSON", "the whole file", "get it again"
         ) from error
-
-
-def read_mat(path: Path, *names: str) -> dict[str, Any]:
-    """Variables of a MATLAB file, sizes of 1 squeezed; needs SciPy."""
-    scipy = require("scipy.io", "datasets")
-    try:
-        variables: dict[str, Any] = scipy.loadmat(path, squeeze_me=True)
-    except Exception as error:  # SciPy's reader raises whatever the damage leads to.
-        raise DistnormError(
-            f"{path}, unreadable", "a MATLAB file of version 5", "get the official file"
-        ) from error
-    missing = [name for name in names if name not in variables]
-    if missing:
-        raise DistnormError(
-            f"{path} without {', '.join(missing)}", "the official file", "get it again"
-        )
-    return variables
 
 
 def parse_lines(path: Path, parse: Callable[[str], Any]) -> list[Any]:

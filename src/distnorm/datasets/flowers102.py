@@ -18,9 +18,9 @@ from distnorm.datasets.base import (
     check_split,
     find_file,
     labelled_images,
-    read_mat,
     read_names,
 )
+from distnorm.datasets.matlab import read_mat
 from distnorm.errors import DistnormError
 
 __all__ = ["flowers102"]

@@ -31,10 +31,10 @@ from distnorm.datasets.base import (
     parse_lines,
     picture_names,
     read_json,
-    read_mat,
     read_names,
 )
 from distnorm.datasets.class_folders import labelled_folders
+from distnorm.datasets.matlab import read_mat
 from distnorm.errors import DistnormError
 
 __all__ = ["imagenet", "imagenet_names"]

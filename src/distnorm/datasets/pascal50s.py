@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from distnorm.datasets.base import PreferredCaptions, check_counts, find_file, read_mat
+from distnorm.datasets.base import PreferredCaptions, check_counts, find_file
+from distnorm.datasets.matlab import read_mat
 from distnorm.errors import DistnormError
 
 __all__ = ["CATEGORIES", "pascal50s"]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import LabelledImages, check_split, find_file, labelled_images, read_mat
+from distnorm.datasets.base import LabelledImages, check_split, find_file, labelled_images
+from distnorm.datasets.matlab import read_mat
 from distnorm.errors import DistnormError
 
 __all__ = ["stanford_cars"]

@@ -2,7 +2,8 @@
 
 Every worker has a line of its own and answers in order, so that when it dies the picture in its
 hands is known: the first that it owes. That one is tried once more, as the system may have killed
-the worker for want of memory, then given up with the reason; all others go to other workers.
+the worker for want of memory, then given up with the reason; all others go to other workers. One
+that takes longer than a limit is ended with its worker, and not tried again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = ["DecoderPool"]
 _DEPTH = 8  # tasks that wait at one worker
 _TRIES = 2
 _FAILED_STARTS = 3
+_LIMIT = 60.0  # seconds for one picture: the largest takes a few
 
 
 @dataclass(eq=False)
@@ -37,15 +39,20 @@ class _Worker:
     line: Connection
     jobs: deque[Job] = field(default_factory=deque)
     ready: bool = False
+    since: float = 0.0  # when it began with the first of its jobs
 
 
 class DecoderPool:
     """Decode pictures ahead of whoever takes them, in ``workers`` processes; 0 is this one.
 
-    At most ``slots`` decoded pictures wait.
+    At most ``slots`` decoded pictures wait. A picture may take ``limit`` seconds; in this process
+    nobody can end it.
     """
 
-    def __init__(self, recipe: Recipe, slots: int, workers: int) -> None:
+    def __init__(
+        self, recipe: Recipe, slots: int, workers: int, limit: float | None = None
+    ) -> None:
+        self._limit = _LIMIT if limit is None else limit
         self.free = deque(range(slots))
         self.recipe = recipe
         self._count = workers
@@ -110,6 +117,10 @@ class DecoderPool:
             worker = lines[line]  # type: ignore[index]
             if not self._answers(worker):
                 self._substitute(worker)
+        now = time.monotonic()
+        for worker in list(self._workers):
+            if worker.ready and worker.jobs and now - worker.since > self._limit:
+                self._give_up(worker)
 
     def close(self) -> None:
         """End all workers."""
@@ -136,6 +147,8 @@ class DecoderPool:
             job.result = decode(job.item, job.expected, self.recipe, self.pixels(job.slot))
             return
         worker = min(self._workers, key=lambda w: len(w.jobs))
+        if not worker.jobs:
+            worker.since = time.monotonic()
         worker.jobs.append(job)
         try:
             worker.line.send((job.slot, job.item, job.expected))
@@ -147,6 +160,7 @@ class DecoderPool:
         try:
             while worker.line.poll():
                 result = worker.line.recv()
+                worker.since = time.monotonic()
                 if result is None:
                     worker.ready, self._failed_starts = True, 0
                     continue
@@ -155,16 +169,19 @@ class DecoderPool:
             return False
         return True
 
+    def _give_up(self, worker: _Worker) -> None:
+        """End a worker whose picture takes too long; that one has failed."""
+        if worker.line.poll():
+            return  # it has answered just now
+        worker.process.kill()
+        job = worker.jobs.popleft()
+        job.result = Decoded(reason=f"decoding took longer than {self._limit:g} seconds")
+        self._remove(worker)
+        self._hand_on(worker)
+
     def _substitute(self, worker: _Worker) -> None:
         """Replace a dead worker and hand its jobs on."""
-        worker.line.close()
-        worker.process.join(5)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-        how = _ending(worker.process.exitcode)
-        worker.process.close()
-        self._workers.remove(worker)
+        how = self._remove(worker)
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= _FAILED_STARTS:
@@ -180,6 +197,21 @@ class DecoderPool:
             if first.tries >= _TRIES:
                 worker.jobs.popleft()
                 first.result = Decoded(reason=f"the process that decoded it {how}")
+        self._hand_on(worker)
+
+    def _remove(self, worker: _Worker) -> str:
+        """Take a worker out that ends or has ended; says how."""
+        worker.line.close()
+        worker.process.join(5)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        how = _ending(worker.process.exitcode)
+        worker.process.close()
+        self._workers.remove(worker)
+        return how
+
+    def _hand_on(self, worker: _Worker) -> None:
         self._workers.append(self._start())
         for job in worker.jobs:
             self._assign(job)
