@@ -534,3 +534,28 @@ def test_what_search_and_embed_refuse(store, scenes, tmp_path):
     encoder.preprocess = None
     with pytest.raises(DistnormError, match="pictures for other"):
         embed(encoder, open_source(scenes), tmp_path / "z", model="other")
+
+
+def test_pictures_that_another_library_resized_are_not_mixed_in(tmp_path):
+    from distnorm.store.models import model_of
+
+    folder = photos(tmp_path / "in", 3)
+    places = {}
+    for name in ("pillow", "torchvision"):
+        encoder = tiny()
+        encoder.resizer = name
+        places[name] = tmp_path / name
+        embed(encoder, open_source(folder), places[name], model="tiny", workers=0)
+        assert Commit.read(places[name]).resizer == name
+    part = "that torchvision resized; expected pictures that pillow resized"
+    with pytest.raises(DistnormError, match=part):
+        embed(tiny(), open_source(folder), places["torchvision"], model="tiny", workers=0)
+    with pytest.raises(DistnormError, match=part):
+        model_of(*places.values())
+    # Older stores do not say; texts have no pictures.
+    settings = json.loads((places["torchvision"] / "store.json").read_text())
+    del settings["resizer"]
+    (places["torchvision"] / "store.json").write_text(json.dumps(settings))
+    embed(tiny(), open_source(folder), places["torchvision"], model="tiny", workers=0)
+    embed(tiny(), [Item("a", None, "a")], tmp_path / "texts", model="tiny")
+    assert Commit.read(tmp_path / "texts").resizer is None

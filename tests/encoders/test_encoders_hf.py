@@ -185,6 +185,31 @@ def test_a_model_with_one_tower_is_refused(tmp_path, clip_folder):
         load_encoder(f"hf:{tmp_path}/one", device="cpu")
 
 
+def test_a_model_of_texts_alone_goes_to_st(tmp_path):
+    from hf_models import HEADS, bert_tokenizer
+
+    bert_tokenizer(transformers, tmp_path).save_pretrained(tmp_path)
+    config = transformers.BertConfig(**HEADS, vocab_size=40, max_position_embeddings=48)
+    transformers.BertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(DistnormError, match=rf"texts alone \(bert\).*st:{tmp_path}"):
+        load_encoder(f"hf:{tmp_path}", device="cpu")
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "modules.json").write_text("[]")
+    with pytest.raises(DistnormError, match=rf"st:{tmp_path}/whole"):
+        load_encoder(f"hf:{tmp_path}/whole", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [("clap", r"audio and texts \(clap\).*--sides audio,text"), ("vit", r"pictures alone \(vit\)")],
+)
+def test_models_of_other_things_are_named(tmp_path, kind, part):
+    transformers.AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    with pytest.raises(DistnormError, match=part) as caught:
+        load_encoder(f"hf:{tmp_path}", device="cpu")
+    assert "\n" not in str(caught.value)
+
+
 def test_torchvision_is_not_needed(clip_folder, tmp_path):
     save("siglip", tmp_path)
     code = (

@@ -193,6 +193,69 @@ def test_torch_is_not_needed(tmp_path):
     assert done.stdout.split() == ["(1,", f"{D})", "(1,", f"{D})"]
 
 
+def tokens_alone(folder, **outputs):
+    """A graph that gives a vector per token, as sentence models are exported."""
+    nodes, inputs, found, inner = ear(**outputs)
+    write(folder / "onnx/model.onnx", (nodes, inputs, found[:1], inner))
+    settings(folder, limit=30)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "cls", "lasttoken"])
+@pytest.mark.parametrize("written", ["flags", "word", "card"])
+def test_sentence_models_are_pooled_as_their_folder_says(tmp_path, pooling, written):
+    tokens_alone(tmp_path)
+    (tmp_path / "1_Pooling").mkdir()
+    flag = {"cls": "cls_token", "lasttoken": "lasttoken"}.get(pooling, f"{pooling}_tokens")
+    if written == "card":
+        (tmp_path / "distnorm.json").write_text(json.dumps({"pooling": pooling}))
+    else:
+        flags = {f"pooling_mode_{flag}": True, "pooling_mode_mean_sqrt_len_tokens": False}
+        config = {"word": {"pooling_mode": pooling}, "flags": {**flags, "include_prompt": True}}
+        config = config[written]
+        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 6}))
+    encoder = load_encoder(f"onnx:{tmp_path}")
+    if pooling in ("mean", "max"):  # the end marks have one vector in every text
+        check(encoder, images=False)
+    assert encoder.max_tokens == 6
+    texts = ["red bus", "dog", "the bus and the dog and the red sofa"]
+    for text, row in zip(texts, encoder.encode_texts(texts, normalize=False), strict=True):
+        words = [2, *(VOCABULARY.index(word) for word in text.split()[:4]), 3]
+        states = EAR[words]
+        expected = {"mean": states.mean(0), "max": states.max(0), "cls": states[0],
+                    "lasttoken": states[-1]}[pooling]  # fmt: skip
+        np.testing.assert_allclose(row, expected, atol=1e-5)
+
+
+def test_tokens_without_a_pooling_are_refused_with_the_way(tmp_path):
+    tokens_alone(tmp_path)
+    with pytest.raises(DistnormError, match=r"a vector per token.*1_Pooling/config\.json"):
+        load_encoder(f"onnx:{tmp_path}")
+    for content, part in (
+        ({"pooling_mode": "weightedmean"}, "pooling 'weightedmean'.*one of: mean"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, "tokens and pooling"),
+        ({"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt"),
+    ):
+        (tmp_path / "1_Pooling").mkdir(exist_ok=True)
+        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(content))
+        with pytest.raises(DistnormError, match=part):
+            load_encoder(f"onnx:{tmp_path}")
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
+    steps = [{"type": f"sentence_transformers.models.{n}"} for n in ("Transformer", "Dense")]
+    (tmp_path / "modules.json").write_text(json.dumps(steps))
+    with pytest.raises(DistnormError, match="further layers: Dense"):
+        load_encoder(f"onnx:{tmp_path}")
+
+
+def test_the_pooler_of_a_text_model_is_not_taken_for_its_row(tmp_path):
+    write(tmp_path / "model.onnx", ear(output="pooler_output"))
+    settings(tmp_path)
+    with pytest.raises(DistnormError, match="seldom use the pooler"):
+        load_encoder(f"onnx:{tmp_path}")
+    (tmp_path / "distnorm.json").write_text('{"pooling": "mean"}')
+    check(load_encoder(f"onnx:{tmp_path}"), images=False)
+
+
 def remove(name):
     return lambda folder: (folder / name).unlink()
 
@@ -289,15 +352,19 @@ def test_an_exported_model_gives_the_same_rows(tmp_path, kind):
     assert not list(place.glob("*.part"))
 
 
-def test_what_cannot_be_exported(tmp_path):
+def test_what_cannot_be_exported(tmp_path, monkeypatch):
     pytest.importorskip("torch", reason="exports from torch")
     pytest.importorskip("transformers", reason="exports a model of transformers")
     from hf_models import save
 
     from distnorm.encoders.onnx.export import export
 
-    with pytest.raises(DistnormError, match="an hf: encoder"):
+    with pytest.raises(DistnormError, match="an encoder of the family hf"):
         export(load_encoder("builtin"), tmp_path)
+    with monkeypatch.context() as without:
+        without.setattr("importlib.util.find_spec", lambda name: None)
+        with pytest.raises(MissingExtraError, match="pip install onnx"):
+            export(load_encoder("builtin"), tmp_path)
     save("clip", tmp_path)
     half = load_encoder(f"hf:{tmp_path}", device="cpu", precision="bfloat16")
     with pytest.raises(DistnormError, match="load it with device='cpu'"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from encoder_laws import TEXTS, check, pictures
 from hf_models import HEADS, bert_tokenizer, save
 
 from distnorm.encoders import st
+from distnorm.encoders.pixels import Pixels
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,11 @@ def test_texts_with_pictures(with_pictures, monkeypatch, pixels):
         monkeypatch.setattr(st, "_preprocess", lambda model: st._RawPicture())
     encoder = load_encoder(f"st:{with_pictures}", device="cpu")
     images = pictures()
+    # sentence-transformers takes torchvision's processor where that is installed.
+    if not isinstance(encoder.preprocess, Pixels):
+        fast = type(library.SentenceTransformer(str(with_pictures))[0].processor.image_processor)
+        pillow = fast.__name__.endswith("Pil") or find_spec("torchvision") is None
+        assert encoder.resizer == ("pillow" if pillow else "torchvision")
     if pixels == "in-workers":
         check(encoder)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,15 @@ def test_items_of_stores_that_others_made(tmp_path, rng, column):
     names = [entry["name"] for entry in found["results"]]
     assert len(set(names)) == len(names)
     assert {"1.jpg (#1)", "1.jpg (#4)", "#2", "#5"} <= set(names)
+
+
+def test_a_picture_that_another_library_resizes_is_no_query(store, scenes, tmp_path):
+    other = tmp_path / "store"
+    shutil.copytree(store, other)
+    settings = json.loads((other / "store.json").read_text())
+    assert settings["resizer"] == "pillow"
+    (other / "store.json").write_text(json.dumps({**settings, "resizer": "torchvision"}))
+    done = invoke("search", other, scenes / "night-000003.png")
+    assert done.exit_code == 1
+    assert "pictures that torchvision resized; expected pictures that pillow" in done.stderr
+    assert invoke("search", other, "a red star").exit_code == 0

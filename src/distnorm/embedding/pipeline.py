@@ -145,7 +145,15 @@ def embed(
     """
     if not isinstance(source, Source):
         source = listed(source)
-    origin = Commit(folder, model, encoder.model_id, encoder.dimension, prompt or "", source.sides)
+    origin = Commit(
+        folder,
+        model,
+        encoder.model_id,
+        encoder.dimension,
+        prompt or "",
+        source.sides,
+        resizer=getattr(encoder, "resizer", None) if "image" in source.sides else None,
+    )
     with StoreWriter(origin, shard_rows) as writer:
         known = Known(writer.tables(), source.label)
         pool = decoders(encoder, source.sides, batch_size, workers, full=full)

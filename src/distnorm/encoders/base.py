@@ -47,6 +47,8 @@ class Encoder(ABC):
     preprocess : callable or None
         PIL image to one array of pixels, in any process (it pickles and holds no weights);
         None for a model of texts alone.
+    resizer : str
+        The library that resizes pictures, "pillow" or "torchvision": rows differ between them.
     """
 
     model_id: str
@@ -55,6 +57,7 @@ class Encoder(ABC):
     prompts: tuple[str, ...] = ("{c}",)
     max_tokens: int | None = None
     preprocess: Callable[[Any], npt.NDArray[Any]] | None = None
+    resizer: str = "pillow"
 
     @abstractmethod
     def encode_pixels(self, pixels: npt.NDArray[Any]) -> Rows:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from distnorm.encoders.base import Rows
 from distnorm.encoders.hub import explained, quiet, source_and_label
+from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.processor import pixels_of_processor
 from distnorm.encoders.torch_encoder import (
     TorchEncoder,
@@ -74,6 +75,8 @@ class SentenceTransformerEncoder(TorchEncoder):
         if _takes_pictures(model):
             self.prompts = ("a photo of a {c}.",)
             self.preprocess = _preprocess(model)
+            if not isinstance(self.preprocess, Pixels):
+                self.resizer = _resizer(model)
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
         """Tokens of each text before any cut, shape (n,); words where it has no tokenizer."""
@@ -115,6 +118,15 @@ def _takes_pictures(model: Any) -> bool:
     if hasattr(model, "supports"):
         return bool(model.supports("image"))
     return type(model[0]).__name__ == "CLIPModel"
+
+
+def _resizer(model: Any) -> str:
+    """What the model's own image processor resizes with."""
+    processor = getattr(getattr(model[0], "processor", None), "image_processor", None)
+    fast = (
+        getattr(processor, "is_fast", None) or getattr(processor, "backend", None) == "torchvision"
+    )
+    return "torchvision" if fast else "pillow"
 
 
 def _preprocess(model: Any) -> Any:

@@ -17,6 +17,7 @@ from distnorm.normalization import ScoreNormalization
 from distnorm.search.judge import judged
 from distnorm.search.normalization_file import NormalizationFile
 from distnorm.search.query import Query, encode_query
+from distnorm.store.models import other_resizer
 
 __all__ = ["Answer", "Lists", "Place", "Settings", "answer", "entries"]
 
@@ -59,6 +60,7 @@ class Place(Protocol):
     model: str | None
     model_id: str | None
     prompt: str | None
+    resizer: str | None
 
     def check(self, settings: Settings) -> None:
         """Raise for settings that it does not have."""
@@ -125,6 +127,8 @@ def answer(place: Place, query: str, settings: Settings) -> Answer:
     saved = NormalizationFile.load(settings.normalization)
     prompt = place.prompt if saved.prompt is None else saved.prompt
     encoded = encode_query(encoder, query, prompt)
+    if encoded.side == "image" and place.resizer not in (None, encoder.resizer):
+        raise other_resizer(place.name, place.resizer, encoder.resizer)
     saved.check(encoded, settings.side)
     lists = place.lists(encoded, saved, settings)
     sizes = sorted(place.sizes() | ({encoded.size} if encoded.size else set()))

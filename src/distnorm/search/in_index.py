@@ -25,6 +25,7 @@ class IndexPlace:
     model: str | None = None
     model_id: str | None = None
     prompt: str | None = None
+    resizer: str | None = None
 
     def __init__(self, spec: str) -> None:
         self._spec, self.name = spec, masked(spec)

@@ -71,7 +71,7 @@ class StorePlace:
         self.name, self._progress = str(path), progress
         self._path, commit = path, Commit.read(path)
         self.model, self.model_id = commit.model, commit.model_id
-        self.prompt = commit.prompt or None
+        self.prompt, self.resizer = commit.prompt or None, commit.resizer
 
     def check(self, settings: Settings) -> None:
         """Biases are kept, and thresholds set, for one side."""

@@ -66,6 +66,7 @@ _FORM = schema.record(
         "model_id": schema.optional(schema.text),
         "dimension": schema.optional(schema.whole(1)),
         "prompt": schema.optional(schema.text),
+        "resizer": schema.optional(schema.text),
         "normalized": schema.flag,
         "sides": schema.list_of(schema.text),
         "id": schema.optional(schema.text),
@@ -93,6 +94,7 @@ class Commit:
     pending: tuple[int, ...] = ()  # shards whose new version has no name yet
     removed: Mapping[int, int] = field(default_factory=dict)  # rows, by commit
     others: Mapping[str, Any] = field(default_factory=dict)
+    resizer: str | None = None  # the library that resized the pictures; None where nothing says
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Commit:
@@ -123,6 +125,7 @@ class Commit:
             shards=None if shards is None else _numbered(shards),
             pending=tuple(settings.pop("pending", ())),
             removed=_numbered(settings.pop("removed", {})),
+            resizer=settings.pop("resizer", None),
             others=settings,
         )
 
@@ -134,6 +137,7 @@ class Commit:
             "model_id": self.model_id,
             "dimension": self.dimension,
             "prompt": self.prompt or None,
+            **({"resizer": self.resizer} if self.resizer else {}),
             "normalized": True,
             "dtype": "float16",
             "sides": list(self.sides),

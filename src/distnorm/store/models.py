@@ -15,7 +15,7 @@ from distnorm.store.layout import Commit, is_store
 if TYPE_CHECKING:
     from distnorm.normalization import ScoreNormalization
 
-__all__ = ["check_models", "model_of", "prompt_of"]
+__all__ = ["check_models", "model_of", "other_resizer", "prompt_of"]
 
 Name = str | os.PathLike[str]
 
@@ -23,10 +23,15 @@ Name = str | os.PathLike[str]
 def model_of(*paths: Name | None, stated: str | None = None) -> str | None:
     """The model id that stores agree on, else ``stated``: an id or a name; raises for two."""
     model, place = None, None
+    resizer: str | None = None
     for path in paths:
         commit = None if path is None else Commit.read(path)
         if commit is None or commit.model_id is None:
             continue
+        if commit.resizer is not None:
+            if resizer not in (None, commit.resizer):
+                raise other_resizer(path, commit.resizer, resizer)
+            resizer = commit.resizer
         other = commit.model_id
         if stated not in (None, other, commit.model):
             raise DistnormError(
@@ -42,6 +47,16 @@ def model_of(*paths: Name | None, stated: str | None = None) -> str | None:
             )
         model, place = other, path
     return stated if model is None else model
+
+
+def other_resizer(place: Name | None, found: str | None, expected: str | None) -> DistnormError:
+    """The error for pictures that different libraries have resized: their rows differ."""
+    return DistnormError(
+        f"{place} of pictures that {found} resized",
+        f"pictures that {expected} resized: one picture has other rows by each (cosine .997)",
+        "embed all of them in one environment: sentence-transformers resizes with torchvision "
+        "where that is installed, all else with Pillow",
+    )
 
 
 def prompt_of(*paths: Name | None, stated: str | None = None) -> str | None:

@@ -41,6 +41,7 @@ from distnorm.store.layout import (
     write_commit,
 )
 from distnorm.store.lock import StoreLock
+from distnorm.store.models import other_resizer
 from distnorm.system.files import atomic_write, plain_errors, remove_stale, save_array
 
 __all__ = ["StoreWriter", "tidy"]
@@ -270,6 +271,8 @@ def _check_same(store: Commit, origin: Commit) -> None:
                 f"{what} of {new!r}",
                 "name another --out, or embed as the store was begun",
             )
+    if None not in (store.resizer, origin.resizer) and store.resizer != origin.resizer:
+        raise other_resizer(store.folder, store.resizer, origin.resizer)
     if store.sides != origin.sides:
         raise DistnormError(
             f"{store.folder} with {' and '.join(store.sides or ['older'])} rows",

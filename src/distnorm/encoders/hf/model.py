@@ -10,6 +10,7 @@ that it sees, to a fixed length. Needs the ``hf`` extra.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,10 @@ _FOLDER = (
     "a folder as save_pretrained writes it: config.json, weights, tokenizer and "
     "preprocessor_config.json"
 )
+_KINDS = (
+    "clip, siglip, siglip2, align, altclip, chinese_clip, metaclip_2, flava, blip, blip-2, "
+    "vision-text-dual-encoder"
+)
 _PADDED = ("siglip", "siglip2")
 _PROMPTS = {
     "siglip": ("This is a photo of {c}.",),
@@ -55,7 +60,7 @@ def load(
     torch_device, dtype = device_and_dtype(device, precision, _EXTRA)
     source, label = source_and_label("hf", model)
     with quiet(), explained(f"hf:{model}", _FOLDER):
-        config = library.AutoConfig.from_pretrained(source)
+        config = _config(library, source, model)
         head = head_of(config.model_type, queries)
         tokenizer = library.AutoTokenizer.from_pretrained(source)
         processor = _image_processor(library, source)
@@ -130,6 +135,36 @@ class HfEncoder(TorchEncoder):
         return self.head.text(self.model, **self.text_tokens(texts))
 
 
+def _config(library: Any, source: str, model: str) -> Any:
+    """The settings of a model with an image and a text tower; raises for others, before loading."""
+    folder = Path(source)
+    if not (folder / "config.json").is_file() and (folder / "modules.json").is_file():
+        raise DistnormError(
+            f"hf:{model}, a folder of sentence-transformers",
+            _FOLDER,
+            f"load it with sentence-transformers: st:{model}",
+        )
+    config = library.AutoConfig.from_pretrained(source)
+    kind = config.model_type
+    if hasattr(config, "audio_config"):
+        raise DistnormError(
+            f"hf:{model}, a model of audio and texts ({kind})",
+            f"a dual encoder of pictures and texts: {_KINDS}",
+            "make its vectors with transformers, and fit and compare them as they are: "
+            "--sides audio,text, or sides=('audio', 'text') in Python",
+        )
+    if not any(hasattr(config, name) for name in ("vision_config", "image_config")):
+        texts = hasattr(config, "vocab_size") or hasattr(config, "text_config")
+        raise DistnormError(
+            f"hf:{model}, a model of {'texts' if texts else 'pictures'} alone ({kind})",
+            f"a dual encoder: {_KINDS}",
+            f"a sentence model, for texts alone, is st:{model}"
+            if texts
+            else "choose a model with an image and a text tower",
+        )
+    return config
+
+
 def _loaded(library: Any, head: Head, source: str, name: str, kind: str) -> Any:
     """A model whose every part has weights."""
     kind_of_model = getattr(library, head.loader)
@@ -139,8 +174,7 @@ def _loaded(library: Any, head: Head, source: str, name: str, kind: str) -> Any:
     ):
         raise DistnormError(
             f"{name}, a model of type {kind!r}",
-            "a dual encoder: clip, siglip, siglip2, align, altclip, chinese_clip, metaclip_2, "
-            "flava, blip, blip-2, vision-text-dual-encoder",
+            f"a dual encoder: {_KINDS}",
             "choose a model with an image and a text tower",
         )
     missing = sorted(report["missing_keys"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from distnorm.encoders.pixels import Pixels
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError, MissingExtraError, require
 from distnorm.system.files import atomic_write
 
 __all__ = ["Exportable", "export"]
@@ -57,11 +58,20 @@ def export(encoder: Exportable, folder: Path | str) -> Path:
     DistnormError
         For another encoder, another device or precision, a tokenizer without a ``tokenizer.json``,
         or pictures of varying shapes.
+    MissingExtraError
+        Without torch and transformers (the extra ``hf``) or the package ``onnx``.
     """
     torch = require("torch", "hf")
+    if importlib.util.find_spec("onnx") is None:
+        raise MissingExtraError(
+            "no module 'onnx'", "the package that writes such files", "run: pip install onnx"
+        )
     if not isinstance(encoder, Exportable) or not isinstance(encoder.preprocess, Pixels):
         raise DistnormError(
-            f"{encoder!r} to export", "an hf: encoder of pictures of one size", "load one"
+            f"{encoder!r} to export",
+            "an encoder of the family hf with pictures of one size",
+            "load one: load_encoder('hf:...', device='cpu'); others have ONNX files of their own "
+            "makers, or none",
         )
     if encoder.device.type != "cpu" or encoder.dtype != torch.float32:
         raise DistnormError(

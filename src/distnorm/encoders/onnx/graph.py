@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from distnorm.encoders.base import Rows
 from distnorm.encoders.fingerprints import file_digest, one_line
+from distnorm.encoders.onnx.pooling import pooled
 from distnorm.errors import DistnormError, require
 
 __all__ = ["Graph"]
@@ -32,6 +33,8 @@ _OUTPUTS = {
         "pooler_output",
     ),
 }
+
+_TOKENS = ("last_hidden_state", "token_embeddings")
 
 
 class Graph:
@@ -77,13 +80,14 @@ class Graph:
         side: str,
         arrays: Mapping[str, npt.NDArray[Any]],
         other: Mapping[str, npt.NDArray[Any]],
+        pooling: str | None = None,
     ) -> Rows:
         """Rows of one side, of arrays (n, ...) by the usual names.
 
-        ``other`` is what a model of both towers takes besides.
+        ``other`` is what a model of both towers takes besides; ``pooling`` makes rows of tokens.
         """
         feed = {name: self._input(name, {**arrays, **other}) for name in self.inputs}
-        output = self._output(side)
+        output = self.output(side, pooling)
         varying = {name for name in feed if self._usual(name) in arrays}
         batch = next(entry for name, entry in self.inputs.items() if name in varying).shape[0]
         n = len(next(iter(arrays.values())))
@@ -97,6 +101,15 @@ class Graph:
                 part = {k: v[chosen] if k in varying else v for k, v in feed.items()}
                 parts.append(self._run(output, part))
             rows = np.concatenate(parts)[:n]
+        if rows.ndim == 3 and pooling is not None:
+            return pooled(rows, arrays["attention_mask"], pooling)
+        if rows.ndim == 3 and side == "text":
+            raise DistnormError(
+                f"{self.file.name} whose {output!r} has shape {rows.shape}: a vector per token",
+                "a row per text, or word of how tokens become one",
+                "copy the model's 1_Pooling/config.json into the folder, or write "
+                '{"pooling": "mean"} (or cls, max, lasttoken) into distnorm.json',
+            )
         if rows.ndim != 2:
             raise DistnormError(
                 f"{self.file.name} whose {output!r} has shape {rows.shape}",
@@ -137,8 +150,17 @@ class Graph:
             )
         return arrays[usual].astype(_DTYPES[entry.type], copy=False)
 
-    def _output(self, side: str) -> str:
+    def output(self, side: str, pooling: str | None = None) -> str:
+        """The output that rows are made of: tokens' vectors where there is a pooling for them."""
         entries = self._session.get_outputs()
+        if pooling is not None:
+            names = [entry.name for entry in entries]
+            whole = [name for name in names if name == "sentence_embedding"]
+            usual = [name for name in _TOKENS if name in names]
+            deep = [entry.name for entry in entries if len(entry.shape or ()) == 3]
+            chosen = whole or usual or deep
+            if chosen:
+                return str(chosen[0])
         names = [entry.name for entry in entries]
         usual = [name for name in _OUTPUTS[side] if name in names]
         flat = [entry.name for entry in entries if len(entry.shape or ()) == 2]

@@ -6,7 +6,7 @@
 | ``text.onnx`` | tokens to rows | ``text_model.onnx``, ``textual.onnx`` |
 | ``tokenizer.json`` | of the tokenizers library | |
 | ``preprocessor_config.json`` | size, crop, mean, deviation, as transformers writes it | |
-| ``distnorm.json``, optional | model_id, temperature, prompts, max_tokens, padding | |
+| ``distnorm.json``, optional | model_id, temperature, prompts, max_tokens, padding, pooling | |
 
 Models may lie in a folder ``onnx`` within, as on the hub; ``model.onnx`` with both towers (as
 optimum exports CLIP) or with texts alone is taken as well. Of several outputs the row is
@@ -14,7 +14,8 @@ optimum exports CLIP) or with texts alone is taken as well. Of several outputs t
 are known by name: ``pixel_values`` (or whatever has four axes), ``input_ids``, ``attention_mask``,
 ``token_type_ids``; integers and floats of any width. Texts are padded to the longest where the
 model takes a mask, otherwise to the full length. A folder without an image model is a model of
-texts alone.
+texts alone; where it gives a vector per token, ``1_Pooling/config.json`` (or ``pooling``) says how
+these become a row, and ``sentence_bert_config.json`` how many there are at the most.
 
 Needs the ``onnx`` extra.
 """
@@ -31,6 +32,7 @@ import numpy.typing as npt
 
 from distnorm.encoders.base import Encoder, Rows
 from distnorm.encoders.onnx.graph import Graph
+from distnorm.encoders.onnx.pooling import pooling_of
 from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.processor import recipe
 from distnorm.errors import DistnormError, require
@@ -40,7 +42,13 @@ __all__ = ["OnnxEncoder", "load"]
 _EXTRA = "onnx"
 _IMAGE = ("image.onnx", "vision_model.onnx", "visual.onnx", "image_model.onnx")
 _TEXT = ("text.onnx", "text_model.onnx", "textual.onnx")
-_SETTINGS = ("config", "distnorm", "preprocessor_config", "tokenizer_config")
+_SETTINGS = (
+    "config",
+    "distnorm",
+    "preprocessor_config",
+    "sentence_bert_config",
+    "tokenizer_config",
+)
 _PADS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>")
 
 
@@ -88,6 +96,9 @@ def load(model: str, *, device: str = "auto", threads: int | None = None) -> Onn
             f"{str(file)!r}: {error}", "a tokenizer of the tokenizers library", "save it again"
         ) from error
     settings = {name: _json(folder / f"{name}.json") for name in _SETTINGS}
+    settings["pooling"] = _json(folder / "1_Pooling" / "config.json")
+    steps = _read(folder / "modules.json")
+    pooling = pooling_of(settings["distnorm"], settings["pooling"], steps, str(folder))
     digests = [image_graph.digest, text_graph.digest] if image_graph else [text_graph.digest]
     model_id = str(
         settings["distnorm"].get("model_id")
@@ -100,6 +111,7 @@ def load(model: str, *, device: str = "auto", threads: int | None = None) -> Onn
         settings,
         model_id,
         None if image_graph is None else _recipe(folder, settings["preprocessor_config"]),
+        pooling,
     )
 
 
@@ -114,7 +126,16 @@ class OnnxEncoder(Encoder):
         settings: dict[str, dict[str, Any]],
         model_id: str,
         pixels: Pixels | None,
+        pooling: str | None = None,
     ) -> None:
+        if image is None and pooling is None and text.output("text") == "pooler_output":
+            raise DistnormError(
+                f"{text.file.name}, a model of texts alone with a pooler_output",
+                "word of how its tokens become a row: sentence models seldom use the pooler",
+                "copy the model's 1_Pooling/config.json into the folder, or write "
+                '{"pooling": "mean"} (or cls, max, lasttoken) into distnorm.json',
+            )
+        self._pooling = pooling
         card = settings["distnorm"]
         self.model_id = model_id
         self.preprocess = pixels
@@ -147,7 +168,7 @@ class OnnxEncoder(Encoder):
         if self._image is self._text and isinstance(self.preprocess, Pixels):
             blank = np.zeros((1, *self.preprocess.size, 3), dtype=np.uint8)
             other = {"pixel_values": self.preprocess.scaled(blank)}
-        return self._text.rows("text", self._tokens(texts), other)
+        return self._text.rows("text", self._tokens(texts), other, self._pooling)
 
     def _tokens(self, texts: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         rows = self._cut(list(texts))
@@ -165,15 +186,19 @@ def _first_file(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def _json(file: Path) -> dict[str, Any]:
+    content = _read(file)
+    return content if isinstance(content, dict) else {}
+
+
+def _read(file: Path) -> Any:
     if not file.is_file():
         return {}
     try:
-        content = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
+        return json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise DistnormError(
             f"{str(file)!r}, which is no JSON", "settings", "save it again"
         ) from error
-    return content if isinstance(content, dict) else {}
 
 
 def _recipe(folder: Path, settings: dict[str, Any]) -> Pixels:
@@ -197,8 +222,11 @@ def _max_tokens(tokenizer: Any, settings: dict[str, dict[str, Any]], text: Graph
     """Longest text that is not cut: the least that the files say."""
     if text.fixed_length is not None:
         return text.fixed_length
-    if settings["distnorm"].get("max_tokens"):
-        return int(settings["distnorm"]["max_tokens"])
+    stated = settings["distnorm"].get("max_tokens") or settings["sentence_bert_config"].get(
+        "max_seq_length"
+    )
+    if stated:
+        return int(stated)
     config = settings["config"]
     limits = (
         (tokenizer.truncation or {}).get("max_length"),
