@@ -25,6 +25,8 @@ def norm(text: str, **options: object) -> distnorm.ScoreNormalization:
 
 @pytest.mark.parametrize("text", BIASED)
 def test_a_weighted_bank_is_one_of_copies(text, tmp_path):
+    if text.partition(":")[0] in ("is", "nnn", "csls", "ridge") and "own" not in text:
+        text += ",own=0" if ":" in text else ":own=0"
     weighted = norm(text).fit(texts=Q, images=X, weights={"text": TIMES})
     repeated = norm(text).fit(texts=COPIES, images=X)
     want = repeated.item_bias(images=X)

@@ -29,6 +29,13 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 )
 @click.option("--strength", help="A number, or image=0.25,text=0.5 for each query side.")
 @click.option("--sides", default="image,text", show_default=True, help="Names of the two sides.")
+@click.option(
+    "--weights",
+    type=click.Choice(["even", "density"]),
+    default="even",
+    show_default=True,
+    help="density: rows of one kind count once together, for logs where queries repeat.",
+)
 @click.option("--samples", type=click.IntRange(min=1), help="Take so many random rows per side.")
 @click.option("--seed", default=0, show_default=True, help="Seed of --samples.")
 @click.option("--model", help="What embeds photos and sentences; for vectors, their model's id.")
@@ -47,6 +54,7 @@ def fit(
     method: str,
     strength: str | None,
     sides: str,
+    weights: str,
     samples: int | None,
     seed: int,
     input: str | None,
@@ -75,7 +83,8 @@ def fit(
     target = _new_file(out, overwrite)
     names = Sides.of(tuple(sides.split(",")))
     selection.check(parse_method(method)[0])
-    norm = make_norm(method, strength, sides=(names.first, names.second), input=input)
+    both = (names.first, names.second)
+    norm = make_norm(method, strength, sides=both, input=input, weights=weights)
     inputs = Inputs({names.first: images, names.second: texts}, **how)
     with progress_bar("fitting", "rows") as show:
         done = fit_inputs(norm, inputs, samples=samples, seed=seed, progress=show)

@@ -201,7 +201,7 @@ def make_norm(method: str, strength: str | None, **settings: Any) -> ScoreNormal
 
     name, own, params = parse_method(method)
     given = _parse_strength(strength) if own is None else own
-    return make(name, strength=given, **settings, **params)
+    return make(name, strength=given, **{**settings, **params})
 
 
 def parse_ks(text: str) -> tuple[int, ...]:

@@ -151,8 +151,8 @@ def method_norms(
             own = strength  # type: ignore[assignment]
         norm = make(name, strength=own, input=input, **params)
         # Compared as settled, so that dn and dn@0.5 count as the same.
-        settings = [(n.method, n.strength, n.params) for n in norms]
-        if name == "dot" or (norm.method, norm.strength, norm.params) in settings:
+        settings = [(n.method, n.strength, n.settings) for n in norms]
+        if name == "dot" or (norm.method, norm.strength, norm.settings) in settings:
             raise DistnormError(f"method {name!r} twice", "each once", "drop one")
         norms.append(norm)
     return norms

@@ -131,7 +131,7 @@ class Tally:
             }
             for side, found in self._chosen[index].items()
         }
-        params = self.norms[index].params
+        params = self.norms[index].settings
         return {**params, "chosen": chosen} if chosen else params
 
     def _average(self, name: str, total: Float64) -> Float64:

@@ -60,7 +60,7 @@ def fit_inputs(
     counts = {}
     for side, given in inputs.sides.items():
         before = done
-        whole = norm.spec.needs_bank
+        whole = norm.spec.needs_bank or norm.weights != "even"
         blocks = _all(given) if samples is None else _sampled(given, side, samples, rng)
         for part in [_joined(blocks)] if whole or samples is not None else blocks:
             rows: dict[str, Any] = {side: part}

@@ -8,9 +8,7 @@ For the bank q_1 .. q_m, shape (m, d), and an item y:
 Where the bank's rows have weights w_j, summing to W, the means are weighted: log of
 (1/W) sum_j w_j exp(beta q_j . y), and the nearest rows are taken until their weights reach k.
 
-With ``own`` a bank row is left out of the bias of its own best item among those of the call: in a
-log where popular things repeat, true matches would count as if their item were a hub. The
-remedy costs a little on an evenly drawn bank; see ``benchmarks/skew.py``.
+`distnorm.methods.coverage` says when a row is left out of the bias of its own best item.
 
 k = m gives the mean, so Distribution Normalization; k = 1 is the limit of large beta. CSLS
 (Conneau et al. 2018) is 2 q.y - r_k(q) - r_k(y) with r_k the mean of the k nearest of the other
@@ -26,6 +24,7 @@ Memory is one block of scores, a few tens of MB, whatever the sizes of bank and 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +43,8 @@ from distnorm.arrays import (
     to_numpy,
 )
 from distnorm.errors import DistnormError
-from distnorm.exact import topk
-from distnorm.methods.base import Method, Parameter, flag, positive, positive_integer
+from distnorm.methods.base import Method, Parameter, flag_or_none, positive, positive_integer
+from distnorm.methods.coverage import Bank, bank_of
 from distnorm.methods.linear import linear_bias
 from distnorm.methods.neighbors import k_largest, weighted_mean_of_largest
 from distnorm.methods.quadratic import query_spread, shrunk_covariance
@@ -56,8 +55,7 @@ __all__ = [
     "CSLS",
     "INVERTED_SOFTMAX",
     "NNN",
-    "Bank",
-    "bank_of",
+    "OWN",
     "default_k",
     "inverse_temperature",
     "inverted_softmax_bias",
@@ -70,53 +68,6 @@ Float64 = npt.NDArray[np.float64]
 _ITEM_ROWS = 1024
 _BANK_ROWS = 4096
 _SAFE_EXPONENT = 80.0
-
-
-@dataclass(frozen=True)
-class Bank:
-    """Rows of a bank, (m, d), with what a bias needs to know of each.
-
-    ``weights`` are (m,) or None where all are 1; ``own`` the number of the item that a row is
-    not counted for, (m,), or None.
-    """
-
-    rows: Array
-    weights: Float64 | None = None
-    own: npt.NDArray[np.intp] | None = None
-
-    @property
-    def size(self) -> int:
-        """Rows."""
-        size: int = self.rows.shape[0]
-        return size
-
-    def weight_for(self, items: slice) -> Any:
-        """Sum of the weights that count for each of some items; a number where all do."""
-        whole = float(self.size if self.weights is None else self.weights.sum())
-        if self.own is None:
-            return whole
-        numbers, first = self.own - items.start, items.stop - items.start
-        inside = (numbers >= 0) & (numbers < first)
-        each = None if self.weights is None else self.weights[inside]
-        return whole - np.bincount(numbers[inside], each, minlength=first)
-
-    def left_out(self, items: slice, rows: slice) -> tuple[Any, Any] | None:
-        """Places, within blocks of items and bank rows, of pairs that do not count."""
-        if self.own is None:
-            return None
-        numbers = self.own[rows]
-        inside = np.flatnonzero((numbers >= items.start) & (numbers < items.stop))
-        return (numbers[inside] - items.start, inside) if len(inside) else None
-
-
-def bank_of(queries: SideStatistics, items: Array, params: Any) -> Bank:
-    """The bank of a side's statistics, as ``params`` want it counted for ``items``."""
-    rows = queries.bank_rows()
-    own = None
-    if params.get("own"):
-        best = topk(CheckedRows(rows, "bank"), CheckedRows(items, "items"), 1)[1]
-        own = to_numpy(best)[:, 0].astype(np.intp)
-    return Bank(rows, queries.bank_weights(), own)
 
 
 def inverted_softmax_bias(items: Array, bank: Array | Bank, beta: float, mean: Any = None) -> Array:
@@ -133,9 +84,9 @@ def inverted_softmax_bias(items: Array, bank: Array | Bank, beta: float, mean: A
         block = as_working(items[rows, ...])
         lengths = to_numpy(xp.sum(block * block, axis=1), np.float64) ** 0.5
         safe = beta * radius * float(lengths.max()) < _SAFE_EXPONENT
-        log_mean_exp = _log_mean_exp if safe else _log_mean_exp_shifted
-        log_mean = log_mean_exp(block * beta, bank, rows, mean)
         linear = xp.matmul(block, from_numpy(mean, block))
+        exponents = _Exponents(block, linear, bank, beta, mean)
+        log_mean = exponents.log_mean_exp() if safe else exponents.log_mean_exp_shifted()
         parts.append(linear + from_numpy(log_mean / beta, block))
     return xp.concat(parts)
 
@@ -150,48 +101,67 @@ def _radius(bank: Array, mean: Any) -> float:
     return math.sqrt(largest)
 
 
-def _log_mean_exp(scaled: Array, bank: Bank, items: slice, mean: Any) -> Any:
-    total = np.zeros(scaled.shape[0])
-    for rows in blocks(bank.size, _BANK_ROWS):
-        total += _sum(_exp(_centered_scores(scaled, bank, items, rows, mean)), bank, rows)
-    return _log_share(total, bank.weight_for(items))
+@dataclass(frozen=True)
+class _Exponents:
+    """beta (q_j - m) . y of a block of items and a bank, and the log of their mean exponential."""
+
+    items: Array
+    linear: Array
+    bank: Bank
+    beta: float
+    mean: Any
+
+    def log_mean_exp(self) -> Float64:
+        total, counted = np.zeros(self.items.shape[0]), np.zeros(self.items.shape[0])
+        for exponents, weights, weight in self._blocks():
+            total += _weighted_sum(_exp(exponents), weights)
+            counted += weight
+        return _log_share(total, counted)
+
+    def log_mean_exp_shifted(self) -> Float64:
+        xp = namespace(self.items)
+        total, counted = np.zeros(self.items.shape[0]), np.zeros(self.items.shape[0])
+        peak = np.full(self.items.shape[0], np.finfo(np.float32).min / 4)
+        for exponents, weights, weight in self._blocks():
+            new_peak = np.maximum(peak, to_numpy(xp.max(exponents, axis=1), np.float64))
+            shifted = exponents - from_numpy(new_peak, exponents)[:, None]
+            total = total * np.exp(peak - new_peak) + _weighted_sum(_exp(shifted), weights)
+            counted += weight
+            peak = new_peak
+        return peak + _log_share(total, counted)
+
+    def _blocks(self) -> Iterator[tuple[Array, Float64 | None, Any]]:
+        """Exponents (n, rows of the bank), those rows' weights, and what counts of them, (n,)."""
+        xp, bank, scaled = namespace(self.items), self.bank, self.items * self.beta
+        for rows in blocks(bank.size, _BANK_ROWS):
+            queries = like_array(as_working(bank.rows[rows, ...]), scaled)
+            queries = queries - from_numpy(self.mean, queries)
+            exponents = xp.matmul(scaled, queries.T)
+            weights = None if bank.weights is None else bank.weights[rows]
+            whole = rows.stop - rows.start if weights is None else weights.sum()
+            if bank.own is None:
+                yield exponents, weights, whole
+                continue
+            own = from_numpy(bank.own[rows], exponents)[None, :] - self.linear[:, None]
+            left_out = exponents >= self.beta * own
+            each = np.ones(rows.stop - rows.start) if weights is None else weights
+            lost = to_numpy(left_out).astype(np.float64) @ each
+            exponents = xp.where(left_out, xp.full_like(exponents, -math.inf), exponents)
+            yield exponents, weights, whole - lost
 
 
-def _log_mean_exp_shifted(scaled: Array, bank: Bank, items: slice, mean: Any) -> Any:
-    xp = namespace(scaled)
-    total = np.zeros(scaled.shape[0])
-    peak = np.full(scaled.shape[0], np.finfo(np.float32).min / 4)
-    for rows in blocks(bank.size, _BANK_ROWS):
-        exponents = _centered_scores(scaled, bank, items, rows, mean)
-        new_peak = np.maximum(peak, to_numpy(xp.max(exponents, axis=1), np.float64))
-        shifted = exponents - from_numpy(new_peak, exponents)[:, None]
-        total = total * np.exp(peak - new_peak) + _sum(_exp(shifted), bank, rows)
-        peak = new_peak
-    return peak + _log_share(total, bank.weight_for(items))
+def _log_share(total: Float64, counted: Float64) -> Float64:
+    """log(total / counted); 0, as of a bank that is its mean, where no row counts."""
+    some = total > 0
+    return np.log(np.where(some, total, 1) / np.where(some, counted, 1))
 
 
-def _log_share(total: Float64, weight: Any) -> Float64:
-    """log(total / weight); 0, as of a bank that is its mean, where no row counts."""
-    counted = total > 0
-    return np.log(np.where(counted, total, 1) / np.where(counted, weight, 1))
-
-
-def _sum(values: Array, bank: Bank, rows: slice) -> Float64:
-    """Sum over some bank rows, each with its weight, (n, m) -> (n,)."""
-    if bank.weights is None:
-        return to_numpy(namespace(values).sum(values, axis=1), np.float64)
-    weights = from_numpy(bank.weights[rows], values)
-    return to_numpy(namespace(values).matmul(values, weights), np.float64)
-
-
-def _centered_scores(scaled: Array, bank: Bank, items: slice, rows: slice, mean: Any) -> Array:
-    queries = like_array(as_working(bank.rows[rows, ...]), scaled)
-    queries = queries - from_numpy(mean, queries)
-    scores = namespace(scaled).matmul(scaled, queries.T)
-    left_out = bank.left_out(items, rows)
-    if left_out is not None:
-        scores[left_out] = -math.inf
-    return scores
+def _weighted_sum(values: Array, weights: Float64 | None) -> Float64:
+    """Sum over bank rows, each with its weight, (n, m) -> (n,)."""
+    xp = namespace(values)
+    if weights is None:
+        return to_numpy(xp.sum(values, axis=1), np.float64)
+    return to_numpy(xp.matmul(values, from_numpy(weights, values)), np.float64)
 
 
 def _exp(x: Array) -> Array:
@@ -202,7 +172,7 @@ def nearest_neighbor_bias(items: Array, bank: Array | Bank, k: int) -> Array:
     """Mean of the k largest q_j . y: shapes (n, d), (m, d) give (n,); k is 1 to m."""
     whole = bank if isinstance(bank, Bank) else Bank(bank)
     bank = whole.rows
-    weight = float(whole.size if whole.weights is None else whole.weights.sum())
+    weight = whole.weight
     if k > weight * (1 + 1e-9):
         worth = "" if whole.weights is None else f", worth {weight:.3g} by their weights"
         raise DistnormError(
@@ -241,12 +211,7 @@ def _weighted_nearest(items: Array, bank: Bank, k: float) -> Array:
     queries = np.ascontiguousarray(to_numpy(as_working(bank.rows)))
     for rows in blocks(items.shape[0], rows_per_block(bank.size)):
         scores = to_numpy(as_working(items[rows, ...])) @ queries.T
-        left_out = bank.left_out(rows, slice(0, bank.size))
-        if left_out is None:
-            parts.append(weighted_mean_of_largest(scores, weights, k))
-            continue
-        own = np.zeros(scores.shape, dtype=bool)
-        own[left_out] = True
+        own = None if bank.own is None else scores >= bank.own
         nearest = weighted_mean_of_largest(scores, weights, k, own)
         # An item that every row likes best: no other row tells of it, so it gets the mean's bias.
         parts.append(np.where(np.isnan(nearest), scores @ weights / weights.sum(), nearest))
@@ -272,7 +237,7 @@ def default_k(rows: float) -> int:
 
 
 def inverse_temperature(
-    items: Array, queries: SideStatistics, others: Moments, params: Any
+    items: Array, queries: SideStatistics, others: SideStatistics, params: Any
 ) -> float:
     """The beta that is set, or scale / sigma; 0 where all queries score an item alike.
 
@@ -282,24 +247,25 @@ def inverse_temperature(
     if params["beta"] is not None:
         return float(params["beta"])
     covariance = shrunk_covariance(queries.moments, 0.0)
-    spread = query_spread(covariance, others if others.count else items)
+    spread = query_spread(covariance, others.moments if others.moments.count else items)
     return float(params["scale"] / spread) if spread > 0 else 0.0
 
 
-def _softmax(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
-    beta, bank = (
-        inverse_temperature(items, queries, others, params),
-        bank_of(queries, items, params),
-    )
+def _softmax(items: Array, queries: SideStatistics, others: SideStatistics, params: Any) -> Array:
+    beta = inverse_temperature(items, queries, others, params)
     if not beta:
-        return mean_bias(items, bank)
+        return mean_bias(items, Bank(queries.bank_rows(), queries.bank_weights()))
+    bank = bank_of(queries, items, others, params)
     return inverted_softmax_bias(items, bank, beta, queries.moments.mean)
 
 
-def _nearest(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
-    bank = bank_of(queries, items, params)
+def _nearest(items: Array, queries: SideStatistics, others: SideStatistics, params: Any) -> Array:
+    bank = bank_of(queries, items, others, params)
     return nearest_neighbor_bias(items, bank, params["k"] or default_k(queries.moments.weight))
 
+
+OWN = Parameter(None, flag_or_none, quiet=True)
+"""Whether own matches are left out: always, never, or where a weighted bank is narrow."""
 
 INVERTED_SOFTMAX = Method(
     "is",
@@ -308,7 +274,7 @@ INVERTED_SOFTMAX = Method(
     parameters={
         "beta": Parameter(None, positive),
         "scale": Parameter(1.5, positive),
-        "own": Parameter(False, flag, quiet=True),
+        "own": OWN,
     },
     bias=_softmax,
     needs_bank=True,
@@ -319,7 +285,7 @@ NNN = Method(
     "nnn",
     "nearest neighbor normalization",
     "Chowdhury et al., EMNLP 2024",
-    parameters={"k": Parameter(None, positive_integer), "own": Parameter(False, flag, quiet=True)},
+    parameters={"k": Parameter(None, positive_integer), "own": OWN},
     bias=_nearest,
     needs_bank=True,
 )
@@ -327,7 +293,7 @@ CSLS = Method(
     "csls",
     "cross-domain similarity local scaling",
     "Conneau et al., ICLR 2018",
-    parameters={"k": Parameter(10, positive_integer)},
+    parameters={"k": Parameter(10, positive_integer), "own": OWN},
     bias=_nearest,
     needs_bank=True,
     factor=2.0,

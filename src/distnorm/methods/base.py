@@ -26,7 +26,17 @@ from distnorm.errors import DistnormError
 from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
 
-__all__ = ["Method", "Parameter", "flag", "positive", "positive_integer", "real", "seed", "share"]
+__all__ = [
+    "Method",
+    "Parameter",
+    "flag",
+    "flag_or_none",
+    "positive",
+    "positive_integer",
+    "real",
+    "seed",
+    "share",
+]
 
 Float64 = npt.NDArray[np.float64]
 Params = Mapping[str, Any]
@@ -57,7 +67,7 @@ class Method:
     direction : callable, optional
         (statistics of the queries, statistics of the items, params) -> w, (d,) float64.
     bias : callable, optional
-        (items, statistics of the queries, moments of the items' side, params) -> (n,).
+        (items, statistics of the queries, statistics of the items' side, params) -> (n,).
     gate : callable, optional
         (items, statistics of the queries) -> (n,) bool: items whose bias counts for a query
         that likes them best.
@@ -87,7 +97,7 @@ class Method:
     strength: float = 0.5
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     direction: Callable[[SideStatistics, SideStatistics, Params], Float64] | None = None
-    bias: Callable[[Array, SideStatistics, Moments, Params], Array] | None = None
+    bias: Callable[[Array, SideStatistics, SideStatistics, Params], Array] | None = None
     gate: Callable[[Array, SideStatistics], npt.NDArray[np.bool_]] | None = None
     transform: Callable[[Array, Float64 | None, str], Array] | None = None
     needs_bank: bool = False
@@ -155,10 +165,14 @@ class Method:
         moments = Moments(order=self.order, rank=params.get("rank"))
         return SideStatistics(moments, () if self.needs_bank else None)
 
-    def item_by_item(self, params: Mapping[str, Any], others: Moments) -> bool:
+    def item_by_item(
+        self, params: Mapping[str, Any], queries: SideStatistics, others: SideStatistics
+    ) -> bool:
         """Whether an item's bias is the same whatever other items it is computed with."""
-        set_by_call = self.scale_aware and params["beta"] is None and not others.count
-        return not self.whole_gallery and not set_by_call and not params.get("own")
+        by_call = self.scale_aware and params["beta"] is None and not others.moments.count
+        own = params.get("own") or (queries.weights is not None and params.get("own") is None)
+        matched_by_call = "own" in self.parameters and own and not others.bank
+        return not (self.whole_gallery or by_call or matched_by_call)
 
 
 def real(name: str, value: object) -> float:
@@ -203,6 +217,12 @@ def seed(name: str, value: object) -> None:
     """Raise unless ``value`` is an integer from 0 on."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
         raise DistnormError(f"{name} = {value!r}", "an integer from 0 on", "leave it out for 0")
+
+
+def flag_or_none(name: str, value: object) -> None:
+    """Raise unless ``value`` is None, True or False."""
+    if value is not None:
+        flag(name, value)
 
 
 def flag(name: str, value: object) -> None:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, CheckedRows, to_numpy
 from distnorm.exact import topk
-from distnorm.methods.bank import bank_of, inverted_softmax_bias
+from distnorm.methods.bank import inverted_softmax_bias
 from distnorm.methods.base import Method, Parameter, positive
+from distnorm.methods.coverage import Bank
 from distnorm.methods.statistics import SideStatistics
 
 __all__ = ["QBNORM", "popular_items"]
@@ -29,7 +30,7 @@ def popular_items(items: Array, bank: Array) -> npt.NDArray[np.bool_]:
 
 
 def _bias(items: Array, queries: SideStatistics, others: Any, params: Any) -> Array:
-    bank = bank_of(queries, items, params)
+    bank = Bank(queries.bank_rows(), queries.bank_weights())
     return inverted_softmax_bias(items, bank, params["beta"], queries.moments.mean)
 
 

@@ -155,12 +155,12 @@ def quadratic_bias(items: Array, mean: Float64, covariance: Covariance, beta: fl
     return namespace(parts[0]).concat(parts)
 
 
-def _bias(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
+def _bias(items: Array, queries: SideStatistics, others: SideStatistics, params: Any) -> Array:
     """Without moments of the items' side the items of the call set the scale."""
     covariance = shrunk_covariance(queries.moments, params["shrinkage"])
     beta = params["beta"]
     if beta is None:
-        spread = query_spread(covariance, others if others.count else items)
+        spread = query_spread(covariance, others.moments if others.moments.count else items)
         beta = params["scale"] / spread if spread > 0 else 0.0
     return quadratic_bias(items, queries.moments.mean, covariance, beta)
 

@@ -15,6 +15,7 @@ from distnorm.methods.linear import DN, DN_QUARTER, DOT
 from distnorm.methods.quadratic import DN2
 from distnorm.methods.ridge import RIDGE
 from distnorm.methods.sinkhorn import SINKHORN
+from distnorm.methods.statistics import check_weighting
 from distnorm.methods.transforms import CENTERED, DN_RENORM
 
 __all__ = [
@@ -89,7 +90,8 @@ def resolve_strength(
 def parse_method(text: str) -> tuple[str, float | None, dict[str, Any]]:
     """Read ``name[@strength][:key=value,...]``: "dn@0.3", "nnn@0.25:k=16", "is:beta=50".
 
-    "dn:strength=0.3" is another way to write "dn@0.3".
+    "dn:strength=0.3" is another way to write "dn@0.3"; "nnn:weights=density" weighs fitted rows
+    by `distnorm.moments.density_weights`.
 
     Raises
     ------
@@ -107,9 +109,12 @@ def parse_method(text: str) -> tuple[str, float | None, dict[str, Any]]:
             raise DistnormError(f"{key} twice in {text!r}", "each once", "drop one")
         if key == "strength":
             strength = real("strength", _number(value, text))
+        elif key == "weights":
+            check_weighting(value)
+            params[key] = value
         else:
             params[key] = _number(value, text)
-    method.check_params(params)
+    method.check_params({key: value for key, value in params.items() if key != "weights"})
     return method.name, strength, params
 
 

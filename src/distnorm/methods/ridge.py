@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, to_numpy
 from distnorm.errors import DistnormError
-from distnorm.methods.bank import Bank, bank_of, default_k, nearest_neighbor_bias
+from distnorm.methods.bank import OWN, default_k, nearest_neighbor_bias
 from distnorm.methods.base import Method, Parameter, positive, positive_integer
+from distnorm.methods.coverage import Bank, bank_of
 from distnorm.methods.statistics import SideStatistics
 
 __all__ = ["RIDGE", "linear_fit", "ridge_direction"]
@@ -61,14 +62,18 @@ def _direction(queries: SideStatistics, items: SideStatistics, params: Any) -> F
         )
     k = params["k"] or default_k(queries.moments.weight)
     gallery = items.bank_rows()
-    return ridge_direction(gallery, bank_of(queries, gallery, params), k, params["weight"])
+    return ridge_direction(gallery, bank_of(queries, gallery, items, params), k, params["weight"])
 
 
 RIDGE = Method(
     "ridge",
     "linear fit to nearest neighbor normalization: a query shift",
     "distnorm.methods.ridge; the bias it is fitted to: Chowdhury et al., EMNLP 2024",
-    parameters={"k": Parameter(None, positive_integer), "weight": Parameter(0.1, positive)},
+    parameters={
+        "k": Parameter(None, positive_integer),
+        "weight": Parameter(0.1, positive),
+        "own": OWN,
+    },
     direction=_direction,
     needs_bank=True,
 )

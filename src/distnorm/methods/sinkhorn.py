@@ -30,10 +30,10 @@ from distnorm.arrays import (
     take_rows,
     to_numpy,
 )
-from distnorm.methods.bank import bank_of, inverse_temperature, mean_bias
+from distnorm.methods.bank import inverse_temperature, mean_bias
 from distnorm.methods.base import Method, Parameter, positive, positive_integer
+from distnorm.methods.coverage import Bank
 from distnorm.methods.statistics import SideStatistics
-from distnorm.moments import Moments
 
 __all__ = ["SINKHORN", "sinkhorn_bias"]
 
@@ -91,10 +91,10 @@ def _potential(
     return np.concatenate(parts)
 
 
-def _bias(items: Array, queries: SideStatistics, others: Moments, params: Any) -> Array:
+def _bias(items: Array, queries: SideStatistics, others: SideStatistics, params: Any) -> Array:
     beta = inverse_temperature(items, queries, others, params)
     if not beta:
-        return mean_bias(items, bank_of(queries, items, {}))
+        return mean_bias(items, Bank(queries.bank_rows(), queries.bank_weights()))
     return sinkhorn_bias(
         items,
         queries.bank_rows(),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,7 @@ __all__ = ["WEIGHTINGS", "SideStatistics", "Weights", "check_weighting"]
 
 Float64 = npt.NDArray[np.float64]
 Weights = str | Float64 | None
+T = TypeVar("T")
 
 WEIGHTINGS = ("even", "density")
 """Weights that rows can have by name: all 1, or those of `distnorm.moments.weights`."""
@@ -40,6 +43,7 @@ class SideStatistics:
     moments: Moments
     bank: tuple[Array, ...] | None
     weights: tuple[Float64, ...] | None = None
+    memo: list[tuple[Any, Any]] = field(default_factory=list, compare=False, repr=False)
 
     def with_rows(
         self, rows: Array | CheckedRows, name: str, weights: Weights = None
@@ -149,6 +153,19 @@ class SideStatistics:
     def bank_weights(self) -> Float64 | None:
         """Weights of `bank_rows`, (m,); None where all are 1."""
         return None if self.weights is None else np.concatenate(self.weights)
+
+    def coverage_over(self, items: SideStatistics | Array, measure: Callable[..., T]) -> T:
+        """``measure`` of the bank over other rows; over those of statistics once."""
+        if not isinstance(items, SideStatistics):
+            return measure(self.bank_rows(), items, self.bank_weights())
+        for others, coverage in self.memo:
+            if others is items:
+                kept: T = coverage
+                return kept
+        self.memo.clear()
+        fresh = measure(self.bank_rows(), items.bank_rows(), self.bank_weights())
+        self.memo.append((items, fresh))
+        return fresh
 
     def covariance(self) -> Float64 | None:
         """Covariance of the rows, (d, d); None where only their mean was kept."""

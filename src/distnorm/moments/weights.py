@@ -85,8 +85,13 @@ def density_weights(
     >>> density_weights(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [-1.0, 0.0]]))
     array([1. , 0.5, 0.5, 1. ])
     """
-    plain = rows.rows if isinstance(rows, CheckedRows) else rows
-    host = to_numpy(as_working(plain), np.float32)
+    if isinstance(rows, CheckedRows):
+        key = ("density", seed, most)
+        if key not in rows.memo:
+            rows.memo[key] = density_weights(rows.rows, seed=seed, most=most)
+        kept: Float64 = rows.memo[key]
+        return kept
+    host = to_numpy(as_working(rows), np.float32)
     distinct, place, counts = fold(host)
     mean = np.asarray(counts @ distinct.astype(np.float64)) / counts.sum()
     centred = (distinct - mean).astype(np.float32)

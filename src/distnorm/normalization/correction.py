@@ -41,8 +41,8 @@ class Correction:
     @property
     def item_by_item(self) -> bool:
         """Whether an item's bias is the same whatever other items it is computed with."""
-        others = self.state.statistics[self.state.names.other(self.side)].moments
-        return self.method.item_by_item(self.params, others)
+        others = self.state.statistics[self.state.names.other(self.side)]
+        return self.method.item_by_item(self.params, self.state.statistics[self.side], others)
 
     @cached_property
     def direction(self) -> npt.NDArray[np.float64]:
@@ -87,7 +87,7 @@ class Correction:
             return namespace(working).zeros_like(working[:, 0])
         if self.method.bias is None:
             return self.strength * linear_bias(items, self.direction)
-        others = self.state.statistics[side or self.state.names.other(self.side)].moments
+        others = self.state.statistics[side or self.state.names.other(self.side)]
         queries = self.state.fitted(self.side)
         return self.strength * self.method.bias(items, queries, others, self.params)
 

@@ -80,8 +80,7 @@ class ScoreNormalization:
     params, input, model, prompt
         As above.
     statistics : dict from side to SideStatistics
-    counts, effective : dict from side to int, to float
-        Rows of each side, and the sum of their weights.
+    counts, effective : dict from side to rows, to the sum of their weights
         Rows that the statistics rest on.
     dimension : int or None
         The d of the embeddings, None before fitting.
@@ -137,6 +136,7 @@ class ScoreNormalization:
     statistics = OfState[dict[str, SideStatistics]]()
     counts = OfState[dict[str, int]]()
     weights = OfState[str]()
+    settings = OfState[dict[str, Any]]()
     effective = OfState[dict[str, float]]()
     dimension = OfState[int | None]()
 

@@ -116,6 +116,11 @@ class State:
         return replace(self, weights=weights)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Parameters, and weights that are not even: what a table names."""
+        return self.params if self.weights == "even" else {**self.params, "weights": self.weights}
+
+    @property
     def effective(self) -> dict[str, float]:
         """Rows that those of each side are worth by their weights."""
         return {side: s.moments.weight for side, s in self.statistics.items()}

@@ -47,8 +47,10 @@ def normalization_table(norm: ScoreNormalization) -> Table:
         if found is not None:
             sure = found.uncertainty()
             cells = [f"{sure.norm:.4f}", f"{sure.standard_error:.4f}", f"{sure.cosine:.3f}"]
-        table.add_row(side, _in_force(norm, side), str(norm.counts[side]), *cells)
-    table.caption = _facts(norm.params, norm.model, norm.prompt)
+        rows, worth = norm.counts[side], norm.effective[side]
+        count = str(rows) if worth == rows else f"{rows}, worth {worth:.4g}"
+        table.add_row(side, _in_force(norm, side), count, *cells)
+    table.caption = _facts(norm.settings, norm.model, norm.prompt)
     return table
 
 
