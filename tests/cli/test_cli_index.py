@@ -138,3 +138,53 @@ def test_rows_from_a_store_for_a_server_that_keeps_them(run, tmp_path, index_wor
             assert index.search(index_world.queries, 5, index_world.norm("nnn")).method == "nnn"
     finally:
         built.stop()
+
+
+def test_list_and_drop(run, place):
+    folder, built = place
+    norm = folder / "nnn.safetensors"
+    assert "no biases are stored" in run("index", "list", built.spec).stderr
+    run("index", "bias", built.spec, "--normalization", norm)
+    listed = run("index", "list", built.spec, "--normalization", norm, "--json", "-")
+    (found,) = json.loads(listed.stdout)["biases"]
+    assert (found["method"], found["items"], found["lacking"]) == ("nnn", 120, 0)
+    assert (found["asked_for"], found["where"]) == (True, f"table {found['where'][6:]}")
+    assert "this normalization" in listed.stderr
+    for wrong, code in ((["--all", "x"], 2), ([], 2), (["x"], 1)):
+        refused = run("index", "drop", built.spec, *wrong)
+        assert refused.exit_code == code
+    dropped = run("index", "drop", built.spec, "--normalization", norm, "--json", "-")
+    assert json.loads(dropped.stdout)["dropped"] == [found["column"]]
+    assert run("index", "drop", built.spec, "--normalization", norm).exit_code == 1
+    run("index", "bias", built.spec, "--normalization", norm)
+    assert found["column"] in run("index", "drop", built.spec, found["column"]).stderr
+    assert "no biases are stored" in run("index", "drop", built.spec, "--all").stderr
+
+
+def test_rows_that_changed_under_their_ids_are_counted(run, place):
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
+    folder, built = place
+    norm = folder / "nnn.safetensors"
+    run("index", "bias", built.spec, "--normalization", norm)
+    with duckdb.connect(str(folder / "photos.duckdb")) as connection:
+        connection.execute(
+            "UPDATE photos SET embedding = (SELECT embedding FROM photos WHERE id = 0) WHERE id < 4"
+        )
+    check = ("index", "check", built.spec, "--normalization", norm)
+    for tail in ([], ["--all"]):
+        found = run(*check, *tail, "--json", "-")
+        assert found.exit_code == 1
+        assert (json.loads(found.stdout)["changed"], json.loads(found.stdout)["recomputed"]) == (
+            3,
+            120,
+        )
+        assert "3 of 120 computed again" in found.stderr
+        assert "--fresh" in found.stderr
+    run("index", "bias", built.spec, "--normalization", norm, "--fresh")
+    assert run(*check, "--all").exit_code == 0
+
+
+def test_help_lists_a_spec_per_line(run):
+    text = run("index", "--help").stdout
+    assert "\\b" not in text
+    assert any(line.strip().startswith("faiss:FILE") for line in text.splitlines())

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["index"]
 
+_BIASES = click.option(
+    "--biases", type=click.Path(path_type=Path), help="Folder, instead of the system."
+)
 _SIDE = click.option("--side", default="image", show_default=True, help="The items' side.")
 _MODEL = click.option("--model", help="Model of the stored rows; refuses another one's.")
 _BATCH = click.option(
@@ -24,19 +27,23 @@ _BATCH = click.option(
 )
 
 
-@click.group()
-def index() -> None:
-    r"""Work with an index in the system you use.
+# \b keeps the lines that follow as they are.
+_HELP = """Work with an index in the system you use.
 
-    \b
-    SPEC is one of
-      faiss:FILE                     qdrant:FOLDER-OR-URL/COLLECTION
-      usearch:FILE                   milvus:FILE-OR-URL/COLLECTION
-      hnswlib:FILE?dim=512&space=ip  chroma:FOLDER-OR-URL/COLLECTION
-      lancedb:FOLDER/TABLE           duckdb:FILE/TABLE
-      sqlite-vec:FILE/TABLE          clip-retrieval:http://HOST:PORT/INDICE
-      pgvector:postgresql://USER@HOST/DATABASE/TABLE?column=embedding&id=id
-    """
+\b
+SPEC is one of
+  faiss:FILE                     qdrant:FOLDER-OR-URL/COLLECTION
+  usearch:FILE                   milvus:FILE-OR-URL/COLLECTION
+  hnswlib:FILE?dim=512&space=ip  chroma:FOLDER-OR-URL/COLLECTION
+  lancedb:FOLDER/TABLE           duckdb:FILE/TABLE
+  sqlite-vec:FILE/TABLE          clip-retrieval:http://HOST:PORT/INDICE
+  pgvector:postgresql://USER@HOST/DATABASE/TABLE?column=embedding&id=id
+"""
+
+
+@click.group(help=_HELP)
+def index() -> None:
+    """Work with an index in the system you use."""
 
 
 index.add_command(hubs)
@@ -50,7 +57,7 @@ index.add_command(hubs)
     type=click.Path(path_type=Path),
     help="Store of the rows, for a system that keeps them to itself; row numbers are the ids.",
 )
-@click.option("--biases", type=click.Path(path_type=Path), help="Folder, instead of the system.")
+@_BIASES
 @click.option("--fresh", is_flag=True, help="Compute all anew.")
 @_SIDE
 @_MODEL
@@ -120,7 +127,10 @@ def bias(
 @click.option("--normalization", type=click.Path(), help="A saved normalization.")
 @click.option("--queries", type=click.Path(path_type=Path), help="Sample queries: a .npy or store.")
 @click.option("--k", default=10, show_default=True, type=click.IntRange(min=1))
-@click.option("--biases", type=click.Path(path_type=Path), help="Folder, instead of the system.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Compute all stored biases again, not a sample."
+)
+@_BIASES
 @_SIDE
 @_MODEL
 @_BATCH
@@ -132,6 +142,7 @@ def check(
     normalization: str | None,
     queries: Path | None,
     k: int,
+    everything: bool,
     biases: Path | None,
     side: str,
     model: str | None,
@@ -140,10 +151,11 @@ def check(
 ) -> None:
     """Check an index: unit rows of the same model, missing biases, agreement on a sample.
 
+    Biases of a thousand items are computed again, to find rows that changed under their old ids.
     Exits with 1 if there is something to mend.
     """
     from distnorm.normalization import load
-    from distnorm.report.terminal import index_check_table
+    from distnorm.report.indexes import index_check_table
     from distnorm.search.indexes import open_index
     from distnorm.store.vectors import read_embeddings
 
@@ -156,13 +168,88 @@ def check(
         open_index(spec, model=model, biases=biases) as opened,
         progress_bar("checking", "items") as show,
     ):
-        found = opened.check(norm, item_side=side, queries=asked, k=k, batch=batch, progress=show)
+        found = opened.check(
+            norm,
+            item_side=side,
+            queries=asked,
+            k=k,
+            batch=batch,
+            everything=everything,
+            progress=show,
+        )
     console().print(index_check_table(masked(spec), found))
     write_json(
         {"schema": 1, "task": "index check", "index": masked(spec), **found.to_dict()}, json_path
     )
     if not found.healthy:
         context.exit(1)
+
+
+@index.command("list")
+@click.argument("spec")
+@click.option("--normalization", type=click.Path(), help="Marks which biases are this one's.")
+@_BIASES
+@_SIDE
+@_BATCH
+@json_option
+def list_(
+    spec: str,
+    normalization: str | None,
+    biases: Path | None,
+    side: str,
+    batch: int,
+    json_path: str | None,
+) -> None:
+    """What biases are stored, for which normalization, and how many items lack one."""
+    from distnorm.normalization import load
+    from distnorm.report.indexes import index_biases_table
+    from distnorm.search.indexes import open_index
+
+    norm = None if normalization is None else load(normalization)
+    with open_index(spec, biases=biases) as opened, progress_bar("counting", "items") as show:
+        found = opened.stored_biases(norm, item_side=side, batch=batch, progress=show)
+    if found:
+        console().print(index_biases_table(masked(spec), found))
+    else:
+        say("no biases are stored")
+    rows = [each.to_dict() for each in found]
+    write_json(
+        {"schema": 1, "task": "index list", "index": masked(spec), "biases": rows}, json_path
+    )
+
+
+@index.command("drop")
+@click.argument("spec")
+@click.argument("names", nargs=-1)
+@click.option("--normalization", type=click.Path(), help="Drop the biases of this one.")
+@click.option("--all", "everything", is_flag=True, help="Drop all.")
+@_BIASES
+@_SIDE
+@json_option
+def drop(
+    spec: str,
+    names: tuple[str, ...],
+    normalization: str | None,
+    everything: bool,
+    biases: Path | None,
+    side: str,
+    json_path: str | None,
+) -> None:
+    """Remove stored biases: NAMES that `distnorm index list` shows, a normalization's, or all."""
+    from distnorm.normalization import load
+    from distnorm.search.indexes import open_index
+
+    if bool(names) + (normalization is not None) + everything != 1:
+        raise click.UsageError("say which: NAMES, --normalization FILE or --all")
+    norm = None if normalization is None else load(normalization)
+    with open_index(spec, biases=biases) as opened:
+        names = names or opened.published_biases(None if everything else norm, item_side=side)
+        opened.drop_biases(*names)
+    say(f"dropped: {', '.join(names)}" if names else "no biases are stored")
+    write_json(
+        {"schema": 1, "task": "index drop", "index": masked(spec), "dropped": list(names)},
+        json_path,
+    )
 
 
 def _strengths(norm: ScoreNormalization) -> str:

@@ -13,9 +13,16 @@ from typing import Any
 from distnorm.arrays import Array
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import side_of
-from distnorm.search.indexes.biases import Upload, upload_bias
+from distnorm.search.indexes.biases import Upload, bias_store, upload_bias
 from distnorm.search.indexes.check import Check, check_index
-from distnorm.search.indexes.ranking import Mode, search
+from distnorm.search.indexes.ranking import Mode, published_bias, search
+from distnorm.search.indexes.stored import (
+    ItemBiases,
+    StoredBiases,
+    drop_biases,
+    item_biases,
+    stored_biases,
+)
 from distnorm.search.indexes.system import System
 from distnorm.system.progress import Progress
 
@@ -175,6 +182,7 @@ class Index(System):
         queries: Array | None = None,
         k: int = 10,
         batch: int = 1000,
+        everything: bool = False,
         progress: Progress | None = None,
         modality: str | None = None,
     ) -> Check:
@@ -191,6 +199,8 @@ class Index(System):
             Length of those lists.
         batch : int
             Items at a time.
+        everything : bool
+            Compute all stored biases again, and not those of a thousand items.
         progress : callable, optional
             Called with (items done, items).
         modality : str, optional
@@ -206,4 +216,100 @@ class Index(System):
             As `search`.
         """
         side = "image" if norm is None else side_of(norm, item_side, modality, items=True)
-        return check_index(self, norm, side, queries=queries, k=k, batch=batch, progress=progress)
+        return check_index(
+            self,
+            norm,
+            side,
+            queries=queries,
+            k=k,
+            batch=batch,
+            everything=everything,
+            progress=progress,
+        )
+
+    def stored_biases(
+        self,
+        norm: ScoreNormalization | None = None,
+        *,
+        item_side: str | None = None,
+        batch: int = 1000,
+        progress: Progress | None = None,
+    ) -> list[StoredBiases]:
+        """What biases are stored, for which normalization, and how many items lack one.
+
+        Parameters
+        ----------
+        norm : ScoreNormalization, optional
+            To say which of them are this one's.
+        item_side : str, optional
+            The side of the items. Left out, it is the one that is not text.
+        batch : int
+            Items at a time.
+        progress : callable, optional
+            Called with (items done, items).
+
+        Returns
+        -------
+        list of StoredBiases
+
+        Raises
+        ------
+        DistnormError
+            For a system that fails.
+        """
+        side = "image" if norm is None else side_of(norm, item_side, None, items=True)
+        return stored_biases(self, norm, side, batch=batch, progress=progress)
+
+    def published_biases(
+        self, norm: ScoreNormalization | None = None, *, item_side: str | None = None
+    ) -> tuple[str, ...]:
+        """Names of the stored biases: of one normalization, which must have some, or of all.
+
+        Raises
+        ------
+        DistnormError
+            For a normalization without stored biases, or a system that fails.
+        """
+        if norm is None:
+            with self.plain_errors("read biases"):
+                return tuple(sorted(bias_store(self).published()))
+        side = side_of(norm, item_side, None, items=True)
+        return (published_bias(self, norm, norm.names.other(side))[0],)
+
+    def drop_biases(self, *columns: str) -> None:
+        """Remove biases, by the names that `stored_biases` gives.
+
+        Raises
+        ------
+        DistnormError
+            For a name that is not there, before anything is removed; a system that fails.
+        """
+        drop_biases(self, columns)
+
+    def item_biases(
+        self, norm: ScoreNormalization, items: Array, *, item_side: str | None = None
+    ) -> ItemBiases:
+        """Biases of items that are about to be added, for a job that writes them along.
+
+        Parameters
+        ----------
+        norm : ScoreNormalization
+            Whose biases of all other items are stored: `upload_bias`.
+        items : array, shape (n, d)
+            Rows as the index will keep them.
+        item_side : str, optional
+            The side of the items. Left out, it is the one that is not text.
+
+        Returns
+        -------
+        ItemBiases
+            The numbers, ``norm.item_bias(images=items)``, and the name to write them under. What
+            is stated of the lowest bias is lowered if need be, so that certified lists stay true.
+
+        Raises
+        ------
+        DistnormError
+            For unusable rows, a normalization without stored biases, or a method whose biases
+            depend on all items.
+        """
+        return item_biases(self, norm, side_of(norm, item_side, None, items=True), items)

@@ -3,21 +3,31 @@
 A bias lies under a column, a name made of the normalization's fingerprint (see `biases`). A column
 is used by searches from the moment it is published.
 
-In a folder, ``published.json`` lists what is complete and ``<column>/part-000000.npz`` holds ids
-and numbers. Every file is written whole or not at all.
+In a folder, ``published.json`` lists what is complete and ``<column>/part-000000-<random>.npz``
+holds ids and numbers. Every file is written whole or not at all.
+
+One process at a time writes a column, and lists are changed one at a time: by locks in the folder,
+or in this machine's folder for temporary files where a server keeps the biases. That two machines
+changed a server's list at once is noticed by reading it again.
 """
 
 from __future__ import annotations
 
 import abc
+import hashlib
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
 from distnorm.errors import DistnormError
 from distnorm.system.files import atomic_write
@@ -29,7 +39,12 @@ About = dict[str, Any]
 
 
 class BiasStore(abc.ABC):
-    """Where a system keeps a bias per item; ``column`` names one normalization's."""
+    """Where a system keeps a bias per item; ``column`` names one normalization's.
+
+    ``place`` says of which index.
+    """
+
+    place: str = ""
 
     @abc.abstractmethod
     def published(self) -> dict[str, About]:
@@ -42,6 +57,37 @@ class BiasStore(abc.ABC):
     def prepare(self, column: str) -> None:
         """Make room for a column; nothing to do if it is there."""
         return
+
+    def where(self, column: str) -> str:
+        """Where the biases of a column lie, for messages and for whoever writes some himself."""
+        return f"key {column}"
+
+    @contextmanager
+    def alone(self, name: str, timeout: float = 0.0) -> Iterator[None]:
+        """Hold the lock of this name, or raise after so many seconds."""
+        path = self.lock(name)
+        if path is None:
+            yield
+            return
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout as error:
+            raise DistnormError(
+                f"another process that writes biases of {self.place or path.parent}",
+                "one writer",
+                "wait for it, and run again",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def lock(self, name: str) -> Path | None:
+        """The file of a lock; None where nobody else can write."""
+        user = os.getuid() if hasattr(os, "getuid") else ""
+        digest = hashlib.sha256(f"{user} {self.place} {name}".encode()).hexdigest()
+        return Path(tempfile.gettempdir()) / f"distnorm-{digest[:24]}.lock"
 
     def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
         """Biases of items, NaN where there is none."""
@@ -62,11 +108,21 @@ class ListedBiases(BiasStore):
 
     def publish(self, column: str, about: About | None) -> None:
         """Change the list, then drop what is no longer in it."""
-        listing = self.published()
-        listing.pop(column, None)
-        if about is not None:
-            listing[column] = about
-        self.keep(listing)
+        with self.alone("list", timeout=60):
+            for _ in range(5):
+                listing = self.published()
+                listing.pop(column, None)
+                if about is not None:
+                    listing[column] = about
+                self.keep(listing)
+                if (column in self.published()) == (about is not None):
+                    break
+            else:
+                raise DistnormError(
+                    f"a list of biases of {self.place} that others change at the same time",
+                    "one writer",
+                    "wait for them, and run again",
+                )
         if about is None:
             self.drop(column)
 
@@ -112,6 +168,17 @@ class BiasFolder(ListedBiases):
             with atomic_write(self.folder / "published.json") as file:
                 file.write(json.dumps(listing, indent=1).encode())
 
+    def lock(self, name: str) -> Path | None:
+        """A file beside the list."""
+        if self.folder is None:
+            return None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f".{name}.lock"
+
+    def where(self, column: str) -> str:
+        """Its folder."""
+        return "memory" if self.folder is None else f"folder {self.folder / column}"
+
     def drop(self, column: str) -> None:
         """Delete the column's folder."""
         self._columns.pop(column, None)
@@ -133,7 +200,9 @@ class BiasFolder(ListedBiases):
         if self.folder is not None:
             place = self.folder / column
             number = len(list(place.glob("part-*.npz")))
-            with atomic_write(place / f"part-{number:06d}.npz") as file:
+            # No two writers take one name.
+            name = f"part-{number:06d}-{uuid.uuid4().hex[:8]}.npz"
+            with atomic_write(place / name) as file:
                 np.savez(file, ids=np.asarray(list(ids)), values=values.astype(np.float32))
         rounded = values.astype(np.float32).tolist()
         self._load(column).update(zip(ids, rounded, strict=True))

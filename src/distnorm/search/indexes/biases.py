@@ -16,8 +16,6 @@ Rows are no longer of unit length, so neither cosine nor L2 will do.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,18 +24,22 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, check_embeddings, normalize, to_numpy
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, masked
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.bias_store import BiasStore
+from distnorm.search.indexes.bias_store import About, BiasStore
+from distnorm.search.indexes.keys import column_of, found_column
 from distnorm.search.indexes.system import System
 from distnorm.system.progress import Progress
 
 __all__ = [
     "Upload",
+    "bias_of",
     "bias_store",
     "column_of",
     "items_with_bias",
+    "lower_bound",
     "queries_for_bias",
+    "same_biases",
     "stored_rows",
     "upload_bias",
 ]
@@ -77,26 +79,30 @@ class Upload:
         return asdict(self)
 
 
-def column_of(norm: ScoreNormalization, side: str) -> str:
-    """Name of the biases of ``side``'s items under ``norm``: a fingerprint of all they rest on."""
-    digest = hashlib.sha256(f"{side} ".encode())
-    digest.update(json.dumps(norm.to_dict(), sort_keys=True).encode())
-    for name in norm.sides:
-        moments = norm.moments(name)
-        for key, values in sorted(moments.to_arrays().items()) if moments else ():
-            digest.update(f"{name}.{key}".encode() + np.ascontiguousarray(values).tobytes())
-        for part in norm.statistics[name].bank or ():
-            digest.update(np.ascontiguousarray(to_numpy(part)).tobytes())
-    return f"distnorm_bias_{digest.hexdigest()[:10]}"
-
-
 def bias_store(system: System) -> BiasStore:
     """Where the biases of an index are kept."""
     if system.biases is None:
         raise DistnormError(
             f"{system.place}, which has no place for biases", "a place", "pass biases=FOLDER"
         )
+    system.biases.place = masked(system.place)
     return system.biases
+
+
+def bias_of(
+    system: System, norm: ScoreNormalization, side: str, rows: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """Biases of rows as the index ranks them."""
+    # A cosine index ranks by direction whatever the stored length, and a compressed one gives rows
+    # back at another length than they had.
+    turned = system.metric == "cos" or system.capabilities.compressed
+    unit = normalize(rows) if turned else rows
+    return to_numpy(norm.item_bias(unit, modality=side), np.float64)
+
+
+def lower_bound(values: npt.NDArray[np.float64]) -> float:
+    """A number below all that is stored of these as float32."""
+    return float(np.nextafter(np.float32(values.min()), np.float32(-np.inf)))
 
 
 def upload_bias(
@@ -111,65 +117,121 @@ def upload_bias(
     fresh: bool = False,
 ) -> Upload:
     """`Index.upload_bias` for items of ``side``."""
-    if norm.spec.shifts_queries:
+    served = norm.correction(norm.names.other(side))
+    if served.shifts_queries:
+        chosen = f", which chose {served.method.name!r}" if norm.spec.chooses else ""
         raise DistnormError(
-            f"{norm.method!r}, a shift of the query",
+            f"{norm.method!r}{chosen}, a shift of the query",
             "a method with a bias per item (dn2, is, nnn, csls, sinkhorn)",
             "nothing needs to be stored: search with normalization=",
         )
     system.offers("biases")
     system.check_normalization(norm)
     store = bias_store(system)
-    column = column_of(norm, side)
-    with system.plain_errors("write biases"):
+    with system.plain_errors("read biases"):
+        published = store.published()
+    column = found_column(system, norm, side, published)
+    with store.alone(f"{column} upload"):
         if fresh:
-            store.publish(column, None)
-        store.prepare(column)
-    total = len(ids) if ids is not None else system.count()
-    written = already = 0
-    lowest, sum_ = np.inf, 0.0
-    own = ids is None and items is None
-    for names, rows in stored_rows(system, batch) if own else _handed_in(system, batch, ids, items):
-        with system.plain_errors("read biases"):
-            values = store.read(column, names)
-        lacking = np.flatnonzero(np.isnan(values))
-        if len(lacking):
-            # A cosine index ranks by direction whatever the stored length, and a compressed one
-            # gives rows back at another length than they had.
-            turned = system.metric == "cos" or system.capabilities.compressed
-            unit = normalize(rows[lacking]) if turned else rows[lacking]
-            values[lacking] = to_numpy(norm.item_bias(unit, modality=side), np.float64)
             with system.plain_errors("write biases"):
-                store.write(column, [names[place] for place in lacking], values[lacking])
-        written += len(lacking)
-        already += len(names) - len(lacking)
-        lowest, sum_ = min(lowest, float(values.min())), sum_ + float(values.sum())
-        if progress is not None:
-            progress(written + already, max(total, written + already))
-    count = written + already
-    if not count and total:
-        raise DistnormError(
-            f"{system.place}, which keeps its rows to itself",
-            "the rows",
-            "pass ids= and items=, from the store it was built of",
-        )
-    if not count:
-        raise DistnormError(f"no items in {system.place}", "items to store a bias for", "add some")
-    # Stored as float32: a bound must hold for what is read back.
-    lowest = float(np.nextafter(np.float32(lowest), np.float32(-np.inf)))
-    about = {
-        "method": norm.method,
-        "strength": norm.strength,
-        "params": norm.params,
-        "model": norm.model,
-        "side": side,
-        "count": count,
-        "lowest": lowest,
-        "mean": sum_ / count,
-    }
-    with system.plain_errors("write biases"):
-        store.publish(column, about)
-    return Upload(column, norm.method, written, already, lowest, sum_ / count)
+                store.publish(column, None)
+            published.pop(column, None)
+            column = found_column(system, norm, side, published)
+        own = ids is None and items is None
+        batches = stored_rows(system, batch) if own else _handed_in(system, batch, ids, items)
+        total = len(ids) if ids is not None else system.count()
+        job = _Job(system, norm, side, column, published.get(column))
+        return job.run(batches, total, progress, part=not own)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An upload: what of, under which name, and what was stated there before."""
+
+    system: System
+    norm: ScoreNormalization
+    side: str
+    column: str
+    before: About | None
+
+    def run(
+        self,
+        batches: Iterator[tuple[list[Any], npt.NDArray[Any]]],
+        total: int,
+        progress: Progress | None,
+        *,
+        part: bool,
+    ) -> Upload:
+        """Store what lacks; ``part`` of rows that the caller hands in, which may not be all."""
+        system, store, norm, column = self.system, bias_store(self.system), self.norm, self.column
+        with system.plain_errors("write biases"):
+            store.prepare(column)
+        content = system.content()
+        # What rows there were when biases were stored is not known: each is computed again.
+        anew = self.before is not None and not system.unchanged(self.before)
+        written = already = 0
+        lowest, sum_ = np.inf, 0.0
+        for names, rows in batches:
+            with system.plain_errors("read biases"):
+                values = store.read(column, names)
+            lacking = np.flatnonzero(np.isnan(values))
+            if anew:
+                right = bias_of(system, norm, self.side, rows)
+                lacking = np.flatnonzero(~same_biases(values, right))
+                values[lacking] = right[lacking]
+            elif len(lacking):
+                values[lacking] = bias_of(system, norm, self.side, rows[lacking])
+            if len(lacking):
+                with system.plain_errors("write biases"):
+                    store.write(column, [names[place] for place in lacking], values[lacking])
+            written += len(lacking)
+            already += len(names) - len(lacking)
+            lowest, sum_ = min(lowest, lower_bound(values)), sum_ + float(values.sum())
+            if progress is not None:
+                progress(written + already, max(total, written + already))
+        count = written + already
+        if not count:
+            raise self._nothing(total)
+        mean = sum_ / count
+        if part and self.before is not None:
+            lowest = min(lowest, self.before["lowest"])
+            if count < self.before["count"]:
+                count, mean = self.before["count"], self.before["mean"]
+        about = {
+            "method": norm.method,
+            "strength": norm.strength,
+            "params": norm.params,
+            "model": norm.model,
+            "side": self.side,
+            "count": count,
+            "lowest": lowest,
+            "mean": mean,
+        }
+        if part:
+            about["handed_in"] = True
+        if content is not None:
+            about["content"] = content
+        with system.plain_errors("write biases"):
+            store.publish(column, about)
+        return Upload(column, norm.method, written, already, lowest, mean)
+
+    def _nothing(self, total: int) -> DistnormError:
+        place = self.system.place
+        if total:
+            return DistnormError(
+                f"{place}, which keeps its rows to itself",
+                "the rows",
+                "pass ids= and items=, from the store it was built of",
+            )
+        return DistnormError(f"no items in {place}", "items to store a bias for", "add some")
+
+
+def same_biases(
+    stored: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Where stored numbers, kept as float32, are those of the rows that are there now."""
+    same: npt.NDArray[np.bool_] = np.abs(stored - right) <= 1e-5 + 1e-4 * np.abs(right)
+    return same
 
 
 def stored_rows(system: System, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[Any]]]:

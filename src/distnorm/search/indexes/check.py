@@ -12,7 +12,8 @@ from distnorm.arrays import Array, CheckedRows, to_numpy
 from distnorm.exact import KBest, topk
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import query_rows
-from distnorm.search.indexes.biases import bias_store, column_of, stored_rows
+from distnorm.search.indexes.biases import bias_of, bias_store, same_biases, stored_rows
+from distnorm.search.indexes.keys import found_column
 from distnorm.search.indexes.ranking import search
 from distnorm.search.indexes.results import Found
 from distnorm.search.indexes.system import System
@@ -21,6 +22,8 @@ from distnorm.system.progress import Progress
 __all__ = ["Check", "check_index"]
 
 _MEND = "distnorm index bias SPEC --normalization FILE"
+# Biases that are computed again unless all are.
+_SAMPLE = 1000
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Check:
         near 1 for the same model and kind of items, near 0 for another model.
     method, column, published, with_bias, without_bias
         Stored biases of this normalization; None for methods that need none.
+    recomputed, changed : int or None
+        Stored biases that were computed again, and those that are not of the row that is there
+        now; None where none are stored, or where rows come back changed by the index.
     agreement : float or None
         Share of the exact top-k, by distnorm itself, that the index returned, for sample queries.
     k, queries : int
@@ -56,6 +62,8 @@ class Check:
     published: bool | None
     with_bias: int | None
     without_bias: int | None
+    recomputed: int | None
+    changed: int | None
     agreement: float | None
     k: int
     queries: int
@@ -80,6 +88,7 @@ def check_index(
     queries: Array | None = None,
     k: int = 10,
     batch: int = 1000,
+    everything: bool = False,
     progress: Progress | None = None,
 ) -> Check:
     """`Index.check` for items of ``side``."""
@@ -87,17 +96,24 @@ def check_index(
     dimension = system.capabilities.query_dimension
     if norm is not None and norm.dimension not in (None, dimension):
         system.check_normalization(norm)
-    biased = norm is not None and not norm.spec.shifts_queries
+    served = None if norm is None else norm.correction(norm.names.other(side))
+    biased = served is not None and not served.shifts_queries
     column = published = store = None
+    recomputed = changed = None
     if norm is not None and biased and not system.capabilities.bias_dimension:
-        column, store = column_of(norm, side), bias_store(system)
+        store = bias_store(system)
         with system.plain_errors("read biases"):
-            published = column in store.published()
+            listing = store.published()
+        column = found_column(system, norm, side, listing)
+        published = column in listing
+        given = listing.get(column, {}).get("handed_in") and system.capabilities.compressed
+        if served is not None and served.item_by_item and not given:
+            recomputed = changed = 0
     asked = None if queries is None else query_rows(queries, dimension)
     best = [] if asked is None else [KBest(k) for _ in asked]
     names: list[Any] = []
     seen, with_bias, sum_, unit = 0, 0, np.zeros(dimension), True
-    total = system.count()
+    total, sampler = system.count(), np.random.default_rng()
     for ids, stored in stored_rows(system, batch):
         rows = stored[:, :dimension].astype(np.float64)
         lengths = np.linalg.norm(rows, axis=1)
@@ -106,7 +122,16 @@ def check_index(
         seen, sum_ = seen + len(ids), sum_ + rows.sum(axis=0)
         if store is not None and column is not None:
             with system.plain_errors("read biases"):
-                with_bias += int(np.isfinite(store.read(column, ids)).sum())
+                biases = store.read(column, ids)
+            with_bias += int(np.isfinite(biases).sum())
+            if norm is not None and recomputed is not None and changed is not None:
+                share = 1.0 if everything else min(1.0, _SAMPLE / max(total, 1))
+                tried = sampler.random(len(ids)) < share
+                places = np.flatnonzero(np.isfinite(biases) & tried)
+                if len(places):
+                    right = bias_of(system, norm, side, stored[places])
+                    recomputed += len(places)
+                    changed += int((~same_biases(biases[places], right)).sum())
         if asked is not None:
             bias = None
             if norm is not None and norm.spec.corrects:
@@ -142,10 +167,14 @@ def check_index(
         published=published,
         with_bias=with_bias if column and seen else None,
         without_bias=missing,
+        recomputed=recomputed if seen else None,
+        changed=changed if seen else None,
         agreement=agreement,
         k=k,
         queries=0 if asked is None else len(asked),
-        mend=f"run: {_MEND}" if missing or published is False else None,
+        mend=f"run: {_MEND} --fresh"
+        if changed
+        else (f"run: {_MEND}" if missing or published is False else None),
     )
 
 

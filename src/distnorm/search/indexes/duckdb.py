@@ -66,9 +66,9 @@ class DuckDBIndex(SqlIndex):
         self._as = f"{self._column}::{number}[{size}]"
         self.value = f"array_inner_product({self._as}, ?::{number}[{size}])"
         self.capabilities = Capabilities("ip", size, exact=True)
-        arrays = sum(bool(_VECTORS.fullmatch(kind)) for kind in types.values())
+        self.one_vector = sum(bool(_VECTORS.fullmatch(kind)) for kind in types.values()) == 1
         inside = (parts[0], "main") if len(parts) == 3 else ()
-        alone = len(parts) == 1 and len(table) < 39 and arrays == 1
+        alone = len(parts) == 1 and len(table) < 39 and self.one_vector
         self.biases = SqlBiases(
             [schema.lower(), parts[-1].lower()],
             column.lower(),

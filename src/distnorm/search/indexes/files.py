@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -26,6 +27,10 @@ class FileIndex(Index):
 
     library: ClassVar[str]
     written_by: ClassVar[str]
+    told_by: ClassVar[int] = 1
+    path: Path | None = None
+    opened: tuple[int, int] = (0, 0)
+    _digest: str | None = None
 
     def __init__(self, index: Any, place: str, biases: Path | None, can: Capabilities) -> None:
         self.index, self.place, self.capabilities = index, place, can
@@ -35,6 +40,8 @@ class FileIndex(Index):
     def open_file(cls: type[Self], target: str, read: Callable[[str], Any], **options: Any) -> Self:
         """The index of a file, by what reads it or raises one of the system's failures."""
         path = existing(target, f"a file of {cls.written_by}")
+        stat = path.stat()
+        before = (stat.st_size, stat.st_mtime_ns)
         try:
             index = read(str(path))
         except cls.failures as error:
@@ -44,7 +51,39 @@ class FileIndex(Index):
                 "write it again",
             ) from error
         folder = path.with_name(path.name + ".bias")
-        return cls(index, f"{cls.system}:{target}", biases=folder, **options)
+        opened = cls(index, f"{cls.system}:{target}", biases=folder, **options)
+        opened.path, opened.opened = path, before
+        return opened
+
+    def content(self) -> dict[str, Any] | None:
+        """Size, time and checksum of the file; None if it is another one by now."""
+        if self.path is None or self._stat() != self.opened:
+            return None
+        if self._digest is None:
+            digest = hashlib.sha256()
+            with self.path.open("rb") as file:
+                while part := file.read(1 << 22):
+                    digest.update(part)
+            self._digest = digest.hexdigest()
+        return {"size": self.opened[0], "mtime_ns": self.opened[1], "sha256": self._digest}
+
+    def unchanged(self, about: Mapping[str, Any]) -> bool:
+        """By the file; one of another time is looked at as a whole, once."""
+        if self.path is None:
+            return True
+        known = about.get("content") or {}
+        if self._stat() != self.opened or known.get("size") != self.opened[0]:
+            return False
+        if known.get("mtime_ns") == self.opened[1]:
+            return True
+        return (self.content() or {}).get("sha256") == known.get("sha256")
+
+    def _stat(self) -> tuple[int, int]:
+        try:
+            stat = self.path.stat() if self.path else None
+        except OSError:
+            stat = None
+        return (0, 0) if stat is None else (stat.st_size, stat.st_mtime_ns)
 
     def nearest(
         self,

@@ -61,6 +61,8 @@ class LanceDBIndex(Index):
             self._table = database.open_table(table)
         self._column, self._id = column, id
         schema = self._table.schema
+        self.vector = column
+        self.one_vector = sum(hasattr(field.type, "list_size") for field in schema) == 1
         known_columns(schema.names, self.place, column, id)
         kind = schema.field(column).type
         if not hasattr(kind, "list_size"):

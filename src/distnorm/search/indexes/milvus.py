@@ -65,6 +65,7 @@ class MilvusIndex(Index):
                     f"vector field {column!r} of {self.place}", ", ".join(vectors), "name it"
                 )
             index = client.describe_index(collection, self._column)
+        self.vector, self.one_vector = self._column, len(vectors) == 1
         field = next(f for f in about["fields"] if f["name"] == self._column)
         self._id = next(f["name"] for f in about["fields"] if f.get("is_primary"))
         if not index or index["metric_type"] not in _UNITS:

@@ -126,7 +126,8 @@ class PgvectorIndex(SqlIndex):
             else:
                 self._column_as = self._column
             self._choose(schema, metric, size, exact)
-        old = "_".join(parts) if len(parts) == 1 and len(table) < 39 else ""
+        self.one_vector = sum(row[1] in ("vector", "halfvec") for row in found.values()) == 1
+        old = table if len(parts) == 1 and len(table) < 39 else ""
         self.biases = SqlBiases(
             full,
             column,
@@ -136,9 +137,7 @@ class PgvectorIndex(SqlIndex):
             lambda name: self.run("SELECT to_regclass(%s)", [quoted(name)])[0][0] is not None,
             mark=self.mark,
             writing=self._alone,
-            earlier=old
-            if sum(row[1] in ("vector", "halfvec") for row in found.values()) == 1
-            else "",
+            earlier=old if self.one_vector else "",
         )
 
     @classmethod

@@ -62,6 +62,7 @@ class QdrantIndex(Index):
                 raise DistnormError(
                     f"vector {vector!r} of {self.place}", ", ".join(found), "pass vector="
                 )
+            self.vector, self.one_vector = vector, len(found) == 1
             found = found[vector]
         if found is None or found.distance.value not in _UNITS:
             kind = "sparse vectors" if found is None else f"distance {found.distance.value}"

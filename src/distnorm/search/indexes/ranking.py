@@ -24,12 +24,13 @@ from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import one_of, positive, query_rows, whole
 from distnorm.search.indexes.bias_store import About
-from distnorm.search.indexes.biases import bias_store, column_of
+from distnorm.search.indexes.biases import bias_store
+from distnorm.search.indexes.keys import found_column
 from distnorm.search.indexes.recovery import UNITS, inner_products, linear_queries, query_biases
 from distnorm.search.indexes.results import Both, Found
 from distnorm.search.indexes.system import System
 
-__all__ = ["MODES", "Mode", "best_first", "search"]
+__all__ = ["MODES", "Mode", "best_first", "published_bias", "search"]
 
 Float64 = npt.NDArray[np.float64]
 Mode = Literal["dot", "normalized", "both"]
@@ -255,7 +256,9 @@ def _ranked_again(
     if not norm.spec.has_item_bias:
         # Says which methods do.
         norm.item_bias(rows[:1], modality=side)
-    column, about = _published(system, norm, side)
+    column, about = published_bias(system, norm, side)
+    # Of an index that changed since, nobody knows whose biases these are.
+    certifies = system.certifies and system.unchanged(about)
     want = system.capabilities.at_most(request.first)
     lists = [_Answer([], np.empty(0), None)] * len(rows)
     certain = [False] * len(rows)
@@ -274,8 +277,8 @@ def _ranked_again(
             reach = products[-1] - about["lowest"] if len(ids) else -np.inf
             # Above, not at it: an item of the same score and a lower id may be outside.
             reached = len(order) == k and bool(scores[order[-1]] > reach)
-            certain[at] = system.certifies and (reached or _all_of(system, ids, request))
-        left = [at for at in left if system.certifies and not certain[at]]
+            certain[at] = certifies and (reached or _all_of(system, ids, request))
+        left = [at for at in left if certifies and not certain[at]]
         # A list shorter than what was asked for does not grow.
         left = [at for at in left if lengths[at] == want]
         if want == system.capabilities.max_k or not request.certify:
@@ -301,11 +304,11 @@ def _stored_biases(system: System, column: str, answers: list[_Answer]) -> list[
     ]
 
 
-def _published(system: System, norm: ScoreNormalization, side: str) -> tuple[str, About]:
+def published_bias(system: System, norm: ScoreNormalization, side: str) -> tuple[str, About]:
     """The column with the biases of a normalization, and what is stated about them."""
-    column = column_of(norm, norm.names.other(side))
     with system.plain_errors("read biases"):
         published = {} if system.biases is None else system.biases.published()
+    column = found_column(system, norm, norm.names.other(side), published)
     if column not in published:
         others = ", ".join(sorted(about["method"] for about in published.values()))
         raise DistnormError(

@@ -148,6 +148,7 @@ def _share(index: Index, shared: dict[str, Any]) -> Index:
     index.model = shared["model"]
     if shared["biases"] is not None:
         index.biases = BiasFolder(Path(shared["biases"]))
+        index.shelf = "/".join(index.place.split("/")[-index.told_by :])
     inside = _typed("bias_dimension", shared["bias_dimension"], False)
     index.capabilities = replace(index.capabilities, bias_dimension=inside)
     if inside and index.metric != "ip":

@@ -96,7 +96,8 @@ class SqliteVecIndex(SqlIndex):
         self.capabilities = Capabilities(unit, int(shape[1]), exact=True, max_k=_MOST)
         kind = key[2].upper() if key else "INTEGER"
         vectors = re.findall(r"\b(?:float|int8|bit)\s*\[\d+\]", text, re.I)
-        alone = len(vectors) == 1 and len(name) < 39 and re.fullmatch(r"\w+", name)
+        self.one_vector = len(vectors) == 1
+        alone = self.one_vector and len(name) < 39 and re.fullmatch(r"\w+", name)
         self.biases = SqlBiases(
             [name.lower()],
             column.lower(),

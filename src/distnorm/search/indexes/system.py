@@ -7,6 +7,7 @@ per item, `check` looks at what is stored. `base.Index` puts all of it behind on
 from __future__ import annotations
 
 import abc
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -92,6 +93,12 @@ class System(abc.ABC):
     apart: str = "give each vector an id of its own"
     """What to do where several vectors share an id."""
     vector: str = ""
+    one_vector: bool = True
+    """Whether its items have no other vector than this one."""
+    told_by: ClassVar[int] = 2
+    """How many last parts of its place tell it from others: a file may be moved."""
+    shelf: str = ""
+    """What tells its biases from another index's in a folder that both may use."""
     closing: Callable[[], object] | None = None
 
     @abc.abstractmethod
@@ -143,6 +150,25 @@ class System(abc.ABC):
             raise
         index.closing = closing
         return index
+
+    @property
+    def bias_target(self) -> str:
+        """Which vectors of which index the biases are of, as far as their place does not say."""
+        parts = [self.vector, self.shelf]
+        return json.dumps(parts) if any(parts) else ""
+
+    @cached_property
+    def bias_names(self) -> dict[str, tuple[Any, str]]:
+        """For each side the correction last asked for, and the name of its biases."""
+        return {}
+
+    def content(self) -> dict[str, Any] | None:
+        """What tells this state of the index from a later one; None where it cannot be told."""
+        return None
+
+    def unchanged(self, about: Mapping[str, Any]) -> bool:
+        """Whether the index is as it was when biases were published."""
+        return True
 
     def close(self) -> None:
         """Let go of files and connections that `open` made; what was handed in stays open."""
