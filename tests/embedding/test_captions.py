@@ -50,6 +50,7 @@ def pictures(folder, *names):
         ("list.lst", "image_name| number| comment\na.png| 0| one bird\nb.png| 0|two birds\n"),
         ("list", "file_name\ttext\na.png\tone bird\nb.png\ttwo birds\n"),
         ("list.csv", "path;caption\na.png;one bird\nb.png;two birds\n"),
+        ("list.csv", "image,caption\na.png,one bird\nb.png,two birds,,\n"),
         ("list.token", "a.png#0\tone bird\nb.png#3\ttwo birds\n"),
         ("list.txt", "a.png,one bird\nb.png,two birds\n"),
         ("list.csv", ',image,caption\n0,a.png,one bird\n1,b.png,two birds\n'),
@@ -89,6 +90,8 @@ def test_pairs_are_read_whatever_the_table_is_called(tmp_path, name, content):
         ("s.txt", "a bird, a tree\n{name} is here\n[1] a note\n"),
         ("s.txt", "[CLS] a bird\na tree\n"),
         ("s.txt", "file\ntext\nimage\n"),
+        ("s.txt", "text, title\na bird\na tree\n"),
+        ("s.txt", "1999\n2001\n"),
         ("s.txt", "see https://example.org for a bird\nhttps://example.org/b\nwww\n"),
         ("s.jsonl", lines("a bird", "a tree", "[x]")),
         ("s.json", json.dumps(["a bird", "a tree"])),
@@ -117,6 +120,11 @@ def test_sentences_stay_sentences(tmp_path, name, content):
         ("u.txt", "https://example.org/1?w=2\nhttps://example.org/2?w=2\n", "img2dataset"),
         ("u.lst", "s3://bucket/1.jpg\ns3://bucket/2.jpg\n", "list of addresses"),
         ("u.csv", "image\nhttps://example.org/1.jpg\n", "img2dataset"),
+        ("u.jsonl", lines({"url": "https://example.org/1.jpg"}), "img2dataset"),
+        ("u.tsv", "url\nhttps://example.org/1.jpg\n", "list of addresses"),
+        ("u.txt", "one bird\thttps://example.org/1.jpg\ntwo\thttps://example.org/2\n", "columns. names, url"),
+        ("n.txt", "0.5 1.5 -2e-3\n0.25 1 7\n", "lines of numbers.*loadtxt"),
+        ("c.csv", "caption,image\na bird, a tree,a.png\n", "3 cells in line 2.*quotes"),
         ("n.txt", "a.png one bird\nb.png two birds\n", "after a space.*a tab"),
         ("m.txt", "<?xml version='1.0'?>\n<a/>\n", "markup"),
         ("w.txt", "a bird".encode("utf-16"), "iconv -f UTF-16"),
@@ -184,6 +192,10 @@ def test_several_captions_are_several_rows_and_none_is_counted(tmp_path):
         ("b.png", "a row without a text"), ("c.png", "a row without a text"),
         ("line 4", "a row without a picture"),
     ]  # fmt: skip
+    (tmp_path / "e.csv").write_text("image,caption\na.png,a bird, a tree\n")
+    assert texts(open_source(tmp_path / "e.csv")) == ["a bird, a tree"]
+    (tmp_path / "e.txt").write_text('id,text\n1,a bird\n2,"a tree, a bird"\n')
+    assert texts(open_source(tmp_path / "e.txt")) == ["a bird", "a tree, a bird"]
     # Lists that were written out as text.
     (tmp_path / "w.csv").write_text(
         'filename,raw\na.png,"[""one"", ""two""]"\nb.png,"[\'three\', \'4\']"\nc.png,[five]\n'

@@ -37,7 +37,7 @@ class Records:
     strict = beside = False
 
     def __init__(self, path: Path, *, lines: bool) -> None:
-        self.path = path
+        self.path, self.kind = path, "jsonl" if lines else "json"
         self._kept: list[Any] | None = None
         self.above = False
         if not lines:

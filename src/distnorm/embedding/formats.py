@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from distnorm.embedding.cells import is_address
@@ -11,11 +12,13 @@ from distnorm.embedding.separated import Separated, delimiter_of_head, delimiter
 from distnorm.embedding.tables import Reader, fetch_first
 from distnorm.errors import DistnormError
 
-__all__ = ["TABLES", "check_sentences", "reader_of_text", "refuse_known"]
+__all__ = ["TABLES", "check_cells", "check_sentences", "reader_of_text", "refuse_known"]
 
 TABLES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
 _BYTES = 1 << 16
 _LINES = 50
+_CELLS = re.compile(r"[\t,;|]")
+_NUMBERS = re.compile(r"[-+]?[\d.][\d.eE+-]*([\s,;]+[-+]?[\d.][\d.eE+-]*)+")
 _MARKUP = ("<?xml", "<!doctype", "<html")
 _VECTORS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".h5", ".hdf5", ".arrow", ".feather")
 _ARCHIVES = (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
@@ -49,9 +52,10 @@ def reader_of_text(path: Path) -> Reader | None:
         if kind:
             return Records(path, lines=kind == "lines")
     check_sentences(lines, str(path))
-    delimiter = delimiter_of_head(lines[0])
+    delimiter = delimiter_of_head(*lines[:2])
     if delimiter is not None:
         return Separated(path, delimiter)
+    check_cells(lines, str(path))
     delimiter = delimiter_of_names(lines)
     if delimiter == "":
         raise DistnormError(
@@ -66,6 +70,26 @@ def check_sentences(lines: list[str], label: str) -> None:
     """Raise if most lines are addresses."""
     if 2 * sum(is_address(line.strip()) for line in lines) > len(lines):
         raise fetch_first(label)
+
+
+def check_cells(lines: list[str], label: str) -> None:
+    """Raise if most lines are numbers, or texts with an address beside them."""
+    beside = [any(is_address(cell.strip()) for cell in _CELLS.split(line)) for line in lines]
+    if 2 * sum(beside) > len(lines):
+        raise DistnormError(
+            f"{label}, lines of texts and addresses",
+            "pictures in files, sentences, or a table whose first line names its columns",
+            "for the texts alone write the columns' names, url and caption, into the first line; "
+            f"fetch the pictures first, such as: img2dataset --url_list {Path(label).name} "
+            "--input_format tsv --url_col url --caption_col caption --output_folder photos",
+        )
+    if 2 * sum(bool(_NUMBERS.fullmatch(line.strip())) for line in lines) > len(lines):
+        raise DistnormError(
+            f"{label}, lines of numbers",
+            "sentences, or paths of pictures",
+            "vectors go to fit and compare as they are: numpy.save('rows.npy', "
+            f"numpy.loadtxt({Path(label).name!r}))",
+        )
 
 
 def _json_kind(first: str, lines: list[str]) -> str:

@@ -21,7 +21,7 @@ _PICTURES = 64  # rows at a time where they hold pictures
 class ParquetTable:
     """A Parquet file; ``head`` has the columns that can be pictures or texts, others as ""."""
 
-    strict, beside, above = True, True, False
+    strict, beside, above, kind = True, True, False, "parquet"
 
     def __init__(
         self, path: Path, path_column: str | None = None, text_column: str | None = None

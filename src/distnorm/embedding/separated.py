@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from distnorm.embedding.cells import PATHS, TEXTS, names_a_picture, picture
+from distnorm.embedding.cells import ADDRESSES, PATHS, TEXTS, names_a_picture, picture
 from distnorm.errors import DistnormError
 
 __all__ = ["Separated", "delimiter_of_head", "delimiter_of_names"]
 
 _DELIMITERS = (",", "\t", ";", "|")
 _LIMIT = 1 << 24
+_NAME = re.compile(r"[\w.:#-]*( [\w.:#-]+)?")
 
 
 class Separated:
     """A file of separated cells; without a head, of pictures' names and one text each."""
 
     strict, above = True, False
+    kind = "csv"
 
     def __init__(self, path: Path, delimiter: str | None = None, *, headed: bool = True) -> None:
         self.path, self._headed = path, headed
@@ -36,23 +39,39 @@ class Separated:
                     self._delimiter = other
                     first = next(self._lines(), (1, []))[1]
             self.head = tuple(cell.strip() for cell in first)
+        if self._delimiter == "\t":
+            self.kind = "tsv"
 
     def rows(self, fields: tuple[int, ...]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """Line number and cells of every row; a cell that is not there is empty."""
         lines = self._lines()
         if self._headed:
             next(lines, None)
+        width = len(self.head)
         for line, row in lines:
-            if not self._headed:
-                row = [row[0], self._delimiter.join(row[1:])] if row else row
+            if len(row) > width:
+                row = self._joined(row, line)
             yield line, tuple(row[at] if at < len(row) else "" for at in fields)
+
+    def _joined(self, row: list[str], line: int) -> list[str]:
+        """A row whose last cell, a text, holds separators; raises where another one may."""
+        width = len(self.head)
+        if not any(row[width:]):
+            return row[:width]
+        if self.head[-1].lower() not in TEXTS:
+            raise DistnormError(
+                f"{len(row)} cells in line {line} of {self.path}",
+                f"{width} as in its first line",
+                "put quotes around cells that hold separators",
+            )
+        return [*row[: width - 1], self._delimiter.join(row[width - 1 :])]
 
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
         csv.field_size_limit(_LIMIT)
         reader = None
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, delimiter=self._delimiter, skipinitialspace=True)
+                reader = csv.reader(file, delimiter=self._delimiter)
                 for row in reader:
                     yield reader.line_num, row
         except UnicodeDecodeError as error:
@@ -64,13 +83,17 @@ class Separated:
             ) from error
 
 
-def delimiter_of_head(line: str) -> str | None:
-    """What separates the names of columns in a line, if it names a picture's and a text's."""
+def delimiter_of_head(line: str, following: str = "") -> str | None:
+    """What separates the names of columns in a line; None if these are no names of columns.
+
+    One must be a text's; what follows has as many cells.
+    """
     for delimiter in _DELIMITERS:
         names = [name.lower() for name in _cells(line, delimiter)]
-        if any(name in PATHS for name in names) and any(name in TEXTS for name in names):
-            return delimiter
-        if "url" in names and any(name in TEXTS for name in names):
+        if not any(name in TEXTS for name in names) or not all(map(_NAME.fullmatch, names)):
+            continue
+        known = sum(name in (*PATHS, *TEXTS, *ADDRESSES) for name in names)
+        if known > 1 or len(_cells(following, delimiter)) >= len(names):
             return delimiter
     return None
 

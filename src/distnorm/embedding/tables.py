@@ -14,7 +14,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from distnorm.embedding.cells import ADDRESSES, Picture, captions, choose, is_address, picture
+from distnorm.embedding.cells import (
+    ADDRESSES,
+    PATHS,
+    TEXTS,
+    Picture,
+    captions,
+    choose,
+    is_address,
+    picture,
+)
 from distnorm.embedding.items import Item, Problem
 from distnorm.errors import DistnormError
 
@@ -29,6 +38,7 @@ class Reader(Protocol):
 
     path: Path
     head: tuple[str, ...]
+    kind: str  # as img2dataset calls its format
     strict: bool  # whether an empty cell is an error, not a row that is left out
     beside: bool  # whether its pictures are expected in its folder, else texts alone will do
     above: bool  # whether pictures may lie in folders next to the file's own
@@ -72,25 +82,29 @@ class Table:
     ) -> Table:
         """Decide on columns and folder by the first rows; raises for tables of addresses."""
         label = str(reader.path)
+        names = {name.strip().lower() for name in reader.head}
+        unnamed = path_column is None and text_column is None
+        if unnamed and names & set(ADDRESSES) and not names & {*PATHS, *TEXTS}:
+            raise fetch_first(label)
         place, words = choose(label, reader.head, path_column, text_column)
         folder = os.path.dirname(os.path.abspath(reader.path))
         if place is None:
             return cls(reader, None, words, folder, _addresses_left(reader))
         cells = [picture(row[0], label, line) for line, row in islice(reader.rows((place,)), _PEEK)]
-        names = [cell.name for cell in cells if cell.name and cell.content is None]
-        if names and 2 * sum(map(is_address, names)) > len(names):
+        names_there = [cell.name for cell in cells if cell.name and cell.content is None]
+        if 2 * sum(map(is_address, names_there)) > len(names_there):
             if words is None:
                 raise fetch_first(label)
             return cls(reader, None, words, folder, (_left_out(reader, place),))
-        names = [name for name in names if not is_address(name)]
+        paths = [name for name in names_there if not is_address(name)]
         if pictures is not None:
             return cls(reader, place, words, os.path.abspath(pictures))
-        base = _folder_of(names, folder, reader.above) if names else folder
+        base = _folder_of(paths, folder, reader.above) if paths else folder
         if base is not None:
             return cls(reader, place, words, base)
         note = (
             f"none of the first pictures of {label} is there, such as "
-            f"{os.path.join(folder, names[0])}: --pictures FOLDER says where they are"
+            f"{os.path.join(folder, paths[0])}: --pictures FOLDER says where they are"
         )
         if words is None or reader.beside:
             return cls(reader, place, words, folder, (note,))
@@ -158,7 +172,7 @@ def _left_out(reader: Reader, column: int) -> str:
     return (
         f"pictures were left out: column {name!r} of {file} holds addresses (url), and distnorm "
         f"downloads nothing; fetch them first, such as: img2dataset --url_list {file} "
-        f"--input_format {reader.path.suffix[1:] or 'csv'} --url_col {name} --output_folder photos"
+        f"--input_format {reader.kind} --url_col {name} --output_folder photos"
     )
 
 
