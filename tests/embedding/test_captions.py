@@ -122,7 +122,7 @@ def test_sentences_stay_sentences(tmp_path, name, content):
         ("u.csv", "image\nhttps://example.org/1.jpg\n", "img2dataset"),
         ("u.jsonl", lines({"url": "https://example.org/1.jpg"}), "img2dataset"),
         ("u.tsv", "url\nhttps://example.org/1.jpg\n", "list of addresses"),
-        ("u.txt", "one bird\thttps://example.org/1.jpg\ntwo\thttps://example.org/2\n", "columns. names, url"),
+        ("u.txt", "one\thttps://example.org/1.jpg\ntwo\thttps://example.org/2\n", "names, url and"),
         ("n.txt", "0.5 1.5 -2e-3\n0.25 1 7\n", "lines of numbers.*loadtxt"),
         ("c.csv", "caption,image\na bird, a tree,a.png\n", "3 cells in line 2.*quotes"),
         ("n.txt", "a.png one bird\nb.png two birds\n", "after a space.*a tab"),
