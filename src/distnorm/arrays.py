@@ -344,10 +344,14 @@ def check_lengths(x: Array | CheckedRows, name: str, method: str, requirement: s
         return
     unit = is_unit_length(x)
     if requirement == "unit" and not unit:
+        rows = x.rows if isinstance(x, CheckedRows) else x
         raise DistnormError(
             f"{name} whose rows are not of unit length",
             f"unit rows for {method!r}",
-            "apply distnorm.normalize first (or pass input='any' if you mean it)",
+            f"its columns are, so it looks transposed: pass x.T, now of shape {tuple(rows.shape)}"
+            if 1 < rows.shape[0] < 1 << 14 and is_unit_length(rows[:, :_EXACT_ROWS].T)
+            else "apply distnorm.normalize first, --normalize on the command line "
+            "(or pass input='any' if you mean it)",
         )
     if requirement == "raw" and unit:
         raise DistnormError(

@@ -123,7 +123,7 @@ def test_the_prompt_of_a_store_is_reported_by_every_task(run, tmp_path):
     made = run(*embed, "--out", "store")
     assert made.exit_code == 0, made.output
     rows = np.load(tmp_path / "store" / "text_emb" / "text_emb_0.npy")
-    np.save("rows.npy", rows)
+    np.save("rows.npy", rows + 1e-3 * np.eye(24, rows.shape[1], dtype=np.float16))
     np.save("labels.npy", np.arange(24))
     np.save("human.npy", np.arange(24) % 5)
     given = {

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from distnorm.cli.groups import options_of
 from distnorm.cli.output import (
     console,
     json_option,
@@ -17,6 +17,7 @@ from distnorm.cli.output import (
     write_report,
 )
 from distnorm.cli.progress import progress_bar
+from distnorm.cli.vectors import VectorOptions
 
 __all__ = ["calibrate"]
 
@@ -36,6 +37,7 @@ __all__ = ["calibrate"]
 @click.option("--curve", type=click.Choice(["isotonic", "platt"]), default="isotonic")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(), help="Write here, not into NORMALIZATION.")
+@options_of(VectorOptions, "vectors")
 @report_option
 @json_option
 def calibrate(
@@ -49,13 +51,13 @@ def calibrate(
     curve: str,
     seed: int,
     out: str | None,
+    vectors: VectorOptions,
     report: str | None,
     json_path: str | None,
 ) -> None:
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
     from distnorm.normalization import load
     from distnorm.report.terminal import calibration_table
-    from distnorm.store.vectors import read_sides
     from distnorm.tasks.files import MATCHES, read_rows
 
     if labels is not None and matches:
@@ -63,7 +65,7 @@ def calibrate(
     require_report(report)
     norm = load(path)
     one, two = norm.sides
-    rows: dict[str, Any] = read_sides({one: images, two: texts})
+    rows = vectors.sides({one: images, two: texts})
     known = pairs if pairs in (None, "none", "rows", "best") else read_rows(str(pairs))
     probability = labels is not None or matches
     with progress_bar("calibrating", "steps") as bar:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+from distnorm.cli.groups import options_of
 from distnorm.cli.output import json_option, say, write_json
 from distnorm.cli.progress import progress_bar
+from distnorm.cli.vectors import VectorOptions
 
 __all__ = ["card"]
 
@@ -24,6 +26,7 @@ __all__ = ["card"]
 @click.option(
     "--beside", is_flag=True, help="Write NORMALIZATION.card.md and .card.json beside the file."
 )
+@options_of(VectorOptions, "vectors")
 @json_option
 def card(
     path: str,
@@ -33,13 +36,13 @@ def card(
     keep: bool,
     out: str | None,
     beside: bool,
+    vectors: VectorOptions,
     json_path: str | None,
 ) -> None:
     """Print a card: model, data, counts, uncertainty, hubs, selection, thresholds."""
     from distnorm.monitoring.card import build_card, card_markdown, hubs_before_and_after
     from distnorm.normalization import load
     from distnorm.storage import read
-    from distnorm.store.vectors import read_embeddings
     from distnorm.system.files import atomic_write
 
     if (images is None) != (texts is None):
@@ -48,9 +51,9 @@ def card(
     hubs = None
     if images is not None and texts is not None:
         one, two = norm.sides
-        rows = read_embeddings(images, one), read_embeddings(texts, two)
+        rows = vectors.sides({one: images, two: texts})
         with progress_bar("counting hubs", "steps"):
-            hubs = hubs_before_and_after(norm, *rows)
+            hubs = hubs_before_and_after(norm, rows[one], rows[two])
     if keep:
         notes = norm.notes
         norm.notes = replace(notes, data=describe or notes.data, hubs=hubs or notes.hubs)

@@ -38,7 +38,6 @@ def compare() -> None:
 
 @compare.command()
 @options_of(PairInput, "pairs")
-@click.option("--repeated-images", is_flag=True, help="Image row i belongs to text i, repeated.")
 @options_of(ProtocolOptions, "options")
 @click.option("--k", default="1,5,10", show_default=True)
 @click.option("--r-precision", is_flag=True, help="Also R-precision and mAP@R.")
@@ -47,7 +46,6 @@ def compare() -> None:
 @json_option
 def retrieval(
     pairs: PairInput,
-    repeated_images: bool,
     options: ProtocolOptions,
     k: str,
     r_precision: bool,
@@ -57,23 +55,10 @@ def retrieval(
 ) -> None:
     """Retrieval in both directions, every method against the dot product."""
     require_report(report)
-    from distnorm.comparison import compare_retrieval, deduplicate_images
-    from distnorm.store.layout import is_store
+    from distnorm.comparison import compare_retrieval
 
-    if repeated_images and (pairs.image_of_text is not None or pairs.positives is not None):
-        raise click.UsageError("--repeated-images excludes --image-of-text and --positives")
     protocol = options.read(pairs)
     images, texts, owner, positives = pairs.read()
-    if (
-        owner is None
-        and positives is None
-        and pairs.images == pairs.texts
-        and is_store(pairs.images)
-    ):
-        # A store repeats a picture's row for each of its captions.
-        repeated_images = True
-    if repeated_images:
-        images, owner = deduplicate_images(images)
     _run(
         lambda show: compare_retrieval(
             images,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from distnorm.cli.groups import options_of
 from distnorm.cli.output import complain, console, json_option, write_json
+from distnorm.cli.vectors import VectorOptions
 from distnorm.errors import DistnormError
 
 __all__ = ["diff"]
@@ -22,6 +24,7 @@ __all__ = ["diff"]
     show_default=True,
     help="Share of the probe's queries that may get another best item.",
 )
+@options_of(VectorOptions, "vectors")
 @json_option
 @click.pass_context
 def diff(
@@ -32,6 +35,7 @@ def diff(
     texts: str | None,
     level: float,
     tolerance: float,
+    vectors: VectorOptions,
     json_path: str | None,
 ) -> None:
     """Compare two saved normalizations.
@@ -41,7 +45,6 @@ def diff(
     from distnorm.monitoring.drift import difference
     from distnorm.normalization import load
     from distnorm.report.terminal import difference_table
-    from distnorm.store.vectors import read_embeddings
 
     if (images is None) != (texts is None):
         raise click.UsageError("a probe takes both --images and --texts")
@@ -50,7 +53,7 @@ def diff(
         probe = None
         if images is not None and texts is not None:
             one, two = norms[0].sides
-            probe = {one: read_embeddings(images, one), two: read_embeddings(texts, two)}
+            probe = vectors.sides({one: images, two: texts})
         found = difference(*norms, probe, level=level, tolerance=tolerance)
     except DistnormError as error:
         complain(str(error))

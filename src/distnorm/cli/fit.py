@@ -11,6 +11,7 @@ from distnorm.cli.options import make_norm, options_of
 from distnorm.cli.output import console, json_option, say, say_dropped, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.selection import SelectionOptions
+from distnorm.cli.vectors import VectorOptions
 from distnorm.errors import DistnormError
 
 __all__ = ["fit"]
@@ -43,6 +44,7 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 @click.option("--prompt", help="Words around every sentence, as in 'a photo of {}.', or before it.")
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; default: cores.")
 @click.option("--input", type=click.Choice(["unit", "raw", "any"]))
+@options_of(VectorOptions, "vectors")
 @options_of(SelectionOptions, "selection")
 @click.option("--update", "old", type=click.Path(), help="Bring this file up to date instead.")
 @click.option("--out", type=click.Path(), help="The .safetensors file to write.")
@@ -58,6 +60,7 @@ def fit(
     samples: int | None,
     seed: int,
     input: str | None,
+    vectors: VectorOptions,
     selection: SelectionOptions,
     old: str | None,
     out: str | None,
@@ -70,7 +73,7 @@ def fit(
     With --update, add to a saved one what came into the stores that it was fitted on, and take out
     what left them; --images and --texts then say where stores have moved to.
     """
-    from distnorm.fitting import Inputs, fit_inputs
+    from distnorm.fitting import Inputs, Reading, fit_inputs
     from distnorm.methods.registry import parse_method
     from distnorm.methods.sides import Sides
     from distnorm.report.terminal import normalization_table
@@ -85,7 +88,8 @@ def fit(
     selection.check(parse_method(method)[0])
     both = (names.first, names.second)
     norm = make_norm(method, strength, sides=both, input=input, weights=weights)
-    inputs = Inputs({names.first: images, names.second: texts}, **how)
+    reading = Reading(vectors.keys(*both), vectors.normalize)
+    inputs = Inputs({names.first: images, names.second: texts}, reading=reading, **how)
     with progress_bar("fitting", "rows") as show:
         done = fit_inputs(norm, inputs, samples=samples, seed=seed, progress=show)
     if norm.method == "auto":

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distnorm.cli.groups import options_of
 from distnorm.cli.index_hubs import hubs
 from distnorm.cli.output import complain, console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
+from distnorm.cli.vectors import VectorOptions
 from distnorm.errors import masked
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ index.add_command(hubs)
 @_SIDE
 @_MODEL
 @_BATCH
+@options_of(VectorOptions, "vectors")
 @json_option
 @click.pass_context
 def bias(
@@ -74,6 +77,7 @@ def bias(
     side: str,
     model: str | None,
     batch: int,
+    vectors: VectorOptions,
     json_path: str | None,
 ) -> None:
     """Store one number per item, for methods that do not shift the query.
@@ -83,10 +87,9 @@ def bias(
     """
     from distnorm.normalization import load
     from distnorm.search.indexes import open_index
-    from distnorm.store.vectors import read_embeddings
 
     norm = load(normalization)
-    rows = None if items is None else read_embeddings(items, side)
+    rows = None if items is None else vectors.rows(items, side)
     state = (0, 0)
     with open_index(spec, model=model, biases=biases) as opened:
         try:
@@ -134,6 +137,7 @@ def bias(
 @_SIDE
 @_MODEL
 @_BATCH
+@options_of(VectorOptions, "vectors")
 @json_option
 @click.pass_context
 def check(
@@ -147,6 +151,7 @@ def check(
     side: str,
     model: str | None,
     batch: int,
+    vectors: VectorOptions,
     json_path: str | None,
 ) -> None:
     """Check an index: unit rows of the same model, missing biases, agreement on a sample.
@@ -157,13 +162,12 @@ def check(
     from distnorm.normalization import load
     from distnorm.report.indexes import index_check_table
     from distnorm.search.indexes import open_index
-    from distnorm.store.vectors import read_embeddings
 
     norm = None if normalization is None else load(normalization)
     other = "text"
     if norm is not None:
         other = norm.names.other(norm.names.resolve(side))
-    asked = None if queries is None else read_embeddings(queries, other)
+    asked = None if queries is None else vectors.rows(queries, other)
     with (
         open_index(spec, model=model, biases=biases) as opened,
         progress_bar("checking", "items") as show,

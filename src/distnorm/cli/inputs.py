@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from distnorm.cli.options import option, read_side
+from distnorm.cli.groups import option
+from distnorm.cli.vectors import VectorOptions, check_distinct
+from distnorm.errors import DistnormError
 
 __all__ = ["CaptionInput", "ClassInput", "PairInput"]
 
@@ -15,7 +17,7 @@ _PATH = click.Path()
 
 
 @dataclass(frozen=True)
-class PairInput:
+class PairInput(VectorOptions):
     """Images and texts that belong together."""
 
     images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
@@ -29,16 +31,32 @@ class PairInput:
         help="Pairs of rows query,item: a text may have several images, or none. Adds mAP@R.",
     )
 
+    repeated_images: bool = option(
+        "--repeated-images", is_flag=True, help="Image row i belongs to text i, repeated."
+    )
+
     def read(self) -> tuple[Any, Any, Any, Any]:
         """Image rows, text rows, the image row of each text or None, and positives or None."""
         self.check()
-        images, texts = _both_sides(self.images, self.texts)
-        return images, texts, *self.truth(len(images), len(texts))
+        images, texts = self.two(self.images, self.texts)
+        check_distinct(self.images, self.texts, images, texts)
+        owner, positives = self.truth(len(images), len(texts))
+        if owner is None and positives is None and self._repeats():
+            images, owner = _distinct(images, len(texts))
+        return images, texts, owner, positives
+
+    def _repeats(self) -> bool:
+        """A store repeats a picture's row for each of its captions."""
+        from distnorm.store.layout import is_store
+
+        return self.repeated_images or (self.images == self.texts and is_store(self.images))
 
     def check(self) -> None:
         """Refuse two ground truths."""
         if self.positives is not None and self.image_of_text is not None:
             raise click.UsageError("--positives excludes --image-of-text")
+        if self.repeated_images and (self.positives or self.image_of_text) is not None:
+            raise click.UsageError("--repeated-images excludes --image-of-text and --positives")
 
     def truth(self, n_images: int, n_texts: int) -> tuple[Any, Any]:
         """The image row of each text, or positives; neither for pairs row by row."""
@@ -55,7 +73,7 @@ class PairInput:
 
 
 @dataclass(frozen=True)
-class ClassInput:
+class ClassInput(VectorOptions):
     """Images, classes, and which class each image shows."""
 
     images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
@@ -83,12 +101,14 @@ class ClassInput:
         from distnorm.tasks.files import LABELS, check_count, read_values
 
         names = None if self.class_names is None else read_class_names(self.class_names)
-        images = read_side(self.images, "image")
+        images = self.rows(self.images, "image", "text")
         classes = read_listed(
             self.classes,
             None if names is None else names.names,
             "give --class-names, the list that was embedded: rows are then found by their words",
+            key=self.keys("image", "text").get("text"),
         )
+        classes = self.ready(classes)
         if names is not None:
             names.check_count(len(classes), self.class_names)
         labels = read_values(self.labels, LABELS)
@@ -107,7 +127,7 @@ class ClassInput:
 
 
 @dataclass(frozen=True)
-class CaptionInput:
+class CaptionInput(VectorOptions):
     """Captions of images, judgements of them, and perhaps references."""
 
     images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
@@ -135,14 +155,15 @@ class CaptionInput:
         """Image rows, caption rows, judgements, and the image row of each caption or None."""
         from distnorm.tasks.files import JUDGEMENTS, check_count, read_numbers
 
-        images, captions = _both_sides(self.images, self.captions)
+        images, captions = self.two(self.images, self.captions)
         human = read_numbers(self.human)
         check_count(human, len(captions), self.human, JUDGEMENTS, self.captions)
         return images, captions, human, _owners(self.image_of_caption, captions, self.captions)
 
     def scoring(self) -> dict[str, Any]:
         """Keywords of `score_captions`."""
-        references = read_side(self.references, "text")
+        place = self.references
+        references = None if place is None else self.rows(place, "text", "image")
         return {
             "references": references,
             "image_of_reference": _owners(self.image_of_reference, references, self.references),
@@ -150,11 +171,17 @@ class CaptionInput:
         }
 
 
-def _both_sides(images: str, texts: str) -> tuple[Any, Any]:
-    from distnorm.store.vectors import read_sides
+def _distinct(images: Any, n_texts: int) -> tuple[Any, Any]:
+    """Distinct image rows, and the one of each text."""
+    from distnorm.comparison import deduplicate_images
 
-    rows = read_sides({"image": images, "text": texts})
-    return rows["image"], rows["text"]
+    if len(images) != n_texts:
+        raise DistnormError(
+            f"{len(images)} image rows and {n_texts} texts",
+            "as many, each image row repeated for its texts",
+            "leave --repeated-images out and give --image-of-text",
+        )
+    return deduplicate_images(images)
 
 
 def _owners(path: str | None, rows: Any, place: str | None) -> Any:

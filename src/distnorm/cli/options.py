@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from distnorm.cli.groups import option, options_of
 from distnorm.errors import DistnormError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ __all__ = [
     "option",
     "options_of",
     "parse_ks",
-    "read_side",
     "split_methods",
     "threshold_options",
 ]
@@ -43,26 +42,8 @@ class Data(typing.Protocol):
     def texts(self) -> str:
         """That of the second side."""
 
-
-def option(*names: str, **settings: Any) -> Any:
-    """A field of a group of options; the arguments are click's."""
-    return field(metadata={"option": click.option(*names, **settings)})
-
-
-def options_of(group: type[Any], name: str) -> Callable[[Command], Command]:
-    """Add the options of a dataclass; the command gets an instance as keyword ``name``."""
-
-    def add(command: Command) -> Command:
-        @functools.wraps(command)
-        def collected(*args: Any, **values: Any) -> Any:
-            own = {field.name: values.pop(field.name) for field in fields(group)}
-            return command(*args, **values, **{name: group(**own)})
-
-        for each in reversed(fields(group)):
-            collected = each.metadata["option"](collected)
-        return collected
-
-    return add
+    def fitted_on(self, images: str | None, texts: str | None) -> dict[str, Any]:
+        """As `VectorOptions.fitted_on`."""
 
 
 def threshold_options(command: Command) -> Command:
@@ -133,8 +114,7 @@ class ProtocolOptions:
             methods=split_methods(self.methods),
             strength=_parse_strength(self.strength),
             input=self.input,
-            fit_images=read_side(self.fit_images, "image"),
-            fit_texts=read_side(self.fit_texts, "text"),
+            **data.fitted_on(self.fit_images, self.fit_texts),
             prompt=prompt_of(data.texts, stated=self.prompt),
         )
 
@@ -165,17 +145,14 @@ class MethodOptions:
                 raise click.UsageError(words)
             norm = load(self.normalization)
         else:
-            norm = self._fitted()
+            norm = self._fitted(data)
         check_models(norm, data.images, data.texts, self.fit_images, self.fit_texts)
         return norm
 
-    def _fitted(self) -> ScoreNormalization:
+    def _fitted(self, data: Data) -> ScoreNormalization:
         norm = make_norm(self.method, self.strength, input=self.input)
-        rows = {
-            "images": read_side(self.fit_images, "image"),
-            "texts": read_side(self.fit_texts, "text"),
-        }
-        rows = {side: x for side, x in rows.items() if x is not None}
+        found = data.fitted_on(self.fit_images, self.fit_texts)
+        rows = {name.removeprefix("fit_"): x for name, x in found.items() if x is not None}
         if rows:
             norm.fit(**rows)
         elif norm.method != "dot":
@@ -236,10 +213,3 @@ def _parse_strength(text: str | None) -> float | dict[str, float] | None:
         raise DistnormError(
             f"--strength {text}", "a number, or image=0.25,text=0.5", "write it so"
         ) from error
-
-
-def read_side(path: str | None, side: str) -> Any:
-    """The embeddings of a file or store, or None."""
-    from distnorm.store.vectors import read_embeddings
-
-    return None if path is None else read_embeddings(path, side)

@@ -9,8 +9,10 @@ from typing import Any, BinaryIO
 
 import click
 
+from distnorm.cli.groups import options_of
 from distnorm.cli.output import json_option, say, say_dropped, write_json
 from distnorm.cli.progress import progress_bar
+from distnorm.cli.vectors import VectorOptions
 from distnorm.errors import DistnormError
 
 __all__ = ["watch"]
@@ -36,6 +38,7 @@ _ROWS = 1 << 12
 @click.option("--forget", default=0.5, show_default=True, help="Share of its rows forgotten then.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --refresh.")
 @click.option("--exit-code", is_flag=True, help="Exit with 3 on alarm.")
+@options_of(VectorOptions, "vectors")
 @json_option
 @click.pass_context
 def watch(
@@ -51,12 +54,12 @@ def watch(
     forget: float,
     overwrite: bool,
     exit_code: bool,
+    vectors: VectorOptions,
     json_path: str | None,
 ) -> None:
     """Test whether new embeddings still fit NORMALIZATION's statistics."""
     from distnorm.monitoring.watch import Watch
     from distnorm.normalization import load
-    from distnorm.store.vectors import read_embeddings
 
     if images is None and texts is None and stdin_side is None:
         raise click.UsageError("give --images, --texts or --stdin SIDE")
@@ -80,7 +83,8 @@ def watch(
         )
     before = found.alarm
     files = {one: images, two: texts}
-    given = {side: read_embeddings(name, side) for side, name in files.items() if name is not None}
+    named = {side: name for side, name in files.items() if name is not None}
+    given = vectors.sides(named, one, two) if named else {}
     with progress_bar("watching", "rows") as show:
         done, total = 0, sum(map(len, given.values()))
         for side, rows in given.items():

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, check_embeddings, checked, take_rows, to_numpy
+from distnorm.arrays import Array, check_embeddings, checked, take_rows
 from distnorm.comparison.diagnostics import diagnose
 from distnorm.comparison.draws import Draw, draws, reference_rows
 from distnorm.comparison.groups import Groups
@@ -27,6 +27,7 @@ from distnorm.metrics import check_k
 from distnorm.metrics.positives import Positives
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.progress import Progress
+from distnorm.tasks.repeats import check_row_pairs, distinct_rows
 from distnorm.tasks.retrieval import DIRECTIONS, evaluate_retrieval, pairing
 
 __all__ = ["compare_retrieval", "deduplicate_images"]
@@ -70,11 +71,14 @@ def compare_retrieval(
     Raises
     ------
     DistnormError
-        For input that cannot be compared or split.
+        For input that cannot be compared or split, and for copies among images that are paired
+        row by row; see `deduplicate_images`.
     """
     left = checked(images, "images")
     right = checked(texts, "texts", dimension=left.shape[1])
     ks = check_k(k)
+    if positives is None and left.shape[0] == right.shape[0]:
+        check_row_pairs(left, image_of_text, ("images", "texts"))
     truth = pairing(image_of_text, left.shape[0], right.shape[0], positives)
     groups = Groups.of(truth)
     plan = Protocol.of(protocol, **settings)
@@ -143,9 +147,5 @@ def deduplicate_images(images: Array) -> tuple[Array, npt.NDArray[np.intp]]:
     image_of_text : ndarray of int, shape (n_texts,)
     """
     images = check_embeddings(images, "images")
-    host = np.ascontiguousarray(to_numpy(images))
-    _, first, inverse = np.unique(host, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    position = np.empty_like(order)
-    position[order] = np.arange(len(order))
-    return take_rows(images, first[order]), position[inverse.ravel()]
+    first, image_of_text = distinct_rows(images)
+    return take_rows(images, first), image_of_text

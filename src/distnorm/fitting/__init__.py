@@ -1,12 +1,13 @@
 """Statistics from anything: stores, vectors, photos, sentences, or a mix."""
 
-from distnorm.fitting.inputs import Inputs
+from distnorm.fitting.inputs import Inputs, Reading
 from distnorm.fitting.statistics import Fit, fit_inputs
 from distnorm.fitting.update import Update, update
 
 __all__ = [
     "Fit",
     "Inputs",
+    "Reading",
     "Update",
     "fit_inputs",
     "update",

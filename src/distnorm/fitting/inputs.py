@@ -7,9 +7,9 @@ are embedded when they are taken, and not before they are chosen.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm import encoders
+from distnorm.arrays import normalize
 from distnorm.embedding.batches import Batches
 from distnorm.embedding.feed import Feed
 from distnorm.embedding.items import Item
@@ -30,7 +31,7 @@ from distnorm.store.rows import StoredRows
 from distnorm.store.vectors import has_vectors, read_embeddings
 from distnorm.system.files import shared_name
 
-__all__ = ["Input", "Inputs", "SourceRows", "VectorRows"]
+__all__ = ["Input", "Inputs", "Reading", "SourceRows", "VectorRows"]
 
 Rows = npt.NDArray[Any]
 Chosen = npt.NDArray[np.intp]
@@ -55,14 +56,22 @@ class Input(Protocol):
         """What a later update needs to know of it."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How vectors are read: the array or column by side, and whether rows get unit length."""
+
+    keys: Mapping[str, str] = field(default_factory=dict)
+    normalize: bool = False
+
+
 class VectorRows:
     """A file or folder of vectors."""
 
     embedded, failed, over_long = True, 0, 0
 
-    def __init__(self, path: str, side: str) -> None:
-        self.label = path
-        self._rows = read_embeddings(path, side)
+    def __init__(self, path: str, side: str, reading: Reading) -> None:
+        self.label, self._reading = path, reading
+        self._rows = read_embeddings(path, side, key=reading.keys.get(side))
 
     def __len__(self) -> int:
         """Rows."""
@@ -70,13 +79,14 @@ class VectorRows:
 
     def take(self, chosen: Chosen | None) -> Iterator[Rows]:
         """As `Input.take`."""
+        ready = normalize if self._reading.normalize else np.asanyarray
         if chosen is not None:
-            yield np.asarray(self._rows[chosen])
+            yield ready(np.asarray(self._rows[chosen]))
         elif self._rows.ndim != 2:
             yield self._rows  # for the error that says so
         else:
             for start in range(0, max(1, len(self._rows)), _BLOCK):
-                yield self._rows[start : start + _BLOCK]
+                yield ready(self._rows[start : start + _BLOCK])
 
     def note(self) -> dict[str, Any]:
         """As `Input.note`."""
@@ -186,6 +196,8 @@ class Inputs:
         model id where all are vectors.
     prompt : str, optional
         Around every sentence that is embedded.
+    reading : Reading, optional
+        Of files of vectors.
     **options
         ``device`` for the model, ``batch_size`` and ``workers``.
 
@@ -208,8 +220,10 @@ class Inputs:
         model: str | None = None,
         prompt: str | None = None,
         device: str | None = None,
+        reading: Reading | None = None,
         **options: Any,
     ) -> None:
+        self._reading = Reading() if reading is None else reading
         paths = [name for group in names.values() for name in group]
         texts = [name for side, group in names.items() if side != "image" for name in group]
         stores = list(filter(is_store, paths))
@@ -246,7 +260,7 @@ class Inputs:
         commit = Commit.read(name)
         if side in PARTS and commit.number is not None:
             return at_commit(name, lambda commit: StoredRows(commit, side))
-        return VectorRows(name, side)
+        return VectorRows(name, side, self._reading)
 
 
 def _is_source(name: str) -> bool:

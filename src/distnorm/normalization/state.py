@@ -302,8 +302,7 @@ class State:
         return {self.names.resolve(key): x for key, x in embeddings.items() if x is not None}
 
     def _check_lengths(self, rows: Rows, name: str) -> None:
-        if self.spec.corrects:
-            check_lengths(rows, name, self.spec.name, self.input)
+        check_lengths(rows, name, self.spec.name, self.input)
 
     def _sides_alike(self) -> bool:
         """Whether both sides have the same strength and statistics."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array
+from distnorm.arrays import Array, is_unit_length
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.exact import Gallery, places, topk
@@ -29,6 +29,8 @@ from distnorm.store.vectors import open_embeddings
 from distnorm.system.progress import Progress
 
 __all__ = ["StorePlace"]
+
+_LENGTHS = 1 << 12  # rows whose lengths are looked at
 
 
 class _Shelf:
@@ -94,10 +96,11 @@ class StorePlace:
         shelf = self._shelf(settings.side, query)
         norm, k = normalization.correcting, settings.k
         dot, notes = None, list[str]()
+        unit = is_unit_length(shelf.items[:_LENGTHS])
         if norm is None or settings.both:
             dot = shelf.best(query.row, k, None, self._progress)
         if norm is None:
-            results, score, dot = dot or [], "cosine", None
+            results, score, dot = dot or [], "cosine" if unit else "dot product", None
         else:
             row, bias = query.row, None
             if norm.correction(query.side).shifts_queries:
@@ -116,6 +119,11 @@ class StorePlace:
             first = query.side == scorer.sides[0]
             return scorer.similarity(*((query.row, items) if first else (items, query.row)))
 
+        if not unit:
+            notes.append(
+                f"the {settings.side} rows are not of unit length: longer ones score higher; bring "
+                "them to unit length with distnorm.normalize for cosines"
+            )
         return Lists(
             shelf.count, score, results, dot, tuple(notes), {"prompt": query.prompt}, two_sided
         )

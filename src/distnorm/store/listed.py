@@ -24,7 +24,11 @@ IN_ORDER = "in_order"
 
 
 def read_listed(
-    path: str | os.PathLike[str], words: Sequence[str] | None, remedy: str
+    path: str | os.PathLike[str],
+    words: Sequence[str] | None,
+    remedy: str,
+    *,
+    key: str | None = None,
 ) -> npt.NDArray[Any]:
     """A text side whose row i is meant by the number i.
 
@@ -36,17 +40,21 @@ def read_listed(
         The texts of rows 0, 1, ...: a store that has all of them gives its row of each.
     remedy : str
         What to do about a store whose rows are in no such order.
+    key : str, optional
+        As `read_embeddings`.
 
     Raises
     ------
     DistnormError
         As `read_embeddings`; for such a store without ``words``.
     """
-    return at_commit(path, lambda commit: _read(commit, words, remedy))
+    return at_commit(path, lambda commit: _read(commit, words, remedy, key))
 
 
-def _read(commit: Commit, words: Sequence[str] | None, remedy: str) -> npt.NDArray[Any]:
-    rows = read_embeddings(commit, "text")
+def _read(
+    commit: Commit, words: Sequence[str] | None, remedy: str, key: str | None
+) -> npt.NDArray[Any]:
+    rows = read_embeddings(commit, "text", key=key)
     if words is not None and commit.folder.is_dir() and commit.files(METADATA):
         place = {name: row for row, name in reversed(list(enumerate(read_names(commit, "text"))))}
         if all(word in place for word in words):

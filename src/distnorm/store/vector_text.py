@@ -163,8 +163,13 @@ def _form(path: Path) -> _Form:
             "make points of them: tr ',;' '.,' < FILE > rows.csv",
         )
     tried = [(delimiter, _cells(lines, delimiter, cut)) for delimiter in _delimiters(path)]
-    fitting = [(delimiter, rows) for delimiter, rows in tried if rows and _share(rows)]
-    if not fitting and not any(len(rows[0]) > 1 for _, rows in tried if rows) and _cut_up(lines):
+    single = not _cut_up(lines)
+    fitting = [
+        (delimiter, rows)
+        for delimiter, rows in tried
+        if rows and _share(rows) and (single or len(rows[0]) > 1 or _is_list(rows[-1][0]))
+    ]
+    if not fitting and not any(len(rows[0]) > 1 for _, rows in tried if rows) and not single:
         raise DistnormError(
             f"{path} with lines of different numbers of cells",
             "as many in each, between commas, tabs, semicolons or spaces",

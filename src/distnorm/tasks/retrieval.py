@@ -22,6 +22,7 @@ from distnorm.metrics.ranking import Ranking
 from distnorm.metrics.ranks import Ranks, best_ranks, best_ranks_both_ways, pair_ranks
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
+from distnorm.tasks.repeats import check_row_pairs
 
 __all__ = ["DIRECTIONS", "RetrievalResult", "evaluate_retrieval", "pairing"]
 
@@ -160,7 +161,8 @@ def evaluate_retrieval(
     Raises
     ------
     DistnormError
-        For unusable rows or a ground truth that does not fit them.
+        For unusable rows or a ground truth that does not fit them, and for copies among images
+        that are paired row by row: they would be rivals of one another.
     """
     norm = make("dot") if norm is None else norm
     one, two = norm.sides
@@ -168,6 +170,8 @@ def evaluate_retrieval(
     texts = checked(texts, f"{two}s", dimension=images.shape[1])
     ks = check_k(k)
     n_images, n_texts = images.shape[0], texts.shape[0]
+    if positives is None and n_images == n_texts:
+        check_row_pairs(images, image_of_text, (f"{one}s", f"{two}s"))
     by_text = pairing(image_of_text, n_images, n_texts, positives)
     for name in directions:
         if name not in DIRECTIONS:

@@ -1,0 +1,84 @@
+"""How commands read files of vectors: which array of several, and whether rows are normalized."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distnorm.cli.groups import option
+from distnorm.errors import DistnormError
+
+__all__ = ["VectorOptions", "check_distinct"]
+
+
+@dataclass(frozen=True)
+class VectorOptions:
+    """How files of vectors are read."""
+
+    key: str | None = option(
+        "--key",
+        metavar="NAME",
+        help="Array or column of files that hold several; or image=NAME,text=NAME.",
+    )
+    normalize: bool = option(
+        "--normalize", is_flag=True, help="Give rows unit length: of raw or shortened vectors."
+    )
+
+    def keys(self, *sides: str) -> dict[str, str]:
+        """The name of each side's array or column, where one is given."""
+        if self.key is None:
+            return {}
+        if "=" not in self.key:
+            return dict.fromkeys(sides, self.key)
+        pairs = [part.partition("=") for part in self.key.split(",")]
+        found = {side.strip(): name.strip() for side, _, name in pairs}
+        for side, name in found.items():
+            if side not in sides or not name:
+                raise DistnormError(
+                    f"--key {self.key}", f"NAME, or {'=NAME,'.join(sides)}=NAME", "write it so"
+                )
+        return found
+
+    def rows(self, path: str | os.PathLike[str], side: str, *others: str) -> Any:
+        """Vectors of one side; ``others`` are the names that `key` may also speak of."""
+        return self.sides({side: path}, *others)[side]
+
+    def sides(self, paths: Mapping[str, str | os.PathLike[str]], *others: str) -> dict[str, Any]:
+        """Vectors of several sides, of one state of a store where they come from one."""
+        from distnorm.store.vectors import read_sides
+
+        rows = read_sides(paths, self.keys(*paths, *others))
+        return {side: self.ready(x) for side, x in rows.items()}
+
+    def ready(self, rows: Any) -> Any:
+        """Rows as they are, or of unit length."""
+        from distnorm.arrays import normalize
+
+        return normalize(rows) if self.normalize else rows
+
+    def two(self, images: str, texts: str) -> tuple[Any, Any]:
+        """Image rows and text rows."""
+        rows = self.sides({"image": images, "text": texts})
+        return rows["image"], rows["text"]
+
+    def fitted_on(self, images: str | None, texts: str | None) -> dict[str, Any]:
+        """Rows of ``--fit-images`` and ``--fit-texts``, under these names; None if left out."""
+        paths = {"image": images, "text": texts}
+        given = {side: path for side, path in paths.items() if path is not None}
+        rows = self.sides(given, "image", "text") if given else {}
+        return {"fit_images": rows.get("image"), "fit_texts": rows.get("text")}
+
+
+def check_distinct(images: str, texts: str, first: Any, second: Any) -> None:
+    """Raise if one file's only matrix would be compared with itself."""
+    one, two = Path(images), Path(texts)
+    same = one.is_file() and two.is_file() and one.samefile(two) and first.shape == second.shape
+    if same and (first[: 1 << 10] == second[: 1 << 10]).all():
+        raise DistnormError(
+            f"{images} for images and texts alike, with the same rows for both",
+            "rows of two sides",
+            "name the other file, or the two arrays: --key image=NAME,text=NAME",
+        )
