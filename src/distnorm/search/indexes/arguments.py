@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ __all__ = [
     "int_ids",
     "known_columns",
     "no_connection",
+    "not_there",
     "one_of",
     "positive",
     "query_rows",
     "quoted_password",
     "side_of",
     "split_last",
+    "text",
     "whole",
 ]
 
@@ -67,6 +69,19 @@ def one_of(name: str, value: str, choices: Iterable[str], remedy: str = "pick on
     """Raise unless an option has one of its values."""
     if value not in choices:
         raise DistnormError(f"{name} {value!r}", ", ".join(choices), remedy)
+
+
+def not_there(
+    kind: str, name: str, place: str, names: Callable[[], Iterable[str]]
+) -> DistnormError:
+    """The error for a table or collection that is not there; ``names`` lists those that are."""
+    try:
+        known = sorted(names())
+    except Exception:
+        # A server may not let everybody list what it has.
+        known = []
+    there = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return DistnormError(f"no {kind} {name!r} in {place}", there or f"a {kind}", f"name the {kind}")
 
 
 def no_connection(place: str, error: BaseException, remedy: str) -> DistnormError:
@@ -113,6 +128,13 @@ def positive(value: Any, name: str) -> int:
             f"{name} = {value!r}", "an integer from 1 on", "ask for one item at least"
         )
     return int(value)
+
+
+def text(value: Any, name: str, expected: str) -> str:
+    """A text, for what takes nothing else."""
+    if not isinstance(value, str):
+        raise DistnormError(f"{name}={str(value)[:80]!r}", expected, "pass a text")
+    return value
 
 
 def whole(value: Any, name: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.arguments import existing, no_connection, split_last
+from distnorm.search.indexes.arguments import existing, no_connection, not_there, split_last
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import About, ListedBiases
 from distnorm.search.indexes.system import Capabilities, Hits
@@ -38,6 +39,7 @@ class ChromaIndex(Index):
     """
 
     system: ClassVar[str] = "chroma"
+    filters: ClassVar[str] = "a dict, Chroma's where"
 
     def __init__(self, client: Any, collection: str, place: str | None = None) -> None:
         errors = require("chromadb.errors", "chroma")
@@ -45,7 +47,15 @@ class ChromaIndex(Index):
         self._client = client
         self.place = place or f"chroma collection {collection!r}"
         with self.plain_errors("open"):
-            self._collection = client.get_collection(collection, embedding_function=None)
+            try:
+                self._collection = client.get_collection(collection, embedding_function=None)
+            except errors.NotFoundError as error:
+                raise not_there(
+                    "collection",
+                    collection,
+                    self.place,
+                    lambda: [each.name for each in client.list_collections()],
+                ) from error
         space = ((self._collection.configuration or {}).get("hnsw") or {}).get("space", "l2")
         if space not in _UNITS:
             raise DistnormError(f"{self.place} of space {space}", ", ".join(_UNITS), "use such")
@@ -59,16 +69,14 @@ class ChromaIndex(Index):
     @classmethod
     def open(cls, target: str, timeout: float = 10.0) -> ChromaIndex:
         """``folder/collection`` or ``http://host:port/collection``."""
-        chromadb = require("chromadb", "chroma")
-        settings = require("chromadb.config", "chroma").Settings
+        require("chromadb", "chroma")
         place, collection = split_last(target, "chroma", "collection")
         if "://" in place:
             client = _connected(place, timeout)
         else:
             folder = existing(place, "a folder of Chroma", folder=True)
             existing(str(folder / "chroma.sqlite3"), f"a Chroma database in {place}")
-            quiet = settings(anonymized_telemetry=False)
-            client = chromadb.PersistentClient(str(folder), settings=quiet)
+            client = _local(folder)
         closing = getattr(client, "close", lambda: None)
         return cls.owning(closing, client, collection, f"chroma:{target}")
 
@@ -87,7 +95,9 @@ class ChromaIndex(Index):
         """All queries in one request, biases with the answer."""
         include = ["distances", "metadatas"] if column else ["distances"]
         k = min(k, self.count())
-        answer = self._collection.query(query_embeddings=queries, n_results=k, include=include)
+        answer = self._collection.query(
+            query_embeddings=queries, n_results=k, where=filter, include=include
+        )
         found = []
         for row, (ids, values) in enumerate(zip(answer["ids"], answer["distances"], strict=True)):
             stored = None
@@ -103,6 +113,43 @@ class ChromaIndex(Index):
         for start in range(0, len(ids), batch):
             found = self._collection.get(ids=ids[start : start + batch], include=["embeddings"])
             yield list(found["ids"]), np.asarray(found["embeddings"], dtype=np.float32)
+
+    def sample(self, n: int) -> tuple[list[Any], npt.NDArray[np.float32]] | None:
+        """The first ones."""
+        found = self._collection.get(limit=n, include=["embeddings"])
+        return list(found["ids"]), np.asarray(found["embeddings"], dtype=np.float32)
+
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+        """By id."""
+        found = self._collection.get(ids=list(ids), include=["embeddings"])
+        return dict(zip(found["ids"], np.asarray(found["embeddings"]), strict=True))
+
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Metadata keys; ``document`` and ``uri`` are the item's own."""
+        answer = self._collection.get(ids=list(ids), include=["metadatas", "documents", "uris"])
+        nothing = [None] * len(answer["ids"])
+        columns = [answer[name] or nothing for name in ("metadatas", "documents", "uris")]
+        read = {}
+        for item, notes, document, uri in zip(answer["ids"], *columns, strict=True):
+            held = {"document": document, "uri": uri, **(notes or {})}
+            read[item] = {name: held[name] for name in fields if held.get(name) is not None}
+        return [read.get(item, {}) for item in ids]
+
+
+def _local(folder: Path) -> Any:
+    """A client of a folder; one with other settings may be open in this process already."""
+    chromadb = require("chromadb", "chroma")
+    quiet = require("chromadb.config", "chroma").Settings(anonymized_telemetry=False)
+    try:
+        return chromadb.PersistentClient(str(folder), settings=quiet)
+    except Exception as error:
+        # Chroma raises bare errors of SQLite and of its own kernel here as well.
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise DistnormError(
+            f"{folder}, which does not open: {said}",
+            "a folder that no client with other settings has open",
+            "pass that client to ChromaIndex(client, collection), or close it",
+        ) from error
 
 
 def _connected(url: str, timeout: float) -> Any:

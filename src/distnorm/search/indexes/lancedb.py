@@ -15,7 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.arguments import existing, known_columns, one_of, split_last
+from distnorm.search.indexes.arguments import (
+    existing,
+    known_columns,
+    not_there,
+    one_of,
+    split_last,
+    text,
+)
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import About, BiasStore
 from distnorm.search.indexes.system import Capabilities, Hits
@@ -23,6 +30,8 @@ from distnorm.search.indexes.system import Capabilities, Hits
 __all__ = ["LanceDBIndex"]
 
 _UNITS = {"dot": "1-ip", "cosine": "1-cos", "l2": "l2sq"}
+# How many times as many rows as asked for are compared again.
+_REFINE = 10
 _REGISTRY = "distnorm_biases"
 
 
@@ -43,6 +52,7 @@ class LanceDBIndex(Index):
     """
 
     system: ClassVar[str] = "lancedb"
+    filters: ClassVar[str] = "a condition in SQL, such as \"year > 2020 AND genre = 'cat'\""
     failures = (ValueError, RuntimeError)
 
     def __init__(
@@ -58,7 +68,12 @@ class LanceDBIndex(Index):
     ) -> None:
         self.place = place or f"table {table!r}"
         with self.plain_errors("open"):
-            self._table = database.open_table(table)
+            try:
+                self._table = database.open_table(table)
+            except ValueError as error:
+                if "not found" not in str(error):
+                    raise
+                raise not_there("table", table, self.place, lambda: _tables(database)) from error
         self._column, self._id = column, id
         schema = self._table.schema
         self.vector = column
@@ -67,7 +82,9 @@ class LanceDBIndex(Index):
         kind = schema.field(column).type
         if not hasattr(kind, "list_size"):
             raise DistnormError(
-                f"column {column!r} of type {kind}", "a list of fixed size", "name the vectors"
+                f"column {column!r} of type {kind} in {self.place}",
+                "a list of fixed size, such as FixedSizeList(float32, d)",
+                "name the column of vectors with column=, or cast this one",
             )
         with self.plain_errors("open"):
             indexed = [each for each in self._table.list_indices() if column in each.columns]
@@ -97,9 +114,9 @@ class LanceDBIndex(Index):
         return cls(lancedb.connect(folder), table, f"lancedb:{target}", **options)
 
     def count(self) -> int:
-        """Number of rows."""
+        """Number of rows with a vector."""
         with self.plain_errors("count"):
-            return int(self._table.count_rows())
+            return int(self._table.count_rows(self._there))
 
     def nearest(
         self,
@@ -113,17 +130,53 @@ class LanceDBIndex(Index):
         for row in queries:
             search = self._table.search(row, vector_column_name=self._column)
             search = search.distance_type(self._metric).select([self._id, "_distance"]).limit(k)
-            answer = (search.bypass_vector_index() if self.exact else search).to_arrow()
+            if filter is not None:
+                search = search.where(text(filter, "filter", self.filters), prefilter=True)
+            # Quantised indexes report distances of another kind unless rows are compared again.
+            search = search.bypass_vector_index() if self.exact else search.refine_factor(_REFINE)
+            answer = search.to_arrow()
             found.append(Hits(answer[self._id].to_pylist(), answer["_distance"].to_numpy()))
         return found
 
     def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
-        """One pass over the table as it is now."""
-        for part in self._table.search().select([self._id, self._column]).to_batches(batch):
+        """One pass over the table as it is now; rows without a vector are passed over."""
+        search = self._table.search().where(self._there).select([self._id, self._column])
+        for part in search.to_batches(batch):
             if part.num_rows:
-                rows = part[self._column].flatten().to_numpy(zero_copy_only=False)
-                rows = rows.reshape(part.num_rows, self.dimension).astype(np.float32)
-                yield part[self._id].to_pylist(), rows
+                yield part[self._id].to_pylist(), self._rows(part[self._column])
+
+    def sample(self, n: int) -> tuple[list[Any], npt.NDArray[np.float32]] | None:
+        """The first ones."""
+        search = self._table.search().where(self._there).select([self._id, self._column])
+        part = search.limit(n).to_arrow()
+        return part[self._id].to_pylist(), self._rows(part[self._column].combine_chunks())
+
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+        """By id."""
+        part = self._of(ids, [self._column], f" AND {self._there}")
+        names = part[self._id].to_pylist()
+        self.check_ids(names)
+        return dict(zip(names, self._rows(part[self._column].combine_chunks()), strict=True))
+
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Columns of the table."""
+        known_columns(self._table.schema.names, self.place, *fields)
+        rows = self._of(ids, [name for name in fields if name != self._id]).to_pylist()
+        found = {row[self._id]: {name: row[name] for name in fields} for row in rows}
+        return [found.get(item, {}) for item in ids]
+
+    def _of(self, ids: Sequence[Any], columns: list[str], more: str = "") -> Any:
+        names = ", ".join(_literal(item) for item in ids if item is not None) or "NULL"
+        search = self._table.search().where(f"`{self._id}` IN ({names}){more}")
+        return search.select([self._id, *columns]).limit(max(1, 2 * len(ids))).to_arrow()
+
+    @property
+    def _there(self) -> str:
+        return f"`{self._column}` IS NOT NULL"
+
+    def _rows(self, column: Any) -> npt.NDArray[np.float32]:
+        rows = column.flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(rows, np.float32).reshape(len(column), self.dimension)
 
 
 class _TableBiases(BiasStore):
@@ -192,6 +245,13 @@ class _TableBiases(BiasStore):
 def _merge(table: Any, key: str, rows: Any) -> None:
     merging = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
     merging.execute(rows)
+
+
+def _tables(database: Any) -> list[str]:
+    """Names of its tables, but not of those that hold biases."""
+    found = database.list_tables()
+    names = list(getattr(found, "tables", found))
+    return [name for name in names if not name.startswith("distnorm_bias")]
 
 
 def _literal(item: Any) -> str:

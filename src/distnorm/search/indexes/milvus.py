@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.arguments import existing, no_connection, split_last
+from distnorm.search.indexes.arguments import existing, no_connection, not_there, split_last, text
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, ListedBiases
+from distnorm.search.indexes.bias_store import About, BiasFolder, ListedBiases
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["MilvusIndex"]
@@ -42,6 +42,7 @@ class MilvusIndex(Index):
     """
 
     system: ClassVar[str] = "milvus"
+    filters: ClassVar[str] = "a text, Milvus's boolean expression"
 
     def __init__(
         self,
@@ -56,13 +57,20 @@ class MilvusIndex(Index):
         self._client, self.collection = client, collection
         self.place = place or f"milvus collection {collection!r}"
         with self.plain_errors("open"):
+            if not client.has_collection(collection):
+                raise not_there("collection", collection, self.place, client.list_collections)
             client.load_collection(collection)
             about = client.describe_collection(collection)
-            vectors = [f["name"] for f in about["fields"] if "dim" in f.get("params", {})]
+            kinds = {f["name"]: getattr(f["type"], "name", str(f["type"])) for f in about["fields"]}
+            vectors = [name for name, kind in kinds.items() if kind == "FLOAT_VECTOR"]
             self._column = column or next(iter(vectors), "")
             if self._column not in vectors:
+                kind, few = kinds.get(self._column, ""), "a field of FLOAT_VECTOR"
+                kind = f"of type {kind} " if kind else ""
                 raise DistnormError(
-                    f"vector field {column!r} of {self.place}", ", ".join(vectors), "name it"
+                    f"vector field {column or 'none'!r} {kind}of {self.place}",
+                    ", ".join(vectors) or few,
+                    "name it with column=" if vectors else "store the rows as FLOAT_VECTOR",
                 )
             index = client.describe_index(collection, self._column)
         self.vector, self.one_vector = self._column, len(vectors) == 1
@@ -76,9 +84,12 @@ class MilvusIndex(Index):
             exact=index["index_type"] == "FLAT",
             max_k=_MOST,
         )
-        self.biases = _FieldBiases(
-            client, collection, self._id, bool(about.get("enable_dynamic_field")), self.place
-        )
+        # An upsert gives an entity of such a collection another key.
+        room = "" if about.get("enable_dynamic_field") else "without a dynamic field"
+        self.renumbers = any(each.get("auto_id") for each in (about, *about["fields"]))
+        if self.renumbers:
+            room = "with automatic ids, which a server replaces when a bias is written"
+        self.biases = _FieldBiases(client, collection, self._id, room, self.place)
 
     @classmethod
     def open(
@@ -99,7 +110,10 @@ class MilvusIndex(Index):
                 client = module.MilvusClient(uri=place, timeout=timeout, token=token)
         except module.MilvusException as error:
             raise no_connection(place, error, "check the address") from error
-        return cls.owning(client.close, client, collection, f"milvus:{target}", column=column)
+        index = cls.owning(client.close, client, collection, f"milvus:{target}", column=column)
+        if index.renumbers and "://" not in place:
+            index.biases = BiasFolder(Path(f"{place}.bias") / collection)
+        return index
 
     @contextmanager
     def plain_errors(self, doing: str) -> Iterator[None]:
@@ -126,6 +140,7 @@ class MilvusIndex(Index):
             data=queries.tolist(),
             anns_field=self._column,
             limit=k,
+            filter="" if filter is None else text(filter, "filter", self.filters),
             output_fields=[column] if column else [],
         )
         return [
@@ -136,6 +151,31 @@ class MilvusIndex(Index):
             )
             for hits in answers
         ]
+
+    def sample(self, n: int) -> tuple[list[Any], npt.NDArray[np.float32]] | None:
+        """Some entities."""
+        fields = [self._id, self._column]
+        found = self._client.query(self.collection, filter="", output_fields=fields, limit=n)
+        return self._rows(found)
+
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+        """By primary key."""
+        fields = [self._id, self._column]
+        found = self._client.get(self.collection, ids=list(ids), output_fields=fields)
+        return dict(zip(*self._rows(found), strict=True))
+
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Fields, those of a dynamic field as well."""
+        names = [self._id, *fields]
+        found = self._client.get(self.collection, ids=list(ids), output_fields=names)
+        read = {row[self._id]: {name: row[name] for name in fields if name in row} for row in found}
+        return [read.get(item, {}) for item in ids]
+
+    def _rows(self, found: Sequence[Any]) -> tuple[list[Any], npt.NDArray[np.float32]]:
+        """Ids and vectors; an entity may have none."""
+        rows = {row[self._id]: row[self._column] for row in found if row.get(self._column)}
+        read = np.asarray(list(rows.values()), dtype=np.float32)
+        return list(rows), read.reshape(len(rows), self.dimension)
 
     def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
         """By ids that are listed first, since writing biases moves entities."""
@@ -150,17 +190,18 @@ class MilvusIndex(Index):
         for start in range(0, len(ids), batch):
             some = ids[start : start + batch]
             found = self._client.get(self.collection, ids=some, output_fields=[self._column])
-            rows = {row[self._id]: row[self._column] for row in found}
-            some = [item for item in some if item in rows]
-            yield some, np.asarray([rows[item] for item in some], dtype=np.float32)
+            read = dict(zip(*self._rows(found), strict=True))
+            some = [item for item in some if item in read]
+            if some:
+                yield some, np.stack([read[item] for item in some])
 
 
 class _FieldBiases(ListedBiases):
     """A dynamic field per normalization."""
 
-    def __init__(self, client: Any, collection: str, id: str, dynamic: bool, place: str) -> None:
+    def __init__(self, client: Any, collection: str, id: str, room: str, place: str) -> None:
         self._client, self._collection, self._id = client, collection, id
-        self._dynamic, self._place = dynamic, place
+        self._room, self._place = room, place
 
     def published(self) -> dict[str, About]:
         properties = self._client.describe_collection(self._collection).get("properties") or {}
@@ -182,11 +223,11 @@ class _FieldBiases(ListedBiases):
             self._client.upsert(self._collection, empty, partial_update=True)
 
     def prepare(self, column: str) -> None:
-        if not self._dynamic:
+        if self._room:
             raise DistnormError(
-                f"{self._place} without a dynamic field",
-                "room for a bias",
-                "pass biases=FOLDER to open_index",
+                f"{self._place} {self._room}",
+                "a place for biases",
+                "keep them in a folder: biases=FOLDER of open_index, or --biases FOLDER",
             )
 
     def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.arguments import existing, split_last
+from distnorm.search.indexes.arguments import existing, not_there, split_last
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import About, ListedBiases
 from distnorm.search.indexes.system import Capabilities, Hits
@@ -40,6 +40,7 @@ class QdrantIndex(Index):
     """
 
     system: ClassVar[str] = "qdrant"
+    filters: ClassVar[str] = "a qdrant_client.models.Filter, or a dict of one"
 
     def __init__(
         self,
@@ -56,22 +57,25 @@ class QdrantIndex(Index):
         self._client, self._models = client, module.models
         self.collection, self.place = collection, place or f"qdrant collection {collection!r}"
         with self.plain_errors("open"):
-            found = client.get_collection(collection).config.params.vectors
-        if isinstance(found, dict):
-            if vector not in found:
-                raise DistnormError(
-                    f"vector {vector!r} of {self.place}", ", ".join(found), "pass vector="
+            if not client.collection_exists(collection):
+                raise not_there(
+                    "collection",
+                    collection,
+                    self.place,
+                    lambda: [each.name for each in client.get_collections().collections],
                 )
-            self.vector, self.one_vector = vector, len(found) == 1
-            found = found[vector]
-        if found is None or found.distance.value not in _UNITS:
-            kind = "sparse vectors" if found is None else f"distance {found.distance.value}"
-            raise DistnormError(f"{self.place} of {kind}", "Dot, Cosine or Euclid", "use such")
+            params = client.get_collection(collection).config.params
+        found = _described(params, vector, self.place)
+        if isinstance(params.vectors, dict):
+            self.vector, self.one_vector = vector, len(params.vectors) == 1
         local = type(getattr(client, "_client", None)).__name__ == "QdrantLocal"
         unit = _UNITS[found.distance.value]
         self.capabilities = Capabilities(unit, int(found.size), exact or local)
         self._vector = vector or None
-        self._settings = self._models.SearchParams(exact=True) if exact and not local else None
+        self._settings = None
+        if exact and not local:
+            rows = module.models.QuantizationSearchParams(ignore=True)
+            self._settings = module.models.SearchParams(exact=True, quantization=rows)
         self.biases = _PayloadBiases(client, module.models, collection)
 
     @classmethod
@@ -108,9 +112,13 @@ class QdrantIndex(Index):
         return cls.owning(client.close, client, collection, place, vector=vector, exact=exact)
 
     def count(self) -> int:
-        """Number of points."""
+        """Number of points with the vector."""
+        models, some = self._models, None
+        if self._vector:
+            some = models.Filter(must=[models.HasVectorCondition(has_vector=self._vector)])
         with self.plain_errors("count"):
-            return int(self._client.count(self.collection, exact=True).count)
+            found = self._client.count(self.collection, count_filter=some, exact=True)
+            return int(found.count)
 
     def nearest(
         self,
@@ -120,11 +128,14 @@ class QdrantIndex(Index):
         filter: Any = None,
     ) -> list[Hits]:
         """All queries in one request, biases with the answer."""
+        if isinstance(filter, Mapping):
+            filter = self._models.Filter(**filter)
         requests = [
             self._models.QueryRequest(
                 query=row.tolist(),
                 limit=k,
                 using=self._vector,
+                filter=filter,
                 params=self._settings,
                 with_payload=[column] if column else False,
             )
@@ -153,11 +164,62 @@ class QdrantIndex(Index):
                 with_payload=False,
                 with_vectors=[self._vector] if self._vector else True,
             )
-            rows = [p.vector[self._vector] if self._vector else p.vector for p in points]
+            rows = self._rows(points)
             if rows:
-                yield [point.id for point in points], np.asarray(rows, dtype=np.float32)
+                yield list(rows), np.asarray(list(rows.values()), dtype=np.float32)
             if offset is None:
                 return
+
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+        """By id."""
+        vectors = [self._vector] if self._vector else True
+        points = self._client.retrieve(
+            self.collection, list(ids), with_payload=False, with_vectors=vectors
+        )
+        return {item: np.asarray(row) for item, row in self._rows(points).items()}
+
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Payload keys; ``a.b`` is a key inside one."""
+        points = self._client.retrieve(self.collection, list(ids), with_payload=list(fields))
+        found = {point.id: dict(point.payload or {}) for point in points}
+        return [found.get(item, {}) for item in ids]
+
+    def _rows(self, points: Sequence[Any]) -> dict[Any, list[float]]:
+        """Vectors by id; points may lack the one that is searched."""
+        name, rows = self._vector, {}
+        for point in points:
+            row = (point.vector or {}).get(name) if name else point.vector
+            if row:
+                rows[point.id] = row
+        return rows
+
+
+def _described(params: Any, vector: str, place: str) -> Any:
+    """What a collection says of the vector that is to be searched."""
+    dense, sparse = params.vectors, list(params.sparse_vectors or {})
+    several = isinstance(dense, dict)
+    if not dense or (several and vector in sparse):
+        raise DistnormError(
+            f"{place} of sparse vectors", "dense vectors of an image-text model", "search by those"
+        )
+    if several and vector not in dense:
+        raise DistnormError(f"vector {vector!r} of {place}", ", ".join(dense), "pass vector=")
+    if vector and not several:
+        raise DistnormError(
+            f"vector {vector!r} of {place}, whose vector has no name", "none", "leave vector= out"
+        )
+    found = dense[vector] if several else dense
+    if getattr(found, "multivector_config", None) is not None:
+        raise DistnormError(
+            f"{place} with several rows per point (a multivector)",
+            "one row per point",
+            "search a vector that is none, with vector=",
+        )
+    if found.distance.value not in _UNITS:
+        raise DistnormError(
+            f"{place} of distance {found.distance.value}", "Dot, Cosine or Euclid", "use such"
+        )
+    return found
 
 
 class _PayloadBiases(ListedBiases):

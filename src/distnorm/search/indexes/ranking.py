@@ -23,7 +23,7 @@ from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import one_of, positive, query_rows, whole
-from distnorm.search.indexes.bias_store import About
+from distnorm.search.indexes.bias_store import About, BiasFolder
 from distnorm.search.indexes.biases import bias_store
 from distnorm.search.indexes.keys import found_column
 from distnorm.search.indexes.recovery import UNITS, inner_products, linear_queries, query_biases
@@ -259,6 +259,8 @@ def _ranked_again(
     column, about = published_bias(system, norm, side)
     # Of an index that changed since, nobody knows whose biases these are.
     certifies = system.certifies and system.unchanged(about)
+    # A folder in the place of the system's own: its answers bring no biases along.
+    beside = None if isinstance(system.biases, BiasFolder) else column
     want = system.capabilities.at_most(request.first)
     lists = [_Answer([], np.empty(0), None)] * len(rows)
     certain = [False] * len(rows)
@@ -266,7 +268,7 @@ def _ranked_again(
     lengths = [0] * len(rows)
     left = list(range(len(rows)))
     while left:
-        answers = _answers(system, rows[left], want, column, filter=request.filter)
+        answers = _answers(system, rows[left], want, beside, filter=request.filter)
         stored = _stored_biases(system, column, answers)
         for at, (ids, products, _), biases in zip(left, answers, stored, strict=True):
             lengths[at], unknown = len(ids), np.isnan(biases)

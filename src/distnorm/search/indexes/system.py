@@ -29,6 +29,17 @@ __all__ = ["Capabilities", "Hits", "System"]
 
 Self = TypeVar("Self", bound="System")
 _SAMPLE, _TRIED = 64, 16
+# What a client's own code may raise beside what it says: all of it becomes one line.
+_USUAL = (
+    *(ArithmeticError, AssertionError, LookupError, OSError),
+    *(RuntimeError, TypeError, ValueError),
+)
+_CLIENTS = frozenset(
+    (
+        *("chromadb", "grpc", "httpcore", "httpx", "lance", "lancedb", "pyarrow", "pydantic_core"),
+        *("pymilvus", "qdrant_client", "requests", "sqlite3", "urllib3"),
+    )
+)
 # Mean length of what a compressed index makes of unit rows, and what its scores need.
 _LONGEST, _LOST = 1.1, 0.8
 
@@ -212,7 +223,8 @@ class System(abc.ABC):
         except DistnormError:
             raise
         except Exception as error:
-            if not isinstance(error, (*self.failures, OSError)):
+            client = type(error).__module__.partition(".")[0] in _CLIENTS
+            if not client and not isinstance(error, (*self.failures, *_USUAL)):
                 raise
             lines = str(error).strip().splitlines() or [type(error).__name__]
             expected, remedy = self.remedy(error, doing) or (
