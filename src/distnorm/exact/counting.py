@@ -114,7 +114,14 @@ class _Band:
         columns = slice(start, start + w)
         if self._back is not None:
             self._back.see(scores[0], self.rows, columns)
-        self._forth.see(engine.part(scores, rows), self.rows, columns, error, 1)
+        gate = self._forth.pairs.gate
+        if gate is None:
+            tile = engine.part(scores, rows)
+        else:
+            tile, bias = scores[0][rows], scores[1]
+            if bias is not None:
+                tile -= np.multiply.outer(gate[self.rows].astype(tile.dtype), bias)
+        self._forth.see(tile, self.rows, columns, error, 1)
 
 
 class _Back:
@@ -126,10 +133,11 @@ class _Back:
 
     def see(self, tile: npt.NDArray[Any], rows: slice, columns: slice) -> None:
         """Count in a tile of bare products, which stays as it is."""
-        bias = self._count.pairs.bias
+        bias, gate = self._count.pairs.bias, self._count.pairs.gate
         if bias is not None:
             bias = bias[rows]
-            tile = tile - bias.astype(tile.dtype)[:, None]
+            column = bias.astype(tile.dtype)[:, None]
+            tile = tile - (column if gate is None else column * gate[columns].astype(tile.dtype))
         error = self._engine.error(float(self._sizes[rows].max()), bias, columns)
         self._count.see(tile, columns, rows, error, 0)
 

@@ -51,10 +51,27 @@ def best_first(scores: _Float64) -> _Places:
 
 
 class PairScores:
-    """Float64 scores of pairs of some queries, (n, d), and items, (m, d)."""
+    """Float64 scores of pairs of some queries, (n, d), and items, (m, d).
 
-    def __init__(self, queries: npt.NDArray[Any], items: Gallery, bias: _Float64 | None) -> None:
-        self.queries, self.items, self.bias = queries, items, bias
+    ``gate`` says for which queries, (n,), the items' bias counts; left out, for all.
+    """
+
+    def __init__(
+        self,
+        queries: npt.NDArray[Any],
+        items: Gallery,
+        bias: _Float64 | None,
+        gate: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.queries, self.items, self.bias, self.gate = queries, items, bias, gate
+
+    def biased(self, bare: _Float64, row: _Places, column: _Places) -> _Float64:
+        """Scores of pairs from their bare products."""
+        if self.bias is None:
+            return bare
+        if self.gate is None:
+            return bare - self.bias[column]
+        return bare - np.where(self.gate[row], self.bias[column], 0.0)
 
     def of(self, row: _Places, column: _Places) -> _Float64:
         """Scores of pairs, which are sorted by row."""
@@ -77,7 +94,7 @@ class PairScores:
                 items = self.items.wide(column[pairs.ravel()], room[: pairs.size])
                 left = self.queries[row[pairs[:, 0]]].astype(np.float64, copy=False)
                 scores[pairs] = products(items.reshape(*pairs.shape, -1), left)
-        return scores if self.bias is None else scores - self.bias[column]
+        return self.biased(scores, row, column)
 
 
 class KBest:

@@ -11,8 +11,6 @@ BLAS. Where two rankings are the two directions of one product, it is computed o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
@@ -47,16 +45,11 @@ def pair_ranks(
     block_bytes : int
         Most memory of a block of scores.
     """
-    ranks = np.empty(len(positives.indices), dtype=np.int64)
-    for queries, pairs, report in _parts(ranking, progress):
-        local = np.full(positives.n_queries, -1, dtype=np.intp)
-        local[queries] = np.arange(len(queries))
-        local = local[positives.rows]
-        own = np.flatnonzero(local >= 0)
-        count = RankCount(pairs, local[own], positives.indices[own])
-        count_ranks(count, rows=_rows(positives, block_bytes), progress=report)
-        ranks[own] = count.ranks
-    return ranks
+    pairs = _pairs(ranking)
+    count = RankCount(pairs, positives.rows, positives.indices)
+    report = _report(progress, 0, positives.n_queries, positives.n_queries)
+    count_ranks(count, rows=_rows(positives, block_bytes), progress=report)
+    return count.ranks
 
 
 def best_ranks(
@@ -77,12 +70,10 @@ def best_ranks(
     block_bytes : int
         Most memory of a block of scores.
     """
-    ranks = np.empty(positives.n_queries, dtype=np.int64)
-    for queries, pairs, report in _parts(ranking, progress):
-        count = _best_count(pairs, positives.take(queries))
-        count_ranks(count, rows=_rows(positives, block_bytes), progress=report)
-        ranks[queries] = count.ranks
-    return ranks
+    count = _best_count(_pairs(ranking), positives)
+    report = _report(progress, 0, positives.n_queries, positives.n_queries)
+    count_ranks(count, rows=_rows(positives, block_bytes), progress=report)
+    return count.ranks
 
 
 def best_ranks_both_ways(
@@ -131,35 +122,21 @@ def top_items(ranking: Ranking, k: int) -> _Places:
 
     Ties in float64 go to the lowest index; k larger than the gallery gives all.
     """
-    top = np.empty((ranking.queries.shape[0], min(k, ranking.items.shape[0])), dtype=np.intp)
-    for queries, pairs, _ in _parts(ranking):
-        rows = CheckedRows(pairs.queries, "queries")
-        top[queries] = topk(rows, pairs.items, k, pairs.bias)[1]
+    pairs = _pairs(ranking)
+    top = np.empty((len(pairs.queries), min(k, len(pairs.items))), dtype=np.intp)
+    gate = np.ones(len(top), dtype=bool) if pairs.gate is None else pairs.gate
+    for counts, bias in ((gate, pairs.bias), (~gate, None)):
+        queries = np.flatnonzero(counts)
+        if len(queries):
+            rows = pairs.queries if len(queries) == len(top) else pairs.queries[queries]
+            top[queries] = topk(CheckedRows(rows, "queries"), pairs.items, k, bias)[1]
     return top
 
 
 def _pairs(ranking: Ranking) -> PairScores:
     queries, items = (to_numpy(x) for x in (ranking.queries, ranking.items))
     bias = None if ranking.bias is None else to_numpy(ranking.bias, np.float64)
-    return PairScores(queries, Gallery(CheckedRows(items, "items")), bias)
-
-
-def _parts(
-    ranking: Ranking, progress: Progress | None = None
-) -> Iterator[tuple[_Places, PairScores, Progress | None]]:
-    """Queries for which the bias counts, and those for which it does not."""
-    pairs = _pairs(ranking)
-    counts, n = ranking.counts(), len(pairs.queries)
-    if counts is None:
-        yield np.arange(n), pairs, _report(progress, 0, n, n)
-        return
-    done = 0
-    for gated, bias in ((counts, pairs.bias), (~counts, None)):
-        queries = np.flatnonzero(gated)
-        if len(queries):
-            part = PairScores(pairs.queries[queries], pairs.items, bias)
-            yield queries, part, _report(progress, done, len(queries), n)
-            done += len(queries)
+    return PairScores(queries, Gallery(CheckedRows(items, "items")), bias, ranking.counts())
 
 
 def _best_count(
@@ -167,10 +144,7 @@ def _best_count(
 ) -> RankCount:
     """Of each query's best positive, the lowest column of equal ones; ``bare`` are its products."""
     owners, columns = positives.rows, positives.indices
-    if bare is None:
-        own = pairs.of(owners, columns)
-    else:
-        own = bare if pairs.bias is None else bare - pairs.bias[columns]
+    own = pairs.of(owners, columns) if bare is None else pairs.biased(bare, owners, columns)
     if len(columns) > positives.n_queries:
         first = np.lexsort((columns, -own, owners))[positives.indptr[:-1]]
         columns, own = columns[first], own[first]
@@ -178,12 +152,7 @@ def _best_count(
 
 
 def _one_product(forth: Ranking, back: Ranking) -> bool:
-    return (
-        forth.gate is None
-        and back.gate is None
-        and forth.queries is back.items
-        and forth.items is back.queries
-    )
+    return forth.queries is back.items and forth.items is back.queries
 
 
 def _rows(positives: Positives, budget: int) -> int:
