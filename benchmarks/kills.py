@@ -12,6 +12,7 @@ may stay. Nothing here is timed.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import random
@@ -35,7 +36,7 @@ sys.path.insert(0, str(HERE.parent / "tests" / "helpers"))
 import miniature
 
 import distnorm
-from distnorm.cli.main import cli
+from distnorm.cli.main import COMMANDS, cli
 from distnorm.scenes import save_scenes
 from distnorm.store.columns import read_names, read_tables
 from distnorm.store.layout import Commit, at_commit
@@ -43,6 +44,13 @@ from distnorm.store.vectors import open_embeddings
 
 CHANGES = ("replace", "unlink", "fsync", "mkdir", "chmod", "open")
 STRAYS = (".tmp", ".new", ".half")
+# Imported once, so that a process begins with its command.
+NEEDED = (
+    "PIL.Image", "PIL.ImageOps", "pyarrow.parquet", "onnxruntime", "jinja2", "rich.console",
+    "rich.table", "rich.progress", "distnorm.paper", "distnorm.paper.page", "distnorm.search",
+    "distnorm.embedding", "distnorm.encoders.builtin", "distnorm.report.terminal",
+    *(f"distnorm.cli.{name}" for name in COMMANDS),
+)  # fmt: skip
 EMBED = ("--model", "builtin", "--shard-rows", "7", "--batch-size", "4")
 
 
@@ -51,7 +59,8 @@ class Kind:
     """A command, the folder that it begins in, and how what it leaves is looked at.
 
     ``look`` gives comparable values of everything that the command writes; the rows of a store may
-    lie between old and new. Where the command goes on from what is there, it is not ``once``.
+    lie between old and new. Where the command goes on from what is there, it is not ``once``. It
+    comes ``weight`` times in a round.
     """
 
     name: str
@@ -59,6 +68,7 @@ class Kind:
     command: Callable[[], None]
     look: Callable[[], Any]
     once: bool = True
+    weight: int = 3
     old: Any = None
     new: Any = None
     changes: int = 0
@@ -303,7 +313,7 @@ def kinds() -> list[Kind]:
     return [
         Kind("embed, a new store", pictures, embedded, store),
         Kind("embed, a store that changes", grown, embedded, store),
-        Kind("embed, with decoding processes", grown, workers, store),
+        Kind("embed, with decoding processes", grown, workers, store, weight=1),
         Kind("save", vectors, save, content("n.safetensors")),
         Kind("fit --update", fitted_then_changed,
              lambda: run("fit", "--update", "n.safetensors", "--images", "store"),
@@ -313,7 +323,7 @@ def kinds() -> list[Kind]:
         Kind("watch --state", vectors,
              lambda: run("watch", "n.safetensors", "--images", "more.npy", "--state", "state"),
              content("state"), once=False),
-        Kind("benchmark paper", data, benchmark, results),
+        Kind("benchmark paper", data, benchmark, results, weight=1),
     ]  # fmt: skip
 
 
@@ -369,24 +379,31 @@ def main() -> None:
         parser.add_argument("--only", help="kinds whose name begins so")
 
     options = arguments(__doc__, add)
+    # Interrupted or terminated, it publishes what it has seen.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for module in NEEDED:
+        importlib.import_module(module)
     count = 27 if options.quick else options.episodes
     dice = random.Random(options.seed)
     chosen = [kind for kind in kinds() if kind.name.startswith(options.only or "")]
+    turns = [kind for kind in chosen for _ in range(kind.weight)]
+    dice.shuffle(turns)
     ends: dict[str, Counter[str]] = {kind.name: Counter() for kind in chosen}
     wrong: list[str] = []
     with tempfile.TemporaryDirectory(prefix="kills-", ignore_cleanup_errors=True) as folder:
         for number, kind in enumerate(chosen):
             measured(kind, Path(folder) / f"kind-{number}")
-        for number in range(count):
-            kind = chosen[number % len(chosen)]
-            try:
-                ends[kind.name][episode(kind, Path(folder) / f"episode-{number}", dice)] += 1
-            except (AssertionError, RuntimeError) as error:
-                ends[kind.name]["wrong"] += 1
-                wrong.append(f"{kind.name}, episode {number}: {error}")
-                print(wrong[-1], file=sys.stderr)
-            if number % 20 == 0:
-                print(f"{number} of {count}", file=sys.stderr)
+        with contextlib.suppress(KeyboardInterrupt):
+            for number in range(count):
+                kind = turns[number % len(turns)]
+                try:
+                    ends[kind.name][episode(kind, Path(folder) / f"episode-{number}", dice)] += 1
+                except (AssertionError, RuntimeError) as error:
+                    ends[kind.name]["wrong"] += 1
+                    wrong.append(f"{kind.name}, episode {number}: {error}")
+                    print(wrong[-1], file=sys.stderr)
+                if number % 20 == 0:
+                    print(f"{number} of {count}", file=sys.stderr)
     rows = []
     for name, counts in ends.items():
         total = {

@@ -39,7 +39,12 @@ def write(
 ) -> None:
     """Write settings and tensors to ``path``, whole or not at all; the version is added."""
     about = {"format_version": FORMAT_VERSION, **settings}
-    text = json.dumps(about, sort_keys=True, allow_nan=False)
+    try:
+        text = json.dumps(about, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise DistnormError(
+            f"settings for {os.fspath(path)} with a number that is none", "finite ones", "mend it"
+        ) from error
     metadata = {"distnorm": text, "checksum": _checksum(text, tensors)}
     with atomic_write(path) as file:
         file.write(ordered(to_bytes(dict(tensors), metadata)))

@@ -127,13 +127,20 @@ def test_card_for_people_and_machines(run):
 
 def test_a_card_tells_of_a_choice_and_probabilities(run):
     norm = distnorm.load(FILE)
+    choice = {
+        "method": "is", "strength": 0.5, "why": "It won.", "evidence": "planted", "samples": 9,
+        "gallery": 9, "candidates": [],
+    }  # fmt: skip
     selection = {
         "rule": "r",
-        "sides": {"text": {"method": "is", "strength": 0.5, "why": "It won.", "candidates": [1]}},
+        "seed": 0,
+        "warnings": [],
+        "sides": {"image": {**choice, "method": "dot"}, "text": choice},
     }
     probability = {
-        "method": "platt", "prior": 0.1, "n_matches": 9, "n_non_matches": 90,
-        "expected_calibration_error": 0.02,
+        "score": {"method": norm.method, "strength": norm.strength}, "params": norm.params,
+        "curve": {"slope": 1.0, "intercept": 0.0}, "method": "platt", "prior": 0.1,
+        "n_matches": 9, "n_non_matches": 90, "expected_calibration_error": 0.02,
     }  # fmt: skip
     norm.notes = Notes(selection=selection, probability=probability)
     norm.save(FILE)

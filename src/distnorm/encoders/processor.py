@@ -15,11 +15,59 @@ import numpy.typing as npt
 
 from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.upright import upright_rgb
+from distnorm.system.schema import (
+    Mismatch,
+    either,
+    flag,
+    list_of,
+    number,
+    optional,
+    record,
+    text,
+    whole,
+)
 
-__all__ = ["ProcessorPixels", "pixels_of_processor", "recipe"]
+__all__ = ["SETTINGS", "ProcessorPixels", "pixels_of_processor", "recipe"]
 
 _SHORTEST = ("CLIP", "ChineseCLIP", "Flava", "Align", "EfficientNet")
+_EDGES = ("shortest_edge", "longest_edge", "height", "width")
+_SWITCHES = (
+    "do_resize",
+    "do_pad",
+    "do_center_crop",
+    "do_rescale",
+    "do_normalize",
+    "rescale_offset",
+    "include_top",
+)
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+
+
+def _resample(value: Any, place: str) -> None:
+    if str(value).lower() not in _RESAMPLE:
+        raise Mismatch(place, value, f"one of {', '.join(_RESAMPLE)}")
+
+
+_pixels = whole(1, 1 << 14)
+_size = optional(
+    either(_pixels, list_of(_pixels, 2), record({}, dict.fromkeys(_EDGES, optional(_pixels))))
+)
+_positive = number(1e-9)
+SETTINGS = record(
+    {},
+    {
+        **dict.fromkeys(_SWITCHES, optional(flag)),
+        "size": _size,
+        "crop_size": _size,
+        "image_mean": optional(either(number(), list_of(number(), 3))),
+        "image_std": optional(either(_positive, list_of(_positive, 3))),
+        "rescale_factor": optional(_positive),
+        "resample": optional(either(whole(0, 5), _resample)),
+        "image_processor_type": optional(text),
+        "feature_extractor_type": optional(text),
+    },
+)
+"""Form of a ``preprocessor_config.json``."""
 
 
 def recipe(settings: Mapping[str, Any]) -> Pixels | None:
@@ -35,7 +83,7 @@ def recipe(settings: Mapping[str, Any]) -> Pixels | None:
     resize, before = aim
     size = before
     if settings.get("do_center_crop", kind.startswith(_SHORTEST)):
-        crop = _aim(settings.get("crop_size", before[0]), shortest=False)
+        crop = _aim(settings.get("crop_size") or before[0], shortest=False)
         if crop is None or crop[1][0] > before[0] or crop[1][1] > before[1]:
             return None
         size = crop[1]
@@ -51,7 +99,7 @@ def recipe(settings: Mapping[str, Any]) -> Pixels | None:
         mean = _channels(settings.get("image_mean"), 0.5)
         std = _channels(settings.get("image_std"), 0.5)
     k = 255 * scale
-    resample = settings.get("resample", 3)
+    resample = 3 if settings.get("resample") is None else settings["resample"]
     return Pixels(
         size,
         resize=resize,
@@ -110,6 +158,8 @@ class ProcessorPixels:
 
 def _aim(size: Any, shortest: bool) -> tuple[str, tuple[int, int]] | None:
     """Kind of resizing and its height and width."""
+    if size is None:
+        return None
     if isinstance(size, int):
         return "shortest" if shortest else "squash", (size, size)
     if isinstance(size, Sequence):

@@ -14,24 +14,21 @@ leaves Distribution Normalization right, too.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
 
+from distnorm import storage
 from distnorm.arrays import Array, checked, to_numpy
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
 from distnorm.moments import Moments
 from distnorm.moments.mean_test import MeanTest, compare_means
+from distnorm.monitoring.watch_file import check_watch, read_watch
 from distnorm.normalization import ScoreNormalization
-from distnorm.system.files import atomic_write
 
 __all__ = ["Look", "Watch"]
 
@@ -160,25 +157,21 @@ class Watch:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state, to go on with `load`; whole or not at all."""
-        about = json.dumps({"schema": 1, **self.to_dict(), "fits": _fingerprint(self.norm)})
+        about = {"watch": 1, **self.to_dict(), "fits": _fingerprint(self.norm)}
         tensors = {side: np.ascontiguousarray(rows) for side, rows in self._rows.items()}
-        with atomic_write(path) as file:
-            file.write(to_bytes(tensors, {"distnorm_watch": about}))
+        storage.write(path, about, tensors)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], norm: ScoreNormalization) -> Watch:
-        """Go on where `save` left off."""
+        """Go on where `save` left off.
+
+        Raises
+        ------
+        DistnormError
+            For a missing or damaged file, or the state of another normalization.
+        """
         name = os.fspath(path)
-        if not Path(path).is_file():
-            raise DistnormError(f"no file {name}", "a state that watch wrote", "check the path")
-        try:
-            with safe_open(name, framework="numpy") as file:
-                about = json.loads((file.metadata() or {})["distnorm_watch"])
-                rows = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise DistnormError(
-                f"{name}, which is no state of a watch", "a file that watch wrote", "start anew"
-            ) from error
+        about, rows = read_watch(name)
         if about["fits"] != _fingerprint(norm):
             raise DistnormError(
                 f"{name}, the state of another normalization",
@@ -186,6 +179,7 @@ class Watch:
                 "remove the state file to start anew",
             )
         watch = cls(norm, false_alarm_rate=about["false_alarm_rate"], window=about["window"])
+        check_watch(name, about, rows, norm)
         return watch.resume(rows, about)
 
     def resume(self, rows: dict[str, npt.NDArray[np.float32]], about: dict[str, Any]) -> Watch:

@@ -19,6 +19,7 @@ from distnorm.arrays import to_numpy
 from distnorm.errors import DistnormError
 from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
+from distnorm.normalization.forms import SETTINGS, check_side, check_statistics
 from distnorm.normalization.notes import Notes
 from distnorm.normalization.state import State
 
@@ -50,7 +51,9 @@ def write_state(path: Path, state: State, settings: Mapping[str, Any], notes: No
 
 def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[State, Notes]:
     """What `write_state` wrote; an error for another model or another dimension."""
-    settings, tensors, _ = storage.read(path)
+    settings, tensors, _ = storage.read(path, SETTINGS)
+    name = os.fspath(path)
+    check_statistics(name, settings)
     if model is not None and settings["model"] is not None and settings["model"] != model:
         raise DistnormError(
             f"statistics of model {settings['model']!r} in {os.fspath(path)}",
@@ -73,6 +76,10 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
         settings["params"],
         settings.get("weights", "even").replace("given", "even"),
     )
+    if state.spec.chooses and "sides" not in (
+        settings.get("notes", {}).get("selection") or {"sides": 0}
+    ):
+        raise DistnormError(f"{name} without what was chosen", "a choice", "fit it again")
     statistics = {}
     for side, about in settings["statistics"].items():
         if not about["count"]:
@@ -83,6 +90,7 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
             for key, values in tensors.items()
             if key.startswith(prefix)
         }
+        check_side(name, side, about["count"], about["unit_length"], arrays, empty)
         bank, weights = arrays.pop("bank", None), arrays.pop("bank_weights", None)
         moments = Moments.from_arrays(
             arrays, count=about["count"], unit_length=about["unit_length"], rank=empty.moments.rank

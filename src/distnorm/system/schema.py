@@ -16,9 +16,11 @@ from distnorm.errors import DistnormError
 
 __all__ = [
     "Form",
+    "Mismatch",
     "anything",
-    "both",
     "check",
+    "closed",
+    "either",
     "flag",
     "list_of",
     "number",
@@ -26,6 +28,7 @@ __all__ = [
     "optional",
     "parse",
     "record",
+    "scalar",
     "table",
     "text",
     "whole",
@@ -57,7 +60,7 @@ def parse(content: str | bytes, form: Form, *, file: str, remedy: str) -> Any:
     except (ValueError, RecursionError) as error:
         deep = isinstance(error, RecursionError)
         raise DistnormError(
-            f"{file}, which is {'too deeply nested' if deep else 'damaged: no whole JSON'}",
+            f"{file}, which is {'too deeply nested' if deep else 'damaged: it is no JSON'}",
             "the file as it was written",
             remedy,
         ) from error
@@ -91,6 +94,12 @@ def flag(value: Any, place: str) -> None:
     """True or false."""
     if not isinstance(value, bool):
         raise Mismatch(place, value, "true or false")
+
+
+def scalar(value: Any, place: str) -> None:
+    """Nothing, a text, true, false, or a finite number."""
+    if value is not None and not isinstance(value, (str, bool)):
+        number()(value, place)
 
 
 def number(low: float = -math.inf, high: float = math.inf) -> Form:
@@ -131,6 +140,26 @@ def optional(inner: Form) -> Form:
     def form(value: Any, place: str) -> None:
         if value is not None:
             inner(value, place)
+
+    return form
+
+
+def either(*forms: Form) -> Form:
+    """A value of one of several forms."""
+
+    def form(value: Any, place: str) -> None:
+        misfits = []
+        for inner in forms:
+            try:
+                return inner(value, place)
+            except Mismatch as error:
+                misfits.append(error)
+        # The form that got furthest says what is wrong within.
+        deepest = max(misfits, key=lambda error: len(error.place))
+        if deepest.place != place:
+            raise deepest
+        expected = " or ".join(dict.fromkeys(error.expected for error in misfits))
+        raise Mismatch(place, value, expected)
 
     return form
 
@@ -179,12 +208,15 @@ def record(required: Mapping[str, Form], more: Mapping[str, Form] | None = None)
     return form
 
 
-def both(*forms: Form) -> Form:
-    """A value of several forms at once."""
+def closed(required: Mapping[str, Form], more: Mapping[str, Form] | None = None) -> Form:
+    """As `record`, without any other field."""
+    names, inner = {*required, *(more or {})}, record(required, more)
 
     def form(value: Any, place: str) -> None:
-        for inner in forms:
-            inner(value, place)
+        inner(value, place)
+        for name in value:
+            if name not in names:
+                raise Mismatch(_join(place, name), name, "only known fields")
 
     return form
 

@@ -186,13 +186,15 @@ def test_a_folder_outlives_a_crash(tmp_path):
     again = BiasFolder(tmp_path / "bias")
     np.testing.assert_array_equal(again.read("a", ["y", "z"]), [2.0, np.nan])
     assert again.published() == {}
-    again.publish("a", {"mean": 1.5})
-    assert BiasFolder(tmp_path / "bias").published() == {"a": {"mean": 1.5}}
+    about = {"method": "is", "strength": {"text": 0.5}, "params": {}, "side": "image", "count": 3}
+    about |= {"lowest": -1.0, "mean": 1.5}
+    again.publish("a", about)
+    assert BiasFolder(tmp_path / "bias").published() == {"a": about}
     again.publish("a", None)
     assert BiasFolder(tmp_path / "bias").published() == {}
     assert np.isnan(BiasFolder(tmp_path / "bias").read("a", ["x"])).all()
     (tmp_path / "bias" / "published.json").write_text("{")
-    with pytest.raises(DistnormError, match=r"no JSON.*upload the biases again"):
+    with pytest.raises(DistnormError, match=r"no JSON.*upload them again"):
         again.published()
 
 

@@ -22,7 +22,6 @@ Needs the ``onnx`` extra.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ import numpy.typing as npt
 from distnorm.encoders.base import Encoder, Rows
 from distnorm.encoders.onnx.graph import Graph
 from distnorm.encoders.onnx.pooling import pooling_of
+from distnorm.encoders.onnx.settings import read_settings
 from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.processor import recipe
 from distnorm.errors import DistnormError, require
@@ -42,13 +42,6 @@ __all__ = ["OnnxEncoder", "load"]
 _EXTRA = "onnx"
 _IMAGE = ("image.onnx", "vision_model.onnx", "visual.onnx", "image_model.onnx")
 _TEXT = ("text.onnx", "text_model.onnx", "textual.onnx")
-_SETTINGS = (
-    "config",
-    "distnorm",
-    "preprocessor_config",
-    "sentence_bert_config",
-    "tokenizer_config",
-)
 _PADS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>")
 
 
@@ -95,9 +88,7 @@ def load(model: str, *, device: str = "auto", threads: int | None = None) -> Onn
         raise DistnormError(
             f"{str(file)!r}: {error}", "a tokenizer of the tokenizers library", "save it again"
         ) from error
-    settings = {name: _json(folder / f"{name}.json") for name in _SETTINGS}
-    settings["pooling"] = _json(folder / "1_Pooling" / "config.json")
-    steps = _read(folder / "modules.json")
+    settings, steps = read_settings(folder)
     pooling = pooling_of(settings["distnorm"], settings["pooling"], steps, str(folder))
     digests = [image_graph.digest, text_graph.digest] if image_graph else [text_graph.digest]
     model_id = str(
@@ -185,22 +176,6 @@ def _first_file(folder: Path, names: Sequence[str]) -> Path | None:
     return None
 
 
-def _json(file: Path) -> dict[str, Any]:
-    content = _read(file)
-    return content if isinstance(content, dict) else {}
-
-
-def _read(file: Path) -> Any:
-    if not file.is_file():
-        return {}
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DistnormError(
-            f"{str(file)!r}, which is no JSON", "settings", "save it again"
-        ) from error
-
-
 def _recipe(folder: Path, settings: dict[str, Any]) -> Pixels:
     if not settings:
         raise DistnormError(
@@ -228,10 +203,11 @@ def _max_tokens(tokenizer: Any, settings: dict[str, dict[str, Any]], text: Graph
     if stated:
         return int(stated)
     config = settings["config"]
+    inner = config.get("text_config") or config
     limits = (
         (tokenizer.truncation or {}).get("max_length"),
         settings["tokenizer_config"].get("model_max_length"),
-        config.get("text_config", config).get("max_position_embeddings"),
+        inner.get("max_position_embeddings"),
     )
     return min((int(n) for n in limits if n is not None and n < 1e6), default=None)
 

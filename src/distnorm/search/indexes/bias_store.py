@@ -20,6 +20,7 @@ import os
 import shutil
 import tempfile
 import uuid
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,12 +31,40 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from distnorm.errors import DistnormError
-from distnorm.system.files import atomic_write
+from distnorm.system import schema
+from distnorm.system.files import atomic_write, plain_errors, remove_stale
 
-__all__ = ["About", "BiasFolder", "BiasStore", "ListedBiases"]
+__all__ = ["About", "BiasFolder", "BiasStore", "ListedBiases", "read_about", "read_listing"]
 
 About = dict[str, Any]
 """What is stated about the biases of one column."""
+
+_ABOUT = schema.record(
+    {
+        "method": schema.text,
+        "strength": schema.table(schema.number()),
+        "params": schema.table(schema.scalar),
+        "side": schema.text,
+        "count": schema.whole(1),
+        "lowest": schema.number(),
+        "mean": schema.number(),
+    },
+    {"model": schema.optional(schema.text), "handed_in": schema.flag},
+)
+_REMEDY = "delete these biases and upload them again"
+
+
+def read_listing(content: str | bytes, place: str) -> dict[str, About]:
+    """The list of what is complete, from its JSON; raises a DistnormError for anything else."""
+    form = schema.table(_ABOUT)
+    listing: dict[str, About] = schema.parse(content, form, file=place, remedy=_REMEDY)
+    return listing
+
+
+def read_about(content: str | bytes, place: str) -> About:
+    """What is stated about one column, from its JSON; raises as `read_listing`."""
+    about: About = schema.parse(content, _ABOUT, file=place, remedy=_REMEDY)
+    return about
 
 
 class BiasStore(abc.ABC):
@@ -148,17 +177,9 @@ class BiasFolder(ListedBiases):
         if self.folder is None:
             return dict(self._listing)
         path = self.folder / "published.json"
-        try:
-            listing: dict[str, About] = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise DistnormError(
-                f"{path}, which is no JSON",
-                "what distnorm wrote",
-                "delete the folder and upload the biases again",
-            ) from error
-        return listing
+        with plain_errors(path):
+            content = path.read_bytes() if path.exists() else b"{}"
+        return read_listing(content, str(path))
 
     def keep(self, listing: dict[str, About]) -> None:
         """Write the list; nothing is made only to say that it is empty."""
@@ -189,6 +210,7 @@ class BiasFolder(ListedBiases):
         """Make the column's folder, and read what is in it anew."""
         if self.folder is not None:
             (self.folder / column).mkdir(parents=True, exist_ok=True)
+            remove_stale((self.folder / column).glob(".*.tmp"))
             self._columns.pop(column, None)
 
     def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
@@ -212,7 +234,13 @@ class BiasFolder(ListedBiases):
             values: dict[Any, float] = {}
             parts = sorted((self.folder / column).glob("part-*.npz")) if self.folder else []
             for part in parts:
-                with np.load(part, allow_pickle=False) as file:
-                    values.update(zip(file["ids"].tolist(), file["values"].tolist(), strict=True))
+                try:
+                    with part.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                        ids, biases = file["ids"].tolist(), file["values"].tolist()
+                    values.update(zip(ids, biases, strict=True))
+                except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                    raise DistnormError(
+                        f"{part}, which cannot be read", "biases as they were written", _REMEDY
+                    ) from error
             self._columns[column] = values
         return self._columns[column]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, no_connection, not_there, split_last
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, ListedBiases
+from distnorm.search.indexes.bias_store import About, ListedBiases, read_listing
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["ChromaIndex"]
@@ -182,8 +182,8 @@ class _MetadataBiases(ListedBiases):
         self._collection = collection
 
     def published(self) -> dict[str, About]:
-        listing: dict[str, About] = json.loads((self._collection.metadata or {}).get(_KEY, "{}"))
-        return listing
+        content = (self._collection.metadata or {}).get(_KEY, "{}")
+        return read_listing(content, f"the list of biases in {self._collection.name}")
 
     def keep(self, listing: dict[str, About]) -> None:
         # Chroma refuses its own setting in a change of metadata; it stays in the configuration.

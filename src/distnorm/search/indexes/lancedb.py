@@ -24,7 +24,7 @@ from distnorm.search.indexes.arguments import (
     text,
 )
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, BiasStore
+from distnorm.search.indexes.bias_store import About, BiasStore, read_about
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["LanceDBIndex"]
@@ -195,7 +195,8 @@ class _TableBiases(BiasStore):
         table = self._open(_REGISTRY)
         rows = [] if table is None else table.to_arrow().to_pylist()
         mine = [row for row in rows if row["target"] == self._target]
-        return {row["column"]: json.loads(row["about"]) for row in mine}
+        place = f"{_REGISTRY} of {self._target}"
+        return {row["column"]: read_about(row["about"], place) for row in mine}
 
     def publish(self, column: str, about: About | None) -> None:
         pyarrow = require("pyarrow", "lancedb")

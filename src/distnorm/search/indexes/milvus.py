@@ -19,7 +19,7 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, no_connection, not_there, split_last, text
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, BiasFolder, ListedBiases
+from distnorm.search.indexes.bias_store import About, BiasFolder, ListedBiases, read_listing
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["MilvusIndex"]
@@ -205,8 +205,8 @@ class _FieldBiases(ListedBiases):
 
     def published(self) -> dict[str, About]:
         properties = self._client.describe_collection(self._collection).get("properties") or {}
-        listing: dict[str, About] = json.loads(properties.get(_KEY, "{}"))
-        return listing
+        place = f"the list of biases in {self._collection}"
+        return read_listing(properties.get(_KEY, "{}"), place)
 
     def keep(self, listing: dict[str, About]) -> None:
         properties = {_KEY: json.dumps(listing)}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, not_there, split_last
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, ListedBiases
+from distnorm.search.indexes.bias_store import About, ListedBiases, read_listing
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["QdrantIndex"]
@@ -230,8 +230,7 @@ class _PayloadBiases(ListedBiases):
 
     def published(self) -> dict[str, About]:
         metadata = self._client.get_collection(self._collection).config.metadata or {}
-        listing: dict[str, About] = json.loads(metadata.get(_KEY, "{}"))
-        return listing
+        return read_listing(metadata.get(_KEY, "{}"), f"the list of biases in {self._collection}")
 
     def keep(self, listing: dict[str, About]) -> None:
         self._client.update_collection(self._collection, metadata={_KEY: json.dumps(listing)})

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, BiasStore
+from distnorm.search.indexes.bias_store import About, BiasStore, read_about
 from distnorm.search.indexes.system import Hits
 
 __all__ = ["SqlBiases", "SqlIndex", "named", "quoted"]
@@ -248,10 +248,10 @@ class SqlBiases(BiasStore):
         for name, about in rows:
             target, _, column = name.rpartition(" ")
             if target == self._key:
-                found[column] = json.loads(about)
+                found[column] = read_about(about, f"the list of biases of {target}")
                 self._old.discard(column)
             elif target == self._earlier and column not in found:
-                found[column] = json.loads(about)
+                found[column] = read_about(about, f"the list of biases of {target}")
                 self._old.add(column)
         return found
 

@@ -1,0 +1,75 @@
+"""What the JSON files beside exported models may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from distnorm.encoders.processor import SETTINGS
+from distnorm.system.files import plain_errors
+from distnorm.system.schema import (
+    Form,
+    anything,
+    either,
+    flag,
+    list_of,
+    number,
+    optional,
+    parse,
+    record,
+    table,
+    text,
+    whole,
+)
+
+__all__ = ["read_settings"]
+
+_token = optional(either(text, record({}, {"content": text})))
+_longest = optional(number(1))
+_FILES = {
+    "config": record(
+        {},
+        {
+            "max_position_embeddings": _longest,
+            "text_config": optional(record({}, {"max_position_embeddings": _longest})),
+        },
+    ),
+    "distnorm": record(
+        {},
+        {
+            "model_id": optional(text),
+            "temperature": optional(number(1e-6, 1e6)),
+            "prompts": optional(list_of(text)),
+            "max_tokens": optional(whole(1)),
+            "padding": optional(text),
+            "pad_token": _token,
+            "pooling": optional(text),
+        },
+    ),
+    "preprocessor_config": SETTINGS,
+    "sentence_bert_config": record({}, {"max_seq_length": optional(whole(1))}),
+    "tokenizer_config": record({}, {"model_max_length": _longest, "pad_token": _token}),
+}
+_POOLING = table(optional(either(flag, text, number())))
+_MODULES = optional(list_of(table(anything)))
+
+
+def read_settings(folder: Path) -> tuple[dict[str, dict[str, Any]], Any]:
+    """Settings by the file's name, empty where it is not there, and the list of modules.
+
+    Raises
+    ------
+    DistnormError
+        For a file that is no JSON, or a value that means nothing.
+    """
+    settings = {name: _read(folder / f"{name}.json", form) for name, form in _FILES.items()}
+    settings["pooling"] = _read(folder / "1_Pooling" / "config.json", _POOLING)
+    return settings, _read(folder / "modules.json", _MODULES) or None
+
+
+def _read(file: Path, form: Form) -> Any:
+    if not file.is_file():
+        return {}
+    with plain_errors(file):
+        content = file.read_bytes()
+    return parse(content, form, file=str(file), remedy="save it again")

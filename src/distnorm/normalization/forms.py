@@ -1,0 +1,239 @@
+"""What a saved normalization may hold: the form of its settings and notes, and of its tensors.
+
+A checksum says that a file is as somebody wrote it, not that it makes sense: counts may be
+negative or contradict the sums, fields may lack, numbers may be none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError
+from distnorm.methods.statistics import SideStatistics
+from distnorm.system.schema import (
+    Mismatch,
+    anything,
+    closed,
+    flag,
+    list_of,
+    number,
+    one_of,
+    optional,
+    record,
+    scalar,
+    table,
+    text,
+    whole,
+)
+
+__all__ = ["SETTINGS", "check_side", "check_statistics"]
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+_REMEDY = "fetch or fit it again"
+_LENGTH = 0.05  # rows of half precision are not quite of length 1
+_share, _numbers = number(0, 1), list_of(number())
+
+
+def _rising(*names: str) -> Any:
+    """Columns of as many numbers, of which the first does not fall."""
+    columns = record({name: list_of(number(), low=1) for name in names})
+
+    def form(value: Any, place: str) -> None:
+        columns(value, place)
+        first = value[names[0]]
+        if len({len(value[name]) for name in names}) > 1:
+            raise Mismatch(place, value, f"as many of {', '.join(names)}")
+        if any(a > b for a, b in pairwise(first)):
+            raise Mismatch(f"{place}.{names[0]}", first, "rising numbers")
+
+    return form
+
+
+def _by_query(value: Any, place: str) -> None:
+    record({"rate": _share})(value, place)
+    rates = dict.fromkeys(("median", "percentile_95", "highest"), _share)
+    sides = {key: part for key, part in value.items() if key != "rate"}
+    table(record({"variation": optional(number(0)), **rates}))(sides, place)
+
+
+_MADE_BY = {
+    "score": record({"method": text, "strength": table(number())}),
+    "params": table(scalar),
+}
+_CALIBRATION = record(
+    {
+        **_MADE_BY,
+        "n_rows": table(whole(1)),
+        "n_pairs": whole(1),
+        "pairs": text,
+        "hidden_matches": whole(0),
+        "cross_fitted": flag,
+        "knots": _rising("score", "rate", "low", "high"),
+        "by_query": _by_query,
+    }
+)
+_PROBABILITY = record(
+    {
+        **_MADE_BY,
+        "method": one_of("isotonic", "platt"),
+        "prior": number(1e-300, 1 - 1e-16),
+        "n_matches": whole(0),
+        "n_non_matches": whole(0),
+        "expected_calibration_error": _share,
+    },
+    {
+        "knots": _rising("score", "probability"),
+        "curve": record({"slope": number(), "intercept": number()}),
+    },
+)
+_CANDIDATE = closed(
+    {
+        "method": text,
+        "strength": number(),
+        "gain": number(),
+        "error": number(),
+        "interval": list_of(number(), 2),
+        "net": number(),
+        "folds": whole(0),
+        "mutual_agreement": number(),
+        "occupancy": number(),
+    },
+    {"strengths": _numbers, "gains": _numbers},
+)
+_CHOICE = closed(
+    {
+        "method": text,
+        "strength": number(),
+        "why": text,
+        "evidence": text,
+        "samples": whole(0),
+        "gallery": whole(0),
+        "candidates": list_of(_CANDIDATE),
+    },
+    {"folds": whole(0), "more": text},
+)
+_NOTE = record(
+    {},
+    {"name": text, "store": text, "id": optional(text), "commit": optional(whole(0))},
+)
+_SPREAD = record({"skewness": number(), "occupancy": number()})
+
+
+def _selection(value: Any, place: str) -> None:
+    """A choice of ours, or another's words on what was chosen."""
+    table(anything)(value, place)
+    if "sides" in value:
+        record({"sides": table(_CHOICE), "seed": whole(), "warnings": list_of(text)})(value, place)
+
+
+def _hubs(value: Any, place: str) -> None:
+    record({"rows": table(whole(0))})(value, place)
+    sides = {key: part for key, part in value.items() if key != "rows"}
+    table(record({"before": _SPREAD, "after": _SPREAD}))(sides, place)
+
+
+_NOTES = {
+    "selection": optional(_selection),
+    "calibration": optional(_CALIBRATION),
+    "probability": optional(_PROBABILITY),
+    "fitted_on": optional(
+        record(
+            {
+                "samples": optional(whole(1)),
+                "seed": optional(whole(0)),
+                "inputs": table(list_of(_NOTE)),
+            }
+        )
+    ),
+    "hubs": optional(_hubs),
+    "data": optional(text),
+}
+
+SETTINGS = record(
+    {
+        "method": text,
+        "strength": table(number()),
+        "params": table(scalar),
+        "sides": list_of(text, 2),
+        "input": text,
+        "model": optional(text),
+        "prompt": optional(text),
+        "dimension": optional(whole(1)),
+        "counts": table(whole(0)),
+        "statistics": table(record({"count": whole(0), "unit_length": optional(flag)})),
+    },
+    {"weights": text, "notes": record({}, _NOTES), "chosen": table(anything)},
+)
+"""Form of the settings of a saved normalization."""
+
+
+def check_statistics(file: str, settings: Mapping[str, Any]) -> None:
+    """Raise unless what the settings say of counts, sides and choices goes together."""
+    counts = {side: about["count"] for side, about in settings["statistics"].items()}
+    notes = settings.get("notes", {})
+    chosen = (notes.get("selection") or {}).get("sides", {})
+    probability = notes.get("probability") or {"knots": None}
+    for wrong, what in (
+        (counts != settings["counts"], f"counts of {settings['counts']} and of {counts}"),
+        (not set(counts) <= set(settings["sides"]), f"statistics of {', '.join(counts)}"),
+        (
+            bool(chosen) and set(chosen) != set(settings["sides"]),
+            f"a choice for {', '.join(chosen)}",
+        ),
+        (not {"knots", "curve"} & set(probability), "probabilities without a curve"),
+    ):
+        if wrong:
+            sides = " and ".join(settings["sides"])
+            raise DistnormError(f"{file} with {what}", f"what fits its sides, {sides}", _REMEDY)
+
+
+def check_side(
+    file: str, side: str, count: int, unit: bool | None, tensors: Tensors, empty: SideStatistics
+) -> None:
+    """Raise unless tensors of a side can be statistics of ``count`` rows for its method.
+
+    With weight w (the count, unless rows were weighted), |sum|^2 <= w squares, and w = squares
+    for rows of unit length.
+    """
+    moments = empty.moments
+    shapes: dict[str, tuple[Any, ...]] = {"sum": (None,), "totals": (None,)}
+    if moments.order > 1:
+        shapes |= {"second": (None, None)} if moments.rank is None else {"factor": (None, None)}
+    if empty.bank is not None:
+        shapes["bank"] = (count, None)
+    for name, shape in shapes.items():
+        values = tensors.get(name)
+        if values is None or values.ndim != len(shape) or shape[0] not in (None, len(values)):
+            found = "no" if values is None else f"shape {values.shape} as"
+            raise DistnormError(
+                f"{file} with {found} {side}.{name}", "it, for its method and counts", _REMEDY
+            )
+    d = len(tensors["sum"])
+    for name, values in tensors.items():
+        wide = {"second": (d, d), "factor": (len(values), d), "bank": (len(values), d)}
+        fits = values.shape == wide.get(name, values.shape) and values.dtype.kind == "f"
+        if not fits or not np.isfinite(values).all():
+            raise DistnormError(
+                f"{file} with {side}.{name} of shape {values.shape} and dtype {values.dtype}",
+                f"finite numbers of {d} dimensions",
+                _REMEDY,
+            )
+    totals = tensors["totals"]
+    if len(totals) not in (2, 3) or (totals < 0).any():
+        raise DistnormError(f"{file} with {side}.totals of {totals}", "totals of rows", _REMEDY)
+    squares, weight = float(totals[0]), float(totals[2]) if len(totals) > 2 else float(count)
+    length = float(np.dot(tensors["sum"], tensors["sum"]))
+    if length > weight * squares * (1 + 1e-6) or (
+        unit and abs(squares - weight) > _LENGTH * weight
+    ):
+        raise DistnormError(
+            f"{file} with {count} {side} rows, which do not fit their sums",
+            "the number of rows that were added up",
+            _REMEDY,
+        )
