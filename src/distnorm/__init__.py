@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from distnorm.tasks.captioning import evaluate_captions, score_captions
     from distnorm.tasks.classification import evaluate_classification
     from distnorm.tasks.retrieval import evaluate_retrieval
+    from distnorm.tasks.score_matrix import evaluate_scores, normalize_scores
     from distnorm.tasks.zero_shot import ZeroShotClassifier
 
 __version__ = "0.1.0"
@@ -62,6 +63,7 @@ __all__ = [
     "evaluate_captions",
     "evaluate_classification",
     "evaluate_retrieval",
+    "evaluate_scores",
     "kendall_tau",
     "list_encoders",
     "list_methods",
@@ -70,6 +72,7 @@ __all__ = [
     "make",
     "metrics",
     "normalize",
+    "normalize_scores",
     "open_index",
     "recall_at_k",
     "scenes",
@@ -103,6 +106,7 @@ _NAMES = {
     "tasks.captioning": ("evaluate_captions", "score_captions"),
     "tasks.classification": ("evaluate_classification",),
     "tasks.retrieval": ("evaluate_retrieval",),
+    "tasks.score_matrix": ("evaluate_scores", "normalize_scores"),
     "tasks.zero_shot": ("ZeroShotClassifier",),
 }
 _ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.inputs import CaptionInput, ClassInput, PairInput
+from distnorm.cli.inputs import CaptionInput, ClassInput, RetrievalInput
 from distnorm.cli.options import (
     MethodOptions,
     options_of,
@@ -30,14 +30,14 @@ def evaluate() -> None:
 
 
 @evaluate.command()
-@options_of(PairInput, "pairs")
+@options_of(RetrievalInput, "pairs")
 @options_of(MethodOptions, "method")
 @click.option("--k", default="1,5,10", show_default=True)
 @click.option("--r-precision", is_flag=True, help="Also R-precision and mAP@R.")
 @threshold_options
 @json_option
 def retrieval(
-    pairs: PairInput,
+    pairs: RetrievalInput,
     method: MethodOptions,
     k: str,
     r_precision: bool,
@@ -45,13 +45,18 @@ def retrieval(
     false_alarm_rate: float | None,
     json_path: str | None,
 ) -> None:
-    """Retrieval in both directions with given statistics."""
+    """Retrieval in both directions with given statistics, or from a matrix of scores."""
     from distnorm.calibration.score_kinds import score_kind
     from distnorm.report.terminal import detection_table, retrieval_table
     from distnorm.store.models import prompt_of
     from distnorm.tasks.detection import chosen_threshold, evaluate_detection
     from distnorm.tasks.retrieval import evaluate_retrieval, pairing
 
+    if pairs.scores is not None:
+        if threshold is not None or false_alarm_rate is not None:
+            raise click.UsageError("--scores excludes --threshold and --false-alarm-rate")
+        _of_scores(pairs, method, parse_ks(k), r_precision, json_path)
+        return
     images, texts, owner, positives = pairs.read()
     norm = method.norm(pairs)
     bar = chosen_threshold(norm, threshold, false_alarm_rate)
@@ -151,6 +156,35 @@ def captions(
     prompt = prompt_of(data.texts)
     tables = [metrics_table(norm, result.metrics, prompt)]
     _finish("captions", norm, result, prompt, tables, extra, json_path)
+
+
+def _of_scores(
+    pairs: RetrievalInput,
+    method: MethodOptions,
+    ks: tuple[int, ...],
+    r_precision: bool,
+    json_path: str | None,
+) -> None:
+    """Retrieval from a matrix of scores."""
+    from distnorm.report.terminal import score_matrix_table
+    from distnorm.tasks.score_matrix import evaluate_scores
+
+    pairs.check()
+    settings, matrices = method.of_scores(), pairs.matrices()
+    owner, positives = pairs.truth(*matrices["scores"].shape)
+    result = evaluate_scores(
+        image_of_text=owner,
+        positives=positives,
+        k=ks,
+        with_r_precision=r_precision or positives is not None,
+        **matrices,
+        **settings,
+    )
+    say_left_out(result.to_dict())
+    name = settings["method"] or "scores as they are"
+    console().print(score_matrix_table(name, result))
+    about = {"schema": 1, "task": "retrieval", "scores": pairs.scores, **settings}
+    write_json({**about, **result.to_dict()}, json_path)
 
 
 def say_left_out(sizes: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from distnorm.cli.groups import option
 from distnorm.cli.vectors import VectorOptions, check_distinct
 from distnorm.errors import DistnormError
 
-__all__ = ["CaptionInput", "ClassInput", "PairInput"]
+__all__ = ["CaptionInput", "ClassInput", "PairInput", "RetrievalInput"]
 
 _PATH = click.Path()
 
@@ -70,6 +70,40 @@ class PairInput(VectorOptions):
         owners = read_rows(self.image_of_text)
         check_count(owners, n_texts, self.image_of_text, IMAGE_ROWS, self.texts)
         return owners, None
+
+
+@dataclass(frozen=True)
+class RetrievalInput(PairInput):
+    """The same, or a matrix of scores instead of vectors."""
+
+    images: str = option("--images", type=_PATH, help="Image embeddings.")
+    texts: str = option("--texts", type=_PATH, help="Text embeddings.")
+    scores: str | None = option(
+        "--scores", type=_PATH, help="Instead of vectors: scores, one row per image."
+    )
+    image_bank: str | None = option(
+        "--image-bank", type=_PATH, help="With --scores: other images' scores with these texts."
+    )
+    text_bank: str | None = option(
+        "--text-bank", type=_PATH, help="With --scores: these images' scores with other texts."
+    )
+
+    def check(self) -> None:
+        """Refuse two inputs, half of one and none."""
+        super().check()
+        if self.scores is None and (self.images is None or self.texts is None):
+            raise click.UsageError("give --images and --texts, or --scores")
+        if self.scores is None and (self.image_bank or self.text_bank):
+            raise click.UsageError("--image-bank and --text-bank need --scores")
+        if self.scores is not None and (self.images or self.texts):
+            raise click.UsageError("--scores excludes --images and --texts")
+
+    def matrices(self) -> dict[str, Any]:
+        """Scores and banks, as `evaluate_scores` takes them."""
+        from distnorm.store.vectors import read_embeddings
+
+        names = {"scores": self.scores, "image_bank": self.image_bank, "text_bank": self.text_bank}
+        return {n: None if p is None else read_embeddings(p, "score") for n, p in names.items()}
 
 
 @dataclass(frozen=True)

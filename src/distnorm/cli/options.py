@@ -149,6 +149,14 @@ class MethodOptions:
         check_models(norm, data.images, data.texts, self.fit_images, self.fit_texts)
         return norm
 
+    def of_scores(self) -> dict[str, Any]:
+        """Method and strength for a matrix of scores; the default leaves it as it is."""
+        if self.normalization or self.fit_images or self.fit_texts or self.input:
+            words = "--scores excludes --normalization, --fit-images, --fit-texts and --input"
+            raise click.UsageError(words)
+        strength = _parse_strength(self.strength)
+        return {"method": None if self.method == "dot" else self.method, "strength": strength}
+
     def _fitted(self, data: Data) -> ScoreNormalization:
         norm = make_norm(self.method, self.strength, input=self.input)
         found = data.fitted_on(self.fit_images, self.fit_texts)

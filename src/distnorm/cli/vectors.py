@@ -80,5 +80,13 @@ def check_distinct(images: str, texts: str, first: Any, second: Any) -> None:
         raise DistnormError(
             f"{images} for images and texts alike, with the same rows for both",
             "rows of two sides",
-            "name the other file, or the two arrays: --key image=NAME,text=NAME",
+            "name the other file, or the two arrays: --key image=NAME,text=NAME; a matrix of "
+            "scores goes to: distnorm evaluate retrieval --scores FILE",
+        )
+    square = first.shape == second.shape and first.shape[0] == first.shape[1]
+    if square and (first == second.T).all():
+        raise DistnormError(
+            f"{images} and {texts}, one matrix and its transpose",
+            "embeddings of two sides",
+            "a matrix of scores goes to: distnorm evaluate retrieval --scores FILE",
         )

@@ -48,6 +48,7 @@ from distnorm.methods.coverage import Bank, bank_of
 from distnorm.methods.linear import linear_bias
 from distnorm.methods.neighbors import k_largest, weighted_mean_of_largest
 from distnorm.methods.quadratic import query_spread, shrunk_covariance
+from distnorm.methods.score_bank import beta_of_scores, log_mean_exp, nearest_of_scores
 from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
 
@@ -264,8 +265,20 @@ def _nearest(items: Array, queries: SideStatistics, others: SideStatistics, para
     return nearest_neighbor_bias(items, bank, params["k"] or default_k(queries.moments.weight))
 
 
+def _softmax_of_scores(bank: Float64, params: Any) -> Float64:
+    return log_mean_exp(bank, beta_of_scores(bank, params))
+
+
+def _nearest_of_scores(bank: Float64, params: Any) -> Float64:
+    k = params["k"] or default_k(len(bank))
+    if k > len(bank):
+        raise DistnormError(f"a bank of {len(bank)} queries", f"at least k = {k}", "lower k")
+    return nearest_of_scores(bank, k)
+
+
 OWN = Parameter(None, flag_or_none, quiet=True)
 """Whether own matches are left out: always, never, or where a weighted bank is narrow."""
+
 
 INVERTED_SOFTMAX = Method(
     "is",
@@ -277,6 +290,7 @@ INVERTED_SOFTMAX = Method(
         "own": OWN,
     },
     bias=_softmax,
+    of_scores=_softmax_of_scores,
     needs_bank=True,
     order=2,
     scale_aware=True,
@@ -287,6 +301,7 @@ NNN = Method(
     "Chowdhury et al., EMNLP 2024",
     parameters={"k": Parameter(None, positive_integer), "own": OWN},
     bias=_nearest,
+    of_scores=_nearest_of_scores,
     needs_bank=True,
 )
 CSLS = Method(
@@ -295,6 +310,7 @@ CSLS = Method(
     "Conneau et al., ICLR 2018",
     parameters={"k": Parameter(10, positive_integer), "own": OWN},
     bias=_nearest,
+    of_scores=_nearest_of_scores,
     needs_bank=True,
     factor=2.0,
 )

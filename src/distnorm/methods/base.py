@@ -68,6 +68,9 @@ class Method:
         (statistics of the queries, statistics of the items, params) -> w, (d,) float64.
     bias : callable, optional
         (items, statistics of the queries, statistics of the items' side, params) -> (n,).
+    of_scores : callable, optional
+        (scores of a bank with the items, (m, n), params) -> (n,): the bias where there are no
+        vectors.
     gate : callable, optional
         (items, statistics of the queries) -> (n,) bool: items whose bias counts for a query
         that likes them best.
@@ -98,6 +101,7 @@ class Method:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     direction: Callable[[SideStatistics, SideStatistics, Params], Float64] | None = None
     bias: Callable[[Array, SideStatistics, SideStatistics, Params], Array] | None = None
+    of_scores: Callable[[Float64, Params], Float64] | None = None
     gate: Callable[[Array, SideStatistics], npt.NDArray[np.bool_]] | None = None
     transform: Callable[[Array, Float64 | None, str], Array] | None = None
     needs_bank: bool = False

@@ -16,6 +16,7 @@ from distnorm.exact import topk
 from distnorm.methods.bank import inverted_softmax_bias
 from distnorm.methods.base import Method, Parameter, positive
 from distnorm.methods.coverage import Bank
+from distnorm.methods.score_bank import log_mean_exp
 from distnorm.methods.statistics import SideStatistics
 
 __all__ = ["QBNORM", "popular_items"]
@@ -38,6 +39,10 @@ def _gate(items: Array, queries: SideStatistics) -> npt.NDArray[np.bool_]:
     return popular_items(items, queries.bank_rows())
 
 
+def _of_scores(bank: npt.NDArray[np.float64], params: Any) -> npt.NDArray[np.float64]:
+    return log_mean_exp(bank, params["beta"])
+
+
 QBNORM = Method(
     "qbnorm",
     "dynamic inverted softmax (gated)",
@@ -45,6 +50,7 @@ QBNORM = Method(
     strength=1.0,
     parameters={"beta": Parameter(20.0, positive)},
     bias=_bias,
+    of_scores=_of_scores,
     gate=_gate,
     needs_bank=True,
 )

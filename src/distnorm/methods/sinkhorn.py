@@ -33,6 +33,7 @@ from distnorm.arrays import (
 from distnorm.methods.bank import inverse_temperature, mean_bias
 from distnorm.methods.base import Method, Parameter, positive, positive_integer
 from distnorm.methods.coverage import Bank
+from distnorm.methods.score_bank import beta_of_scores, potential_of_scores
 from distnorm.methods.statistics import SideStatistics
 
 __all__ = ["SINKHORN", "sinkhorn_bias"]
@@ -105,6 +106,11 @@ def _bias(items: Array, queries: SideStatistics, others: SideStatistics, params:
     )
 
 
+def _of_scores(bank: Float64, params: Any) -> Float64:
+    beta = beta_of_scores(bank, params)
+    return potential_of_scores(bank, beta, params["iterations"], params["tolerance"])
+
+
 SINKHORN = Method(
     "sinkhorn",
     "dual potentials of an entropic transport",
@@ -117,6 +123,7 @@ SINKHORN = Method(
         "tolerance": Parameter(1e-5, positive),
     },
     bias=_bias,
+    of_scores=_of_scores,
     needs_bank=True,
     order=2,
     scale_aware=True,

@@ -26,10 +26,12 @@ from distnorm.moments import Moments
 __all__ = [
     "average_precision_at_r",
     "check_k",
+    "check_scores",
     "k_occurrence",
     "modality_gap",
     "occupancy",
     "r_precision",
+    "ranks_of_scores",
     "recall_at_k",
     "recall_of_ranks",
     "skewness",
@@ -68,23 +70,47 @@ def recall_at_k(
     >>> recall_at_k([[0.9, 0.1], [0.8, -0.2]], [0, 1], k=(1, 2))
     {1: 0.5, 2: 1.0}
     """
-    matrix = np.asarray(scores) if isinstance(scores, (list, tuple)) else to_numpy(scores)
-    if matrix.ndim != 2 or matrix.dtype.kind != "f":
+    matrix = check_scores(scores, "scores")
+    truth = Positives.of(positives, *matrix.shape)
+    return recall_of_ranks(
+        np.minimum.reduceat(ranks_of_scores(matrix, truth), truth.indptr[:-1]), k
+    )
+
+
+def check_scores(scores: Any, name: str) -> npt.NDArray[Any]:
+    """A floating matrix (queries, items) of finite scores on the host.
+
+    Raises
+    ------
+    DistnormError
+        For other shapes and dtypes, NaN or infinity.
+    """
+    try:
+        matrix = np.asarray(scores) if isinstance(scores, (list, tuple)) else to_numpy(scores)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DistnormError(f"{name} that are no matrix", "(queries, items)", "pass one") from error
+    if matrix.ndim != 2 or 0 in matrix.shape or matrix.dtype.kind != "f":
         raise DistnormError(
-            f"scores of shape {matrix.shape} and dtype {matrix.dtype}",
+            f"{name} of shape {matrix.shape} and dtype {matrix.dtype}",
             "a floating matrix (queries, items)",
             "pass norm.similarity(...) or its transpose",
         )
     if not np.isfinite(matrix).all():
         row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
-        raise DistnormError(f"a score that is no number in row {row}", "finite scores", "mend it")
-    truth = Positives.of(positives, *matrix.shape)
-    ranks = np.empty(len(truth.indices), dtype=np.int64)
-    for pair, (row, item) in enumerate(zip(truth.rows, truth.indices, strict=True)):
+        raise DistnormError(
+            f"{name} with one that is no number in row {row}", "finite scores", "mend it"
+        )
+    return matrix
+
+
+def ranks_of_scores(matrix: npt.NDArray[Any], positives: Positives) -> Ranks:
+    """Rank of every positive among all items, shape (pairs,); lowest index first on ties."""
+    ranks = np.empty(len(positives.indices), dtype=np.int64)
+    for pair, (row, item) in enumerate(zip(positives.rows, positives.indices, strict=True)):
         line = matrix[row]
         above = np.count_nonzero(line > line[item])
         ranks[pair] = 1 + above + np.count_nonzero(line[:item] == line[item])
-    return recall_of_ranks(np.minimum.reduceat(ranks, truth.indptr[:-1]), k)
+    return ranks
 
 
 def recall_of_ranks(ranks: Ranks, k: int | Sequence[int] = (1, 5, 10)) -> dict[int, float]:

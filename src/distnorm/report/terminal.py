@@ -31,6 +31,7 @@ __all__ = [
     "normalization_table",
     "rank_change",
     "retrieval_table",
+    "score_matrix_table",
     "search_table",
 ]
 
@@ -56,9 +57,15 @@ def retrieval_table(
     norm: ScoreNormalization, result: RetrievalResult, prompt: str | None = None
 ) -> Table:
     """One method's figures, one row per direction."""
+    table = score_matrix_table(f"{norm.method} ({_strength(norm.strength)})", result)
+    table.caption = f"recall in %; {_source(norm, prompt)}"
+    return table
+
+
+def score_matrix_table(name: str, result: RetrievalResult) -> Table:
+    """Figures of a matrix of scores, one row per direction."""
     word = ", transductive" if result.transductive else ""
-    strength = _strength(norm.strength)
-    title = f"{norm.method} ({strength}{word}), {result.n_images} images, {result.n_texts} texts"
+    title = f"{name}{word}, {result.n_images} images, {result.n_texts} texts"
     names = [n.partition("_retrieval_")[2] for n in result.metrics if n.startswith(DIRECTIONS[0])]
     table = _table(title, ("direction", *names), left=("direction",))
     for direction in DIRECTIONS:
@@ -67,7 +74,7 @@ def retrieval_table(
             DIRECTION_TITLES[direction],
             *[f"{v:.1f}" if name == "median_rank" else f"{100 * v:.1f}" for name, v in values],
         )
-    table.caption = f"recall in %; {_source(norm, prompt)}"
+    table.caption = "recall in %"
     return table
 
 

@@ -7,7 +7,7 @@ ties, no full matrix in memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from distnorm.arrays import Array, checked, take_rows
 from distnorm.errors import DistnormError
 from distnorm.metrics import average_precision_at_r, check_k, r_precision, recall_of_ranks
+from distnorm.metrics.figures import ranks_of_scores
 from distnorm.metrics.positives import Positives, row_numbers
 from distnorm.metrics.ranking import Ranking
 from distnorm.metrics.ranks import Ranks, best_ranks, best_ranks_both_ways, pair_ranks
@@ -24,7 +25,13 @@ from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
 from distnorm.tasks.repeats import check_row_pairs
 
-__all__ = ["DIRECTIONS", "RetrievalResult", "evaluate_retrieval", "pairing"]
+__all__ = [
+    "DIRECTIONS",
+    "RetrievalResult",
+    "evaluate_retrieval",
+    "figures_of_scores",
+    "pairing",
+]
 
 DIRECTIONS = ("text_retrieval", "image_retrieval")
 
@@ -189,17 +196,53 @@ def evaluate_retrieval(
         if len(asked) < truth.n_queries:
             ranking = replace(ranking, queries=take_rows(ranking.queries, asked))
         rankings[name], truths[name] = ranking, truth.take(asked)
-    every = _pair_ranks(rankings, truths, progress) if with_r_precision else {}
-    ranks = (
-        {name: np.minimum.reduceat(every[name], truths[name].indptr[:-1]) for name in directions}
-        if with_r_precision
-        else _best_ranks(rankings, truths, progress)
-    )
-    values: dict[str, npt.NDArray[np.float64]] = {}
+    if with_r_precision:
+        every = _pair_ranks(rankings, truths, progress)
+        ranks, metrics, values = _figures(truths, ks, every, with_r_precision=True)
+    else:
+        best = _best_ranks(rankings, truths, progress)
+        ranks, metrics, values = _figures(truths, ks, best, with_r_precision=False)
+    transductive = any(ranking.transductive for ranking in rankings.values())
+    return RetrievalResult(metrics, n_images, n_texts, ranks, transductive, queries, values)
+
+
+def figures_of_scores(
+    scores: Mapping[str, npt.NDArray[np.float64]],
+    by_text: Positives,
+    k: int | Sequence[int],
+    *,
+    with_r_precision: bool,
+    transductive: bool,
+) -> RetrievalResult:
+    """The figures of one matrix (queries, items) for each direction."""
+    n_texts, n_images = by_text.n_queries, by_text.n_items
+    full = {"text_retrieval": by_text.transposed(), "image_retrieval": by_text}
+    queries = {name: full[name].asked for name in scores}
+    truths = {name: full[name].take(queries[name]) for name in scores}
+    every = {
+        name: ranks_of_scores(matrix[queries[name]], truths[name])
+        for name, matrix in scores.items()
+    }
+    if not with_r_precision:
+        every = {n: np.minimum.reduceat(r, truths[n].indptr[:-1]) for n, r in every.items()}
+    ranks, metrics, values = _figures(truths, check_k(k), every, with_r_precision=with_r_precision)
+    return RetrievalResult(metrics, n_images, n_texts, ranks, transductive, queries, values)
+
+
+def _figures(
+    truths: Mapping[str, Positives],
+    ks: Sequence[int],
+    every: dict[str, Ranks],
+    *,
+    with_r_precision: bool,
+) -> tuple[dict[str, Ranks], dict[str, float], dict[str, npt.NDArray[np.float64]]]:
+    """Best ranks, metrics, values by query; ``every`` has the ranks of all pairs, or the best."""
     metrics: dict[str, float] = {}
-    for name in directions:
+    values: dict[str, npt.NDArray[np.float64]] = {}
+    ranks = dict(every)
+    for name, truth in truths.items():
         if with_r_precision:
-            truth = truths[name]
+            ranks[name] = np.minimum.reduceat(every[name], truth.indptr[:-1])
             values[f"{name}_r_precision"] = r_precision(every[name], truth)
             values[f"{name}_map@r"] = average_precision_at_r(every[name], truth)
             for key in (f"{name}_r_precision", f"{name}_map@r"):
@@ -207,8 +250,7 @@ def evaluate_retrieval(
         for value, recall in recall_of_ranks(ranks[name], ks).items():
             metrics[f"{name}_recall@{value}"] = recall
         metrics[f"{name}_median_rank"] = float(np.median(ranks[name]))
-    transductive = any(ranking.transductive for ranking in rankings.values())
-    return RetrievalResult(metrics, n_images, n_texts, ranks, transductive, queries, values)
+    return ranks, metrics, values
 
 
 def _best_ranks(
