@@ -8,11 +8,8 @@ De-duplication and the server's filters are switched off: they would make lists 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, ClassVar
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +19,7 @@ from distnorm.search.indexes.arguments import one_of, split_last
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import BiasFolder
 from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.web import ask_json
 
 __all__ = ["ClipRetrievalIndex"]
 
@@ -46,11 +44,18 @@ class ClipRetrievalIndex(Index):
     metric : {"ip", "l2"}
         Of its index; clip-retrieval builds inner product.
     timeout : float
-        In seconds.
+        In seconds, for the whole of a request.
+
+    Attributes
+    ----------
+    largest_answer : int
+        In bytes; a longer answer is refused.
     """
 
+    largest_answer: int = 1 << 26
     system: ClassVar[str] = "clip-retrieval"
     failures = (ValueError, KeyError, TypeError)
+    apart = "look at the server: an index lists an item once"
 
     def __init__(
         self,
@@ -70,6 +75,8 @@ class ClipRetrievalIndex(Index):
         self.biases = BiasFolder(None)
         with self.plain_errors("open"):
             names = self._get("/indices-list")
+            if not isinstance(names, list):
+                raise ValueError(f"indices that are no list: {str(names)[:80]}")
         if indice not in names:
             raise DistnormError(
                 f"indice {indice!r} of {url}", f"one of {', '.join(map(str, names))}", "name it"
@@ -111,9 +118,15 @@ class ClipRetrievalIndex(Index):
         found = []
         for row in queries:
             answer = self._ask(row.tolist(), k)
-            found.append(
-                Hits([hit["id"] for hit in answer], [float(hit["similarity"]) for hit in answer])
-            )
+            if len(answer) > k:
+                raise ValueError(f"{len(answer)} results where {k} were asked for")
+            ids = [hit["id"] for hit in answer]
+            values = np.array([float(hit["similarity"]) for hit in answer])
+            if not all(isinstance(item, (int, str)) for item in ids):
+                raise ValueError("ids that are neither numbers nor texts")
+            if not np.isfinite(values).all():
+                raise ValueError("similarities that are no finite numbers")
+            found.append(Hits(ids, values))
         return found
 
     def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
@@ -141,14 +154,7 @@ class ClipRetrievalIndex(Index):
         return answer
 
     def _get(self, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self._url + path, data=data, headers={"Content-Type": "application/json"})
-        try:
-            with urlopen(request, timeout=self._timeout) as answer:
-                return json.loads(answer.read())
-        except HTTPError as error:
-            with error:
-                raise ValueError(f"HTTP {error.code} from {path}") from error
+        return ask_json(self._url + path, body, timeout=self._timeout, largest=self.largest_answer)
 
     def _find_dimension(self) -> int:
         """Try the usual sizes: the server answers with an error for a wrong one."""
