@@ -31,6 +31,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from distnorm.errors import DistnormError
+from distnorm.search.indexes.ids import arrays_of_ids, ids_of_arrays
 from distnorm.system import schema
 from distnorm.system.files import atomic_write, plain_errors, remove_stale
 
@@ -225,7 +226,8 @@ class BiasFolder(ListedBiases):
             # No two writers take one name.
             name = f"part-{number:06d}-{uuid.uuid4().hex[:8]}.npz"
             with atomic_write(place / name) as file:
-                np.savez(file, ids=np.asarray(list(ids)), values=values.astype(np.float32))
+                arrays = {"values": values.astype(np.float32), **arrays_of_ids(ids)}
+                np.savez(file, allow_pickle=False, **arrays)
         rounded = values.astype(np.float32).tolist()
         self._load(column).update(zip(ids, rounded, strict=True))
 
@@ -236,7 +238,7 @@ class BiasFolder(ListedBiases):
             for part in parts:
                 try:
                     with part.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                        ids, biases = file["ids"].tolist(), file["values"].tolist()
+                        ids, biases = ids_of_arrays(file), file["values"].tolist()
                     values.update(zip(ids, biases, strict=True))
                 except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                     raise DistnormError(

@@ -261,6 +261,7 @@ def _handed_in(
         raise DistnormError(
             f"{len(ids)} ids for {rows.shape[0]} items", "as many", "pass the id of each row"
         )
+    system.check_ids(list(ids))
     for start in range(0, len(ids), batch):
         part = slice(start, start + batch)
         yield list(ids[part]), to_numpy(as_working(rows[part, ...]))
