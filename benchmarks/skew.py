@@ -11,7 +11,7 @@ Figures are changes of R@1 (of the accuracy) against the dot product in points, 
 to class), at each method's default strength. The coverage threshold of `distnorm.methods.coverage`
 was set on COCO 500, Flickr8k 100 x 5 and ImageNet 4-shot; the drawn worlds were held back.
 
-Run: python benchmarks/skew.py [--quick] [--repeats DRAWS] [--sets NAME,...]
+Run: python benchmarks/skew.py [--quick] [--repeats DRAWS] [--sets NAME,...] [--methods NAME,...]
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def cells(name: str) -> Iterator[tuple[str, str, Draw]]:
             yield skew, "text", of_pairs(data, skew)
 
 
-def measure(side: str, draw: Draw, draws: int) -> dict[str, Any]:
+def measure(side: str, draw: Draw, draws: int, methods: list[str]) -> dict[str, Any]:
     """Hits of every method in each draw, and what the bank is worth."""
     hits: dict[str, list[float]] = {"dot": []}
     about: dict[str, list[float]] = {"effective rows": [], "coverage": []}
@@ -130,7 +130,7 @@ def measure(side: str, draw: Draw, draws: int) -> dict[str, Any]:
         about["effective rows"].append(float(weights.sum() / len(bank)))
         about["coverage"].append(coverage_of(bank, items, weights).share)
         hits["dot"].append(share_of_hits(make("dot"), side, queries, items, truth))
-        for method in METHODS:
+        for method in methods:
             for weighting in WEIGHTS:
                 norm = make(method, weights=weighting).fit(**{side: bank, other: items})
                 name = f"{method}, {weighting}"
@@ -144,7 +144,7 @@ def share_of_hits(norm: Any, side: str, queries: Any, items: Any, truth: Any) ->
     return float(100 * np.mean(first == truth))
 
 
-def row_of(cell: dict[str, Any]) -> list[str]:
+def row_of(cell: dict[str, Any], methods: list[str]) -> list[str]:
     """Changes against dot, the mean over draws, with the largest standard error of any."""
     dot = np.array(cell["hits"]["dot"])
     changes = {name: np.array(values) - dot for name, values in cell["hits"].items()}
@@ -155,7 +155,7 @@ def row_of(cell: dict[str, Any]) -> list[str]:
     found.append(f"{min(np.mean(cell['coverage']), 9.99):.2f}")
     found += [
         " / ".join(f"{changes[f'{method}, {weighting}'].mean():+.1f}" for weighting in WEIGHTS)
-        for method in METHODS
+        for method in methods
     ]
     return [*found, f"{max(errors):.1f}"]
 
@@ -165,26 +165,27 @@ def main() -> None:
 
     def add(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--sets", default=",".join((*DEVELOPMENT, *HELD_BACK, *WEAK)))
+        parser.add_argument("--methods", default=",".join(METHODS))
 
     options = arguments(__doc__, add)
     draws = options.repeats or (1 if options.quick else 5)
-    names = options.sets.split(",")
+    names, methods = options.sets.split(","), options.methods.split(",")
     if options.quick:
         names = ["world-matched"]
     results: dict[str, Any] = {}
-    head = ["set", "bank", "dot", "worth", "coverage", *METHODS, "s.e."]
+    head = ["set", "bank", "dot", "worth", "coverage", *methods, "s.e."]
     lines = [" | ".join(head), "|".join(["---"] * len(head))]
     for name in names:
         if not name.startswith("world-") and not folder().is_dir():
             print(f"{name}: no real features here")
             continue
         for skew, side, draw in list(cells(name))[: 1 if options.quick else None]:
-            cell = measure(side, draw, draws)
+            cell = measure(side, draw, draws, methods)
             results[f"{name}, {skew}"] = cell
-            lines.append(" | ".join([name, skew, *row_of(cell)]))
+            lines.append(" | ".join([name, skew, *row_of(cell, methods)]))
             print(lines[-1], flush=True)
     settings = {"draws": draws, "bank": BANK, "evaluated": EVALUATED, "cells": "even / density"}
-    publish("skew", options, settings, {"cells": results, "table": lines}, worst(results))
+    publish("skew", options, settings, {"cells": results, "table": lines}, worst(results, methods))
     if options.out is None and not options.quick:
         table = Path(__file__).resolve().parent / "results" / "skew.md"
         table.write_text(
@@ -192,10 +193,10 @@ def main() -> None:
         )
 
 
-def worst(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+def worst(results: dict[str, Any], methods: list[str]) -> list[tuple[str, str, str]]:
     """The lowest change of each method in any cell, and the mean over all, by weighting."""
     rows = []
-    for method in METHODS:
+    for method in methods:
         for weighting in WEIGHTS:
             means = {
                 name: float(

@@ -76,6 +76,7 @@ def fit(
     from distnorm.fitting import Inputs, Reading, fit_inputs
     from distnorm.methods.registry import parse_method
     from distnorm.methods.sides import Sides
+    from distnorm.monitoring.banks import bank_figures
     from distnorm.report.terminal import normalization_table
 
     if old is not None:
@@ -96,6 +97,10 @@ def fit(
         selection.select(norm, inputs)
     norm.save(target)
     console().print(normalization_table(norm))
+    banks = bank_figures(norm)
+    for bank in banks.values():
+        if bank.warning is not None:
+            say(f"note: {bank.warning}")
     for note in inputs.notes:
         say(f"note: {note}")
     for count, what in ((done.failed, "could not be read"), (done.over_long, "were cut: too long")):
@@ -103,7 +108,8 @@ def fit(
             say(f"{count} of the inputs {what}")
     say(f"saved to {target}")
     about = {"out": target, "samples": samples, "seed": seed, "failed": done.failed}
-    write_json({"schema": 1, **about, **norm.to_dict()}, json_path)
+    figures = {side: bank.to_dict() for side, bank in banks.items()}
+    write_json({"schema": 1, **about, **norm.to_dict(), "banks": figures}, json_path)
 
 
 def _update(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.output import console, json_option, write_json
+from distnorm.cli.output import console, json_option, say, write_json
 
 __all__ = ["inspect"]
 
@@ -17,6 +17,7 @@ __all__ = ["inspect"]
 def inspect(path: str, json_path: str | None) -> None:
     """Show method, strength, counts, and how sure the means are."""
     from distnorm.metrics import modality_gap
+    from distnorm.monitoring.banks import bank_figures
     from distnorm.normalization import load
     from distnorm.report.terminal import normalization_table
     from distnorm.storage import read
@@ -25,6 +26,7 @@ def inspect(path: str, json_path: str | None) -> None:
     norm = load(path)
     moments = {side: norm.moments(side) for side in norm.sides}
     first, second = moments.values()
+    banks = bank_figures(norm)
     result: dict[str, Any] = {
         "schema": 1,
         "format_version": settings["format_version"],
@@ -35,8 +37,11 @@ def inspect(path: str, json_path: str | None) -> None:
             side: found.uncertainty().to_dict() if found else None
             for side, found in moments.items()
         },
+        "banks": {side: bank.to_dict() for side, bank in banks.items()},
     }
     console().print(normalization_table(norm))
+    for bank in banks.values():
+        say(bank.text)
     if norm.selection is not None:
         from distnorm.report.html.choices import choice_tables
 

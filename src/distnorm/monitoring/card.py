@@ -9,21 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from distnorm.arrays import Array, take_rows
+from distnorm.arrays import Array
 from distnorm.calibration.reading import calibration_of, false_alarm_rate, threshold
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.comparison.diagnostics import hubness
 from distnorm.errors import DistnormError
 from distnorm.metrics import modality_gap
+from distnorm.monitoring.banks import bank_figures, spaced
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.text import code, markdown
 
 __all__ = ["build_card", "card_markdown", "hubs_before_and_after"]
-
-HUB_ROWS = 5000
-"""Rows of each side on which hubs are counted, evenly spaced."""
 
 _RATES = (0.1, 0.01, 0.001, 0.0001)
 _FEW_ROWS, _SURE = 100, 0.95
@@ -45,7 +41,7 @@ def hubs_before_and_after(norm: ScoreNormalization, first: Array, second: Array)
         10-occurrences, ``occupancy`` of the first places.
     """
     dot = make("dot", sides=norm.sides, input="any")
-    rows = dict(zip(norm.sides, (_spaced(first), _spaced(second)), strict=True))
+    rows = dict(zip(norm.sides, (spaced(first), spaced(second)), strict=True))
     hubs: dict[str, Any] = {"rows": {side: int(x.shape[0]) for side, x in rows.items()}}
     for side in norm.sides:
         other = norm.names.other(side)
@@ -100,6 +96,7 @@ def build_card(
         "data": data if data is not None else norm.notes.data,
         "means": means,
         "modality_gap": modality_gap(first, second) if first and second else None,
+        "banks": {side: found.to_dict() for side, found in bank_figures(norm).items()},
         "hubs": hubs if hubs is not None else norm.notes.hubs,
         "choice": _choice(norm.notes.selection),
         "calibration": _calibration(norm),
@@ -211,6 +208,7 @@ def _caveats(card: Mapping[str, Any]) -> list[str]:
             caveats.append(
                 f"The {side} mean is uncertain: cosine {mean['cosine']:.2f} with the true one."
             )
+    caveats += [f"Bank of {b['warning']}." for b in card["banks"].values() if b["warning"]]
     for key, why in (
         ("model", "nobody is kept from using it with another one"),
         ("prompt", "texts worded otherwise have another mean"),
@@ -302,13 +300,6 @@ def _probability_lines(probability: Mapping[str, Any] | None) -> list[str]:
         f"and {probability['n_non_matches']} non-matches, prior {probability['prior']:.3g}; "
         f"expected calibration error {probability['expected_calibration_error']:.3f}.",
     ]
-
-
-def _spaced(x: Array) -> Array:
-    if x.shape[0] <= HUB_ROWS:
-        return x
-    rows = np.linspace(0, x.shape[0] - 1, HUB_ROWS).astype(np.intp)
-    return take_rows(x, rows)
 
 
 def _prose(line: str) -> str:

@@ -1,0 +1,131 @@
+"""What the bank of a normalization is worth: how many kinds of queries, about how many items.
+
+The figures are those of `distnorm.moments.weights` and `distnorm.methods.coverage`: the sum of
+the bank's weights by density, and from how many of the items its rows come. A query log in which
+the same is asked again and again is worth few rows, one about a corner of the gallery covers few
+items, and methods with a bank then push down what people ask for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from distnorm.arrays import Array, CheckedRows, take_rows
+from distnorm.methods.coverage import NARROW, coverage_of
+from distnorm.moments import density_weights
+from distnorm.normalization import ScoreNormalization
+
+__all__ = ["FEW_KINDS", "MOST_ROWS", "BankFigures", "bank_figures", "spaced"]
+
+MOST_ROWS = 5000
+FEW_KINDS = 0.4
+"""Worth of a row below which a bank is called skewed; two even draws of an item give about .47."""
+_SAFE_ROWS = 50
+
+
+@dataclass(frozen=True)
+class BankFigures:
+    """A bank's rows and what they are worth, and its items where those are fitted too.
+
+    Attributes
+    ----------
+    side, weights : str
+        Whose rows, and how they count.
+    rows, compared : int
+        Of the bank, and of those that were looked at, evenly spaced.
+    effective_rows : float
+        Sum of the weights by density of the compared rows.
+    items : int or None
+    effective_items, coverage : float or None
+        ``coverage`` is about the share of the items that rows ask for, by rows weighed by density.
+    """
+
+    side: str
+    weights: str
+    rows: int
+    compared: int
+    effective_rows: float
+    items: int | None = None
+    effective_items: float | None = None
+    coverage: float | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the bank, in words, and the remedy."""
+        about = []
+        if self.effective_rows < FEW_KINDS * self.compared:
+            about.append(f"{self.compared} rows are worth {self.effective_rows:.0f}: many repeat")
+        if self.coverage is not None and self.coverage < NARROW:
+            about.append(f"they ask for about {self.coverage:.0%} of the items")
+        if self.effective_rows < _SAFE_ROWS:
+            return (
+                f"{self.side}: {'; '.join(about) or f'{self.rows} rows'}: few; use dn or more rows"
+            )
+        if not about:
+            return None
+        remedy = "" if self.weights == "density" else ": weigh them by density (--weights density)"
+        return f"{self.side}: {'; '.join(about)}{remedy}"
+
+    @property
+    def text(self) -> str:
+        """The figures in one line."""
+        words = f"{self.side} bank: {self.compared} rows worth {self.effective_rows:.0f} by density"
+        if self.coverage is not None and self.items is not None:
+            words += f", {self.effective_items:.0f} of {self.items} items in effect"
+        return words if self.warning is None else f"{words}; {self.warning.partition(': ')[2]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a coverage without end, of rows about items all unlike, is 1."""
+        values = asdict(self)
+        if self.coverage is not None:
+            values["coverage"] = min(self.coverage, 1.0)
+        return {**values, "warning": self.warning}
+
+
+def bank_figures(norm: ScoreNormalization) -> dict[str, BankFigures]:
+    """Figures of each side's bank, of at most 5,000 rows and items, evenly spaced.
+
+    Parameters
+    ----------
+    norm : ScoreNormalization
+        Empty for a method that keeps no bank: the means of ``dn`` hardly change with a skew.
+
+    Returns
+    -------
+    dict from side to BankFigures
+
+    Examples
+    --------
+    >>> import numpy as np, distnorm
+    >>> rows = np.repeat(np.eye(4), [97, 1, 1, 1], axis=0)
+    >>> bank_figures(distnorm.make("nnn").fit(texts=rows))["text"].effective_rows
+    4.0
+    """
+    banks = {side: s.bank_rows() for side, s in norm.statistics.items() if s.bank}
+    figures = {}
+    for side, bank in banks.items():
+        rows = CheckedRows(spaced(bank), side)
+        weights = density_weights(rows)
+        count, worth = int(bank.shape[0]), float(weights.sum())
+        found = BankFigures(side, norm.weights, count, len(weights), worth)
+        items = banks.get(norm.names.other(side))
+        if items is not None:
+            coverage = coverage_of(rows, spaced(items), weights)
+            found = replace(
+                found,
+                items=coverage.items,
+                effective_items=coverage.effective_items,
+                coverage=coverage.share,
+            )
+        figures[side] = found
+    return figures
+
+
+def spaced(rows: Array) -> Array:
+    """At most 5,000 of the rows, evenly spaced."""
+    if rows.shape[0] <= MOST_ROWS:
+        return rows
+    return take_rows(rows, np.linspace(0, rows.shape[0] - 1, MOST_ROWS).astype(np.intp))
