@@ -104,6 +104,39 @@ def test_an_index_counts_as_its_rows_do(tmp_path, index_world, index_builders):
         assert found.n_items == 120
 
 
+def test_titles_and_pictures_of_an_index(tmp_path, gap_pair, monkeypatch):
+    lancedb = pytest.importorskip("lancedb", reason="an index with columns")
+    for module in ("jinja2", "matplotlib", "PIL"):
+        pytest.importorskip(module, reason="pages")
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    images, texts = (rows[:60].astype(np.float32) for rows in gap_pair)
+    for at in range(60):
+        Image.new("RGB", (8, 8), (4 * at, 0, 0)).save(f"{at}.png")
+    rows = [
+        {"id": at, "vector": row, "headline": f"no. {at} [b]", "file": f"{at}.png"}
+        for at, row in enumerate(images)
+    ]
+    lancedb.connect("db").create_table("photos", rows)
+    np.save("text.npy", texts)
+    words = ("index", "hubs", "lancedb:db/photos?id=id", "--queries", "text.npy")
+    words += ("--title", "headline", "--picture", "file", "--json", "-", "--report", "h.html")
+    done = invoke(*words)
+    assert done.exit_code == 0, done.output
+    for hub in json.loads(done.stdout)["hubs"]:
+        assert hub["name"] == f"no. {hub['id']} [b]"
+        assert hub["picture"] == f"{hub['id']}.png"
+        assert hub["fields"] == {"headline": hub["name"], "file": hub["picture"]}
+    assert (tmp_path / "h.html").read_text("utf-8").count("data:image/jpeg;base64,") == 10
+    wrong = invoke(*words[:5], "--title", "head")
+    assert (wrong.exit_code, wrong.stderr.count("\n")) == (1, 1)
+    store = invoke("index", "hubs", "text.npy", "--queries", "text.npy", "--title", "head")
+    assert store.exit_code == 2
+    with pytest.raises(distnorm.DistnormError, match="fields head of rows"):
+        query_hubs(texts, images, fields=["head"])
+
+
 @pytest.fixture(scope="module")
 def night():
     """300 drawn scenes and a caption of each, as the built-in model embeds them."""

@@ -46,6 +46,8 @@ __all__ = ["hubs"]
     type=click.Path(path_type=Path),
     help="Store that names an index's items; row numbers are the ids.",
 )
+@click.option("--title", help="The index's field with an item's title.")
+@click.option("--picture", help="The index's field with the path of an item's picture.")
 @click.option("--biases", type=click.Path(path_type=Path), help="Folder, instead of the system.")
 @click.option(
     "--pictures",
@@ -61,6 +63,8 @@ def hubs(
     model: str | None,
     side: str,
     items: Path | None,
+    title: str | None,
+    picture: str | None,
     biases: Path | None,
     pictures: Path | None,
     report: str | None,
@@ -75,10 +79,14 @@ def hubs(
     require_report(report)
     from distnorm.report.many import hubs_table
 
+    settings["fields"] = [name for name in (title, picture) if name is not None]
     names, result = _count(place, queries, normalization, model, side, items, biases, settings)
     found = {"schema": 1, "task": "index hubs", "index": place, "side": side, **result.to_dict()}
     for entry, hub in zip(found["hubs"], result.hubs, strict=True):
-        entry["name"] = names(hub.id)
+        about = hub.fields or {}
+        entry["name"] = names(hub.id) if title is None else str(about.get(title, ""))
+        if picture is not None:
+            entry["picture"] = str(about.get(picture, ""))
     console().print(hubs_table(found))
     write_json(found, json_path)
 
@@ -111,8 +119,9 @@ def _count(
 
     norm = None if normalization is None else load(normalization)
     collection = Collection(place, side, items)
-    if not collection.running and (items is not None or biases is not None):
-        raise click.UsageError("--items and --biases are for an index, not a store")
+    if not collection.running and (items or biases or settings["fields"]):
+        words = "--items, --title, --picture and --biases are for an index, not a store"
+        raise click.UsageError(words)
     asking = asking_side(norm, side)
     prompt = collection.prompt if norm is None or norm.prompt is None else norm.prompt
     log = QueryLog.read(queries, asking, model=model, default=collection.model, prompt=prompt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ class Searchable(Protocol):
         normalization: ScoreNormalization | None = None,
         *,
         query_side: str = "text",
+        fields: Sequence[str] = (),
     ) -> Any:
         """The k best items of each query, as a `Found`."""
 

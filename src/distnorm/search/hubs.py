@@ -43,6 +43,8 @@ class Hub:
         Queries that have it among their first k, by dot product and normalized.
     alert_before, alert_after : float or None
         For an item that comes up implausibly often: how many items would by chance.
+    fields : mapping, optional
+        What was asked for of each item by ``fields=``.
     """
 
     id: Any
@@ -50,11 +52,15 @@ class Hub:
     after: int | None = None
     alert_before: float | None = None
     alert_after: float | None = None
+    fields: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         name = self.id if isinstance(self.id, (int, str)) else str(self.id)
-        return {**vars(self), "id": name}
+        found = {**vars(self), "id": name}
+        if self.fields is None:
+            del found["fields"]
+        return found
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,7 @@ def query_hubs(
     query_side: str = "text",
     show: int = 20,
     alert_rate: float = 0.01,
+    fields: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> QueryHubs:
     """Which items come up for how many queries, from queries alone.
@@ -155,6 +162,8 @@ def query_hubs(
     alert_rate : float in (0, 1)
         Of the audit of single items: the expected number of reports in a collection that has no
         item out of line. `distnorm.monitoring.hubs` states the null model.
+    fields : sequence of str
+        What else an index shall say of each hub, such as its title; see `Index.search`.
     progress : callable, optional
         Called with (queries done, queries).
 
@@ -183,13 +192,16 @@ def query_hubs(
         rankings.append(normalization)
     tallies: list[Counter[Any]] = []
     figures, exact, missing = [], True, 0
+    known: dict[Any, Mapping[str, Any]] = {}
     for number, norm in enumerate(rankings):
         tally: Counter[Any] = Counter()
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]
-            found: Found = place.search(part, k, norm, query_side=query_side)
+            found: Found = place.search(part, k, norm, query_side=query_side, fields=fields)
             for ids in found.ids:
                 tally.update(ids)
+            for ids, entries in zip(found.ids, found.fields or (), strict=False):
+                known.update(zip(ids, entries, strict=True))
             exact, missing = exact and all(found.certified), max(missing, found.without_bias)
             if progress is not None:
                 done = number * len(rows) + start + len(part)
@@ -211,6 +223,7 @@ def query_hubs(
             None if after is None else after[item],
             judged[0][1].get(item),
             None if after is None else judged[1][1].get(item),
+            known.get(item),
         )
         for item in chosen
     )

@@ -6,6 +6,7 @@ are listed by the first of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, to_numpy
 from distnorm.calibration.score_kinds import score_kind
+from distnorm.errors import DistnormError
 from distnorm.exact import Gallery, topk
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.bias_file import bias_of
@@ -60,6 +62,7 @@ class RowItems:
         normalization: ScoreNormalization | None = None,
         *,
         query_side: str = "text",
+        fields: Sequence[str] = (),
     ) -> Found:
         """The k best items of each query, exactly; see `Index.search`.
 
@@ -69,6 +72,8 @@ class RowItems:
         k : int
         normalization : ScoreNormalization, optional
         query_side : str
+        fields : sequence of str
+            None: rows have no fields.
 
         Returns
         -------
@@ -79,6 +84,10 @@ class RowItems:
         DistnormError
             For unusable rows, or a method that is no shift and has no bias of each item.
         """
+        if fields:
+            raise DistnormError(
+                f"fields {', '.join(fields)} of rows", "none", "leave them out, or search an index"
+            )
         norm, bias, sent = normalization, None, queries
         if norm is not None and norm.spec.corrects:
             if norm.correction(query_side).shifts_queries:
