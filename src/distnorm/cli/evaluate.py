@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.inputs import CaptionInput, ClassInput, RetrievalInput
+from distnorm.cli.inputs import ClassInput, RetrievalInput, ScoredCaptionInput
 from distnorm.cli.options import (
     MethodOptions,
     options_of,
@@ -125,34 +125,56 @@ def classification(
 
 
 @evaluate.command()
-@options_of(CaptionInput, "data")
+@options_of(ScoredCaptionInput, "data")
 @click.option("--caption-texts", type=click.Path(), help="The captions: adds BLEU and CIDEr.")
 @click.option("--reference-texts", type=click.Path(), help="The references, for the same.")
 @options_of(MethodOptions, "method")
 @json_option
 def captions(
-    data: CaptionInput,
+    data: ScoredCaptionInput,
     caption_texts: str | None,
     reference_texts: str | None,
     method: MethodOptions,
     json_path: str | None,
 ) -> None:
-    """Agreement of caption scores with judgements, with given statistics."""
+    """Caption scores with given statistics: their agreement with judgements or preferences.
+
+    Without --human and --pairs, the score of each caption and their mean.
+    """
     from distnorm.calibration.score_kinds import score_kind
     from distnorm.report.terminal import metrics_table
     from distnorm.store.models import prompt_of
-    from distnorm.tasks.captioning import evaluate_captions
+    from distnorm.tasks.caption_files import read_caption_pairs
+    from distnorm.tasks.captioning import CaptionResult, evaluate_captions, score_captions
 
     if (caption_texts is None) != (reference_texts is None):
         raise click.UsageError("--caption-texts and --reference-texts go together")
+    if caption_texts is not None and data.human is None:
+        raise click.UsageError("--caption-texts and --reference-texts need --human")
     norm = method.norm(data)
-    rows, scoring = data.read(), data.scoring()
-    result = evaluate_captions(norm, *rows, **scoring)
+    images, texts, owner, ids = data.read_scored()
+    scoring = data.scoring()
     rule = data.rule or ("plain" if data.references is None else "additive")
     extra: dict[str, Any] = {"score": score_kind(norm, rule=rule).to_dict()}
-    if caption_texts is not None and reference_texts is not None:
-        places = scoring["image_of_reference"]
-        extra["overlap"] = _overlap(caption_texts, reference_texts, *rows[2:], places)
+    if data.human is not None:
+        human = data.judgements(len(texts))
+        result = evaluate_captions(norm, images, texts, human, owner, **scoring)
+        if caption_texts is not None and reference_texts is not None:
+            places = scoring["image_of_reference"]
+            extra["overlap"] = _overlap(caption_texts, reference_texts, human, owner, places)
+    else:
+        scores = score_captions(norm, images, texts, owner, **scoring)
+        metrics = {"mean": float(scores.mean())}
+        if data.pairs is not None:
+            pairs = read_caption_pairs(data.pairs, len(scores))
+            found = pairs.accuracy(scores, owner)
+            metrics = {f"accuracy_{name}": value for name, value in found.items()}
+            extra["n_pairs"] = len(pairs.first)
+        else:
+            extra["scores"] = scores.tolist()
+            if ids is not None:
+                extra["image_ids"] = ids
+        result = CaptionResult(metrics, scores)
     prompt = prompt_of(data.texts)
     tables = [metrics_table(norm, result.metrics, prompt)]
     _finish("captions", norm, result, prompt, tables, extra, json_path)

@@ -11,7 +11,7 @@ from distnorm.cli.groups import option
 from distnorm.cli.vectors import VectorOptions, check_distinct
 from distnorm.errors import DistnormError
 
-__all__ = ["CaptionInput", "ClassInput", "PairInput", "RetrievalInput"]
+__all__ = ["CaptionInput", "ClassInput", "PairInput", "RetrievalInput", "ScoredCaptionInput"]
 
 _PATH = click.Path()
 
@@ -203,6 +203,95 @@ class CaptionInput(VectorOptions):
             "image_of_reference": _owners(self.image_of_reference, references, self.references),
             "rule": self.rule,
         }
+
+
+@dataclass(frozen=True)
+class ScoredCaptionInput(CaptionInput):
+    """The same with pairs instead of judgements, or neither; captions may be words."""
+
+    captions: str = option(
+        "--captions",
+        required=True,
+        type=_PATH,
+        help="Caption embeddings, or COCO results: JSON with image_id and caption.",
+    )
+    human: str | None = option(  # type: ignore[assignment]
+        "--human", type=_PATH, help="Judgement of each caption."
+    )
+    pairs: str | None = option(
+        "--pairs",
+        type=_PATH,
+        help="Rows of two captions of an image, first,second[,prefers][,category]; the first is "
+        "better if nothing is said.",
+    )
+    image_ids: str | None = option(
+        "--image-ids", type=_PATH, help="Id of each image row, for COCO results."
+    )
+    model: str | None = option(
+        "--model", help="What embeds the captions of COCO results, if the images do not say."
+    )
+
+    def read_scored(self) -> tuple[Any, Any, Any, list[str] | None]:
+        """Image rows, caption rows, each one's image row or None, and the image ids or None."""
+        from distnorm.tasks.caption_files import match_images, read_results
+
+        if self.human is not None and self.pairs is not None:
+            raise click.UsageError("--human excludes --pairs")
+        results = read_results(self.captions)
+        if results is None:
+            if self.image_ids is not None:
+                raise click.UsageError("--image-ids needs COCO results as --captions")
+            images, captions = self.two(self.images, self.captions)
+            return images, captions, _owners(self.image_of_caption, captions, self.captions), None
+        if self.image_of_caption is not None:
+            raise click.UsageError("--image-of-caption excludes COCO results, which name images")
+        images = self.rows(self.images, "image", "text")
+        owner = match_images(results.image_ids, self._image_names(len(images)))
+        return images, self._encoded(results.captions), owner, results.image_ids
+
+    def judgements(self, n_captions: int) -> Any:
+        """The numbers of ``--human``."""
+        from distnorm.tasks.files import JUDGEMENTS, check_count, read_numbers
+
+        human = read_numbers(str(self.human))
+        check_count(human, n_captions, str(self.human), JUDGEMENTS, self.captions)
+        return human
+
+    def _image_names(self, n_images: int) -> list[str]:
+        from distnorm.store.columns import read_names
+        from distnorm.store.layout import is_store
+        from distnorm.tasks.files import read_lines
+
+        if self.image_ids is not None:
+            names = read_lines(self.image_ids)
+            if len(names) != n_images:
+                raise DistnormError(
+                    f"{self.image_ids} with {len(names)} ids",
+                    f"{n_images}, one per row of {self.images}",
+                    "give one id per image row",
+                )
+            return names
+        if not is_store(self.images):
+            raise DistnormError(
+                f"{self.images}, whose rows have no names",
+                "ids to find the images of the captions by",
+                "give --image-ids with one id per image row, or a store",
+            )
+        return read_names(self.images, "image")
+
+    def _encoded(self, captions: list[str]) -> Any:
+        """The captions' rows, by the model and in the dtype of unit rows."""
+        from distnorm.encoders import load_encoder
+        from distnorm.store.layout import Commit
+
+        model = self.model or Commit.read(self.images).model
+        if model is None:
+            raise DistnormError(
+                f"captions as words in {self.captions} for images that name no model",
+                "the model that embedded the images",
+                "give --model",
+            )
+        return load_encoder(model).encode_texts(captions)
 
 
 def _distinct(images: Any, n_texts: int) -> tuple[Any, Any]:

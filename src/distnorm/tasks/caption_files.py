@@ -1,0 +1,174 @@
+"""Captions of one's own: results as COCO's evaluation takes them, and pairs with a preference.
+
+Results are JSON objects with ``image_id`` and ``caption``. Pairs are rows of two captions of one
+image, one pair per line: columns ``first`` and ``second``, perhaps ``prefers`` (1 or first, else 2,
+0, -1 or second; the first if left out, as original and foil) and ``category``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.errors import DistnormError
+from distnorm.metrics.positives import row_numbers
+from distnorm.tasks.captioning import pair_accuracy
+from distnorm.tasks.tables import Column, table_of
+
+__all__ = ["CaptionPairs", "CaptionTexts", "match_images", "read_caption_pairs", "read_results"]
+
+_FIRST = ("first", "a", "caption1", "original", "positive", "true", "better")
+_SECOND = ("second", "b", "caption2", "foil", "negative", "false", "worse")
+_PREFERS = ("prefers", "preferred", "label", "winner")
+_FORM = "pairs of caption rows: first, second, perhaps prefers and category"
+_REMEDY = "write columns called first and second, one pair per line"
+
+
+@dataclass(frozen=True)
+class CaptionTexts:
+    """Captions as words, with the id of each one's image."""
+
+    image_ids: list[str]
+    captions: list[str]
+
+
+@dataclass(frozen=True)
+class CaptionPairs:
+    """Rows of two captions, which of them is preferred, and perhaps a category of each pair."""
+
+    first: npt.NDArray[np.intp]
+    second: npt.NDArray[np.intp]
+    prefers_first: npt.NDArray[np.bool_]
+    categories: list[str] | None = None
+
+    def accuracy(
+        self, scores: npt.NDArray[np.float64], owner: npt.NDArray[np.intp] | None
+    ) -> dict[str, float]:
+        """How often the preferred caption scores higher; ``owner`` is each caption's image row.
+
+        Raises
+        ------
+        DistnormError
+            For a pair of two images, whose scores do not compare.
+        """
+        if owner is not None and (owner[self.first] != owner[self.second]).any():
+            at = int(np.flatnonzero(owner[self.first] != owner[self.second])[0])
+            raise DistnormError(
+                f"pair {at} of captions of images {owner[self.first[at]]} and "
+                f"{owner[self.second[at]]}",
+                "two captions of one image",
+                "mend --pairs or --image-of-caption",
+            )
+        first, second = scores[self.first], scores[self.second]
+        return pair_accuracy(first, second, self.prefers_first, self.categories)
+
+
+def read_results(path: str | os.PathLike[str]) -> CaptionTexts | None:
+    """Read captions with image ids; None for a file of another kind.
+
+    Raises
+    ------
+    DistnormError
+        For JSON of such objects in which one lacks an id or a caption.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in (".json", ".jsonl", ".ndjson") or not target.is_file():
+        return None
+    table = table_of(target)
+    ids, captions = table.named("image_id"), table.named("caption")
+    if len(ids) != 1 or len(captions) != 1:
+        return None
+    for row, cells in enumerate(zip(ids[0].cells, captions[0].cells, strict=True)):
+        if cells[0] is None or not isinstance(cells[1], str):
+            raise DistnormError(
+                f"{target} with {json.dumps(cells, default=str):.60} in entry {row}",
+                "an image_id and a caption",
+                "leave such entries out",
+            )
+    return CaptionTexts([_id(cell) for cell in ids[0].cells], list(captions[0].cells))
+
+
+def match_images(ids: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.intp]:
+    """The row of each id among names: the name, its stem, or the number at its end (COCO's).
+
+    Raises
+    ------
+    DistnormError
+        For an id that no image has, or that several have.
+    """
+    places: dict[str, int] = {}
+    shared: dict[str, set[str]] = {}
+    for row, name in enumerate(names):
+        stem = Path(name).stem
+        digits = re.search(r"\d+$", stem)
+        for key in {name, stem, *([_id(int(digits.group()))] if digits else [])}:
+            places.setdefault(key, row)
+            shared.setdefault(key, set()).add(name)
+    rows = []
+    for image in ids:
+        if image not in places or len(shared[image]) > 1:
+            several = image in places
+            raise DistnormError(
+                f"image_id {image}, which {'several images have' if several else 'no image has'}",
+                f"one of the images' names, such as {names[0]!r}",
+                "give --image-ids, one id per image row",
+            )
+        rows.append(places[image])
+    return np.array(rows, dtype=np.intp)
+
+
+def read_caption_pairs(path: str | os.PathLike[str], n_captions: int) -> CaptionPairs:
+    """Read pairs of caption rows.
+
+    Raises
+    ------
+    DistnormError
+        For a missing or unreadable file, rows out of range, or another preference.
+    """
+    target = Path(path)
+    table = table_of(target, (*_FIRST, *_SECOND, *_PREFERS))
+    first, second = table.named(*_FIRST), table.named(*_SECOND)
+    if not first and not second and len(table.columns) == 2:
+        first, second = [table.columns[0]], [table.columns[1]]
+    prefers, category = table.named(*_PREFERS), table.named("category")
+    if len(first) != 1 or len(second) != 1 or len(prefers) > 1:
+        raise DistnormError(f"{target} with {table.shown()}", _FORM, _REMEDY)
+    rows = [_rows(column[0], target, n_captions) for column in (first, second)]
+    wins = np.ones(len(table), dtype=bool)
+    if prefers:
+        wins = np.array([_prefers_first(cell, target) for cell in prefers[0].cells])
+    names = [str(cell) for cell in category[0].cells] if category else None
+    return CaptionPairs(rows[0], rows[1], wins, names)
+
+
+def _rows(column: Column, path: Path, n_captions: int) -> npt.NDArray[np.intp]:
+    rows = None if column.numbers is None else row_numbers(column.numbers)
+    if rows is None or rows.min() < 0 or rows.max() >= n_captions:
+        raise DistnormError(
+            f"{path} with {column.name or 'a column'!r} that holds no caption rows",
+            f"{_FORM}, from 0 to {n_captions - 1}",
+            _REMEDY,
+        )
+    return rows
+
+
+def _prefers_first(cell: Any, path: Path) -> bool:
+    word = _id(cell).lower() if cell is not None else ""
+    if word not in ("1", "first", "a", "true", "2", "0", "-1", "second", "b", "false"):
+        raise DistnormError(
+            f"{path} that prefers {cell!r:.40}", "1 or first, else 2, 0, -1 or second", "mend it"
+        )
+    return word in ("1", "first", "a", "true")
+
+
+def _id(cell: Any) -> str:
+    """An id as it is written, whole floats as whole numbers."""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)

@@ -1,0 +1,68 @@
+"""Captions of one's own: COCO results and pairs."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from distnorm import DistnormError
+from distnorm.tasks.caption_files import match_images, read_caption_pairs, read_results
+
+
+def test_results_name_images_by_number_stem_or_name(tmp_path):
+    entries = [{"image_id": 42, "caption": "a cat"}, {"image_id": "b", "caption": "a dog"}]
+    (tmp_path / "r.json").write_text(json.dumps(entries))
+    found = read_results(tmp_path / "r.json")
+    assert found.captions == ["a cat", "a dog"]
+    names = ["x/b.jpg", "COCO_val2014_000000000042.jpg"]
+    assert match_images(found.image_ids, names).tolist() == [1, 0]
+    with pytest.raises(DistnormError, match="no image has"):
+        match_images(["7"], names)
+    with pytest.raises(DistnormError, match="several images have"):
+        match_images(["1"], ["a_1.jpg", "b_01.jpg"])
+    np.save(tmp_path / "x.npy", np.ones((2, 2)))
+    assert read_results(tmp_path / "x.npy") is None
+    (tmp_path / "r.json").write_text(json.dumps([*entries, {"image_id": 1}]))
+    with pytest.raises(DistnormError, match="entry 2"):
+        read_results(tmp_path / "r.json")
+
+
+PAIRS = {
+    "original,foil\n0,1\n2,3\n": [True, True],
+    "first,second,prefers\n0,1,1\n2,3,-1\n": [True, False],
+    "first,second,prefers\n0,1,second\n2,3,first\n": [False, True],
+    "0,1\n2,3\n": [True, True],
+}
+
+
+@pytest.mark.parametrize("text", PAIRS)
+def test_pairs(tmp_path, text):
+    (tmp_path / "p.csv").write_text(text)
+    found = read_caption_pairs(tmp_path / "p.csv", 4)
+    assert found.prefers_first.tolist() == PAIRS[text]
+    assert found.first.tolist() == [0, 2]
+    assert found.second.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("first,second\n0,9\n", "no caption rows"),
+        ("first,second,prefers\n0,1,3\n", "prefers '3'"),
+        ("x,y,z\n0,1,2\n", "3 columns"),
+    ],
+)
+def test_pairs_that_are_none(tmp_path, text, words):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(DistnormError, match=words):
+        read_caption_pairs(tmp_path / "p.csv", 4)
+
+
+def test_pairs_of_two_images_are_refused(tmp_path):
+    (tmp_path / "p.csv").write_text("0,1\n")
+    pairs = read_caption_pairs(tmp_path / "p.csv", 4)
+    assert pairs.accuracy(np.array([2.0, 1.0]), np.array([0, 0])) == {"mean": 1.0}
+    with pytest.raises(DistnormError, match="one image"):
+        pairs.accuracy(np.array([2.0, 1.0]), np.array([0, 1]))
