@@ -581,3 +581,33 @@ def test_imagenet_changes_as_measured(real_data):
     assert found["nnn"].metrics["acc1"].significant
     assert found["nnn"].metrics["acc1"].delta == pytest.approx(0.016, abs=2 * 0.004)
     assert -0.004 < found["dn2"].metrics["acc1"].delta < found["is"].metrics["acc1"].delta
+
+
+def test_a_damaged_data_set_is_a_missing_cell(encoder, tmp_path):
+    """The others are evaluated."""
+    miniature.thumb(tmp_path / "thumb", tmp_path / "coco" / "val2014", images=4)
+    path = tmp_path / "thumb" / "mscoco_THumB-1.0.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    del lines[3]["SYS"]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    miniature.class_folders(tmp_path / "mine", each=2)
+    protocol = Protocol("clean", samples=4, seeds=1)
+    found = run_benchmark(
+        encoder, "builtin", tmp_path, tmp_path / "stores", tasks=["thumb", "folder:mine"],
+        methods=["dot"], protocol=protocol, check=False,
+    )  # fmt: skip
+    assert [cell.dataset for cell in found.cells] == ["folder:mine"]
+    (missing,) = found.missing
+    assert missing.dataset == "thumb"
+    assert "line 4 of" in missing.reason
+
+
+def test_what_nobody_foresaw_is_a_missing_cell_too(encoder, tmp_path, monkeypatch):
+    miniature.class_folders(tmp_path / "mine", each=2)
+    monkeypatch.setattr("distnorm.paper.run.classification_results", lambda _: {}["n"])
+    protocol = Protocol("clean", samples=4, seeds=1)
+    found = run_benchmark(
+        encoder, "builtin", tmp_path, tmp_path / "stores", tasks=["folder:mine"],
+        methods=["dot"], protocol=protocol,
+    )  # fmt: skip
+    assert found.missing[0].reason == "its files led to KeyError: no 'n'"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +27,20 @@ __all__ = [
     "find_file",
     "find_folder",
     "labelled_images",
+    "official",
     "parse_lines",
     "picture_names",
     "read_json",
     "read_names",
+    "reason",
     "retrieval_set",
 ]
 
 Rows = npt.NDArray[np.intp]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+# What code meets that reads fields of other kinds than it expects, or none.
+_DAMAGES = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ class LabelledImages:
 
     def __post_init__(self) -> None:
         """Labels must number the classes."""
-        if len(self.labels) != len(self.images) or not self.images:
+        if self.labels.shape != (len(self.images),) or not self.images:
             raise DistnormError(
                 f"{len(self.images)} images and {len(self.labels)} labels in {self.name}",
                 "as many, and one at least",
@@ -148,6 +155,36 @@ class PreferredCaptions:
     votes: npt.NDArray[np.int64] = field(repr=False)
     references: tuple[tuple[str, ...], ...] = field(repr=False)
     categories: tuple[str, ...] = field(repr=False)
+
+
+def official(load: Callable[_P, _T]) -> Callable[_P, _T]:
+    """A loader that says so where its files are not as they were published.
+
+    What they lack, or hold of another kind, shows as an error of Python somewhere in the loader.
+    """
+
+    @functools.wraps(load)
+    def loaded(*words: _P.args, **options: _P.kwargs) -> _T:
+        try:
+            return load(*words, **options)
+        except DistnormError:
+            raise
+        except (*_DAMAGES, OSError) as error:
+            root = words[0] if words else options.get("root", "the folder")
+            raise DistnormError(
+                f"{root}, whose files are not as published ({reason(error)})",
+                f"the official files of {load.__name__}",
+                "get them again",
+            ) from error
+
+    return loaded
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in a few words."""
+    text = " ".join(str(error).split())
+    words = f"no {text}" if isinstance(error, KeyError) else text or type(error).__name__
+    return words if len(words) < 100 else f"{words[:100]}..."
 
 
 def find_file(root: str | Path, *names: str, what: str) -> Path:
@@ -190,7 +227,7 @@ def read_json(path: Path) -> Any:
         raise DistnormError(f"no file {path}", "the official file", "get it and put it there")
     try:
         return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DistnormError(
             f"{path}, which is no JSON", "the whole file", "get it again"
         ) from error
@@ -204,7 +241,7 @@ def parse_lines(path: Path, parse: Callable[[str], Any]) -> list[Any]:
             continue
         try:
             values.append(parse(line))
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except (*_DAMAGES, RecursionError) as error:
             raise DistnormError(
                 f"line {number} of {path}, unreadable", "the official format", "get the file again"
             ) from error

@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.datasets.base import LabelledImages, check_split, find_file, labelled_images
+from distnorm.datasets.base import (
+    LabelledImages,
+    check_split,
+    find_file,
+    labelled_images,
+    official,
+)
 from distnorm.errors import DistnormError, require
 
 __all__ = ["cifar100", "cifar100_pixels", "save_pictures"]
@@ -23,6 +29,7 @@ __all__ = ["cifar100", "cifar100_pixels", "save_pictures"]
 _COUNTS = {"train": 50000, "test": 10000}
 
 
+@official
 def cifar100(root: str | Path, split: str = "test", *, check: bool = True) -> LabelledImages:
     """Names (``test/00000.png``), labels and classes; `save_pictures` writes the pictures.
 
@@ -34,7 +41,7 @@ def cifar100(root: str | Path, split: str = "test", *, check: bool = True) -> La
     content = _content(root, split)
     classes = _unpickled(_file(root, "meta")).get(b"fine_label_names")
     labels = content.get(b"fine_labels", ())
-    if not isinstance(classes, list):
+    if not isinstance(classes, list) or not all(isinstance(name, bytes) for name in classes):
         raise DistnormError(f"{root} without fine label names", "the official meta", "get it")
     names = [_name(split, row) for row in range(len(labels))]
     words = [name.decode().replace("_", " ") for name in classes]
@@ -43,11 +50,17 @@ def cifar100(root: str | Path, split: str = "test", *, check: bool = True) -> La
     return replace(data, name=f"cifar100-{split}")
 
 
+@official
 def cifar100_pixels(root: str | Path, split: str = "test") -> npt.NDArray[np.uint8]:
     """Pictures of a split, uint8, shape (n, 32, 32, 3)."""
-    data = np.asarray(_content(root, split)[b"data"], dtype=np.uint8)
-    if data.ndim != 2 or data.shape[1] != 3072:
-        raise DistnormError(f"CIFAR-100 data of shape {data.shape}", "(n, 3072)", "get the file")
+    content = _content(root, split)
+    data, labels = np.asarray(content.get(b"data")), content.get(b"fine_labels", ())
+    if data.dtype != np.uint8 or data.ndim != 2 or data.shape != (len(labels), 3072):
+        raise DistnormError(
+            f"CIFAR-100 data of shape {data.shape} and dtype {data.dtype}",
+            f"({len(labels)}, 3072) uint8",
+            "get the file",
+        )
     pixels: npt.NDArray[np.uint8] = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return pixels
 

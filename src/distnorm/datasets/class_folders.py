@@ -20,6 +20,7 @@ from distnorm.datasets.base import (
     LabelledImages,
     find_folder,
     labelled_images,
+    official,
     parse_lines,
     picture_names,
 )
@@ -28,6 +29,7 @@ from distnorm.errors import DistnormError
 __all__ = ["caltech101", "class_folders", "labelled_folders"]
 
 
+@official
 def class_folders(root: str | Path, split: str | None = None) -> LabelledImages:
     """Pictures of each class folder.
 
@@ -60,6 +62,7 @@ def class_folders(root: str | Path, split: str | None = None) -> LabelledImages:
     return LabelledImages(name, images, labels, tuple(classes))
 
 
+@official
 def caltech101(root: str | Path, *, faces_easy: bool = True, check: bool = True) -> LabelledImages:
     """All images; no split is official.
 

@@ -12,7 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import RetrievalSet, check_counts, find_file, read_json
+from distnorm.datasets.base import (
+    RetrievalSet,
+    check_counts,
+    find_file,
+    official,
+    read_json,
+)
 from distnorm.errors import DistnormError
 
 __all__ = ["coco_captions", "coco_ground_truth", "read_ids"]
@@ -28,6 +34,7 @@ _TRUTHS = {
 }
 
 
+@official
 def coco_captions(
     annotations: str | Path,
     ids: Sequence[int] | None = None,
@@ -114,6 +121,7 @@ def read_ids(path: str | Path) -> tuple[int, ...]:
         raise DistnormError(f"{target}, unreadable", "whole numbers", "one per line") from error
 
 
+@official
 def coco_ground_truth(
     root: str | Path, name: str = "eccv", *, queries: str = "caption", check: bool = True
 ) -> dict[int, tuple[int, ...]]:

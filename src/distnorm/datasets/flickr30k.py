@@ -14,6 +14,7 @@ from distnorm.datasets.base import (
     RetrievalSet,
     check_split,
     find_file,
+    official,
     parse_lines,
     retrieval_set,
 )
@@ -26,6 +27,7 @@ __all__ = ["flickr30k"]
 _COUNTS = {"train": (29000, 29783), "val": (1014, 1000), "test": (1000,)}
 
 
+@official
 def flickr30k(root: str | Path, split: str = "test", *, check: bool = True) -> RetrievalSet:
     """Images of a split with their five captions each.
 

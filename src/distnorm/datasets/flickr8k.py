@@ -27,6 +27,7 @@ from distnorm.datasets.base import (
     check_counts,
     check_split,
     find_file,
+    official,
     parse_lines,
     read_json,
     retrieval_set,
@@ -42,6 +43,7 @@ _FILES = {
 _SPLITS = {"train": 6000, "dev": 1000, "test": 1000}
 
 
+@official
 def flickr8k(root: str | Path, split: str = "test", *, check: bool = True) -> RetrievalSet:
     """Images of a split with their five captions each.
 
@@ -66,6 +68,7 @@ def flickr8k(root: str | Path, split: str = "test", *, check: bool = True) -> Re
     return retrieval_set(f"Flickr8k {split}", images, texts, published if check else {})
 
 
+@official
 def flickr8k_expert(root: str | Path, *, check: bool = True) -> CaptionJudgements:
     """5,664 pairs of image and caption with three experts' scores of 1 to 4 each: 16,992.
 
@@ -80,7 +83,10 @@ def flickr8k_expert(root: str | Path, *, check: bool = True) -> CaptionJudgement
         image, caption, *scores = line.split("\t")
         if len(scores) != 3:
             raise ValueError(line)
-        return image, caption, tuple(float(score) for score in scores)
+        values = tuple(float(score) for score in scores)
+        if not all(map(math.isfinite, values)):
+            raise ValueError(line)
+        return image, caption, values
 
     rows = [row for row in parse_lines(path, parse) if not row[1].startswith(row[0])]
     if check:
@@ -88,6 +94,7 @@ def flickr8k_expert(root: str | Path, *, check: bool = True) -> CaptionJudgement
     return _judged("flickr8k-expert", root, rows)
 
 
+@official
 def flickr8k_crowdflower(root: str | Path, *, check: bool = True) -> CaptionJudgements:
     """47,830 pairs of image and caption with the share of at least three people who said yes.
 
@@ -100,8 +107,11 @@ def flickr8k_crowdflower(root: str | Path, *, check: bool = True) -> CaptionJudg
     path = find_file(root, *names, what="the crowd's judgements")
 
     def parse(line: str) -> tuple[str, str, tuple[float, ...]]:
-        image, caption, _, yes, no = line.split("\t")
-        return image, caption, (int(yes) / (int(yes) + int(no)),)
+        image, caption, _, *votes = line.split("\t")
+        yes, no = map(int, votes)
+        if min(yes, no) < 0:
+            raise ValueError(line)
+        return image, caption, (yes / (yes + no),)
 
     rows = parse_lines(path, parse)
     if check:
@@ -124,9 +134,18 @@ def _judged(
     for image, caption, scores in rows:
         source, _, number = caption.partition("#")
         for score in scores:
+            if not (number.isdecimal() and int(number) < len(by_image.get(source, ()))):
+                raise DistnormError(
+                    f"a judgement of {caption!r}, a caption that Flickr8k.token.txt lacks",
+                    "captions of the same release",
+                    "get both files again",
+                )
             texts.append(by_image[source][int(number)])
             owner.append(place[image])
             human.append(score)
+    lacking = next((image for image in images if image not in by_image), None)
+    if lacking is not None:
+        raise DistnormError(f"{lacking} without captions", "some of each image", "get the files")
     references = [list(by_image[image]) for image in images]
     if not own_are_references:
         for text, row in zip(texts, owner, strict=True):
@@ -160,6 +179,7 @@ def _captions(root: str | Path) -> dict[str, tuple[str, ...]]:
     return token_captions(find_file(root, "Flickr8k.token.txt", what="the captions"))
 
 
+@official
 def flickr8k_json(
     root: str | Path, name: str = "expert", *, check: bool = True
 ) -> CaptionJudgements:

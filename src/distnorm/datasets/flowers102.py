@@ -18,6 +18,7 @@ from distnorm.datasets.base import (
     check_split,
     find_file,
     labelled_images,
+    official,
     read_names,
 )
 from distnorm.datasets.matlab import read_mat
@@ -28,6 +29,7 @@ __all__ = ["flowers102"]
 _SPLITS = {"train": ("trnid", 1020), "val": ("valid", 1020), "test": ("tstid", 6149)}
 
 
+@official
 def flowers102(
     root: str | Path, split: str = "test", *, names: str | Path | None = None, check: bool = True
 ) -> LabelledImages:

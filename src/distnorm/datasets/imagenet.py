@@ -28,6 +28,7 @@ from distnorm.datasets.base import (
     find_file,
     find_folder,
     labelled_images,
+    official,
     parse_lines,
     picture_names,
     read_json,
@@ -36,6 +37,7 @@ from distnorm.datasets.base import (
 from distnorm.datasets.class_folders import labelled_folders
 from distnorm.datasets.matlab import read_mat
 from distnorm.errors import DistnormError
+from distnorm.system import schema
 
 __all__ = ["imagenet", "imagenet_names"]
 
@@ -44,6 +46,7 @@ _DEVKIT = "ILSVRC2012_devkit_t12/data/"
 _COUNTS = {"val": 50000, "train": 1281167}
 
 
+@official
 def imagenet(
     root: str | Path,
     split: str = "val",
@@ -89,6 +92,7 @@ def imagenet(
     return labelled_images(f"ImageNet {split}", images, labels, classes, published)
 
 
+@official
 def imagenet_names(root: str | Path, names: str | Path | None = None) -> dict[str, Any]:
     """Name of each synset; a list without synsets is under ""."""
     if names is not None:
@@ -111,6 +115,8 @@ def imagenet_names(root: str | Path, names: str | Path | None = None) -> dict[st
 
 def _class_index(content: dict[str, list[str]]) -> dict[str, str]:
     """``{"0": ["n01440764", "tench"], ...}``."""
+    form = schema.table(schema.list_of(schema.text, 2))
+    schema.check(content, form, file="imagenet_class_index.json", remedy="get the official file")
     return {synset: name.replace("_", " ") for synset, name in content.values()}
 
 

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import RetrievalSet, check_counts, find_file, read_json
+from distnorm.datasets.base import (
+    RetrievalSet,
+    check_counts,
+    find_file,
+    official,
+    read_json,
+)
 from distnorm.errors import DistnormError
 
 __all__ = ["karpathy"]
@@ -29,6 +35,7 @@ _COUNTS = {
 }
 
 
+@official
 def karpathy(
     root: str | Path,
     name: str = "coco",

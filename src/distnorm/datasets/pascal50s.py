@@ -16,7 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from distnorm.datasets.base import PreferredCaptions, check_counts, find_file
+from distnorm.datasets.base import (
+    PreferredCaptions,
+    check_counts,
+    find_file,
+    official,
+)
 from distnorm.datasets.matlab import read_mat
 from distnorm.errors import DistnormError
 
@@ -26,6 +31,7 @@ CATEGORIES = ("HC", "HI", "HM", "MM")
 _REFERENCES = 48
 
 
+@official
 def pascal50s(root: str | Path, *, check: bool = True) -> PreferredCaptions:
     """Pairs with votes and all 48 references; evaluations draw 5 of them.
 

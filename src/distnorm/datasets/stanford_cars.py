@@ -10,7 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import LabelledImages, check_split, find_file, labelled_images
+from distnorm.datasets.base import (
+    LabelledImages,
+    check_split,
+    find_file,
+    labelled_images,
+    official,
+)
 from distnorm.datasets.matlab import read_mat
 from distnorm.errors import DistnormError
 
@@ -19,6 +25,7 @@ __all__ = ["stanford_cars"]
 _COUNTS = {"train": 8144, "test": 8041}
 
 
+@official
 def stanford_cars(root: str | Path, split: str = "test", *, check: bool = True) -> LabelledImages:
     """Images of a split.
 

@@ -15,6 +15,7 @@ from distnorm.datasets.base import (
     find_file,
     find_folder,
     labelled_images,
+    official,
     parse_lines,
 )
 from distnorm.errors import DistnormError
@@ -24,6 +25,7 @@ __all__ = ["sun397", "sun397_name"]
 _FILES = {"train": "Training", "test": "Testing"}
 
 
+@official
 def sun397(
     root: str | Path, split: str = "test", *, partition: int = 1, check: bool = True
 ) -> LabelledImages:

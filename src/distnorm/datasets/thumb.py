@@ -6,17 +6,37 @@ lines despite its name. 500 images, five captions each: four systems' and a pers
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import CaptionJudgements, check_counts, find_file, parse_lines
+from distnorm.datasets.base import (
+    CaptionJudgements,
+    check_counts,
+    find_file,
+    official,
+    parse_lines,
+)
 from distnorm.errors import DistnormError
+from distnorm.system import schema
 
 __all__ = ["thumb"]
 
+_id = schema.either(schema.text, schema.whole())
+_JUDGEMENT = schema.record(
+    {
+        "seg_id": _id,
+        "SYS": schema.text,
+        "image": schema.text,
+        "hyp": schema.text,
+        "human_score": schema.number(),
+    }
+)
+_REFERENCES = schema.record({"seg_id": _id, "refs": schema.list_of(schema.text, low=1)})
 
+
+@official
 def thumb(root: str | Path, *, with_human: bool = True, check: bool = True) -> CaptionJudgements:
     """Captions with their total score.
 
@@ -33,9 +53,16 @@ def thumb(root: str | Path, *, with_human: bool = True, check: bool = True) -> C
     DistnormError
         For a missing or damaged file, or other counts.
     """
-    files = (("mscoco_THumB-1.0.jsonl", "judgements"), ("mscoco_references.json", "references"))
+    files = (
+        ("mscoco_THumB-1.0.jsonl", "judgements", _JUDGEMENT),
+        ("mscoco_references.json", "references", _REFERENCES),
+    )
     rows, references = (
-        parse_lines(find_file(root, name, what=f"the {what}"), json.loads) for name, what in files
+        parse_lines(
+            find_file(root, name, what=f"the {what}"),
+            partial(schema.parse, form=form, file=name, remedy="get the file again"),
+        )
+        for name, what, form in files
     )
     if check:
         systems = {row["SYS"] for row in rows}

@@ -9,7 +9,7 @@ from typing import Any
 
 from distnorm.augmentation.views import count_views
 from distnorm.comparison import MethodResult, MetricSummary
-from distnorm.datasets.base import PreferredCaptions
+from distnorm.datasets.base import PreferredCaptions, reason
 from distnorm.errors import DistnormError
 from distnorm.paper.captions import PLAIN_RULES, caption_results, overlap_results, pair_results
 from distnorm.paper.cells import TASKS, Benchmark, Cell, Missing
@@ -122,8 +122,8 @@ def run_benchmark(
     for source in sources:
         try:
             loaded = source.read(context)
-        except DistnormError as error:
-            add([Missing(source.task, source.name, "any", "any", str(error))])
+        except Exception as error:  # whatever damaged files lead to: the others are evaluated
+            add([Missing(source.task, source.name, "any", "any", _reason(error))])
             continue
         for augment in augments:
             if augment in _OF_CLASSES and source.task != "classification":
@@ -131,12 +131,19 @@ def run_benchmark(
             evaluation = Evaluation(cache, protocol, source, loaded, norms, augment, progress)
             try:
                 add(_evaluated(evaluation))
-            except DistnormError as error:
-                add([Missing(source.task, source.name, augment, "any", str(error))])
+            except Exception as error:
+                add([Missing(source.task, source.name, augment, "any", _reason(error))])
         if source.task == "captions" and not isinstance(loaded.judged, PreferredCaptions):
             add(_overlap(Evaluation(cache, protocol, source, loaded, norms)))
     described = {**protocol.to_dict(), "methods": list(norms), "augments": list(augments)}
     return Benchmark(model, str(encoder.model_id), described, tuple(cells), tuple(missing))
+
+
+def _reason(error: Exception) -> str:
+    """What a cell lacks; of an error that is none of ours, its kind as well."""
+    if isinstance(error, DistnormError):
+        return str(error)
+    return f"its files led to {type(error).__name__}: {reason(error)}"
 
 
 def _evaluated(evaluation: Evaluation) -> Iterable[Cell | Missing]:
@@ -190,8 +197,8 @@ def _cells(
         )
         # The paper knows one rule with references.
         yield replace(cell, paper=None) if rule == "harmonic" else cell
-    for label, reason in failures.items():
-        yield Missing(evaluation.source.task, dataset, evaluation.augment, label, reason)
+    for label, words in failures.items():
+        yield Missing(evaluation.source.task, dataset, evaluation.augment, label, words)
 
 
 def _cell(
@@ -248,9 +255,9 @@ def _overlap(evaluation: Evaluation) -> Iterable[Cell | Missing]:
         scores, settings = overlap_results(
             evaluation.data.judged, evaluation.cache.folder / "overlap"
         )
-    except DistnormError as error:
+    except Exception as error:
         for name in OVERLAPS:
-            yield Missing(source.task, source.name, "none", name, str(error))
+            yield Missing(source.task, source.name, "none", name, _reason(error))
         return
     settings = {"protocol": evaluation.protocol.name, "statistics": "none", **settings}
     for name, metrics in scores.items():
