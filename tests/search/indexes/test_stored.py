@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 import threading
+import uuid
 
 import numpy as np
 import pytest
@@ -323,3 +325,25 @@ def test_a_server_that_forgets_what_others_published_is_found_out(index_world):
     index.upload_bias(index_world.norm("nnn"))
     assert len(index.published_biases()) == len(lost) == 1
     client.close()
+
+
+def test_a_folder_keeps_ids_of_any_kind(tmp_path):
+    ids = [3, -1, 2**64 - 1, "3", "a\0", uuid.UUID(int=7), datetime.date(2026, 1, 2), 2.5]
+    for part in (ids, ids[:2], ids[3:5], ids[5:6]):
+        store = BiasFolder(tmp_path / str(len(part)))
+        store.prepare("c")
+        store.write("c", part, np.arange(len(part), dtype=float))
+        again = BiasFolder(tmp_path / str(len(part)))
+        for each in (store, again):
+            assert each.read("c", part).tolist() == list(range(len(part)))
+            assert np.isnan(each.read("c", ["b", 77])).all()
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(file, index_world, tmp_path):
+    spec, _ = file
+    (tmp_path / "taken").write_text("a file")
+    with (
+        open_index(spec, biases=tmp_path / "taken") as index,
+        pytest.raises(DistnormError, match=r"taken.*may be written.*--biases FOLDER"),
+    ):
+        index.upload_bias(index_world.norm("nnn"))

@@ -95,23 +95,29 @@ class BiasStore(abc.ABC):
     @contextmanager
     def alone(self, name: str, timeout: float = 0.0) -> Iterator[None]:
         """Hold the lock of this name, or raise after so many seconds."""
-        path = self.lock(name)
-        if path is None:
-            yield
-            return
-        lock = FileLock(path)
+        lock = None
         try:
-            lock.acquire(timeout=timeout)
+            path = self.lock(name)
+            if path is not None:
+                lock = FileLock(path)
+                lock.acquire(timeout=timeout)
         except Timeout as error:
             raise DistnormError(
-                f"another process that writes biases of {self.place or path.parent}",
+                f"another process that writes biases of {self.place or 'this folder'}",
                 "one writer",
                 "wait for it, and run again",
+            ) from error
+        except OSError as error:
+            raise DistnormError(
+                f"{error.strerror or error} for {error.filename or 'a lock'}",
+                "a folder for biases that may be written",
+                "name another: biases=FOLDER, or --biases FOLDER",
             ) from error
         try:
             yield
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     def lock(self, name: str) -> Path | None:
         """The file of a lock; None where nobody else can write."""
