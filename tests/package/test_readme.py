@@ -81,7 +81,9 @@ def test_ci_runs_the_shell_commands_of_the_readme(project):
         assert f"readme '{mark}'" in script
 
 
-@pytest.mark.parametrize("name", ["make_vectors", "fit_save_load", "query_shift", "bias_column"])
+@pytest.mark.parametrize(
+    "name", ["make_vectors", "fit_save_load", "query_shift", "bias_column", "ingest"]
+)
 def test_example_runs(name, project, tmp_path):
     run(sys.executable, str(project / "examples" / f"{name}.py"), cwd=tmp_path)
 

@@ -50,7 +50,13 @@ _ABOUT = schema.record(
         "lowest": schema.number(),
         "mean": schema.number(),
     },
-    {"model": schema.optional(schema.text), "handed_in": schema.flag},
+    {
+        "model": schema.optional(schema.text),
+        "handed_in": schema.flag,
+        "content": schema.record(
+            {"size": schema.whole(0), "mtime_ns": schema.whole(), "sha256": schema.text}
+        ),
+    },
 )
 _REMEDY = "delete these biases and upload them again"
 

@@ -1,0 +1,53 @@
+"""A job that adds photos with their biases, so that none is without one until the next upload.
+
+Where biases are a key of each item (Qdrant, Chroma, Milvus), write it with the item itself:
+``payload={"title": ..., added.key: float(bias)}``. Where they are a table or a folder, as here,
+``index.biases.write`` does it. Needs duckdb; without it, says so and stops.
+
+Run: python examples/ingest.py
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from make_vectors import synthetic_pairs
+
+import distnorm
+
+try:
+    import duckdb
+except ModuleNotFoundError:
+    print("duckdb is not installed: nothing shown")
+    sys.exit(0)
+
+images, texts = synthetic_pairs()
+norm = distnorm.make("nnn").fit(images=images[:300], texts=texts[:300])
+
+
+def insert(path: Path, ids: range) -> None:
+    """What the job did before."""
+    with duckdb.connect(str(path)) as connection:
+        size = images.shape[1]
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS photos (id BIGINT, embedding FLOAT[{size}])"
+        )
+        rows = [[i, images[i].tolist()] for i in ids]
+        connection.executemany("INSERT INTO photos VALUES (?, ?)", rows)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    place = Path(folder) / "shop.duckdb"
+    insert(place, range(300, 400))
+    with distnorm.open_index(f"duckdb:{place}/photos") as index:
+        print(index.upload_bias(norm))
+
+    new = range(400, 410)
+    insert(place, new)
+    with distnorm.open_index(f"duckdb:{place}/photos") as index:
+        added = index.item_biases(norm, images[400:410])  # norm.item_bias(images=...), and its key
+        index.biases.write(added.key, list(new), added.values)
+        print(f"{len(new)} new items with biases in {added.where}")
+        print(f"items without a bias: {index.check(norm).without_bias}")
