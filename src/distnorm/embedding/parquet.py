@@ -68,7 +68,10 @@ class ParquetTable:
                     raise self._damaged(error) from error
                 if batch is None:
                     return
-                columns = [batch.column(name).to_pylist() for name in names]
+                try:
+                    columns = [batch.column(name).to_pylist() for name in names]
+                except ValueError as error:  # bytes of a text that are none
+                    raise self._damaged(error) from error
                 for cells in zip(*columns, strict=True):
                     line += 1
                     yield line, cells

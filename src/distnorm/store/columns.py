@@ -62,7 +62,14 @@ def read_names(path: str | os.PathLike[str] | Commit, side: str = "image") -> li
     names: list[str] = []
     for count, table in read_tables(commit, columns, "parquet"):
         present = [name for name in columns if name in table.column_names]
-        values = table.column(present[0]).to_pylist() if present else [None] * count
+        try:
+            values = table.column(present[0]).to_pylist() if present else [None] * count
+        except ValueError as error:
+            raise DistnormError(
+                f"metadata of {commit.folder} with names that are no text",
+                "names in UTF-8",
+                "embed again",
+            ) from error
         start = len(names)
         names += [f"#{start + i}" if v is None else str(v) for i, v in enumerate(values)]
     if len(names) != rows:

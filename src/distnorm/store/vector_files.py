@@ -9,12 +9,14 @@ import json
 import math
 import re
 import struct
+import tokenize
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
 
 from distnorm.errors import DistnormError, require
 
@@ -69,6 +71,9 @@ def read_npy(path: Path) -> Matrices:
         return read_npz(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (tokenize.TokenError, SyntaxError, OverflowError) as error:
+        # NumPy reads the header as Python, and raises what Python does.
+        raise ValueError("its header is damaged") from error
     except ValueError as error:
         if "Object arrays" in str(error) or "Python objects" in str(error):
             raise _objects(path) from error
@@ -99,6 +104,11 @@ def read_npz(path: Path) -> Matrices:
 def read_safetensors(path: Path) -> Matrices:
     """The tensors that may be embeddings, memory-mapped; bfloat16 becomes float32."""
     size = path.stat().st_size
+    try:
+        with safe_open(path, framework="numpy"):
+            pass  # the library's own look at offsets, shapes and sizes
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > size - 8:

@@ -66,6 +66,11 @@ class _Form:
         found = {bool(_NUMBER.fullmatch(row[column])) for row in self.rows if row[column].strip()}
         return found == {True}
 
+    def mostly_numbers(self, column: int) -> bool:
+        """Whether more than half of a column's cells that are not empty are numbers."""
+        found = [bool(_NUMBER.fullmatch(row[column])) for row in self.rows if row[column].strip()]
+        return 2 * sum(found) > len(found)
+
     def counts_up(self, column: int) -> bool:
         """Whether a column numbers its rows, from any number on."""
         if len(self.rows) < 2 or not all(_NUMBER.fullmatch(row[column]) for row in self.rows):
@@ -90,7 +95,7 @@ def read_table(path: Path) -> Matrices:
             names[c]: lambda c=c: _of_lists(path, form, c, names[c])  # type: ignore[misc]
             for c in lists
         }
-    numeric = [c for c in range(form.width) if form.numbers(c)]
+    numeric = [c for c in range(form.width) if form.mostly_numbers(c)]
     groups = {"": _dimensions(form, numeric)}
     if form.head is not None:
         numbered = families((names[c] for c in numeric), path)
@@ -98,6 +103,19 @@ def read_table(path: Path) -> Matrices:
         if numbered:
             groups = {prefix: [places[n] for n in found] for prefix, found in numbered.items()}
     used = {column for columns in groups.values() for column in columns}
+    for column in sorted(used):
+        # A dimension is not left out for one cell that is damaged.
+        if not form.numbers(column):
+            row, cell = next(
+                (number, row[column])
+                for number, row in enumerate(form.rows, start=1)
+                if row[column].strip() and not _NUMBER.fullmatch(row[column])
+            )
+            raise DistnormError(
+                f"{path} with {cell[:40]!r} in row {row} of {names[column]!r}",
+                "a number, as in the other rows",
+                "mend or drop that row",
+            )
     if len(used) < 2:
         found = ", ".join(map(repr, names[:6])) if form.head else f"{form.width} columns"
         raise DistnormError(
@@ -120,7 +138,7 @@ def table_vectors(path: Path) -> bool:
         form = _form(path)
     except (DistnormError, OSError, ValueError):
         return False
-    numeric = [c for c in range(form.width) if form.numbers(c)]
+    numeric = [c for c in range(form.width) if form.mostly_numbers(c)]
     lists = (all(_is_list(row[c]) for row in form.rows) for c in range(form.width))
     return any(lists) or len(_dimensions(form, numeric)) > 1
 

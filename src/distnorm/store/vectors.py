@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -291,5 +292,5 @@ def _is_matrix(file: Path) -> bool:
         return True
     try:
         return bool(np.load(file, mmap_mode="r", allow_pickle=False).ndim > 1)
-    except (ValueError, OSError, EOFError):
+    except (ValueError, OSError, EOFError, SyntaxError, TokenError):
         return True  # reading it says what is wrong

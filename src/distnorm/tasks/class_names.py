@@ -86,6 +86,8 @@ def read_class_names(path: str | os.PathLike[str]) -> ClassNames:
     if not words:
         raise _no_names(target, "an empty name, or none")
     names = [str(cell) for cell in (named or words)[0].cells]
+    if not all(name.strip() for name in names):
+        raise _no_names(target, "an empty name")
     pairs = [_LINE.fullmatch(name) for name in names]
     if all(pairs) and ids is None:
         found = [pair.groups() for pair in pairs if pair is not None]

@@ -204,7 +204,8 @@ def _lines(text: str) -> tuple[list[list[str]], str]:
         rows = [[cell.strip() for cell in line.split(mark)] for line in lines]
         if len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
             continue
-        numbers = all(_NUMBER.fullmatch(_point(cell, mark)) for row in rows[1:] for cell in row)
+        below = rows[1:] or rows
+        numbers = all(_NUMBER.fullmatch(_point(cell, mark)) for row in below for cell in row)
         pictures = len(rows[0]) == 2 and all(
             _PICTURE.fullmatch(row[0]) and _NUMBER.fullmatch(row[1]) for row in rows[-len(body) :]
         )

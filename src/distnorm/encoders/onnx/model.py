@@ -32,7 +32,7 @@ import numpy.typing as npt
 from distnorm.encoders.base import Encoder, Rows
 from distnorm.encoders.onnx.graph import Graph
 from distnorm.encoders.onnx.pooling import pooling_of
-from distnorm.encoders.onnx.settings import read_settings
+from distnorm.encoders.onnx.settings import check_tokenizer, read_settings
 from distnorm.encoders.pixels import Pixels
 from distnorm.encoders.processor import recipe
 from distnorm.errors import DistnormError, require
@@ -82,6 +82,7 @@ def load(model: str, *, device: str = "auto", threads: int | None = None) -> Onn
             "a tokenizer of the tokenizers library",
             "save it there: tokenizer.backend_tokenizer.save('tokenizer.json')",
         )
+    check_tokenizer(file)
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:
