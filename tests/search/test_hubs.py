@@ -10,6 +10,7 @@ import pytest
 from asking import invoke
 
 import distnorm
+from distnorm.report.many import hub_facts, summary_rows
 from distnorm.search import query_hubs
 from distnorm.search.indexes import open_index
 from distnorm.search.rows import RowItems
@@ -102,6 +103,24 @@ def test_an_index_counts_as_its_rows_do(tmp_path, index_world, index_builders):
         rows = query_hubs(index_world.queries, index_world.items[:120], norm, 4)
         assert found.counts == rows.counts
         assert found.n_items == 120
+
+
+def test_an_index_that_does_not_say_how_many_items_it_has(gap_pair):
+    images, texts = gap_pair
+
+    class Server(RowItems):
+        counts_items = False
+
+        def count(self):
+            return 10_000
+
+    found = query_hubs(texts[:30], Server(images[:100]), k=3)
+    rows = query_hubs(texts[:30], images[:100], k=3)
+    assert (found.n_items, found.counted) == (rows.before.items_found, False)
+    assert found.counts == rows.counts
+    facts = " ".join(hub_facts(found.to_dict()))
+    assert "does not say how many items it has" in facts
+    assert "never found" not in str(summary_rows(found.to_dict()))
 
 
 def test_titles_and_pictures_of_an_index(tmp_path, gap_pair, monkeypatch):

@@ -56,7 +56,9 @@ def summary_rows(found: Mapping[str, Any]) -> list[list[str]]:
             [
                 "dot product" if name == "dot" else f"{name}@{figures['strength']:g}",
                 f"effective items {figures['effective_items']:.1f}",
-                f"{found['n_items'] - figures['items_found']} never found",
+                f"{found['n_items'] - figures['items_found']} never found"
+                if found["counted"]
+                else f"{figures['items_found']} found",
                 f"skewness {figures['skewness']:.2f}",
                 f"largest hub in {figures['largest']} lists ({100 * share:.0f} %)",
             ]
@@ -76,6 +78,8 @@ def hub_facts(found: Mapping[str, Any]) -> list[str]:
         )
     if found["repeated_queries"]:
         facts.append(f"{found['repeated_queries']} repeated queries count once")
+    if not found["counted"]:
+        facts.append("the index does not say how many items it has: those never found are left out")
     if not found["exact"]:
         facts.append("approximate: the index may miss items of a list")
     if found["without_bias"]:

@@ -133,7 +133,7 @@ def export_shift(norm: ScoreNormalization, format: str, query_side: str | None =
     >>> import distnorm
     >>> norm = distnorm.make("dn").fit(texts=np.eye(2, dtype="float32"))
     >>> print(export_shift(norm, "js"))  # doctest: +ELLIPSIS
-    // distnorm dn@0.5 for text queries, 2 dimensions, ...
+    // distnorm dn@0.5 for text queries, 2 dimensions; ...
     // q is of unit length, as the statistics were; do not normalise the result.
     const shift = Float32Array.from([0.25, 0.25]);
     export const shiftQuery = (q) => Float32Array.from(q, (x, i) => x - shift[i]);

@@ -85,6 +85,8 @@ class QueryHubs:
         Whether all lists are surely the exact ones.
     without_bias : int
         Items met that have no stored bias yet.
+    counted : bool
+        Whether the index says how many items it has; else ``n_items`` are those that came up.
     counts : dict from id to tuple of int
         Of every item that comes up: queries that find it before, and after.
     """
@@ -100,6 +102,7 @@ class QueryHubs:
     audited: bool
     exact: bool
     without_bias: int = 0
+    counted: bool = True
     counts: Mapping[Any, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     @property
@@ -129,6 +132,7 @@ class QueryHubs:
             "alerts": len(self.alerts),
             "exact": self.exact,
             "without_bias": self.without_bias,
+            "counted": self.counted,
             "hubs": [hub.to_dict() for hub in self.hubs],
         }
 
@@ -181,7 +185,7 @@ def query_hubs(
     >>> import numpy as np
     >>> rows = np.random.default_rng(0).standard_normal((300, 8))
     >>> query_hubs(rows[:100], rows[100:])
-    QueryHubs(100 queries, 200 items, k=10: effective items 145.5, 0 alerts)
+    QueryHubs(100 queries, 200 items, k=10: effective items 105.0, 0 alerts)
     """
     if not isinstance(show, (int, np.integer)) or show < 1:
         raise DistnormError(f"show = {show!r}", "an integer from 1 on", "leave it out for 20")
@@ -208,7 +212,9 @@ def query_hubs(
                 progress(done, len(rankings) * len(rows))
         tallies.append(tally)
         figures.append((found.method, found.strength))
-    total = max(place.count(), *map(len, tallies))
+    counted = getattr(place, "counts_items", True)
+    met = len(set().union(*tallies))
+    total = max(place.count(), met) if counted else met
     judged = [_judged(tally, total, alert_rate) for tally in tallies]
     chosen = _shown(tallies, [alerts for _, alerts in judged], show)
     results = [
@@ -239,6 +245,7 @@ def query_hubs(
         all(sound for sound, _ in judged),
         exact,
         missing,
+        counted,
         {item: (before[item], (after or before)[item]) for item in {**before, **(after or {})}},
     )
 

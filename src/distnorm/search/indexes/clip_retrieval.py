@@ -54,6 +54,7 @@ class ClipRetrievalIndex(Index):
 
     largest_answer: int = 1 << 26
     system: ClassVar[str] = "clip-retrieval"
+    counts_items: ClassVar[bool] = False
     failures = (ValueError, KeyError, TypeError)
     apart = "look at the server: an index lists an item once"
 

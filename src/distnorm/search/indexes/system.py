@@ -87,11 +87,13 @@ class Capabilities:
 class System(abc.ABC):
     """What one adapter says of its index, and how it is asked.
 
-    ``failures`` are what the system raises, ``closing`` lets go of what `open` made, ``vector``
-    names the vectors where items may have several.
+    ``counts_items`` says whether `count` knows, ``failures`` are what the system raises,
+    ``closing`` lets go of what `open` made, ``vector`` names the vectors where items may have
+    several.
     """
 
     system: ClassVar[str]
+    counts_items: ClassVar[bool] = True
     filters: ClassVar[str] = ""
     """What ``filter=`` of a search takes, in words; empty where the system has no filters."""
     failures: tuple[type[BaseException], ...] = ()
