@@ -65,6 +65,12 @@ class IndexPlace:
                 notes.append("approximate: items that the index did not return may score higher")
 
         def two_sided(_: ScoreNormalization) -> Array:
+            if plain.score.endswith("ranking score"):
+                raise DistnormError(
+                    f"a threshold and scores of {self.name} that are not those of its rows",
+                    "inner product, cosine or L2 of the rows",
+                    "search without a threshold, or build the index of whole rows",
+                )
             if best.score.endswith("ranking score"):
                 raise DistnormError(
                     f"a threshold and statistics of {query.side} queries alone",

@@ -227,6 +227,8 @@ def test_vectors_of_another_kind(world, tmp_path):
     mixed = {"photo": dense, "tokens": tokens}
     client.create_collection("mixed", vectors_config=mixed, sparse_vectors_config=words)
     client.create_collection("plain", vectors_config=dense)
+    alias = models.CreateAlias(collection_name="plain", alias_name="live")
+    client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
     for name, vector, part in (
         ("tokens", "", "a multivector"),
         ("words", "", "of sparse vectors"),
@@ -236,6 +238,7 @@ def test_vectors_of_another_kind(world, tmp_path):
         ("mixed", "", "photo, tokens"),
         ("plain", "photo", "leave vector= out"),
         ("nowhere", "", "no collection 'nowhere'.*mixed, plain"),
+        ("live", "photo", "leave vector= out"),
     ):
         with pytest.raises(DistnormError, match=part):
             QdrantIndex(client, name, vector=vector)

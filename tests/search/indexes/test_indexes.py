@@ -169,6 +169,10 @@ def test_equal_scores_go_to_the_lowest_id(name, method, index_builders, index_wo
                 given = {} if case.gives_rows else {"ids": range(120), "items": items}
                 index.upload_bias(norm, **given)
             found = index.search(index_world.queries, 12, norm)
+            if case.exact:
+                # Items that tie with the last one of a list: the lowest ids are kept.
+                short = index.search(index_world.queries, 10, norm)
+                assert short.ids == tuple(ids[:10] for ids in found.ids)
             for ids, scores in zip(found.ids, found.scores, strict=True):
                 for place in range(11):
                     assert scores[place] >= scores[place + 1]

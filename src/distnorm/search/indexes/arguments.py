@@ -61,7 +61,9 @@ def known_columns(names: Iterable[str], place: str, *columns: str) -> None:
     for column in columns:
         if column not in names:
             raise DistnormError(
-                f"no column {column!r} in {place}", f"one of {', '.join(names)}", "name it"
+                f"no column {column!r} in {place}",
+                f"one of {', '.join(names)}",
+                "name the columns of vectors and of ids: column=, id=",
             )
 
 

@@ -171,15 +171,22 @@ class FaissIndex(FileIndex):
 
     def numbers(self) -> Any:
         """Positions of items, list after list in an IVF index; none of those that keep rows."""
-        faiss = self._faiss
         for name in ("_listed", "_ids", "_order"):
             # An index in memory may have grown.
             self.__dict__.pop(name, None)
+        return range(self.count() if self.count() and self._readable() else 0)
+
+    def _readable(self) -> bool:
+        """Whether rows can be had: not of every kind, and never of fast-scan ones."""
         if type(self._inner).__name__.endswith("FastScan"):
-            return range(0)
-        if isinstance(self._inner, faiss.IndexIVF) and len(self._listed[0]) != self.count():
-            return range(0)
-        return range(self.count())
+            return False
+        if isinstance(self._inner, self._faiss.IndexIVF) and len(self._listed[0]) != self.count():
+            return False
+        try:
+            self.rows(range(1))
+        except RuntimeError:
+            return False
+        return True
 
     def rows(self, numbers: Any) -> tuple[list[Any], Float32]:
         """Rows as the index keeps them: a compressed index gives them back roughly."""

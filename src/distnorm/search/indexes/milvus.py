@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,10 +58,14 @@ class MilvusIndex(Index):
         self._client, self.collection = client, collection
         self.place = place or f"milvus collection {collection!r}"
         with self.plain_errors("open"):
-            if not client.has_collection(collection):
-                raise not_there("collection", collection, self.place, client.list_collections)
+            try:
+                about = client.describe_collection(collection)
+            except module.MilvusException as error:
+                if not re.search("not exist|not found|can't find", str(error)):
+                    raise
+                names = client.list_collections
+                raise not_there("collection", collection, self.place, names) from error
             client.load_collection(collection)
-            about = client.describe_collection(collection)
             kinds = {f["name"]: getattr(f["type"], "name", str(f["type"])) for f in about["fields"]}
             vectors = [name for name, kind in kinds.items() if kind == "FLOAT_VECTOR"]
             self._column = column or next(iter(vectors), "")

@@ -57,14 +57,17 @@ class QdrantIndex(Index):
         self._client, self._models = client, module.models
         self.collection, self.place = collection, place or f"qdrant collection {collection!r}"
         with self.plain_errors("open"):
-            if not client.collection_exists(collection):
+            try:
+                params = client.get_collection(collection).config.params
+            except Exception as error:
+                if "not found" not in str(error).lower() and "doesn't exist" not in str(error):
+                    raise
                 raise not_there(
                     "collection",
                     collection,
                     self.place,
                     lambda: [each.name for each in client.get_collections().collections],
-                )
-            params = client.get_collection(collection).config.params
+                ) from error
         found = _described(params, vector, self.place)
         if isinstance(params.vectors, dict):
             self.vector, self.one_vector = vector, len(params.vectors) == 1
