@@ -27,3 +27,15 @@ def test_ladder_on_real_features(real_data):
     }
     assert correlations[20.0][1:] == pytest.approx([0.86, 0.99], abs=0.04)
     assert correlations[50.0][1:] == pytest.approx([0.57, 0.90], abs=0.12)
+
+
+def test_figures_do_not_depend_on_how_many_threads_multiply(rng):
+    from threadpoolctl import threadpool_limits
+
+    rows = rng.normal(0.3, 1, (2, 600, 256))
+    bank, items = rows / np.linalg.norm(rows, axis=2, keepdims=True)
+    found = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads):
+            found.append(ladder(bank, items, 20.0, 100.0))
+    assert found[0] == found[1] == found[2]

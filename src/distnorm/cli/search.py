@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
+from distnorm.cli.groups import options_of
 from distnorm.cli.output import console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
+from distnorm.cli.vectors import VectorOptions
 
 __all__ = ["search"]
 
@@ -65,11 +67,13 @@ _SHEET = Path("search.html")
 @click.option(
     "--csv", "csv_path", metavar="PATH", help="With --query-vectors: write a CSV; - for stdout."
 )
+@options_of(VectorOptions, "reading")
 @json_option
 def search(
     store: str,
     query: str | None,
     query_vectors: str | None,
+    reading: VectorOptions,
     csv_path: str | None,
     json_path: str | None,
     sheet: Path | None,
@@ -88,11 +92,13 @@ def search(
         from distnorm.cli.search_many import search_many
 
         only_one = {"--sheet": sheet, "--open": show, "--pictures": pictures}
-        search_many(store, query_vectors, only_one, settings, csv_path, json_path)
+        search_many(store, query_vectors, only_one, settings, csv_path, json_path, reading)
         return
     assert query is not None
     if csv_path is not None:
         raise click.UsageError("--csv needs --query-vectors")
+    if reading.key is not None or reading.normalize:
+        raise click.UsageError("--key and --normalize say how --query-vectors are read")
     from distnorm.report.terminal import search_table
 
     page = sheet or (_SHEET if show else None)

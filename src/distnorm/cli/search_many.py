@@ -14,6 +14,7 @@ from distnorm.cli.output import console, say, write_json
 from distnorm.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from distnorm.cli.vectors import VectorOptions
     from distnorm.search.collection import ListsOfMany
 
 __all__ = ["search_many"]
@@ -28,6 +29,7 @@ def search_many(
     settings: dict[str, Any],
     csv_path: str | None,
     json_path: str | None,
+    reading: VectorOptions,
 ) -> None:
     """Search for the rows of a file, and print or write what is found.
 
@@ -37,7 +39,6 @@ def search_many(
     from distnorm.report.many import lists_table
     from distnorm.search.collection import Collection
     from distnorm.store.models import model_of
-    from distnorm.store.vectors import read_embeddings
 
     _refuse(only_one, settings)
     if csv_path == json_path == "-":
@@ -48,7 +49,7 @@ def search_many(
     collection = Collection(place, side)
     known = model_of(vectors, stated=model)
     collection.check(norm, known)
-    rows = read_embeddings(vectors, asking)
+    rows = reading.rows(vectors, asking)
     with progress_bar("searching", "items") as bar:
         lists = collection.lists(rows, k, norm, asking, model=known, progress=bar)
     found = lists.to_dict()

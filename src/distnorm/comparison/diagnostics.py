@@ -281,15 +281,21 @@ def _spread(count: int, total: float, squares: float) -> dict[str, float] | None
     if not count:
         return None
     mean = total / count
-    return {"count": count, "mean": mean, "std": max(squares / count - mean**2, 0.0) ** 0.5}
+    variance = max(squares / count - mean**2, 0.0)
+    return {"count": count, "mean": _figure(mean), "std": _figure(variance**0.5)}
 
 
 def _explained(exact: npt.NDArray[np.float64], rung: npt.NDArray[np.float64]) -> float:
     spread = float(np.var(exact))
-    return 1 - float(np.var(exact - rung)) / spread if spread else 1.0
+    return _figure(1 - float(np.var(exact - rung)) / spread) if spread else 1.0
 
 
 def _correlation(exact: npt.NDArray[np.float64], rung: npt.NDArray[np.float64]) -> float:
     if np.ptp(rung) == 0 or np.ptp(exact) == 0:
         return 0.0
-    return float(np.corrcoef(exact, rung)[0, 1])
+    return _figure(float(np.corrcoef(exact, rung)[0, 1]))
+
+
+def _figure(value: float) -> float:
+    """Without the last digits, which depend on how many threads multiplied."""
+    return round(value, 9)
