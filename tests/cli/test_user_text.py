@@ -103,7 +103,7 @@ def test_wrong_usage_and_missing_files(run):
     check(run("fit", *PAIR, f"--{HOSTILE}"), exit_code=2)
     check(run(HOSTILE), exit_code=2, shown=False)
     check(run("fit", *PAIR, "--method", HOSTILE, "--out", "n"), exit_code=1)
-    check(run("search", f"faiss:{HOSTILE}", "x", "--model", "builtin"), exit_code=1)
+    check(run("search", f"faiss:{HOSTILE}", "x", "--model", "builtin"), exit_code=1, shown=False)
     check(run("index", "check", f"nothing:{HOSTILE}"), exit_code=1)
 
 

@@ -26,6 +26,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kind", action="append", help="this one alone; may be repeated")
     parser.add_argument("--only", type=int, help="one input of --kind, with its traceback")
+    parser.add_argument("--jobs", type=int, default=1, help="kinds at a time")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     options = parser.parse_args()
     names = options.kind or list(KINDS)
@@ -163,14 +165,22 @@ def main() -> None:
     start = time.monotonic()
     rows: dict[str, Counter[str]] = {}
     everything: Counter[str] = Counter()
-    for name in names:
+
+    def counted(name: str) -> None:
         inputs = max(1, round(options.inputs * KINDS[name][1] / shares))
-        rows[name], faults = count_kind(name, options.seed, inputs, lambda s: print(s, flush=True))
-        everything += Counter({f"{name}: {place}": n for place, n in faults.items()})
-        text = report(rows, everything, options.seed, time.monotonic() - start)
+        found, faults = count_kind(name, options.seed, inputs, lambda s: print(s, flush=True))
+        rows[name] = found
+        everything.update({f"{name}: {place}": n for place, n in faults.items()})
         if options.out is not None:
-            options.out.write_text(text, "utf-8")
-    print(text)
+            options.out.write_text(text(), "utf-8")
+
+    def text() -> str:
+        ordered = {name: rows[name] for name in names if name in rows}
+        return report(ordered, everything, options.seed, time.monotonic() - start)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(counted, names))
+    print(text())
     skipped = {name: needs for name, needs in absent.items() if needs}
     if skipped:
         print("left out, for want of packages:", skipped)

@@ -104,3 +104,31 @@ def test_rows_whose_lengths_add_up_to_whole_rows_are_refused(tmp_path):
     parquet.write_table(table, tmp_path / "x.parquet")
     with pytest.raises(DistnormError, match=r"different lengths \(1, 2, 3\)"):
         read_embeddings(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("row", [0, 1, 7])
+@pytest.mark.parametrize("cell", ["", "0.1x", "-", "#REF!"])
+def test_a_damaged_cell_does_not_take_its_dimension_along(tmp_path, rng, row, cell):
+    lines = [[f"{v:.6f}" for v in x] for x in rng.normal(size=(8, 5))]
+    lines[row][2] = cell
+    path = tmp_path / "x.csv"
+    path.write_text("".join(",".join(line) + "\n" for line in lines))
+    with pytest.raises(DistnormError):
+        read_embeddings(path)
+
+
+def test_a_safetensors_file_is_looked_at_by_its_own_library(tmp_path, rng):
+    import json
+
+    from safetensors.numpy import save
+
+    content = save({"image": rng.normal(size=(4, 3)).astype(np.float32)})
+    end = 8 + int.from_bytes(content[:8], "little")
+    head = json.loads(content[8:end])
+    head["image"]["data_offsets"] = [0, 36]
+    head["image"]["shape"] = [3, 3]
+    text = json.dumps(head).encode().ljust(end - 8)
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+    with pytest.raises(DistnormError, match="cannot be read"):
+        read_embeddings(path)

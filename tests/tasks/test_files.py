@@ -106,3 +106,14 @@ def test_rows_of_images(tmp_path):
     for name, words in (("bad.npy", "2.5 in row 0"), ("none.npy", "no file")):
         with pytest.raises(DistnormError, match=words):
             read_rows(tmp_path / name)
+
+
+def test_numbers_beyond_whole_ones_are_named(tmp_path):
+    (tmp_path / "rows.txt").write_text("0\n1\n9223372036854775808\n")
+    with pytest.raises(DistnormError, match="in row 2"):
+        read_rows(tmp_path / "rows.txt")
+
+
+def test_one_line_of_words_and_a_number_is_a_sentence(tmp_path):
+    (tmp_path / "texts.txt").write_text("caption 0\n")
+    assert read_lines(tmp_path / "texts.txt") == ["caption 0"]

@@ -243,7 +243,9 @@ def _share(rows: list[Cells]) -> float:
 def _is_head(rows: list[Cells]) -> bool:
     """Whether the first line names what stands below it."""
     first = [cell.strip() for cell in rows[0]]
-    if len(rows) > 1:
+    values = [cell for cell in first if _NUMBER.fullmatch(cell) and not cell.isdecimal()]
+    # A row of numbers with a damaged cell is no head.
+    if len(rows) > 1 and 2 * len(values) <= len(first):
         for cell, below in zip(first, rows[1], strict=True):
             value = _NUMBER.fullmatch(below) or _is_list(below)
             if value and not _NUMBER.fullmatch(cell) and not _is_list(cell):
