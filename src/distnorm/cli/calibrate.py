@@ -24,8 +24,12 @@ __all__ = ["calibrate"]
 
 @click.command()
 @click.argument("path", metavar="NORMALIZATION", type=click.Path())
-@click.option("--images", required=True, type=click.Path(), help="Rows of the first side.")
-@click.option("--texts", required=True, type=click.Path(), help="Rows of the second side.")
+@click.option(
+    "--images", "--first", required=True, type=click.Path(), help="Rows of the first side."
+)
+@click.option(
+    "--texts", "--second", required=True, type=click.Path(), help="Rows of the second side."
+)
 @click.option(
     "--pairs",
     help="none, rows, best (texts are classes), or a file with each text's image row; "

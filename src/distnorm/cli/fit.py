@@ -20,8 +20,8 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 
 
 @click.command()
-@click.option("--images", multiple=True, help=_INPUTS.format("photos"))
-@click.option("--texts", multiple=True, help=_INPUTS.format("sentences"))
+@click.option("--images", "--first", multiple=True, help=_INPUTS.format("photos"))
+@click.option("--texts", "--second", multiple=True, help=_INPUTS.format("sentences"))
 @click.option(
     "--method",
     default="dn",
@@ -29,7 +29,12 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
     help="e.g. dn, dn2@0.5, nnn:k=16, auto; see the README.",
 )
 @click.option("--strength", help="A number, or image=0.25,text=0.5 for each query side.")
-@click.option("--sides", default="image,text", show_default=True, help="Names of the two sides.")
+@click.option(
+    "--sides",
+    default="image,text",
+    show_default=True,
+    help="Names of the two sides, as query,document.",
+)
 @click.option(
     "--weights",
     type=click.Choice(["even", "density"]),

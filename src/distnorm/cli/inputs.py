@@ -14,16 +14,23 @@ from distnorm.errors import DistnormError
 __all__ = ["CaptionInput", "ClassInput", "PairInput", "RetrievalInput", "ScoredCaptionInput"]
 
 _PATH = click.Path()
+_IMAGES = "Image embeddings, or those of the first side."
+_TEXTS = "Text embeddings, or those of the second side."
+_SIDES = "What the two sides are, as query,document; image,text if left out."
 
 
 @dataclass(frozen=True)
 class PairInput(VectorOptions):
     """Images and texts that belong together."""
 
-    images: str = option("--images", required=True, type=_PATH, help="Image embeddings.")
-    texts: str = option("--texts", required=True, type=_PATH, help="Text embeddings.")
+    images: str = option("--images", "--first", required=True, type=_PATH, help=_IMAGES)
+    texts: str = option("--texts", "--second", required=True, type=_PATH, help=_TEXTS)
+    sides_called: str | None = option("--sides", "sides_called", metavar="A,B", help=_SIDES)
     image_of_text: str | None = option(
-        "--image-of-text", type=_PATH, help="Image row of each text (.npy, .txt, .csv ...)."
+        "--image-of-text",
+        "--first-of-second",
+        type=_PATH,
+        help="Image row of each text (.npy, .txt, .csv ...).",
     )
     positives: str | None = option(
         "--positives",
@@ -34,6 +41,16 @@ class PairInput(VectorOptions):
     repeated_images: bool = option(
         "--repeated-images", is_flag=True, help="Image row i belongs to text i, repeated."
     )
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the two sides are called."""
+        from distnorm.methods.sides import Sides
+
+        if self.sides_called is None:
+            return super().names
+        sides = Sides.of(tuple(part.strip() for part in self.sides_called.split(",")))
+        return sides.first, sides.second
 
     def read(self) -> tuple[Any, Any, Any, Any]:
         """Image rows, text rows, the image row of each text or None, and positives or None."""
@@ -76,8 +93,8 @@ class PairInput(VectorOptions):
 class RetrievalInput(PairInput):
     """The same, or a matrix of scores instead of vectors."""
 
-    images: str = option("--images", type=_PATH, help="Image embeddings.")
-    texts: str = option("--texts", type=_PATH, help="Text embeddings.")
+    images: str = option("--images", "--first", type=_PATH, help=_IMAGES)
+    texts: str = option("--texts", "--second", type=_PATH, help=_TEXTS)
     scores: str | None = option(
         "--scores", type=_PATH, help="Instead of vectors: scores, one row per image."
     )

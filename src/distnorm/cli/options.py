@@ -42,6 +42,10 @@ class Data(typing.Protocol):
     def texts(self) -> str:
         """That of the second side."""
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the two sides are called."""
+
     def fitted_on(self, images: str | None, texts: str | None) -> dict[str, Any]:
         """As `VectorOptions.fitted_on`."""
 
@@ -84,8 +88,8 @@ class ProtocolOptions:
     samples: int = option(
         "--samples", default=100, show_default=True, help="Rows per side (paper)."
     )
-    fit_images: str | None = option("--fit-images", type=_PATH, help=_FIT_IMAGES)
-    fit_texts: str | None = option("--fit-texts", type=_PATH, help=_FIT_TEXTS)
+    fit_images: str | None = option("--fit-images", "--fit-first", type=_PATH, help=_FIT_IMAGES)
+    fit_texts: str | None = option("--fit-texts", "--fit-second", type=_PATH, help=_FIT_TEXTS)
     repeats: int | None = option(
         "--repeats", type=int, help="Splits: 20 held-out, 5 paper if left out."
     )
@@ -114,6 +118,7 @@ class ProtocolOptions:
             methods=split_methods(self.methods),
             strength=_parse_strength(self.strength),
             input=self.input,
+            sides=data.names,
             **data.fitted_on(self.fit_images, self.fit_texts),
             prompt=prompt_of(data.texts, stated=self.prompt),
         )
@@ -130,8 +135,8 @@ class MethodOptions:
         "--method", default="dot", show_default=True, help="Method to fit if none is given."
     )
     strength: str | None = option("--strength", help="A number, or image=0.25,text=0.5.")
-    fit_images: str | None = option("--fit-images", type=_PATH, help=_FIT_IMAGES)
-    fit_texts: str | None = option("--fit-texts", type=_PATH, help=_FIT_TEXTS)
+    fit_images: str | None = option("--fit-images", "--fit-first", type=_PATH, help=_FIT_IMAGES)
+    fit_texts: str | None = option("--fit-texts", "--fit-second", type=_PATH, help=_FIT_TEXTS)
     input: str | None = option("--input", type=click.Choice(_INPUTS))
 
     def norm(self, data: Data) -> ScoreNormalization:
@@ -144,6 +149,12 @@ class MethodOptions:
                 words = "--normalization excludes --method, --fit-images, --fit-texts"
                 raise click.UsageError(words)
             norm = load(self.normalization)
+            if norm.sides != data.names:
+                raise DistnormError(
+                    f"a normalization of the sides {norm.sides[0]} and {norm.sides[1]}",
+                    f"{data.names[0]} and {data.names[1]}",
+                    f"give --sides {','.join(norm.sides)} to evaluate retrieval, or fit again",
+                )
         else:
             norm = self._fitted(data)
         check_models(norm, data.images, data.texts, self.fit_images, self.fit_texts)
@@ -158,9 +169,9 @@ class MethodOptions:
         return {"method": None if self.method == "dot" else self.method, "strength": strength}
 
     def _fitted(self, data: Data) -> ScoreNormalization:
-        norm = make_norm(self.method, self.strength, input=self.input)
-        found = data.fitted_on(self.fit_images, self.fit_texts)
-        rows = {name.removeprefix("fit_"): x for name, x in found.items() if x is not None}
+        norm = make_norm(self.method, self.strength, sides=data.names, input=self.input)
+        found = data.fitted_on(self.fit_images, self.fit_texts).values()
+        rows = {side: x for side, x in zip(norm.sides, found, strict=True) if x is not None}
         if rows:
             norm.fit(**rows)
         elif norm.method != "dot":

@@ -59,17 +59,23 @@ class VectorOptions:
 
         return normalize(rows) if self.normalize else rows
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the two sides are called."""
+        return "image", "text"
+
     def two(self, images: str, texts: str) -> tuple[Any, Any]:
-        """Image rows and text rows."""
-        rows = self.sides({"image": images, "text": texts})
-        return rows["image"], rows["text"]
+        """Rows of the first and of the second side."""
+        one, two = self.names
+        rows = self.sides({one: images, two: texts})
+        return rows[one], rows[two]
 
     def fitted_on(self, images: str | None, texts: str | None) -> dict[str, Any]:
         """Rows of ``--fit-images`` and ``--fit-texts``, under these names; None if left out."""
-        paths = {"image": images, "text": texts}
-        given = {side: path for side, path in paths.items() if path is not None}
-        rows = self.sides(given, "image", "text") if given else {}
-        return {"fit_images": rows.get("image"), "fit_texts": rows.get("text")}
+        one, two = self.names
+        given = {side: path for side, path in ((one, images), (two, texts)) if path is not None}
+        rows = self.sides(given, one, two) if given else {}
+        return {"fit_images": rows.get(one), "fit_texts": rows.get(two)}
 
 
 def check_distinct(images: str, texts: str, first: Any, second: Any) -> None:

@@ -48,6 +48,8 @@ class Protocol:
         For every method that has none in its name.
     input : {"unit", "raw", "any"}, optional
         See `ScoreNormalization`.
+    sides : tuple of two str
+        What images and texts are called, as in `distnorm.make`.
     fit_images, fit_texts : array, optional
         Statistics of other data: all of it ("reference"), or samples of it ("paper").
     prompt : str, optional
@@ -75,6 +77,7 @@ class Protocol:
     fit_images: Array | None = field(default=None, repr=False, compare=False)
     fit_texts: Array | None = field(default=None, repr=False, compare=False)
     prompt: str | None = None
+    sides: tuple[str, str] = ("image", "text")
     norms: tuple[ScoreNormalization, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +97,7 @@ class Protocol:
                 )
         if self.fit_images is not None and self.statistics == "held-out":
             object.__setattr__(self, "statistics", "reference")
-        norms = method_norms(self.methods, self.strength, self.input)
+        norms = method_norms(self.methods, self.strength, self.input, self.sides)
         object.__setattr__(self, "norms", tuple(norms))
 
     @classmethod
@@ -127,6 +130,8 @@ class Protocol:
             described["fit_fraction"] = float(self.fit_fraction)
         if self.statistics == "paper":
             described["samples"] = int(self.samples)
+        if tuple(self.sides) != ("image", "text"):
+            described["sides"] = list(self.sides)
         if self.prompt is not None:
             described["prompt"] = self.prompt
         return described
@@ -136,6 +141,7 @@ def method_norms(
     methods: Sequence[str],
     strength: float | Mapping[str, float] | None = None,
     input: str | None = None,
+    sides: tuple[str, str] = ("image", "text"),
 ) -> list[ScoreNormalization]:
     """One unfitted normalization per method, the dot product first."""
     if isinstance(methods, str):
@@ -143,13 +149,13 @@ def method_norms(
     parsed = [parse_method(text) for text in methods]
     if ("dot", None, {}) in parsed:
         parsed.remove(("dot", None, {}))
-    norms = [make("dot", input=input)]
+    norms = [make("dot", sides=sides, input=input)]
     for name, own, params in parsed:
         if name == "dot" and own is not None:
             raise DistnormError("a strength for 'dot'", "none", "write 'dot', or 'dn' with it")
         if own is None and name != "auto":
             own = strength  # type: ignore[assignment]
-        norm = make(name, strength=own, input=input, **params)
+        norm = make(name, strength=own, sides=sides, input=input, **params)
         # Compared as settled, so that dn and dn@0.5 count as the same.
         settings = [(n.method, n.strength, n.settings) for n in norms]
         if name == "dot" or (norm.method, norm.strength, norm.settings) in settings:

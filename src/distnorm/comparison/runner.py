@@ -57,9 +57,11 @@ def run(experiment: Experiment, protocol: Protocol, progress: Progress | None = 
 def _fitted(norms: Sequence[ScoreNormalization], draw: Draw) -> list[ScoreNormalization]:
     """Covariances first: whoever needs means alone finds them among what is kept of the rows."""
     fitted = [norm.clone() for norm in norms]
+    called = dict(zip(("images", "texts"), norms[0].sides, strict=True))
+    fit = {called[side]: rows for side, rows in draw.fit.items()}
     for norm in fitted:
-        for side, rows in draw.fit.items():
+        for side, rows in fit.items():
             norm.check(rows, side)
     for norm in sorted(fitted, key=lambda norm: -norm.spec.order):
-        norm.fit(**draw.fit)
+        norm.fit(**fit)
     return fitted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from distnorm.report.html.titles import DIRECTION_TITLES, chosen_text, metric_title
+from distnorm.methods.sides import Sides
+from distnorm.report.html.titles import chosen_text, direction_title, metric_title
 from distnorm.report.tables import PlainTable, words
 from distnorm.tasks.retrieval import DIRECTIONS
 from distnorm.text import plain
@@ -57,21 +58,25 @@ def retrieval_table(
     norm: ScoreNormalization, result: RetrievalResult, prompt: str | None = None
 ) -> Table:
     """One method's figures, one row per direction."""
-    table = score_matrix_table(f"{norm.method} ({_strength(norm.strength)})", result)
+    name = f"{norm.method} ({_strength(norm.strength)})"
+    table = score_matrix_table(name, result, norm.sides)
     table.caption = f"recall in %; {_source(norm, prompt)}"
     return table
 
 
-def score_matrix_table(name: str, result: RetrievalResult) -> Table:
+def score_matrix_table(
+    name: str, result: RetrievalResult, sides: Sequence[str] = ("image", "text")
+) -> Table:
     """Figures of a matrix of scores, one row per direction."""
     word = ", transductive" if result.transductive else ""
-    title = f"{name}{word}, {result.n_images} images, {result.n_texts} texts"
+    one, two = map(Sides.plural, sides)
+    title = f"{name}{word}, {result.n_images} {one}, {result.n_texts} {two}"
     names = [n.partition("_retrieval_")[2] for n in result.metrics if n.startswith(DIRECTIONS[0])]
     table = _table(title, ("direction", *names), left=("direction",))
     for direction in DIRECTIONS:
         values = [(name, result.metrics[f"{direction}_{name}"]) for name in names]
         table.add_row(
-            DIRECTION_TITLES[direction],
+            direction_title(direction, sides),
             *[f"{v:.1f}" if name == "median_rank" else f"{100 * v:.1f}" for name, v in values],
         )
     table.caption = "recall in %"
@@ -97,7 +102,8 @@ def comparison_tables(comparison: Comparison) -> list[RenderableType]:
         tables = [_metrics(comparison)]
     tables.append(words(_footer(comparison), style="dim"))
     if comparison.diagnostics is not None:
-        tables += [_hubness(comparison.diagnostics), _ladder(comparison.diagnostics)]
+        sides = comparison.protocol.get("sides", ("image", "text"))
+        tables += [_hubness(comparison.diagnostics, sides), _ladder(comparison.diagnostics)]
     return tables
 
 
@@ -235,7 +241,8 @@ def _recall(comparison: Comparison, direction: str) -> Table:
     names = [name for name in comparison.results[0].metrics if name.startswith(prefix)]
     recalls = [f"R@{name.removeprefix(prefix)}" for name in names]
     columns = ("method", "strength", *recalls, f"{recalls[0]} against dot [95 %]")
-    title = f"{DIRECTION_TITLES[direction]}, recall in %{_transductive(comparison)}"
+    words = direction_title(direction, comparison.protocol.get("sides", ("image", "text")))
+    title = f"{words}, recall in %{_transductive(comparison)}"
     table = _table(title, columns, left=("method",))
     for result in comparison.results:
         table.add_row(
@@ -286,9 +293,9 @@ def _footer(comparison: Comparison) -> str:
     )
 
 
-def _hubness(diagnostics: dict[str, Any]) -> Table:
+def _hubness(diagnostics: dict[str, Any], sides: Sequence[str]) -> Table:
     columns = [
-        f"{DIRECTION_TITLES[direction]} {what}"
+        f"{direction_title(direction, sides)} {what}"
         for direction in DIRECTIONS
         for what in ("skewness", "occupancy %", "top hub")
     ]

@@ -216,6 +216,12 @@ def _kind_of(path: Path) -> str | None:
 def _shards(commit: Commit, side: str, key: str | None) -> list[npt.NDArray[Any]]:
     part = PARTS.get(side, f"{side}_emb")
     files, place = commit.counted_files(part), commit.folder / part
+    if not files and side not in PARTS:
+        # Sides of other names, such as query and document: whichever the folder has alone.
+        others = [name for name in PARTS.values() if commit.counted_files(name)]
+        if len(others) == 1:
+            part = others[0]
+            files, place = commit.counted_files(part), commit.folder / part
     if not files and not is_store(commit.folder) and not has_shards(commit.folder):
         place = commit.folder
         named = _part_of(place)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["DIRECTION_TITLES", "chosen_text", "metric_title"]
+__all__ = ["DIRECTION_TITLES", "chosen_text", "direction_title", "metric_title"]
 
 DIRECTION_TITLES = {"text_retrieval": "image → text", "image_retrieval": "text → image"}
 _TITLES = {
@@ -16,6 +16,12 @@ _TITLES = {
     "kendall_tau_c": "Kendall τ-c",
     "spearman": "Spearman ρ",
 }
+
+
+def direction_title(direction: str, sides: Sequence[str] = ("image", "text")) -> str:
+    """Who looks for whom, in the words of the sides."""
+    one, two = sides
+    return f"{one} → {two}" if direction == "text_retrieval" else f"{two} → {one}"
 
 
 def chosen_text(params: Mapping[str, Any]) -> str:
