@@ -276,3 +276,28 @@ def test_biases_in_a_folder_instead_of_the_system(place, world, tmp_path):
     assert found.without_bias == 0
     every = oracle(world, norm, sorted(set(range(N)) - LACKING))
     assert [[row_of(i) for i in one] for one in found.ids] == [one[:8] for one in every]
+
+
+@pytest.mark.parametrize("kind", ["texts with quotes", "bytes", "floats", "with nulls"])
+def test_ids_of_lancedb(kind, world, tmp_path):
+    lance = pytest.importorskip("lancedb", reason="lancedb is not installed")
+    pa = importlib.import_module("pyarrow")
+    images, queries, norms = world
+    ids = {
+        "texts with quotes": [f"o'neil {item}" for item in range(N)],
+        "bytes": [item.to_bytes(4, "big") for item in range(N)],
+        "floats": [item + 0.5 for item in range(N)],
+        "with nulls": [None if item in LACKING else f"p{item}" for item in range(N)],
+    }[kind]
+    vectors = pa.array(images.tolist(), type=pa.list_(pa.float32(), D))
+    lance.connect(tmp_path).create_table("photos", pa.table({"key": ids, "vector": vectors}))
+    left = [item for item in range(N) if ids[item] is not None]
+    with pytest.raises(DistnormError, match=r"no column 'id'.*key, vector.*id="):
+        open_index(f"lancedb:{tmp_path}/photos")
+    with open_index(f"lancedb:{tmp_path}/photos?id=key") as index:
+        index.upload_bias(norms[1])
+        for norm in (None, *norms):
+            found = index.search(queries, 7, norm)
+            wanted = [[ids[item] for item in one[:7]] for one in oracle(world, norm, left)]
+            assert [list(one) for one in found.ids] == wanted
+            assert found.without_bias == 0

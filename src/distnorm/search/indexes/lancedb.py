@@ -88,6 +88,7 @@ class LanceDBIndex(Index):
             )
         with self.plain_errors("open"):
             indexed = [each for each in self._table.list_indices() if column in each.columns]
+            self._nameless = bool(self._table.count_rows(f"`{id}` IS NULL"))
             stats = self._table.index_stats(indexed[0].name) if indexed else None
         own = str(stats.distance_type).lower() if stats is not None else ""
         self._metric = metric or own or "dot"
@@ -126,12 +127,17 @@ class LanceDBIndex(Index):
         filter: Any = None,
     ) -> list[Hits]:
         """One search per query."""
-        found = []
+        found, conditions = [], []
+        if filter is not None:
+            conditions.append(f"({text(filter, 'filter', self.filters)})")
+        if self._nameless:
+            conditions.append(self._there)
+        where = " AND ".join(conditions)
         for row in queries:
             search = self._table.search(row, vector_column_name=self._column)
             search = search.distance_type(self._metric).select([self._id, "_distance"]).limit(k)
-            if filter is not None:
-                search = search.where(text(filter, "filter", self.filters), prefilter=True)
+            if where:
+                search = search.where(where, prefilter=True)
             # Quantised indexes report distances of another kind unless rows are compared again.
             search = search.bypass_vector_index() if self.exact else search.refine_factor(_REFINE)
             answer = search.to_arrow()
@@ -172,7 +178,7 @@ class LanceDBIndex(Index):
 
     @property
     def _there(self) -> str:
-        return f"`{self._column}` IS NOT NULL"
+        return f"`{self._column}` IS NOT NULL AND `{self._id}` IS NOT NULL"
 
     def _rows(self, column: Any) -> npt.NDArray[np.float32]:
         rows = column.flatten().to_numpy(zero_copy_only=False)
@@ -256,4 +262,6 @@ def _tables(database: Any) -> list[str]:
 
 
 def _literal(item: Any) -> str:
-    return str(item) if isinstance(item, int) else "'" + str(item).replace("'", "''") + "'"
+    if isinstance(item, bytes):
+        return f"X'{item.hex()}'"
+    return str(item) if isinstance(item, (int, float)) else "'" + str(item).replace("'", "''") + "'"
