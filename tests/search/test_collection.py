@@ -110,6 +110,19 @@ def test_what_is_wrong_is_one_line(here, words, code, part):
     assert code == 2 or done.stderr.count("\n") == 1
 
 
+def test_vectors_of_a_server_are_known_by_its_model_alone(here):
+    address = "https://api.example/v1#words"
+    words = ("fit", "--texts", "text.npy", "--images", "image.npy", "--out", "own.safetensors")
+    assert invoke(*words, "--model", address).exit_code == 0
+    assert distnorm.load("own.safetensors").model == "http:words"
+    asked = ("--query-vectors", "text.npy", "--normalization", "own.safetensors", "--k", 2)
+    assert invoke("search", "image.npy", *asked, "--model", address).exit_code == 0
+    assert invoke("search", "image.npy", *asked, "--model", "http:others").exit_code == 1
+    keyed = invoke(*words, "--overwrite", "--model", "https://api.example/v1?key=sk-1#words")
+    assert keyed.exit_code == 1
+    assert "sk-1" not in keyed.stderr
+
+
 MODULE = """
 from embedding_server import rows_of
 

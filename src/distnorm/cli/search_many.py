@@ -35,6 +35,7 @@ def search_many(
 
     ``only_one`` and the rest of ``settings`` are options that need a single query.
     """
+    from distnorm.encoders.registry import stated_id
     from distnorm.normalization import load
     from distnorm.report.many import lists_table
     from distnorm.search.collection import Collection
@@ -47,7 +48,7 @@ def search_many(
     norm = None if normalization is None else load(normalization)
     asking = asking_side(norm, side)
     collection = Collection(place, side)
-    known = model_of(vectors, stated=model)
+    known = model_of(vectors, stated=stated_id(model))
     collection.check(norm, known)
     rows = reading.rows(vectors, asking)
     with progress_bar("searching", "items") as bar:

@@ -10,7 +10,7 @@ from typing import Any
 from distnorm.encoders.base import Encoder
 from distnorm.errors import DistnormError
 
-__all__ = ["FAMILIES", "Family", "list_encoders", "load_encoder"]
+__all__ = ["FAMILIES", "Family", "list_encoders", "load_encoder", "stated_id"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,13 @@ def list_encoders() -> list[Family]:
     ['builtin']
     """
     return list(FAMILIES.values())
+
+
+def stated_id(name: str | None) -> str | None:
+    """The id of a model by its name or id; of an address, the id without address and key."""
+    if name is not None and name.partition(":")[0] in ("http", "https") and "//" in name:
+        return load_encoder(name).model_id
+    return name
 
 
 def load_encoder(name: str, **options: Any) -> Encoder:

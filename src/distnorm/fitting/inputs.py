@@ -23,6 +23,7 @@ from distnorm.embedding.feed import Feed
 from distnorm.embedding.items import Item
 from distnorm.embedding.pipeline import decoders
 from distnorm.embedding.sources import Source, open_source
+from distnorm.encoders.registry import stated_id
 from distnorm.errors import DistnormError
 from distnorm.store.known import KeySet, Known, key_of
 from distnorm.store.layout import PARTS, Commit, at_commit, is_store
@@ -229,7 +230,7 @@ class Inputs:
         stores = list(filter(is_store, paths))
         sources = list(filter(_is_source, paths))
         self.prompt = prompt_of(*filter(is_store, texts), stated=prompt)
-        self.model_id = model_of(*stores, stated=model)
+        self.model_id = model_of(*stores, stated=stated_id(model))
         self.encoder: Any = None  # loaded only where something is to be embedded
         if sources:
             name = model or next((Commit.read(store).model for store in stores), None)

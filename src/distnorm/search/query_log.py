@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from distnorm.embedding.sources import open_source
 from distnorm.encoders.prompts import prompted
+from distnorm.encoders.registry import stated_id
 from distnorm.errors import DistnormError
 from distnorm.fitting import Inputs
 from distnorm.store.models import model_of
@@ -72,7 +73,7 @@ class QueryLog:
             parts = list(source.take(None))
             if not parts:
                 raise DistnormError(f"{name} without a query", "one at least", "fill it")
-            known = inputs.model_id if inputs.encoder else model_of(name, stated=model)
+            known = inputs.model_id if inputs.encoder else model_of(name, stated=stated_id(model))
             return cls(np.concatenate(parts), side, known)
         texts = [item.text or "" for item in open_source(name)]
         different = list(dict.fromkeys(texts))
