@@ -132,3 +132,30 @@ def test_images_repeated_for_every_caption():
         "evaluate", "retrieval", *given, "--repeated-images", "--image-of-text", "owner.npy"
     )
     assert found.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (np.array(3.0), "single number"),
+        (IMAGES[0], r"x[None, :]"),
+        (np.stack([IMAGES, IMAGES]), "pool to one row"),
+        (np.packbits(IMAGES > 0, axis=1), "unpackbits"),
+        (np.array(["a", "b"]), "embed these words"),
+        (np.zeros(3, dtype=[("id", "i4")]), "x['field']"),
+        (IMAGES[:0], "at least one row"),
+    ],
+    ids=["number", "row", "tokens", "bits", "words", "fields", "nothing"],
+)
+def test_files_that_hold_no_matrix(rows, words):
+    np.save("z.npy", rows)
+    for command in (
+        ("fit", "--images", "z.npy", "--out", "n.safetensors"),
+        ("evaluate", "retrieval", "--images", "z.npy", "--texts", "y.npy"),
+        ("evaluate", "retrieval", "--images", "z.npy", "--texts", "y.npy", "--normalize"),
+        ("compare", "retrieval", "--images", "x.npy", "--texts", "z.npy", "--repeats", 1),
+    ):
+        found = run(*command)
+        assert found.exit_code == 1, found.output
+        assert words in found.output
+        assert not isinstance(found.exception, (TypeError, IndexError, AttributeError))

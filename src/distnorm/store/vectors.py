@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.array_kinds import shape_error
 from distnorm.errors import DistnormError, require
 from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, in_order, is_store
 from distnorm.store.vector_choice import choose
@@ -177,7 +178,10 @@ def _read_file(target: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     try:
         matrices = reader(target)
         nameless = list(matrices) == [""]
-        return matrices["" if nameless else choose(list(matrices), target, side, key)]()
+        rows = matrices["" if nameless else choose(list(matrices), target, side, key)]()
+        if not rows.ndim:
+            raise shape_error(rows.shape, str(target))
+        return rows
     except DistnormError as error:
         remedy = error.remedy.replace("FILE", repr(str(target)))
         raise type(error)(error.got, error.expected, remedy) from error.__cause__
