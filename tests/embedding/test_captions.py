@@ -170,6 +170,12 @@ def test_pictures_are_looked_for_where_data_sets_keep_them(tmp_path):
         open_source(tmp_path / "captions.txt")
     (item,) = open_source(tmp_path / "captions.txt", pictures=tmp_path / "other")
     assert item.path == str(tmp_path / "other" / "a.png")
+    (tmp_path / "list.txt").write_text("a.png\n")
+    (item,) = open_source(tmp_path / "list.txt", pictures=tmp_path / "other")
+    assert item.path == str(tmp_path / "other" / "a.png")
+    for whole in (tmp_path, tmp_path / "other" / "a.png", f"{tmp_path}/*.png", "-"):
+        with pytest.raises(DistnormError, match="a table or a list of paths"):
+            open_source(whole, pictures=tmp_path / "other")
     # COCO keeps them next to the folder of its captions.
     coco = {"images": [{"id": 1, "file_name": "c.png"}],
             "annotations": [{"image_id": 1, "caption": "x"}]}  # fmt: skip

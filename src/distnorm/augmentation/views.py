@@ -60,6 +60,7 @@ def views_of(image: Any, kinds: Sequence[str], *, crop: float = 0.875, seed: int
     parsed = _parsed(kinds)
     if not 0 < crop < 1:
         raise DistnormError(f"crop = {crop!r}", "a share between 0 and 1", "try 0.875")
+    image = upright_rgb(image)
     width, height = image.size
 
     def part(share: float, at_x: float, at_y: float) -> Any:

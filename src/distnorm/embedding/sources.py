@@ -173,18 +173,25 @@ def open_source(
         with its line.
     """
     name = os.fspath(source)
-    if name == "-":
+    if name == "-" and pictures is None:
         return _standard_input()
     target = Path(name)
     with plain_errors(name):
         label, is_folder = str(target.resolve()), target.is_dir()
+    places = [target / end for end in _FOLDER_TABLES] if is_folder else []
+    table = next((place for place in places if place.exists()), None)
+    if table is not None and (table.stem != "metadata" or _has_pairs(table)):
+        target, label, is_folder = table, str(table.resolve()), False
+    if target.exists() and not _is_itself(target):
+        return _list_or_table(target, label, path_column, text_column, pictures)
+    if pictures is not None and (target.exists() or name == "-" or glob.has_magic(name)):
+        raise DistnormError(
+            f"a folder of pictures for {name}", "a table or a list of paths", "leave it out"
+        )
     if is_folder:
-        table = next((t for end in _FOLDER_TABLES if (t := target / end).exists()), None)
-        if table is None or (table.stem == "metadata" and not _has_pairs(table)):
-            return Source(label, lambda problems: folder_items(label, problems), mixed=True)
-        target, label = table, str(table.resolve())
+        return Source(label, lambda problems: folder_items(label, problems), mixed=True)
     if target.exists():
-        return _file(target, label, path_column, text_column, pictures)
+        return _itself(target, label)
     if glob.has_magic(name):
         return _pattern(name)
     raise DistnormError(f"no file or folder {target}", "an existing one", "check the path")
@@ -210,22 +217,31 @@ def _sides(kinds: list[tuple[str, ...]]) -> tuple[str, ...]:
     return max(counts, key=lambda kind: counts[kind])
 
 
-def _file(
-    target: Path,
-    label: str,
-    path_column: str | None = None,
-    text_column: str | None = None,
-    pictures: str | os.PathLike[str] | None = None,
-) -> Source:
+def _is_itself(target: Path) -> bool:
+    """Whether a path holds pictures itself: a folder, a tar file, a picture."""
+    return target.is_dir() or target.name.lower().endswith((*TARS, *PICTURES))
+
+
+def _itself(target: Path, label: str) -> Source:
+    """A tar file or a picture."""
     if target.name.lower().endswith(TARS):
         name = f"{target.name}/"
         return Source(label, lambda problems: tar_items(label, name, problems), mixed=True)
-    if target.suffix.lower() in PICTURES:
-        return Source(label, lambda problems: iter([Item(clean(target.name), label, None)]))
+    return Source(label, lambda problems: iter([Item(clean(target.name), label, None)]))
+
+
+def _list_or_table(
+    target: Path,
+    label: str,
+    path_column: str | None,
+    text_column: str | None,
+    pictures: str | os.PathLike[str] | None,
+) -> Source:
     refuse_known(target)
     reader = _reader(target, path_column, text_column)
     if reader is None:
-        return Source(label, lambda problems: _lines(target, str(target)), strict=True)
+        folder = os.path.abspath(target.parent if pictures is None else pictures)
+        return Source(label, lambda problems: _lines(target, str(target), folder), strict=True)
     table = Table.of(reader, path_column, text_column, pictures)
     return Source(
         label,
@@ -285,7 +301,7 @@ def _standard_input() -> Source:
         check_sentences(list(islice(text_lines(name, "standard input"), 50)), "standard input")
         source = Source(
             "standard input",
-            lambda problems: _lines(Path(name), "standard input", paths=False),
+            lambda problems: _lines(Path(name), "standard input"),
             complete=False,
             strict=True,
         )
@@ -296,13 +312,13 @@ def _standard_input() -> Source:
     return source
 
 
-def _lines(path: Path, label: str, *, paths: bool = True) -> Iterator[Item]:
-    folder = os.path.dirname(os.path.abspath(path))
+def _lines(path: Path, label: str, folder: str | None = None) -> Iterator[Item]:
+    """Sentences; with a ``folder``, pictures' names, too."""
     for number, line in enumerate(text_lines(path, label), start=1):
         text = line.strip()
         if not text:
             raise empty_text(label, number)
-        if paths and text.lower().endswith(PICTURES):
+        if folder is not None and text.lower().endswith(PICTURES):
             yield Item(text, os.path.join(folder, text), None)
         else:
             yield Item(text, None, text)
