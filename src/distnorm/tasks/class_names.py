@@ -135,7 +135,7 @@ def _numbered(path: Path) -> Table | None:
         return None
     names: list[Any] = list(content)
     numbers = list(content.values())
-    if all(name.isdecimal() for name in names):
+    if all(name.isdecimal() and len(name) < 19 for name in names):
         names, numbers = numbers, [int(name) for name in names]
     whole = all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
     if not whole or sorted(numbers) not in (
