@@ -239,6 +239,12 @@ class PgvectorIndex(SqlIndex):
         errors = self._psycopg.errors
         if isinstance(error, errors.QueryCanceled):
             return "an answer in time", "raise timeout=, or pass metric= of an index that is there"
+        if isinstance(error, errors.InsufficientPrivilege) and doing.endswith("biases"):
+            return (
+                "a role that may read and write them",
+                "GRANT it the tables distnorm_bias..., or keep them in a folder: biases=FOLDER, "
+                "or --biases FOLDER",
+            )
         if isinstance(error, errors.InFailedSqlTransaction):
             return "a connection without a failed transaction", "call its rollback() first"
         if isinstance(error, errors.DataException) and "dimensions" in str(error):
