@@ -356,6 +356,8 @@ CASES = {
             "index check faiss:grown.index --normalization nnn.safetensors --biases beside",
             "index bias faiss:grown.index --normalization nnn.safetensors --biases beside --fresh "
             "--items image.npy",
+            "index list faiss:photos.index --normalization nnn.safetensors",
+            "index drop faiss:grown.index --biases beside --all",
             "index check faiss:photos.index --normalization dn.safetensors --queries text.npy",
             "index bias faiss:photos.index --normalization dn.safetensors",
             "index check nosuch:place",

@@ -3,7 +3,7 @@
 A bias lies under a column, a name made of the normalization's fingerprint (see `biases`). A column
 is used by searches from the moment it is published.
 
-In a folder, ``published.json`` lists what is complete and ``<column>/part-000000-<random>.npz``
+In a folder, ``published.json`` lists what is complete and ``<column>/part-000000-<hash of ids>.npz``
 holds ids and numbers. Every file is written whole or not at all.
 
 One process at a time writes a column, and lists are changed one at a time: by locks in the folder,
@@ -19,7 +19,6 @@ import json
 import os
 import shutil
 import tempfile
-import uuid
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -235,9 +234,9 @@ class BiasFolder(ListedBiases):
         if self.folder is not None:
             place = self.folder / column
             number = len(list(place.glob("part-*.npz")))
-            # No two writers take one name.
-            name = f"part-{number:06d}-{uuid.uuid4().hex[:8]}.npz"
-            with atomic_write(place / name) as file:
+            # Two writers take one name for the same items alone.
+            name = f"part-{number:06d}-{hashlib.sha256(repr(list(ids)).encode()).hexdigest()[:8]}"
+            with atomic_write(place / f"{name}.npz") as file:
                 arrays = {"values": values.astype(np.float32), **arrays_of_ids(ids)}
                 np.savez(file, allow_pickle=False, **arrays)
         rounded = values.astype(np.float32).tolist()

@@ -27,7 +27,7 @@ from distnorm.arrays import Array, as_working, check_embeddings, normalize, to_n
 from distnorm.errors import DistnormError, masked
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.bias_store import About, BiasStore
-from distnorm.search.indexes.keys import column_of, found_column
+from distnorm.search.indexes.keys import column_of, earlier_column_of, found_column
 from distnorm.search.indexes.system import System
 from distnorm.system.progress import Progress
 
@@ -131,7 +131,9 @@ def upload_bias(
     with system.plain_errors("read biases"):
         published = store.published()
     column = found_column(system, norm, side, published)
-    with store.alone(f"{column} upload"):
+    if column not in published:
+        column = _begun(system, norm, side, column)
+    with store.alone(f"{column}.upload"):
         if fresh:
             with system.plain_errors("write biases"):
                 store.publish(column, None)
@@ -142,6 +144,18 @@ def upload_bias(
         total = len(ids) if ids is not None else system.count()
         job = _Job(system, norm, side, column, published.get(column))
         return job.run(batches, total, progress, part=not own)
+
+
+def _begun(system: System, norm: ScoreNormalization, side: str, column: str) -> str:
+    """The name to go on under: an earlier one, if an upload was begun under it."""
+    ids, store = list(system.seen[0]), bias_store(system)
+    if not ids or not system.one_vector:
+        return column
+    earlier = earlier_column_of(norm, side)
+    with system.plain_errors("read biases"):
+        if np.isfinite(store.read(column, ids)).any():
+            return column
+        return earlier if np.isfinite(store.read(earlier, ids)).any() else column
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,10 @@ class FileIndex(Index):
         """By the file; one of another time is looked at as a whole, once."""
         if self.path is None:
             return True
-        known = about.get("content") or {}
+        known = about.get("content")
+        if not known:
+            # Of an earlier version, which did not state it: `check` tells.
+            return True
         if self._stat() != self.opened or known.get("size") != self.opened[0]:
             return False
         if known.get("mtime_ns") == self.opened[1]:

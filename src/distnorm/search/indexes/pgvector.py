@@ -240,18 +240,15 @@ class PgvectorIndex(SqlIndex):
         if isinstance(error, errors.QueryCanceled):
             return "an answer in time", "raise timeout=, or pass metric= of an index that is there"
         if isinstance(error, errors.InsufficientPrivilege) and doing.endswith("biases"):
-            return (
-                "a role that may read and write them",
-                "GRANT it the tables distnorm_bias..., or keep them in a folder: biases=FOLDER, "
-                "or --biases FOLDER",
+            remedy = (
+                "GRANT it the tables distnorm_bias..., or use biases=FOLDER, or --biases FOLDER"
             )
+            return "a role that may read and write them", remedy
         if isinstance(error, errors.InFailedSqlTransaction):
             return "a connection without a failed transaction", "call its rollback() first"
         if isinstance(error, errors.DataException) and "dimensions" in str(error):
-            return (
-                "rows of one dimension",
-                "make a view of those of one: WHERE vector_dims(column) = d",
-            )
+            remedy = "make a view of those of one: WHERE vector_dims(column) = d"
+            return "rows of one dimension", remedy
         return super().remedy(error, doing)
 
     @contextmanager

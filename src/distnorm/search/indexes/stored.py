@@ -131,7 +131,7 @@ def drop_biases(system: System, columns: Sequence[str]) -> None:
                 "see: distnorm index list SPEC",
             )
     for column in columns:
-        with store.alone(f"{column} upload"), system.plain_errors("write biases"):
+        with store.alone(f"{column}.upload"), system.plain_errors("write biases"):
             store.publish(column, None)
 
 
@@ -150,7 +150,7 @@ def item_biases(system: System, norm: ScoreNormalization, side: str, items: Arra
     values = bias_of(system, norm, side, to_numpy(as_working(rows)))
     if lower_bound(values) < about["lowest"]:
         # The bound that certified lists rest on.
-        with system.plain_errors("write biases"), store.alone(f"{column} upload", timeout=60):
+        with system.plain_errors("write biases"), store.alone(f"{column}.upload", timeout=60):
             about = store.published()[column]
             lowest = min(about["lowest"], lower_bound(values))
             store.publish(column, {**about, "lowest": lowest})
