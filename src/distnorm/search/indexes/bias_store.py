@@ -3,8 +3,8 @@
 A bias lies under a column, a name made of the normalization's fingerprint (see `biases`). A column
 is used by searches from the moment it is published.
 
-In a folder, ``published.json`` lists what is complete and ``<column>/part-000000-<hash of ids>.npz``
-holds ids and numbers. Every file is written whole or not at all.
+In a folder, ``published.json`` lists what is complete and ``<column>/part-000000-<hash>.npz`` holds
+ids and numbers, the hash that of the ids. Every file is written whole or not at all.
 
 One process at a time writes a column, and lists are changed one at a time: by locks in the folder,
 or in this machine's folder for temporary files where a server keeps the biases. That two machines

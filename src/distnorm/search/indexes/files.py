@@ -79,7 +79,7 @@ class FileIndex(Index):
             return False
         if known.get("mtime_ns") == self.opened[1]:
             return True
-        return (self.content() or {}).get("sha256") == known.get("sha256")
+        return bool((self.content() or {}).get("sha256") == known.get("sha256"))
 
     def _stat(self) -> tuple[int, int]:
         try:
