@@ -63,3 +63,15 @@ def test_stores_of_texts_are_both_sides(run, tmp_path):
     assert done.exit_code == 0, done.output
     rows = np.load("queries/text_emb/text_emb_0.npy").astype(np.float32)
     assert json.loads(done.stdout)["n_images"] == len(rows) == 9
+    found = run(
+        *("search", "documents", "a red star", "--normalization", "n.safetensors"),
+        *("--side", "document", "--k", 2, "--json", "-"),
+    )
+    assert found.exit_code == 0, found.output
+    answer = json.loads(found.stdout)
+    assert (answer["side"], answer["query_side"]) == ("document", "query")
+    assert answer["results"][0]["name"] == "one red star"
+    wrong = run("search", "documents", "a red star", "--normalization", "n.safetensors")
+    assert wrong.exit_code == 1
+    assert "'query' or 'document'" in wrong.stderr
+    assert run("search", "documents", "a red star", "--side", "document").exit_code == 2

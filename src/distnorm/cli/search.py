@@ -33,9 +33,10 @@ _SHEET = Path("search.html")
 @click.option(
     "--side",
     default="image",
-    type=click.Choice(["image", "text", "both"]),
+    metavar="[image|text|both]",
     show_default=True,
-    help="What is searched; both: texts and pictures in one list.",
+    help="What is searched; both: texts and pictures in one list. Or a side of the normalization, "
+    "such as document.",
 )
 @click.option("--model", help="The store's model, where it does not say.")
 @click.option("--both", is_flag=True, help="Also the list of the plain dot product.")
@@ -88,6 +89,10 @@ def search(
     """
     if (query is None) == (query_vectors is None):
         raise click.UsageError("give a QUERY or --query-vectors")
+    if settings["normalization"] is None and settings["side"] not in ("image", "text", "both"):
+        raise click.BadParameter(
+            f"{settings['side']!r} is not one of 'image', 'text', 'both'", param_hint="'--side'"
+        )
     if query_vectors is not None:
         from distnorm.cli.search_many import search_many
 

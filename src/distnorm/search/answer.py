@@ -129,6 +129,7 @@ def answer(place: Place, query: str, settings: Settings) -> Answer:
     encoded = encode_query(encoder, query, prompt)
     if encoded.side == "image" and place.resizer not in (None, encoder.resizer):
         raise other_resizer(place.name, place.resizer, encoder.resizer)
+    encoded = saved.called(encoded, settings.side)
     saved.check(encoded, settings.side)
     lists = place.lists(encoded, saved, settings)
     sizes = sorted(place.sizes() | ({encoded.size} if encoded.size else set()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization, load
@@ -33,6 +33,12 @@ class NormalizationFile:
     def prompt(self) -> str | None:
         """How the texts of the statistics were worded, where that is known."""
         return None if self.norm is None else self.norm.prompt
+
+    def called(self, query: Query, side: str) -> Query:
+        """The query under its side's name here: the one opposite to the items' ``side``."""
+        if self.norm is None or side == "both" or query.side in self.norm.sides:
+            return query
+        return replace(query, side=self.norm.names.other(self.norm.names.resolve(side)))
 
     def check(self, query: Query, side: str) -> None:
         """Raise unless it serves this query among items of ``side`` (or "both")."""
