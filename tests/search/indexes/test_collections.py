@@ -301,3 +301,32 @@ def test_ids_of_lancedb(kind, world, tmp_path):
             wanted = [[ids[item] for item in one[:7]] for one in oracle(world, norm, left)]
             assert [list(one) for one in found.ids] == wanted
             assert found.without_bias == 0
+
+
+def test_keys_of_milvus_that_hold_quotes(world, tmp_path):
+    module = pytest.importorskip("pymilvus", reason="pymilvus is not installed")
+    from distnorm.search.indexes.milvus import MilvusIndex
+
+    images, queries, norms = world
+    names = [f"it's {item} ü" for item in range(N)]
+    client = module.MilvusClient(str(tmp_path / "milvus.db"))
+    schema = client.create_schema(enable_dynamic_field=True)
+    schema.add_field("name", module.DataType.VARCHAR, is_primary=True, max_length=99)
+    schema.add_field("clip", module.DataType.FLOAT_VECTOR, dim=D)
+    params = client.prepare_index_params()
+    params.add_index("clip", index_type="FLAT", metric_type="IP")
+    client.create_collection("photos", schema=schema, index_params=params)
+    rows = zip(names, images.tolist(), strict=True)
+    client.insert("photos", [{"name": name, "clip": row} for name, row in rows])
+    client.flush("photos")
+    index = MilvusIndex(client, "photos")
+    index.upload_bias(norms[1])
+    for norm in (None, *norms):
+        found = index.search(queries, 7, norm, fields=["name"])
+        wanted = [[names[item] for item in one[:7]] for one in oracle(world, norm, range(N))]
+        assert [list(one) for one in found.ids] == wanted
+        assert found.fields[0][0] == {"name": wanted[0][0]}
+        assert found.without_bias == 0
+    with pytest.raises(DistnormError, match=r"field 'name' of type VARCHAR.*clip.*column="):
+        MilvusIndex(client, "photos", column="name")
+    client.close()

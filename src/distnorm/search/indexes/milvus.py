@@ -166,13 +166,13 @@ class MilvusIndex(Index):
     def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
         """By primary key."""
         fields = [self._id, self._column]
-        found = self._client.get(self.collection, ids=list(ids), output_fields=fields)
+        found = _entities(self._client, self.collection, self._id, ids, fields)
         return dict(zip(*self._rows(found), strict=True))
 
     def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
         """Fields, those of a dynamic field as well."""
         names = [self._id, *fields]
-        found = self._client.get(self.collection, ids=list(ids), output_fields=names)
+        found = _entities(self._client, self.collection, self._id, ids, names)
         read = {row[self._id]: {name: row[name] for name in fields if name in row} for row in found}
         return [read.get(item, {}) for item in ids]
 
@@ -194,7 +194,8 @@ class MilvusIndex(Index):
             pages.close()
         for start in range(0, len(ids), batch):
             some = ids[start : start + batch]
-            found = self._client.get(self.collection, ids=some, output_fields=[self._column])
+            fields = [self._id, self._column]
+            found = _entities(self._client, self.collection, self._id, some, fields)
             read = dict(zip(*self._rows(found), strict=True))
             some = [item for item in some if item in read]
             if some:
@@ -236,7 +237,7 @@ class _FieldBiases(ListedBiases):
             )
 
     def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
-        rows = self._client.get(self._collection, ids=ids, output_fields=[column])
+        rows = _entities(self._client, self._collection, self._id, ids, [self._id, column])
         return {row[self._id]: row.get(column) for row in rows}
 
     def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
@@ -244,6 +245,17 @@ class _FieldBiases(ListedBiases):
             {self._id: item, column: float(value)} for item, value in zip(ids, values, strict=True)
         ]
         self._client.upsert(self._collection, rows, partial_update=True)
+
+
+def _entities(
+    client: Any, collection: str, id: str, ids: Sequence[Any], fields: list[str]
+) -> list[Any]:
+    """Entities by primary key; the client's own `get` does not quote texts."""
+    found: list[Any] = []
+    for start in range(0, len(ids), 1000):
+        keys = json.dumps(list(ids[start : start + 1000]), ensure_ascii=False)
+        found += client.query(collection, filter=f"{id} in {keys}", output_fields=fields)
+    return found
 
 
 @contextmanager
