@@ -40,6 +40,7 @@ __all__ = [
     "like_array",
     "namespace",
     "normalize",
+    "numbers_of",
     "rows_per_block",
     "take_rows",
     "to_numpy",
@@ -97,6 +98,19 @@ def to_numpy(x: Array, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
         except (AttributeError, TypeError, RuntimeError, OverflowError) as error:
             raise not_an_array(x, "values") from error
     return np.asarray(x, dtype=dtype)
+
+
+def numbers_of(x: Any, name: str) -> Float64:
+    """Numbers in any array or list, of any shape, in float64; raises for anything else."""
+    try:
+        given = matrix_of(x, name) if isinstance(x, np.ndarray) else x
+        return to_numpy(given if compat.is_array_api_obj(given) else np.asarray(given), np.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        if isinstance(error, DistnormError) and isinstance(x, np.ndarray):
+            raise
+        raise DistnormError(
+            f"{name} of type {type(x).__name__}", "numbers", "pass an array or a list of numbers"
+        ) from error
 
 
 def _on_host(x: Array) -> npt.NDArray[Any]:

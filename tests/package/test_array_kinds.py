@@ -152,3 +152,13 @@ def test_k_as_an_array_without_axes():
     assert sorted(check_k({1, 5})) == [1, 5]
     with pytest.raises(DistnormError, match="integers from 1 on"):
         check_k(np.array(2.5))
+
+
+def test_scores_judgements_and_biases_that_are_no_numbers():
+    masked = np.ma.masked_array(np.arange(10.0), np.arange(10) == 4)
+    for bad in ("x", {"a": 1}, [10**400] * 10, masked, object(), np.array(["a"] * 10)):
+        with pytest.raises(DistnormError):
+            distnorm.kendall_tau(bad, np.arange(10))
+        with pytest.raises(DistnormError):
+            distnorm.topk(ROWS, ROWS, k=2, bias=bad)
+    assert distnorm.kendall_tau(list(range(10)), np.arange(10)) == pytest.approx(1)

@@ -8,7 +8,15 @@ import array_api_compat as compat
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, as_working, check_form, check_rows, to_numpy
+from distnorm.arrays import (
+    Array,
+    CheckedRows,
+    as_working,
+    check_form,
+    check_rows,
+    numbers_of,
+    to_numpy,
+)
 from distnorm.errors import DistnormError
 from distnorm.exact.bfloat16 import TorchEngine
 from distnorm.system.shards import ShardedRows
@@ -139,12 +147,7 @@ def check_bias(bias: Any, m: int) -> npt.NDArray[np.float64] | None:
     """
     if bias is None:
         return None
-    try:
-        values = to_numpy(bias if compat.is_array_api_obj(bias) else np.asarray(bias), np.float64)
-    except (TypeError, ValueError) as error:
-        raise DistnormError(
-            f"a bias of type {type(bias).__name__}", f"({m},) numbers", "one number an item"
-        ) from error
+    values = numbers_of(bias, "a bias")
     if values.ndim == 1 and len(values) < m and np.isfinite(values).all():
         raise DistnormError(
             f"a bias of shape {values.shape} for {m} items: {m - len(values)} were added after it",

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.arrays import numbers_of
 from distnorm.errors import DistnormError
 
 __all__ = ["concordance", "kendall_tau", "spearman_rho", "tau_scale"]
@@ -115,7 +116,7 @@ def _mid_ranks(x: Float64) -> Float64:
 
 
 def _checked(scores: Any, human: Any) -> tuple[Float64, Float64]:
-    first, second = (np.asarray(x, dtype=np.float64) for x in (scores, human))
+    first, second = numbers_of(scores, "scores"), numbers_of(human, "judgements")
     if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
         raise DistnormError(
             f"scores of shape {first.shape} and judgements of shape {second.shape}",
