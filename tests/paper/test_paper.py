@@ -181,7 +181,7 @@ def test_a_killed_command_loses_nothing(finished, data, tmp_path):
     process.wait()
     assert not (tmp_path / "out" / "results.json").exists() or process.returncode == 0
     again = invoke(*words)
-    assert again.exit_code == 0, again.output
+    assert again.exit_code == 0, (again.output, again.exception)
     assert again.stdout == before.stdout
 
 

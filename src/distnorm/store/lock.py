@@ -12,11 +12,15 @@ from distnorm.store.layout import LOCK
 __all__ = ["StoreLock"]
 
 
+# A process that was killed this moment may hold its lock a little longer, on a busy system.
+_WAIT = 1.0
+
+
 class StoreLock:
     """Hold a store's lock file; raises where another process holds it."""
 
     def __init__(self, folder: Path) -> None:
-        self._lock = FileLock(folder / LOCK, timeout=0)
+        self._lock = FileLock(folder / LOCK, timeout=_WAIT)
         try:
             self._lock.acquire()
         except Timeout as error:
