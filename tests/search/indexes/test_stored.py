@@ -335,3 +335,24 @@ def test_a_folder_that_may_not_be_written_is_one_line(file, index_world, tmp_pat
         pytest.raises(DistnormError, match=r"taken.*may be written.*--biases FOLDER"),
     ):
         index.upload_bias(index_world.norm("nnn"))
+
+
+def test_tables_of_earlier_names_are_found_and_dropped(index_builders, index_world, tmp_path):
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    built = index_builders.duckdb_index(tmp_path, range(60), index_world.items[:60])
+    norm = index_world.norm("nnn", k=5)
+    old = earlier_column_of(norm, "image")
+    with built.open() as index:
+        new = index.biases.table(index.upload_bias(norm).column)
+    with duckdb.connect(str(tmp_path / "photos.duckdb")) as connection:
+        connection.execute(f'ALTER TABLE "{new}" RENAME TO "{old}_photos"')
+        connection.execute("UPDATE distnorm_biases SET name = ?", [f"photos {old}"])
+    with built.open() as index:
+        found = index.search(index_world.queries, K, norm, certify=True)
+        assert (found.without_bias, all(found.certified)) == (0, True)
+        assert index.upload_bias(norm).already == 60
+        assert index.stored_biases(norm)[0].where == f"table {old}_photos"
+        index.drop_biases(old)
+    with built.open() as index:
+        assert index.published_biases() == ()
