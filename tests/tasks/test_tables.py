@@ -107,6 +107,7 @@ def test_a_head_of_pandas_alone_is_named(tmp_path):
     ("values", "words"),
     [
         (np.array([1.5, 2.0]), "1.5 in row 0"),
+        (np.array([0.0, 2.0**60]), "in row 1"),
         (np.array([[1, 2]]), "(1, 2)"),
         (np.array(["a", "b"]), "<U1"),
         (np.array([np.nan, 1.0]), "nan in row 0"),
@@ -169,6 +170,11 @@ def test_synsets_are_names_too(tmp_path, name, text):
     assert names.names == ["tench", "crane"]
     assert names.spelled_as(np.array(["n02012849"])) == ["n01440764", "n02012849"]
     assert names.spelled_as(np.array(["crane"])) == ["tench", "crane"]
+
+
+def test_a_damaged_index_column_is_no_name(tmp_path):
+    (tmp_path / "x.csv").write_text("Unnamed: 0,name\n0,tench\n:,crane\n")
+    assert read_class_names(tmp_path / "x.csv").names == ["tench", "crane"]
 
 
 def test_class_names_that_are_none(tmp_path):

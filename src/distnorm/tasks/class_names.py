@@ -113,10 +113,10 @@ def _in_order(table: Table) -> list[Column]:
         numbers = columns[0]
     if numbers is None or len(columns) < 2:
         return columns
-    assert numbers.numbers is not None
     count = np.arange(len(table))
-    order = np.argsort(numbers.numbers, kind="stable")
-    ranked = numbers.numbers[order]
+    values = count if numbers.numbers is None else numbers.numbers
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
     if not (np.array_equal(ranked, count) or np.array_equal(ranked, count + 1)):
         order = count
     rest = [column for column in columns if column is not numbers]
