@@ -117,3 +117,14 @@ def test_numbers_beyond_whole_ones_are_named(tmp_path):
 def test_one_line_of_words_and_a_number_is_a_sentence(tmp_path):
     (tmp_path / "texts.txt").write_text("caption 0\n")
     assert read_lines(tmp_path / "texts.txt") == ["caption 0"]
+
+
+def test_an_archive_packed_in_an_unknown_way_is_refused(tmp_path):
+    path = tmp_path / "rows.npz"
+    np.savez(path, rows=np.arange(4))
+    content = bytearray(path.read_bytes())
+    for start, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(start) + at] = 99
+    path.write_bytes(content)
+    with pytest.raises(DistnormError, match="cannot be read"):
+        read_rows(path)

@@ -41,8 +41,9 @@ _share, _numbers = number(0, 1), list_of(number())
 
 
 def _rising(*names: str) -> Any:
-    """Columns of as many numbers, of which the first does not fall."""
-    columns = record({name: list_of(number(), low=1) for name in names})
+    """Columns of as many numbers, of which the first does not fall and the others are shares."""
+    shares = {name: list_of(_share, low=1) for name in names[1:]}
+    columns = record({names[0]: list_of(number(), low=1), **shares})
 
     def form(value: Any, place: str) -> None:
         columns(value, place)

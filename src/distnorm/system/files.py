@@ -8,6 +8,9 @@ import glob
 import os
 import shlex
 import tempfile
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +27,7 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
+    "ARRAY_ERRORS",
     "atomic_write",
     "missing_file",
     "path_error",
@@ -32,6 +36,22 @@ __all__ = [
     "save_array",
     "shared_name",
 ]
+
+ARRAY_ERRORS = (
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy raises for damaged files of arrays: it reads heads as Python, and archives."""
 
 
 @contextmanager

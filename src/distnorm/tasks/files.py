@@ -8,7 +8,6 @@ columns might be meant, none is taken.
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import row_numbers
-from distnorm.system.files import missing_file
+from distnorm.system.files import ARRAY_ERRORS, missing_file
 from distnorm.tasks.tables import Column, Table, table_of
 
 __all__ = [
@@ -237,7 +236,7 @@ def _array(path: Path, meaning: Meaning) -> npt.NDArray[Any]:
                 found = found[names[0]]
     except DistnormError:
         raise
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except ARRAY_ERRORS as error:
         raise DistnormError(
             f"{path}, which cannot be read",
             f"{meaning.expected}, in a whole file",

@@ -19,7 +19,6 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +31,7 @@ from filelock import FileLock, Timeout
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.ids import arrays_of_ids, ids_of_arrays
 from distnorm.system import schema
-from distnorm.system.files import atomic_write, plain_errors, remove_stale
+from distnorm.system.files import ARRAY_ERRORS, atomic_write, plain_errors, remove_stale
 
 __all__ = ["About", "BiasFolder", "BiasStore", "ListedBiases", "read_about", "read_listing"]
 
@@ -251,7 +250,7 @@ class BiasFolder(ListedBiases):
                     with part.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                         ids, biases = ids_of_arrays(file), file["values"].tolist()
                     values.update(zip(ids, biases, strict=True))
-                except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                except ARRAY_ERRORS as error:
                     raise DistnormError(
                         f"{part}, which cannot be read", "biases as they were written", _REMEDY
                     ) from error
