@@ -191,7 +191,7 @@ def read_rows(path: str | os.PathLike[str], meaning: Meaning = IMAGE_ROWS) -> np
     numbers = read_numbers(path, meaning)
     rows = row_numbers(numbers)
     if rows is None:
-        whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)
+        whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
         row = int(np.flatnonzero(~whole)[0])
         raise DistnormError(
             f"{path} with {numbers[row]} in row {row}",
