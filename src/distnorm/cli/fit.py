@@ -38,9 +38,7 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 @click.option(
     "--weights",
     type=click.Choice(["even", "density"]),
-    default="even",
-    show_default=True,
-    help="density: rows of one kind count once together, for logs where queries repeat.",
+    help="density: rows of one kind count once together, for logs of queries; auto's own.",
 )
 @click.option("--samples", type=click.IntRange(min=1), help="Take so many random rows per side.")
 @click.option("--seed", default=0, show_default=True, help="Seed of --samples.")
@@ -61,7 +59,7 @@ def fit(
     method: str,
     strength: str | None,
     sides: str,
-    weights: str,
+    weights: str | None,
     samples: int | None,
     seed: int,
     input: str | None,

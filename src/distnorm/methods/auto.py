@@ -13,4 +13,5 @@ AUTO = Method(
     needs_bank=True,
     order=2,
     chooses=True,
+    weights="density",
 )

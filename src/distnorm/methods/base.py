@@ -92,6 +92,8 @@ class Method:
         Whether a temperature is set from the spread of scores over the items' side.
     whole_gallery : bool
         Whether an item's bias depends on all items of a call.
+    weights : str
+        How fitted rows count unless said otherwise.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Method:
     chooses: bool = False
     scale_aware: bool = False
     whole_gallery: bool = False
+    weights: str = "even"
 
     @property
     def params(self) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
             f"{dimension} dimensions",
             "fit a normalization with that model's embeddings",
         )
+    weighting = settings.get("weights", "even")
     state = State.of(
         settings["method"],
         settings["strength"],
@@ -74,7 +75,7 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
         settings["prompt"],
         settings["input"],
         settings["params"],
-        settings.get("weights", "even").replace("given", "even"),
+        {"given": "even"}.get(weighting, weighting),
     )
     if state.spec.chooses and "sides" not in (
         settings.get("notes", {}).get("selection") or {"sides": 0}

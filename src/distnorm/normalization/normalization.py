@@ -59,9 +59,9 @@ class ScoreNormalization:
         merging different ones is refused.
     input : {"unit", "raw", "any"}, optional
         What rows must be like; the method's own requirement if left out.
-    weights : {"even", "density"}
-        Each fitted row counts 1, or those of one kind together: for logs whose popular queries
-        pass for hubs (`distnorm.moments.density_weights`).
+    weights : {"even", "density"}, optional
+        Each fitted row counts 1, or those of one kind together, as under ``auto``: for logs whose
+        popular queries pass for hubs (`distnorm.moments.density_weights`).
     **params
         The method's parameters, see `distnorm.METHODS`.
 
@@ -110,7 +110,7 @@ class ScoreNormalization:
         model: str | None = None,
         prompt: str | None = None,
         input: str | None = None,
-        weights: str = "even",
+        weights: str | None = None,
         **params: Any,
     ) -> None:
         state = State.of(method, strength, sides, model, prompt, input, params, weights)

@@ -56,11 +56,12 @@ class State:
         prompt: str | None,
         input: str | None,
         params: Mapping[str, Any],
-        weights: str = "even",
+        weights: str | None = None,
     ) -> State:
         """Checked settings, without statistics."""
         spec = find_method(method)
         names = Sides.of(sides)
+        weights = spec.weights if weights is None else weights
         check_weighting(weights)
         if input is not None and input not in REQUIREMENTS:
             raise DistnormError(f"input {input!r}", "'unit', 'raw' or 'any'", "leave it out")
@@ -117,8 +118,9 @@ class State:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Parameters, and weights that are not even: what a table names."""
-        return self.params if self.weights == "even" else {**self.params, "weights": self.weights}
+        """Parameters, and weights that are not the method's own: what a table names."""
+        usual = self.weights == self.spec.weights
+        return self.params if usual else {**self.params, "weights": self.weights}
 
     @property
     def effective(self) -> dict[str, float]:
@@ -153,16 +155,15 @@ class State:
     def without_rows(self, embeddings: Mapping[str, Rows | None]) -> State:
         """Rows taken out again, under each side's name or plural."""
         without = {
-            side: self.fitted(side).without_rows(x, self.names.plural(side))
+            side: self._weighed(self.fitted(side).without_rows(x, self.names.plural(side)), side)
             for side, x in self._by_side(embeddings).items()
         }
         return replace(self, statistics={**self.statistics, **without})
 
     def decayed(self, keep: float) -> State:
         """Statistics that count for a share ``keep`` of their rows."""
-        return replace(
-            self, statistics={side: s.decay(keep) for side, s in self.statistics.items()}
-        )
+        decayed = {side: self._weighed(s.decay(keep), side) for side, s in self.statistics.items()}
+        return replace(self, statistics=decayed)
 
     def merged(self, other: State) -> State:
         """Statistics of both."""
@@ -182,7 +183,10 @@ class State:
                 )
         return replace(
             self.with_statistics(
-                {side: s.merge(other.statistics[side]) for side, s in self.statistics.items()}
+                {
+                    side: self._weighed(s.merge(other.statistics[side]), side)
+                    for side, s in self.statistics.items()
+                }
             ),
             model=self.model if self.model is not None else other.model,
             prompt=self.prompt if self.prompt is not None else other.prompt,
@@ -278,6 +282,11 @@ class State:
             settings["weights"] = "given" if self.weights == "even" else self.weights
             settings["effective"] = self.effective
         return settings
+
+    def _weighed(self, statistics: SideStatistics, side: str) -> SideStatistics:
+        """A bank of other rows than before, weighed anew if it is by density."""
+        anew = self.weights == "density" and statistics.bank
+        return statistics.weighed(self.names.plural(side)) if anew else statistics
 
     def _weights_by_side(self, weights: Any, sides: list[str]) -> dict[str, Any]:
         if isinstance(weights, Mapping):
