@@ -26,6 +26,9 @@ DEFAULT_METHODS = ("dot", "dn", "dn*", "ridge", "dn2", "is", "nnn", "auto")
 PROTOCOLS = {"held-out": 20, "paper": 5, "reference": 1, "transductive": 1}
 
 
+_MOST_REPEATS = 10_000
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Which methods are compared, and where their statistics come from.
@@ -95,6 +98,10 @@ class Protocol:
                 raise DistnormError(
                     f"{name} = {value!r}", f"an integer from {least} on", f"give {name} >= {least}"
                 )
+        if self.repeats is not None and self.repeats > _MOST_REPEATS:
+            raise DistnormError(
+                f"repeats = {self.repeats}", f"at most {_MOST_REPEATS} splits", "20 are usual"
+            )
         if self.fit_images is not None and self.statistics == "held-out":
             object.__setattr__(self, "statistics", "reference")
         norms = method_norms(self.methods, self.strength, self.input, self.sides)

@@ -64,7 +64,7 @@ class ParquetTable:
             while True:
                 try:
                     batch = next(batches, None)
-                except (self._arrow.ArrowException, OSError) as error:
+                except (self._arrow.ArrowException, OSError, ValueError) as error:
                     raise self._damaged(error) from error
                 if batch is None:
                     return
@@ -79,7 +79,7 @@ class ParquetTable:
     def _opened(self) -> Any:
         try:
             return self._parquet.ParquetFile(self.path)
-        except (self._arrow.ArrowException, OSError) as error:
+        except (self._arrow.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> DistnormError:

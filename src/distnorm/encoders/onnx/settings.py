@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distnorm.encoders.processor import SETTINGS
+from distnorm.encoders.prompts import check_templates
 from distnorm.errors import DistnormError
 from distnorm.system.files import plain_errors
 from distnorm.system.schema import (
@@ -67,6 +68,7 @@ def read_settings(folder: Path) -> tuple[dict[str, dict[str, Any]], Any]:
         For a file that is no JSON, or a value that means nothing.
     """
     settings = {name: _read(folder / f"{name}.json", form) for name, form in _FILES.items()}
+    check_templates(settings["distnorm"].get("prompts") or ())
     settings["pooling"] = _read(folder / "1_Pooling" / "config.json", _POOLING)
     return settings, _read(folder / "modules.json", _MODULES) or None
 
