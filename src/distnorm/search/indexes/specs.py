@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ def is_spec(text: str) -> bool:
     name, _, place = text.partition(":")
     if not place:
         return False
-    return name in SYSTEMS or (_WORD.fullmatch(name) is not None and not Path(text).exists())
+    return name in SYSTEMS or (_WORD.fullmatch(name) is not None and not os.path.exists(text))
 
 
 def open_index(
