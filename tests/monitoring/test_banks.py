@@ -48,7 +48,7 @@ def test_a_method_without_a_bank_and_few_rows(items):
     assert bank_figures(make("dn").fit(texts=items)) == {}
     few = bank_figures(make("nnn").fit(texts=items[:20]))["text"]
     assert few.coverage is None
-    assert few.warning == "text: 20 rows, too few for a bank: use dn, or more rows"
+    assert few.warning == "text: 20 rows worth 20, too few for a bank: use dn, or more rows"
 
 
 def test_fit_inspect_and_card_say_it(items, tmp_path):

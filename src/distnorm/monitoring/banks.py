@@ -61,9 +61,8 @@ class BankFigures:
         if self.coverage is not None and self.coverage < NARROW:
             about.append(f"they ask for about {self.coverage:.0%} of the items")
         if self.effective_rows < _SAFE_ROWS:
-            return (
-                f"{self.side}: {'; '.join(about) or f'{self.rows} rows'}: few; use dn or more rows"
-            )
+            why = "; ".join(about) or f"{self.rows} rows worth {self.effective_rows:.0f}"
+            return f"{self.side}: {why}, too few for a bank: use dn, or more rows"
         if not about:
             return None
         remedy = "" if self.weights == "density" else ": weigh them by density (--weights density)"
