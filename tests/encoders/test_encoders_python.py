@@ -76,7 +76,7 @@ def test_an_encoder_at_hand_is_taken_as_it_is(module):
         model_id, dimension = "mine", 2
 
         def encode_pixels(self, pixels):
-            raise NotImplementedError
+            raise NotImplementedError  # abstract in the base; no picture comes here
 
         def _encode_texts(self, texts):
             return np.ones((len(texts), 2))

@@ -202,7 +202,7 @@ _UNREADABLE = (
     TypeError,
     AttributeError,
     OverflowError,
-    NotImplementedError,
+    NotImplementedError,  # pyarrow's, of encodings that it does not read
     RecursionError,
     struct.error,
     zipfile.BadZipFile,

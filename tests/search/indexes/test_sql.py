@@ -127,9 +127,7 @@ def test_more_than_an_index_gives_and_all_there_is(database, index_world):
 
 @pytest.mark.parametrize("kind", ["vector", "halfvec(24)", "halfvec"])
 def test_vectors_without_a_dimension_and_half_vectors(kind, database, index_world):
-    spec, fill, run, _ = database
-    if kind != "vector" and not run("SELECT 1 FROM pg_type WHERE typname = 'halfvec'"):
-        pytest.skip("pgvector below 0.7 has no halfvec")
+    spec, fill, _, _ = database
     fill("photos", index_world.items, kind)
     norm = index_world.norm("dn")
     with open_index(spec("photos")) as index:
@@ -166,8 +164,6 @@ def test_rows_of_several_dimensions_are_refused(database, index_world):
 )
 def test_columns_of_other_types_are_refused_by_name(kind, value, parts, database):
     spec, _, run, schema = database
-    if "sparse" in kind and not run("SELECT 1 FROM pg_type WHERE typname = 'sparsevec'"):
-        pytest.skip("pgvector below 0.7 has no sparsevec")
     run(
         f"CREATE TABLE {schema}.photos (id int, embedding {kind})",
         f"INSERT INTO {schema}.photos VALUES (1, {value})",
