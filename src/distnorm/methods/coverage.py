@@ -11,8 +11,9 @@ where some items draw others' queries too, and one that asks for a fifth of them
 
 Where a bank covers the items narrowly, true matches are what its rows tell of an item: with
 ``own`` a row is left out of the bias of its best item, and of any other that it likes as much.
-That costs 0.5 to 2 points on a bank that covers all items, and saves up to 20 where it asks for
-15 of 100; `NARROW` lies between, see ``benchmarks/skew.py``.
+That costs a little on a bank that covers all items, and saves a bias where it asks for a few of
+them; what `NARROW`, which lies between, makes of each is in ``benchmarks/skew.py``. Rows that are
+near copies are folded by their weights before they can tell: there weights alone are the remedy.
 """
 
 from __future__ import annotations
