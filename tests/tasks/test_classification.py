@@ -7,6 +7,7 @@ import pytest
 
 from distnorm import (
     DistnormError,
+    compare_classification,
     evaluate_classification,
     make,
     normalize,
@@ -49,6 +50,18 @@ def test_metrics_are_those_of_the_full_matrix(problem, method):
         (order[:, :5] == labels[100:, None]).any(axis=1).mean()
     )
     assert result.metrics["mean_per_class_recall"] == pytest.approx(np.mean(per_class))
+
+
+def test_five_best_of_fewer_classes_are_no_metric(problem):
+    images, classes, labels = problem
+    few = labels < 4
+    norm = make("dn").fit(images=images, texts=classes)
+    result = evaluate_classification(norm, images[few], classes[:4], labels[few])
+    assert list(result.metrics) == ["acc1", "mean_per_class_recall"]
+    compared = compare_classification(
+        images[few], classes[:4], labels[few], methods="dn", repeats=2
+    )
+    assert set(compared.results[1].metrics) == {"acc1", "mean_per_class_recall"}
 
 
 def test_class_weights_make_a_mean_over_classes():

@@ -63,6 +63,7 @@ def compare_classification(
             "acc5": ("image", draw.images, result.ranks <= 5),
             "mean_per_class_recall": ("image", draw.images, hits * class_weights(answers)),
         }
+        values = {name: value for name, value in values.items() if name in result.metrics}
         return Outcome(norm, result.metrics, values, result.transductive or plan.transductive)
 
     experiment = Experiment(

@@ -90,7 +90,7 @@ def evaluate_classification(
     labels : array, shape (n,) or one-hot (n, c)
         Row of ``classes`` that each image belongs to, whole numbers of any dtype.
     k : int
-        Of ``acc5``; the metric is called ``acc{k}``.
+        Of ``acc5``; the metric is called ``acc{k}``, and left out below k classes.
     progress : callable, optional
         Called with (images done, images in all).
 
@@ -108,11 +108,10 @@ def evaluate_classification(
     truth = Positives.of(own, len(own), classes.shape[0])
     ranks = best_ranks(ranking, truth, progress=progress)
     hits = ranks <= 1
-    metrics = {
-        "acc1": float(hits.mean()),
-        f"acc{k}": float((ranks <= k).mean()),
-        "mean_per_class_recall": float((hits * class_weights(own)).mean()),
-    }
+    metrics = {"acc1": float(hits.mean())}
+    if classes.shape[0] >= k:
+        metrics[f"acc{k}"] = float((ranks <= k).mean())
+    metrics["mean_per_class_recall"] = float((hits * class_weights(own)).mean())
     return ClassificationResult(
         metrics, images.shape[0], classes.shape[0], ranks, ranking.transductive
     )
