@@ -149,3 +149,9 @@ def test_boxes_of_annotations_are_no_vectors(tmp_path):
     boxes = {"images": [{"id": 1}], "annotations": [{"bbox": [1.5, 2, 3, 4], "caption": "a"}]}
     (tmp_path / "x.json").write_text(json.dumps(boxes))
     assert not has_vectors(tmp_path / "x.json")
+
+
+def test_controls_beside_a_number_make_it_none(tmp_path):
+    (tmp_path / "x.csv").write_text("0.5,0.25\n0.5\x1f,0.75\n1.5,2\n", "utf-8")
+    with pytest.raises(DistnormError):
+        read_embeddings(tmp_path / "x.csv")

@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from distnorm import DistnormError
+from distnorm.store import vectors
 from distnorm.store.vectors import read_embeddings
 
 ROWS = np.random.default_rng(0).normal(0, 1, (7, 4)).astype(np.float32)
@@ -132,3 +133,30 @@ def test_a_safetensors_file_is_looked_at_by_its_own_library(tmp_path, rng):
     path.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
     with pytest.raises(DistnormError, match="cannot be read"):
         read_embeddings(path)
+
+
+def test_a_file_that_does_not_fit_into_memory(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.eye(3))
+
+    def full(path):
+        raise MemoryError
+
+    monkeypatch.setitem(vectors._READERS, ".npy", full)
+    with pytest.raises(DistnormError, match="needs more memory than there is"):
+        read_embeddings(tmp_path / "x.npy")
+
+
+def test_metadata_whose_column_names_are_no_text(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    from distnorm.store.columns import read_names
+
+    for name in ("img_emb", "metadata"):
+        (tmp_path / name).mkdir()
+    np.save(tmp_path / "img_emb" / "img_emb_0.npy", ROWS)
+    file = tmp_path / "metadata" / "metadata_0.parquet"
+    parquet.write_table(pyarrow.table({"image_path": ["a"] * 7, "bytes_": [1] * 7}), file)
+    file.write_bytes(file.read_bytes().replace(b"bytes_", b"byte\xff\xfe"))
+    with pytest.raises(DistnormError, match="cannot be read"):
+        read_names(tmp_path)

@@ -26,7 +26,7 @@ def read_tables(
                 names = set(shard.schema_arrow.names)
                 present = [name for name in columns if name in names]
                 rows, table = shard.metadata.num_rows, shard.read(present)
-        except (OSError, pyarrow.ArrowException) as error:
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise DistnormError(
                 f"{file}, which cannot be read", "a whole Parquet file", "embed again"
             ) from error

@@ -27,7 +27,8 @@ Matrices = Mapping[str, Callable[[], Matrix]]
 Cells = list[str]
 
 _NUMBER = re.compile(
-    r"\s*[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|inf(inity)?)\s*", re.I
+    r"[ \t\xa0]*[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|inf(inity)?)[ \t\xa0]*",
+    re.I,
 )
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*(,\d+)?([eE][-+]?\d+)?")
 _NO_DIMENSION = {

@@ -185,6 +185,12 @@ def _read_file(target: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     except DistnormError as error:
         remedy = error.remedy.replace("FILE", repr(str(target)))
         raise type(error)(error.got, error.expected, remedy) from error.__cause__
+    except MemoryError as error:
+        raise DistnormError(
+            f"{target}, which needs more memory than there is",
+            "one that fits, and is not damaged",
+            "save the matrix as .npy, which is read in parts",
+        ) from error
     except _UNREADABLE as error:
         why = str(error).splitlines()[0] if str(error) else "empty"
         raise DistnormError(
