@@ -264,6 +264,14 @@ def replace(name, text):
     return lambda folder: (folder / name).write_text(text)
 
 
+def without_unknown(folder):
+    """A tokenizer whose unknown token is not in its vocabulary."""
+    file = folder / "tokenizer.json"
+    about = json.loads(file.read_text())
+    about["model"]["unk_token"] = "[NONE]"
+    file.write_text(json.dumps(about))
+
+
 @pytest.mark.parametrize(
     ("change", "part"),
     [
@@ -271,6 +279,7 @@ def replace(name, text):
         (remove("tokenizer.json"), "no tokenizer.json"),
         (remove("preprocessor_config.json"), "no preprocessor_config.json"),
         (replace("tokenizer.json", "{}"), "save it again"),
+        (without_unknown, "does not read these texts.*unknown token"),
         (replace("preprocessor_config.json", "{"), "no JSON"),
         (replace("preprocessor_config.json", '{"size": 9, "do_pad": true}'), "asks for more"),
         (replace("image.onnx", "nothing"), "export it again"),
@@ -283,6 +292,7 @@ def replace(name, text):
         "tokenizer",
         "pixels",
         "no-tokenizer",
+        "no-unknown",
         "json",
         "pads",
         "graph",

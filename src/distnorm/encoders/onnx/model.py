@@ -153,7 +153,8 @@ class OnnxEncoder(Encoder):
 
     def count_tokens(self, texts: Sequence[str]) -> npt.NDArray[np.intp]:
         """Tokens of each text with those that mark its ends, before any cut, shape (n,)."""
-        return np.array([len(row.ids) for row in self._whole.encode_batch(list(texts))], np.intp)
+        rows = _encodings(self._whole.encode_batch, texts)
+        return np.array([len(row.ids) for row in rows], np.intp)
 
     def _encode_texts(self, texts: Sequence[str]) -> Rows:
         other = {}
@@ -163,10 +164,21 @@ class OnnxEncoder(Encoder):
         return self._text.rows("text", self._tokens(texts), other, self._pooling)
 
     def _tokens(self, texts: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-        rows = self._cut(list(texts))
+        rows = _encodings(self._cut, texts)
         ids = np.array([row.ids for row in rows], dtype=np.int64)
         mask = np.array([row.attention_mask for row in rows], dtype=np.int64)
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+
+
+def _encodings(encode: Callable[[list[str]], list[Any]], texts: Sequence[str]) -> list[Any]:
+    try:
+        return encode(list(texts))
+    except Exception as error:  # the library raises nothing more particular
+        raise DistnormError(
+            f"a tokenizer.json that does not read these texts: {error}",
+            "a tokenizer for any text",
+            "save it again, with its unknown token in its vocabulary",
+        ) from error
 
 
 def _first_file(folder: Path, names: Sequence[str]) -> Path | None:
