@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import distnorm
-from distnorm import DistnormError, make
+from distnorm import DistnormError, make, normalize
 from distnorm.calibration.tail import ParetoTail, fit_tails, tail_bins
 
 SIDES = ("image", "text")
@@ -326,3 +326,10 @@ def test_a_calibration_belongs_to_what_auto_chose(strength, seed, tmp_path):
         again.threshold(0.01)
     merged = norm.merge(make("auto", strength=strength).fit(images=images[100:]))
     assert merged.notes.dropped == ("selection", "calibration")
+
+
+def test_a_negative_seed_gets_one_line(rng):
+    rows = normalize((rng.standard_normal((60, 8)) + 0.3).astype(np.float32))
+    norm = make("dn").fit(images=rows, texts=rows[::-1])
+    with pytest.raises(DistnormError, match="an integer from 0 on"):
+        norm.calibrate(images=rows, texts=rows[::-1], seed=-1)

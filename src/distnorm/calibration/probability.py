@@ -28,6 +28,7 @@ from distnorm.calibration.reading import as_scores, check_settings
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.calibration.scorer import Scorer
 from distnorm.errors import DistnormError, require
+from distnorm.methods.base import seed as check_seed
 
 __all__ = ["fit_probability", "match_probability", "probability_of", "reliability"]
 
@@ -91,6 +92,7 @@ def fit_probability(
             )
         prior = float(match.mean())
     prior = _prior(prior)
+    check_seed("seed", seed)
     folds = np.random.default_rng(seed).permutation(np.arange(rows.max() + 1) % _FOLDS)[rows]
     unseen = np.full(len(scores), np.nan)
     for fold in range(_FOLDS):

@@ -32,6 +32,7 @@ from distnorm.arrays import Array, CheckedRows, to_numpy
 from distnorm.calibration.scorer import Scorer
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
+from distnorm.methods.base import seed as check_seed
 from distnorm.metrics.ranks import top_items
 
 __all__ = ["MAX_ROWS", "NonMatches", "draw_nonmatches"]
@@ -83,6 +84,7 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
     seen = [
         norm.statistics[side].came_from(rows) for side, rows in zip(norm.sides, both, strict=True)
     ]
+    check_seed("seed", seed)
     rng = np.random.default_rng(seed)
     cross = any(seen) and norm.spec.corrects
     keep_first, keep_second = _kept(norm, both, rng, everything=cross)

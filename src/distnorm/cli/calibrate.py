@@ -39,7 +39,7 @@ __all__ = ["calibrate"]
 @click.option("--matches", is_flag=True, help="All rows are matches: also P(match).")
 @click.option("--prior", type=float, help="Share of matches among pairs to be asked about.")
 @click.option("--curve", type=click.Choice(["isotonic", "platt"]), default="isotonic")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--out", type=click.Path(), help="Write here, not into NORMALIZATION.")
 @options_of(VectorOptions, "vectors")
 @report_option

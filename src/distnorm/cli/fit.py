@@ -41,7 +41,9 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
     help="density: rows of one kind count once together, for logs of queries; auto's own.",
 )
 @click.option("--samples", type=click.IntRange(min=1), help="Take so many random rows per side.")
-@click.option("--seed", default=0, show_default=True, help="Seed of --samples.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --samples."
+)
 @click.option("--model", help="What embeds photos and sentences; for vectors, their model's id.")
 @click.option("--device", help="cpu, cuda ...; the model's own choice if left out.")
 @click.option("--prompt", help="Words around every sentence, as in 'a photo of {}.', or before it.")

@@ -93,7 +93,7 @@ class ProtocolOptions:
     repeats: int | None = option(
         "--repeats", type=int, help="Splits: 20 held-out, 5 paper if left out."
     )
-    seed: int = option("--seed", default=0, show_default=True)
+    seed: int = option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
     prompt: str | None = option(
         "--prompt", help="Prefix or template of the texts, printed with the results."
     )

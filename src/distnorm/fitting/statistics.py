@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 from distnorm.fitting.inputs import Input, Inputs
+from distnorm.methods.base import seed as check_seed
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.progress import Progress
 
@@ -54,6 +55,7 @@ def fit_inputs(
         For fewer rows than samples, or rows that no statistics can be taken of.
     """
     norm.model, norm.prompt = inputs.model_id, inputs.prompt
+    check_seed("seed", seed)
     rng = np.random.default_rng(seed)
     wanted = {side: samples or sum(map(len, given)) for side, given in inputs.sides.items()}
     total, done = sum(wanted.values()), 0
