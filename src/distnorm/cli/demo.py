@@ -22,7 +22,7 @@ __all__ = ["demo"]
 @click.command()
 @click.option("--world", default="faded", show_default=True, help="What the pictures are like.")
 @click.option("--size", default=1000, show_default=True, help="Pictures.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="New folder; default distnorm-demo.")
 @click.option("--open/--no-open", "show", default=None, help="Open the report in the browser.")
 @json_option
