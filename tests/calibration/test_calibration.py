@@ -333,3 +333,27 @@ def test_a_negative_seed_gets_one_line(rng):
     norm = make("dn").fit(images=rows, texts=rows[::-1])
     with pytest.raises(DistnormError, match="an integer from 0 on"):
         norm.calibrate(images=rows, texts=rows[::-1], seed=-1)
+
+
+def test_scores_equal_but_for_rounding_tie_for_the_lowest_index():
+    from distnorm.calibration.sample import _first_best
+
+    near = np.nextafter(0.3, 1)
+    scores = np.array([[0.1, 0.3, near], [-np.inf, -0.2, -0.2 - 1e-9], [-np.inf] * 3])
+    assert _first_best(scores, axis=1).tolist() == [1, 1, 0]
+    assert _first_best(scores.T.copy(), axis=0).tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("pairs", ["best", None])
+def test_what_is_left_out_is_decided_in_float64(pairs):
+    from distnorm.calibration.sample import draw_nonmatches
+
+    images, texts = world(60, seed=8)
+    texts = texts[np.random.default_rng(3).permutation(60)]
+    rows = [x.astype(np.float16).astype(np.float32) for x in (images, texts)]
+    wide = [x.astype(np.float64) for x in rows]
+    for method in ("dn", "nnn"):
+        norm = make(method).fit(images=rows[0], texts=rows[1])
+        found, again = (draw_nonmatches(norm, *x, pairs, 0) for x in (rows, wide))
+        np.testing.assert_array_equal(np.isneginf(found.scores), np.isneginf(again.scores))
+        assert found.hidden == again.hidden

@@ -65,3 +65,50 @@ def test_coco_results_are_embedded_and_scored(run, tmp_path):
     found = json.loads(done.stdout)
     assert found["image_ids"] == [str(12 - i) for i in range(6)]
     assert len(found["scores"]) == 6
+    # The vectors' model is another one than that of the statistics, or of the words.
+    fit = ("fit", "--images", "x.npy", "--texts", "x.npy", "--out")
+    assert run(*fit, "n.safetensors", "--model", "open_clip:other").exit_code == 0
+    words = (*data, "--model", "builtin", "--image-ids", "ids.txt", "--normalization")
+    done = run(*words, "n.safetensors")
+    assert done.exit_code == 1
+    assert "one model" in done.stderr
+    assert run(*fit, "own.safetensors", "--model", "builtin-1").exit_code == 0
+    assert run(*words, "own.safetensors").exit_code == 0
+
+
+def test_a_store_of_repeated_lines_is_no_list_of_captions(run, tmp_path):
+    for module in ("onnxruntime", "PIL", "pyarrow"):
+        pytest.importorskip(module)
+    from distnorm import load_encoder
+
+    lines = ["a red circle", "a blue square", "a red circle", "a green star"]
+    (tmp_path / "lines.txt").write_text("\n".join(lines))
+    assert run("embed", "lines.txt", "--model", "builtin", "--out", "store").exit_code == 0
+    rows = load_encoder("builtin").encode_texts(lines[1:])
+    np.save("x.npy", rows)
+    np.savetxt("rows.txt", [0, 1, 2], fmt="%d")
+    np.savetxt("human.txt", [1, 2, 3])
+    two = ("--images", "x.npy", "--texts", "store")
+    for words in (
+        ("evaluate", "retrieval", *two),
+        ("evaluate", "retrieval", *two, "--image-of-text", "rows.txt"),
+        ("compare", "retrieval", *two),
+        (
+            "evaluate",
+            "captions",
+            "--images",
+            "x.npy",
+            "--captions",
+            "store",
+            "--human",
+            "human.txt",
+        ),
+        ("compare", "captions", "--images", "x.npy", "--captions", "store", "--human", "human.txt"),
+    ):
+        done = run(*words)
+        assert done.exit_code == 1, words
+        assert "encode_texts" in done.stderr
+    # What the refusal says gives a row per line.
+    np.save("rows.npy", load_encoder("builtin").encode_texts(lines))
+    np.save("y.npy", load_encoder("builtin").encode_texts(lines[::-1]))
+    assert run("evaluate", "retrieval", "--images", "y.npy", "--texts", "rows.npy").exit_code == 0

@@ -159,3 +159,45 @@ def test_files_that_hold_no_matrix(rows, words):
         assert found.exit_code == 1, found.output
         assert words in found.output
         assert not isinstance(found.exception, (TypeError, IndexError, AttributeError))
+
+
+def test_search_takes_the_array_that_its_refusal_names():
+    queries = ("--query-vectors", "y.npy", "--k", 3, "--json", "-")
+    refused = run("search", "ab.npz", *queries)
+    assert refused.exit_code == 1
+    assert "--key image=a" in refused.output
+    found = json.loads(run("search", "ab.npz", *queries, "--key", "image=a").stdout)
+    plain = json.loads(run("search", "x.npy", *queries).stdout)
+    assert found["results"] == plain["results"]
+    both = ("search", "ab.npz", "--query-vectors", "ab.npz", "--key", "image=a,text=b")
+    found = json.loads(run(*both, "--k", 3, "--json", "-").stdout)
+    assert found["results"] == plain["results"]
+
+
+def test_hubs_are_counted_in_one_array_of_several():
+    words = ("index", "hubs", "ab.npz", "--queries", "ab.npz", "--k", 3, "--json", "-")
+    assert "--key image=a" in run(*words, "--key", "b").output
+    found = json.loads(run(*words, "--key", "image=a,text=b").stdout)
+    plain = json.loads(run("index", "hubs", "x.npy", "--queries", "y.npy", *words[5:]).stdout)
+    assert found["hubs"] == plain["hubs"]
+
+
+def test_a_table_of_odd_vectors_gives_its_reason_and_asks_for_no_model(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    nested = arrow.array([[list(map(float, row)), list(map(float, row))] for row in IMAGES])
+    small = arrow.array([[int(100 + 20 * v) for v in row] for row in IMAGES])
+    single = arrow.array([[list(map(float, row))] for row in IMAGES])
+    ids = [f"p{i}" for i in range(30)]
+    reasons = {"several vectors in a cell": nested, "dtype int64": small}
+    for reason, column in reasons.items():
+        parquet.write_table(arrow.table({"id": ids, "clip_embedding": column}), "t.parquet")
+        refused = run("fit", "--images", "t.parquet", "--out", "n.safetensors")
+        assert refused.exit_code == 1
+        assert reason in refused.output
+        assert "--model" not in refused.output
+    parquet.write_table(arrow.table({"id": ids, "embedding": single}), "t.parquet")
+    np.testing.assert_allclose(
+        recall("--images", "t.parquet", "--texts", "y.npy")["text_retrieval_recall@1"],
+        recall(*PLAIN)["text_retrieval_recall@1"],
+    )

@@ -242,3 +242,34 @@ def test_keys_are_kept_in_flat_arrays(monkeypatch):
         met.add(key)
     assert known.key_of("ab", "c") != known.key_of("a", "bc")
     assert known.key_of(None) != known.key_of("")
+
+
+def test_pictures_that_a_folders_table_does_not_name_are_counted(tmp_path):
+    for name in ("a.png", "b.png", "sub/c.png", ".hidden/d.png"):
+        picture(tmp_path / name)
+    for table, text in (
+        ("captions.tsv", "path\tcaption\na.png\tone\n"),
+        ("metadata.csv", "file_name,text\na.png,one\n"),
+        ("metadata.jsonl", '{"file_name": "a.png", "text": "one"}\n'),
+        ("captions.txt", "image,caption\na.png,one\na.png,two\n"),
+        ("captions.json", '[{"file_name": "./a.png", "caption": "one"}]'),
+    ):
+        (tmp_path / table).write_text(text)
+        source = open_source(tmp_path)
+        assert source.sides == ("image", "text")
+        (note,) = source.notes
+        assert "2 pictures" in note
+        assert table in note
+        assert "b.png" in note
+        (tmp_path / table).unlink()
+    (tmp_path / "captions.tsv").write_text("path\tcaption\na.png\t1\nb.png\t2\nsub/c.png\t3\n")
+    assert open_source(tmp_path).notes == ()
+
+
+def test_files_beside_pictures_without_captions_are_said(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "list_of_captions.csv").write_text("image,caption\na.png,one\n")
+    (tmp_path / "a.json").write_text("{}")
+    (note,) = open_source(tmp_path).notes
+    assert "1 file " in note
+    assert "list_of_captions.csv" in note

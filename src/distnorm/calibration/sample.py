@@ -88,11 +88,11 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
     rng = np.random.default_rng(seed)
     cross = any(seen) and norm.spec.corrects
     keep_first, keep_second = _kept(norm, both, rng, everything=cross)
-    left, right = one.take(keep_first), two.take(keep_second)
+    left, right = _wide(one.take(keep_first)), _wide(two.take(keep_second))
     if cross:
         scores = _cross_fitted(norm, (left, right), seen, rng)
     else:
-        scores = to_numpy(norm.similarity(left, right), np.float32).copy()
+        scores = to_numpy(norm.similarity(left, right), np.float64).copy()
     finite = scores[np.isfinite(scores)]
     if finite.size == 0 or np.ptp(finite) <= 1e-6 * max(1.0, float(np.abs(finite).max())):
         raise DistnormError(
@@ -114,7 +114,7 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
         np.fill_diagonal(scores, -np.inf)
     if word == "best":
         best = (
-            scores.argmax(axis=1)
+            _first_best(scores, axis=1)
             if cross
             else top_items(norm.ranking(left, right, norm.sides[0]), 1)[:, 0]
         )
@@ -126,7 +126,8 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
         word = "hidden" if hidden else word
     values = scores[candidates].copy()
     scores[candidates[0][:hidden], candidates[1][:hidden]] = -np.inf
-    return NonMatches(scores, word, hidden, candidates, values, spread, cross)
+    single = scores.astype(np.float32), values.astype(np.float32)
+    return NonMatches(single[0], word, hidden, candidates, single[1], spread, cross)
 
 
 def _kept(
@@ -190,13 +191,13 @@ def _owner(pairs: Any, n: int, m: int) -> npt.NDArray[np.intp] | None:
 
 def _cross_fitted(
     norm: Scorer, sides: tuple[CheckedRows, CheckedRows], seen: list[bool], rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.float64]:
     """Scores of fold i with fold j under statistics of all other folds; -inf within a fold."""
     first, second = sides
     n, m = first.shape[0], second.shape[0]
     one = rng.permutation(np.arange(n) % _FOLDS)
     two = one if n == m else rng.permutation(np.arange(m) % _FOLDS)
-    scores = np.full((n, m), -np.inf, dtype=np.float32)
+    scores = np.full((n, m), -np.inf)
     for i in range(_FOLDS):
         for j in range(i + 1, _FOLDS):
             fresh = {}
@@ -210,11 +211,11 @@ def _cross_fitted(
             for a, b in ((i, j), (j, i)):
                 block = np.flatnonzero(one == a), np.flatnonzero(two == b)
                 cells = rest.similarity(first.take(block[0]), second.take(block[1]))
-                scores[np.ix_(*block)] = to_numpy(cells, np.float32)
+                scores[np.ix_(*block)] = to_numpy(cells, np.float64)
     return scores
 
 
-def _diagonal_matches(scores: npt.NDArray[np.float32]) -> bool:
+def _diagonal_matches(scores: npt.NDArray[np.float64]) -> bool:
     """Whether row i of one side belongs to row i of the other: ranks of the diagonal."""
     own = np.diagonal(scores)[:, None]
     below = ((scores < own).sum(axis=1) + 0.5 * ((scores == own).sum(axis=1) - 1)) / (
@@ -225,7 +226,7 @@ def _diagonal_matches(scores: npt.NDArray[np.float32]) -> bool:
     return z > min(_DIAGONAL_Z, 0.4 * math.sqrt(12 * len(below)))
 
 
-def _hidden_matches(scores: npt.NDArray[np.float32]) -> tuple[int, float, Cells]:
+def _hidden_matches(scores: npt.NDArray[np.float64]) -> tuple[int, float, Cells]:
     """How many mutually best pairs are likely matches, its standard error, and all of them."""
     size = min(scores.shape)
     rounds = min(_MOST_PARTNERS, round(max(scores.shape) / size))
@@ -250,8 +251,22 @@ def _hidden_matches(scores: npt.NDArray[np.float32]) -> tuple[int, float, Cells]
     return hidden, error * scale, (rows[order], columns[order])
 
 
-def _mutually_best(scores: npt.NDArray[np.float32]) -> Cells:
-    best = scores.argmax(axis=1)
-    rows = np.flatnonzero(scores.argmax(axis=0)[best] == np.arange(len(best)))
+def _mutually_best(scores: npt.NDArray[np.float64]) -> Cells:
+    best = _first_best(scores, axis=1)
+    rows = np.flatnonzero(_first_best(scores, axis=0)[best] == np.arange(len(best)))
     rows = rows[np.isfinite(scores[rows, best[rows]])]
     return rows, best[rows]
+
+
+def _wide(rows: CheckedRows) -> CheckedRows:
+    """The same rows in float64, in which ties are decided."""
+    wide = CheckedRows(to_numpy(rows.rows, np.float64), rows.name)
+    vars(wide)["unit_length"] = rows.unit_length
+    return wide
+
+
+def _first_best(scores: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.intp]:
+    """The best of each row or column; of scores equal but for rounding, the lowest index."""
+    best = scores.max(axis=axis, keepdims=True)
+    close = scores >= best - 1e-12 * np.abs(np.where(np.isfinite(best), best, 0))
+    return np.asarray(close.argmax(axis=axis))

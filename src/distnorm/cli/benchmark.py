@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from distnorm.cli.options import split_methods
-from distnorm.cli.output import json_option, say, write_json
+from distnorm.cli.output import NewFolder, json_option, say, write_json
 from distnorm.cli.progress import Bar, progress_bar
 from distnorm.errors import DistnormError
 
@@ -71,8 +71,8 @@ def benchmark() -> None:
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--workers", type=click.IntRange(min=0), help="Decoders; default: cores.")
 @click.option("--no-check", is_flag=True, help="Accept other counts than the published ones.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of results.")
-@click.option("--stores", type=click.Path(path_type=Path), help="Embeddings; default: OUT/stores.")
+@click.option("--out", required=True, type=NewFolder(path_type=Path), help="Folder of results.")
+@click.option("--stores", type=NewFolder(path_type=Path), help="Embeddings; default: OUT/stores.")
 @json_option
 def paper(
     model: str,

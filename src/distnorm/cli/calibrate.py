@@ -8,6 +8,7 @@ import click
 
 from distnorm.cli.groups import options_of
 from distnorm.cli.output import (
+    NewFile,
     console,
     json_option,
     report_option,
@@ -17,7 +18,7 @@ from distnorm.cli.output import (
     write_report,
 )
 from distnorm.cli.progress import progress_bar
-from distnorm.cli.vectors import VectorOptions
+from distnorm.cli.vectors import VectorOptions, check_lines
 
 __all__ = ["calibrate"]
 
@@ -40,7 +41,7 @@ __all__ = ["calibrate"]
 @click.option("--prior", type=float, help="Share of matches among pairs to be asked about.")
 @click.option("--curve", type=click.Choice(["isotonic", "platt"]), default="isotonic")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--out", type=click.Path(), help="Write here, not into NORMALIZATION.")
+@click.option("--out", type=NewFile(), help="Write here, not into NORMALIZATION.")
 @options_of(VectorOptions, "vectors")
 @report_option
 @json_option
@@ -62,23 +63,26 @@ def calibrate(
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
     from distnorm.normalization import load
     from distnorm.report.terminal import calibration_table
+    from distnorm.system.files import check_writable
     from distnorm.tasks.files import MATCHES, read_rows
 
     if labels is not None and matches:
         raise click.UsageError("--labels excludes --matches")
     require_report(report)
-    norm = load(path)
+    norm, target = load(path), out or path
+    check_writable(target)
     one, two = norm.sides
+    probability = labels is not None or matches
+    if images != texts and (probability or pairs not in (None, "none", "best")):
+        check_lines(texts)
     rows = vectors.sides({one: images, two: texts})
     known = pairs if pairs in (None, "none", "rows", "best") else read_rows(str(pairs))
-    probability = labels is not None or matches
     with progress_bar("calibrating", "steps") as bar:
         norm.calibrate(pairs=known, seed=seed, **rows)
         if probability:
             bar.step("P(match)", 1, 2)
             given = None if labels is None else read_rows(str(labels), MATCHES)
             norm.calibrate_probability(labels=given, prior=prior, method=curve, seed=seed, **rows)
-    target = out or path
     norm.save(target)
     console().print(calibration_table(norm))
     say(f"saved to {target}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from distnorm.cli.groups import options_of
-from distnorm.cli.output import json_option, say, write_json
+from distnorm.cli.output import NewFile, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.vectors import VectorOptions
 
@@ -22,7 +22,7 @@ __all__ = ["card"]
 @click.option("--texts", type=click.Path(), help="The other side's rows.")
 @click.option("--describe", metavar="SENTENCE", help="What data the statistics come from.")
 @click.option("--keep", is_flag=True, help="Keep sentence and hubs in NORMALIZATION.")
-@click.option("--out", type=click.Path(), help="Write the Markdown here, not to stdout.")
+@click.option("--out", type=NewFile(), help="Write the Markdown here, not to stdout.")
 @click.option(
     "--beside", is_flag=True, help="Write NORMALIZATION.card.md and .card.json beside the file."
 )
@@ -43,11 +43,13 @@ def card(
     from distnorm.monitoring.card import build_card, card_markdown, hubs_before_and_after
     from distnorm.normalization import load
     from distnorm.storage import read
-    from distnorm.system.files import atomic_write
+    from distnorm.system.files import atomic_write, check_writable
 
     if (images is None) != (texts is None):
         raise click.UsageError("hubs take both --images and --texts")
     norm = load(path)
+    for target in [path] * keep + [f"{path}.card.md", f"{path}.card.json"] * beside:
+        check_writable(target)
     hubs = None
     if images is not None and texts is not None:
         one, two = norm.sides

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from distnorm.cli.output import console, json_option, say, write_json
+from distnorm.cli.output import NewFolder, console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.errors import DistnormError
 
@@ -23,7 +23,7 @@ __all__ = ["demo"]
 @click.option("--world", default="faded", show_default=True, help="What the pictures are like.")
 @click.option("--size", default=1000, show_default=True, help="Pictures.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="New folder; default distnorm-demo.")
+@click.option("--out", type=NewFolder(path_type=Path), help="New folder; default distnorm-demo.")
 @click.option("--open/--no-open", "show", default=None, help="Open the report in the browser.")
 @json_option
 def demo(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.output import complain, json_option, say, write_json
+from distnorm.cli.output import NewFolder, complain, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["embed"]
 @click.command()
 @click.argument("source")
 @click.option("--model", required=True, help="builtin, or family:model.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The store's folder.")
+@click.option("--out", required=True, type=NewFolder(path_type=Path), help="The store's folder.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--device", help="cpu, cuda ...; the model's own choice if left out.")
 @click.option("--prompt", help="Words around every text, as in 'a photo of {}.', or before it.")

@@ -152,7 +152,7 @@ def captions(
     if caption_texts is not None and data.human is None:
         raise click.UsageError("--caption-texts and --reference-texts need --human")
     norm = method.norm(data)
-    images, texts, owner, ids = data.read_scored()
+    images, texts, owner, ids = data.read_scored(norm)
     scoring = data.scoring()
     rule = data.rule or ("plain" if data.references is None else "additive")
     extra: dict[str, Any] = {"score": score_kind(norm, rule=rule).to_dict()}

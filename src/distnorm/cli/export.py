@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from distnorm.cli.output import say
+from distnorm.cli.output import NewFile, say
 
 __all__ = ["export"]
 
@@ -22,7 +22,7 @@ __all__ = ["export"]
     help="JSON, SQL for pgvector, an ECMAScript module, or Go.",
 )
 @click.option("--query-side", help="Whose queries are shifted; texts if left out.")
-@click.option("--out", type=click.Path(path_type=Path), help="A file, instead of standard output.")
+@click.option("--out", type=NewFile(path_type=Path), help="A file, instead of standard output.")
 def export(normalization: str, language: str, query_side: str | None, out: Path | None) -> None:
     """Print the vector that a NORMALIZATION subtracts from queries, and the lines that do so.
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distnorm.cli.options import make_norm, options_of
-from distnorm.cli.output import console, json_option, say, say_dropped, write_json
+from distnorm.cli.output import NewFile, console, json_option, say, say_dropped, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.selection import SelectionOptions
 from distnorm.cli.vectors import VectorOptions
@@ -52,7 +52,7 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 @options_of(VectorOptions, "vectors")
 @options_of(SelectionOptions, "selection")
 @click.option("--update", "old", type=click.Path(), help="Bring this file up to date instead.")
-@click.option("--out", type=click.Path(), help="The .safetensors file to write.")
+@click.option("--out", type=NewFile(), help="The .safetensors file to write.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
 @json_option
 def fit(
@@ -123,9 +123,11 @@ def _update(
     from distnorm.fitting import update
     from distnorm.normalization import load
     from distnorm.report.terminal import normalization_table
+    from distnorm.system.files import check_writable
 
     target = old if out is None or Path(out) == Path(old) else _new_file(out, overwrite)
     norm = load(old)
+    check_writable(target)
     changes = update(norm, places, beside=old)
     norm.save(target)
     console().print(normalization_table(norm))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distnorm.cli.groups import options_of
 from distnorm.cli.options import asking_side
 from distnorm.cli.output import (
     console,
@@ -19,6 +20,7 @@ from distnorm.cli.output import (
     write_report,
 )
 from distnorm.cli.progress import progress_bar
+from distnorm.cli.vectors import VectorOptions
 
 if TYPE_CHECKING:
     from distnorm.search.hubs import QueryHubs
@@ -54,6 +56,7 @@ __all__ = ["hubs"]
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder that the pictures' names begin from, for the page.",
 )
+@options_of(VectorOptions, "vectors")
 @report_option
 @json_option
 def hubs(
@@ -67,6 +70,7 @@ def hubs(
     picture: str | None,
     biases: Path | None,
     pictures: Path | None,
+    vectors: VectorOptions,
     report: str | None,
     json_path: str | None,
     **settings: Any,
@@ -80,7 +84,9 @@ def hubs(
     from distnorm.report.many import hubs_table
 
     settings["fields"] = [name for name in (title, picture) if name is not None]
-    names, result = _count(place, queries, normalization, model, side, items, biases, settings)
+    names, result = _count(
+        place, queries, normalization, model, side, items, biases, vectors, settings
+    )
     found = {"schema": 1, "task": "index hubs", "index": place, "side": side, **result.to_dict()}
     for entry, hub in zip(found["hubs"], result.hubs, strict=True):
         about = hub.fields or {}
@@ -109,22 +115,32 @@ def _count(
     side: str,
     items: Path | None,
     biases: Path | None,
+    vectors: VectorOptions,
     settings: dict[str, Any],
 ) -> tuple[Any, QueryHubs]:
     """What each item is called, and the counts."""
+    from distnorm.fitting import Reading
     from distnorm.normalization import load
     from distnorm.search.collection import Collection
     from distnorm.search.hubs import query_hubs
     from distnorm.search.query_log import QueryLog
 
     norm = None if normalization is None else load(normalization)
-    collection = Collection(place, side, items)
+    asking = asking_side(norm, side)
+    keys = vectors.keys(asking, side, bare=asking)
+    collection = Collection(place, side, items, key=keys.get(side))
     if not collection.running and (items or biases or settings["fields"]):
         words = "--items, --title, --picture and --biases are for an index, not a store"
         raise click.UsageError(words)
-    asking = asking_side(norm, side)
     prompt = collection.prompt if norm is None or norm.prompt is None else norm.prompt
-    log = QueryLog.read(queries, asking, model=model, default=collection.model, prompt=prompt)
+    log = QueryLog.read(
+        queries,
+        asking,
+        model=model,
+        default=collection.model,
+        prompt=prompt,
+        reading=Reading(keys, vectors.normalize),
+    )
     collection.check(norm, log.model)
     with (
         progress_bar("searching", "queries") as show,

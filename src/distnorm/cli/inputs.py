@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from distnorm.cli.groups import option
-from distnorm.cli.vectors import VectorOptions, check_distinct
+from distnorm.cli.vectors import VectorOptions, check_distinct, check_lines
 from distnorm.errors import DistnormError
+
+if TYPE_CHECKING:
+    from distnorm.normalization import ScoreNormalization
 
 __all__ = ["CaptionInput", "ClassInput", "PairInput", "RetrievalInput", "ScoredCaptionInput"]
 
@@ -55,6 +58,8 @@ class PairInput(VectorOptions):
     def read(self) -> tuple[Any, Any, Any, Any]:
         """Image rows, text rows, the image row of each text or None, and positives or None."""
         self.check()
+        if self.images != self.texts:
+            check_lines(self.texts)
         images, texts = self.two(self.images, self.texts)
         check_distinct(self.images, self.texts, images, texts)
         owner, positives = self.truth(len(images), len(texts))
@@ -206,6 +211,8 @@ class CaptionInput(VectorOptions):
         """Image rows, caption rows, judgements, and the image row of each caption or None."""
         from distnorm.tasks.files import JUDGEMENTS, check_count, read_numbers
 
+        if self.images != self.captions:
+            check_lines(self.captions)
         images, captions = self.two(self.images, self.captions)
         human = read_numbers(self.human)
         check_count(human, len(captions), self.human, JUDGEMENTS, self.captions)
@@ -214,6 +221,7 @@ class CaptionInput(VectorOptions):
     def scoring(self) -> dict[str, Any]:
         """Keywords of `score_captions`."""
         place = self.references
+        check_lines(place)
         references = None if place is None else self.rows(place, "text", "image")
         return {
             "references": references,
@@ -248,8 +256,11 @@ class ScoredCaptionInput(CaptionInput):
         "--model", help="What embeds the captions of COCO results, if the images do not say."
     )
 
-    def read_scored(self) -> tuple[Any, Any, Any, list[str] | None]:
-        """Image rows, caption rows, each one's image row or None, and the image ids or None."""
+    def read_scored(self, norm: ScoreNormalization) -> tuple[Any, Any, Any, list[str] | None]:
+        """Image rows, caption rows, each one's image row or None, and the image ids or None.
+
+        Captions that are words are embedded by the model of the images and of ``norm``.
+        """
         from distnorm.tasks.caption_files import match_images, read_results
 
         if self.human is not None and self.pairs is not None:
@@ -258,13 +269,15 @@ class ScoredCaptionInput(CaptionInput):
         if results is None:
             if self.image_ids is not None:
                 raise click.UsageError("--image-ids needs COCO results as --captions")
+            if self.images != self.captions:
+                check_lines(self.captions)
             images, captions = self.two(self.images, self.captions)
             return images, captions, _owners(self.image_of_caption, captions, self.captions), None
         if self.image_of_caption is not None:
             raise click.UsageError("--image-of-caption excludes COCO results, which name images")
         images = self.rows(self.images, "image", "text")
         owner = match_images(results.image_ids, self._image_names(len(images)))
-        return images, self._encoded(results.captions), owner, results.image_ids
+        return images, self._encoded(results.captions, norm), owner, results.image_ids
 
     def judgements(self, n_captions: int) -> Any:
         """The numbers of ``--human``."""
@@ -296,19 +309,28 @@ class ScoredCaptionInput(CaptionInput):
             )
         return read_names(self.images, "image")
 
-    def _encoded(self, captions: list[str]) -> Any:
+    def _encoded(self, captions: list[str], norm: ScoreNormalization) -> Any:
         """The captions' rows, by the model and in the dtype of unit rows."""
         from distnorm.encoders import load_encoder
         from distnorm.store.layout import Commit
 
-        model = self.model or Commit.read(self.images).model
+        commit = Commit.read(self.images)
+        model = self.model or commit.model
         if model is None:
             raise DistnormError(
                 f"captions as words in {self.captions} for images that name no model",
                 "the model that embedded the images",
                 "give --model",
             )
-        return load_encoder(model).encode_texts(captions)
+        encoder = load_encoder(model)
+        for other, place in ((commit.model_id, self.images), (norm.model, "the normalization")):
+            if other not in (None, encoder.model_id):
+                raise DistnormError(
+                    f"captions that {encoder.model_id!r} embeds, and {place} of {other!r}",
+                    "one model",
+                    "name the images' model with --model, and fit the normalization on its vectors",
+                )
+        return encoder.encode_texts(captions)
 
 
 def _distinct(images: Any, n_texts: int) -> tuple[Any, Any]:

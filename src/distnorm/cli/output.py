@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distnorm.errors import require
-from distnorm.system.files import atomic_write
+from distnorm.system.files import atomic_write, check_folder, check_writable
 from distnorm.text import plain
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from distnorm.normalization import ScoreNormalization
 
 __all__ = [
+    "NewFile",
+    "NewFolder",
     "complain",
     "console",
     "json_option",
@@ -32,10 +34,35 @@ __all__ = [
     "write_report",
 ]
 
+
+class NewFile(click.Path):
+    """A path to write to, refused before any work if that cannot be; ``-`` is standard output."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path as it is."""
+        path = super().convert(value, param, ctx)
+        if not (self.allow_dash and value == "-"):
+            check_writable(value)
+        return path
+
+
+class NewFolder(click.Path):
+    """A folder to write into, there or not, refused before any work if that cannot be."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path as it is."""
+        check_folder(value)
+        return super().convert(value, param, ctx)
+
+
 json_option = click.option(
-    "--json", "json_path", metavar="PATH", help="Write the result as JSON; - for stdout."
+    "--json",
+    "json_path",
+    metavar="PATH",
+    type=NewFile(allow_dash=True),
+    help="Write the result as JSON; - for stdout.",
 )
-report_option = click.option("--report", type=click.Path(), help="Write an HTML page to this file.")
+report_option = click.option("--report", type=NewFile(), help="Write an HTML page to this file.")
 
 
 def console() -> Console:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from distnorm.cli.groups import options_of
-from distnorm.cli.output import console, json_option, say, write_json
+from distnorm.cli.output import NewFile, console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.vectors import VectorOptions
 
@@ -57,7 +57,7 @@ _SHEET = Path("search.html")
     help="With --side both: what makes texts and pictures comparable.",
 )
 @click.option(
-    "--sheet", type=click.Path(path_type=Path), help="Write the results as a page with thumbnails."
+    "--sheet", type=NewFile(path_type=Path), help="Write the results as a page with thumbnails."
 )
 @click.option("--open", "show", is_flag=True, help=f"Show that page (by default {_SHEET}).")
 @click.option(
@@ -66,7 +66,11 @@ _SHEET = Path("search.html")
     help="Folder that the pictures' names begin from, for thumbnails.",
 )
 @click.option(
-    "--csv", "csv_path", metavar="PATH", help="With --query-vectors: write a CSV; - for stdout."
+    "--csv",
+    "csv_path",
+    metavar="PATH",
+    type=NewFile(allow_dash=True),
+    help="With --query-vectors: write a CSV; - for stdout.",
 )
 @options_of(VectorOptions, "reading")
 @json_option
@@ -102,8 +106,8 @@ def search(
     assert query is not None
     if csv_path is not None:
         raise click.UsageError("--csv needs --query-vectors")
-    if reading.key is not None or reading.normalize:
-        raise click.UsageError("--key and --normalize say how --query-vectors are read")
+    if reading.normalize:
+        raise click.UsageError("--normalize says how --query-vectors are read")
     from distnorm.report.terminal import search_table
 
     page = sheet or (_SHEET if show else None)
@@ -114,7 +118,7 @@ def search(
             require(module, extra)
         # The page has both lists side by side.
         settings["both"] = True
-    found = _answer(store, query, settings)
+    found = _answer(store, query, settings, reading)
     console().print(search_table(found))
     for note in found["notes"]:
         say(f"note: {note}")
@@ -131,7 +135,9 @@ def search(
     write_json(found, json_path)
 
 
-def _answer(place: str, query: str, settings: dict[str, Any]) -> dict[str, Any]:
+def _answer(
+    place: str, query: str, settings: dict[str, Any], reading: VectorOptions
+) -> dict[str, Any]:
     """What a store or an index answers."""
     from distnorm.search.answer import Settings, answer
     from distnorm.search.in_index import IndexPlace
@@ -139,9 +145,13 @@ def _answer(place: str, query: str, settings: dict[str, Any]) -> dict[str, Any]:
     from distnorm.search.indexes import is_spec
 
     if is_spec(place):
+        if reading.key is not None:
+            raise click.UsageError("--key says how a STORE or --query-vectors are read")
         return answer(IndexPlace(place), query, Settings(**settings)).to_dict()
+    side = settings["side"]
+    keys = reading.keys(*(("image", "text") if side in ("image", "text", "both") else (side,)))
     with progress_bar("searching", "items") as bar:
-        return answer(StorePlace(Path(place), bar), query, Settings(**settings)).to_dict()
+        return answer(StorePlace(Path(place), bar, keys), query, Settings(**settings)).to_dict()
 
 
 def _display() -> bool:

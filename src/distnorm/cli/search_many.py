@@ -47,10 +47,11 @@ def search_many(
     side, k, model, normalization = (settings[name] for name in _SETTINGS)
     norm = None if normalization is None else load(normalization)
     asking = asking_side(norm, side)
-    collection = Collection(place, side)
+    keys = reading.keys(asking, side, bare=asking)
+    collection = Collection(place, side, key=keys.get(side))
     known = model_of(vectors, stated=stated_id(model))
     collection.check(norm, known)
-    rows = reading.rows(vectors, asking)
+    rows = reading.rows(vectors, asking, side)
     with progress_bar("searching", "items") as bar:
         lists = collection.lists(rows, k, norm, asking, model=known, progress=bar)
     found = lists.to_dict()

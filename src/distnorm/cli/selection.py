@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distnorm.cli.options import option
-from distnorm.cli.output import console, require_report, say, write_report
+from distnorm.cli.output import NewFile, console, require_report, say, write_report
 from distnorm.errors import DistnormError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class SelectionOptions:
         "--explain", is_flag=True, help="auto: print the candidates and the reasons."
     )
     report: str | None = option(
-        "--report", type=click.Path(), help="auto: write the reasons to this HTML page."
+        "--report", type=NewFile(), help="auto: write the reasons to this HTML page."
     )
 
     def check(self, method: str) -> None:

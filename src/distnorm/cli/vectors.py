@@ -11,7 +11,7 @@ from typing import Any
 from distnorm.cli.groups import option
 from distnorm.errors import DistnormError
 
-__all__ = ["VectorOptions", "check_distinct"]
+__all__ = ["VectorOptions", "check_distinct", "check_lines"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class VectorOptions:
         "--normalize", is_flag=True, help="Give rows unit length: of raw or shortened vectors."
     )
 
-    def keys(self, *sides: str) -> dict[str, str]:
-        """The name of each side's array or column, where one is given."""
+    def keys(self, *sides: str, bare: str | None = None) -> dict[str, str]:
+        """The name of each side's array or column; one without a side is of ``bare``, or of all."""
         if self.key is None:
             return {}
         if "=" not in self.key:
-            return dict.fromkeys(sides, self.key)
+            return dict.fromkeys(sides if bare is None else (bare,), self.key)
         pairs = [part.partition("=") for part in self.key.split(",")]
         found = {side.strip(): name.strip() for side, _, name in pairs}
         for side, name in found.items():
@@ -76,6 +76,20 @@ class VectorOptions:
         given = {side: path for side, path in ((one, images), (two, texts)) if path is not None}
         rows = self.sides(given, one, two) if given else {}
         return {"fit_images": rows.get(one), "fit_texts": rows.get(two)}
+
+
+def check_lines(path: str | None) -> None:
+    """Raise for a store of texts that does not hold line i of its list in row i."""
+    if path is None:
+        return
+    from distnorm.store.listed import check_in_order
+
+    check_in_order(
+        path,
+        "embed pictures and captions together, as one table, and name that store for both; or save "
+        "a row per line: numpy.save('rows.npy', distnorm.encoders.load_encoder(MODEL)"
+        ".encode_texts(lines))",
+    )
 
 
 def check_distinct(images: str, texts: str, first: Any, second: Any) -> None:

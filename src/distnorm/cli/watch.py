@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import click
 
 from distnorm.cli.groups import options_of
-from distnorm.cli.output import json_option, say, say_dropped, write_json
+from distnorm.cli.output import NewFile, json_option, say, say_dropped, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.vectors import VectorOptions
 from distnorm.errors import DistnormError
@@ -27,14 +27,14 @@ _ROWS = 1 << 12
 @click.option(
     "--stdin", "stdin_side", metavar="SIDE", help="Read .npy batches of this side from stdin."
 )
-@click.option("--state", type=click.Path(), help="Go on from this file, and write it.")
+@click.option("--state", type=NewFile(), help="Go on from this file, and write it.")
 @click.option(
     "--false-alarm-rate",
     type=float,
     help="Chance of ever alarming without a change. [default: 0.01]",
 )
 @click.option("--window", type=int, help="Latest rows that are tested. [default: 500]")
-@click.option("--refresh", type=click.Path(), help="On alarm write refreshed statistics here.")
+@click.option("--refresh", type=NewFile(), help="On alarm write refreshed statistics here.")
 @click.option("--forget", default=0.5, show_default=True, help="Share of its rows forgotten then.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --refresh.")
 @click.option("--exit-code", is_flag=True, help="Exit with 3 on alarm.")

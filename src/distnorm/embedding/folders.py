@@ -10,7 +10,7 @@ from distnorm.embedding.items import PICTURES, TARS, Item, Problem, clean
 from distnorm.embedding.samples import CAPTION_FILES, MOST_TEXT, Words
 from distnorm.embedding.tars import tar_items
 
-__all__ = ["folder_items"]
+__all__ = ["folder_items", "picture_files"]
 
 
 def folder_items(root: str, problems: list[Problem]) -> Iterator[Item]:
@@ -21,6 +21,15 @@ def folder_items(root: str, problems: list[Problem]) -> Iterator[Item]:
     """
     real = os.path.realpath(root)
     yield from _walk(root, "", real, {real}, problems)
+
+
+def picture_files(root: str) -> Iterator[str]:
+    """Paths of the pictures below ``root`` that `folder_items` finds, in no order, links apart."""
+    for place, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.lower().endswith(PICTURES) and not name.startswith("."):
+                yield os.path.join(place, name)
 
 
 def _walk(

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from distnorm.embedding.documents import Records
-from distnorm.embedding.folders import folder_items
+from distnorm.embedding.folders import folder_items, picture_files
 from distnorm.embedding.formats import TABLES, check_sentences, reader_of_text, refuse_known
 from distnorm.embedding.items import PICTURES, TARS, Item, Problem, clean, kind_of
 from distnorm.embedding.parquet import ParquetTable
@@ -27,6 +27,7 @@ from distnorm.embedding.separated import Separated
 from distnorm.embedding.tables import Reader, Table, empty_text
 from distnorm.embedding.tars import tar_items
 from distnorm.errors import DistnormError
+from distnorm.store.known import KeySet, key_of
 from distnorm.system.files import plain_errors
 from distnorm.system.lines import text_lines
 
@@ -35,7 +36,14 @@ __all__ = ["Item", "Source", "find_items", "listed", "open_source"]
 Listing = Callable[[list[Problem]], Iterator[Item]]
 
 _PEEK = 256  # items that say whether a folder or a tar file has captions
-_FOLDER_TABLES = ("captions.tsv", "metadata.csv", "metadata.jsonl", "metadata.parquet")
+_FOLDER_TABLES = (
+    "captions.tsv",
+    *(
+        f"{stem}.{end}"
+        for stem in ("metadata", "captions")
+        for end in ("csv", "jsonl", "parquet", "tsv", "txt", "json")
+    ),
+)
 _ALONE: dict[tuple[str, ...], str] = {
     ("image",): "a picture alone",
     ("text",): "a sentence alone",
@@ -69,6 +77,7 @@ class Source:
         mixed: bool = False,
         checked: Listing | None = None,
         notes: Sequence[str] = (),
+        aside: Sequence[str] = (),
     ) -> None:
         self.label = label
         self.complete = complete
@@ -85,6 +94,8 @@ class Source:
                 "name another source",
             )
         self.sides = _sides(kinds)
+        if "text" not in self.sides:
+            self._notes += tuple(aside)
         if strict:
             # Lines and tables are read through first: hours of work do not end at a bad line.
             self.count()
@@ -150,7 +161,7 @@ def open_source(
     ----------
     source : path
         - a folder: every picture and tar file below it, with the captions beside them (with a
-          ``captions.tsv`` or ``metadata.csv``, ``.jsonl``, ``.parquet``, that table);
+          table of pictures and texts that is called ``captions`` or ``metadata``, that table);
         - a pattern such as ``photos/**/*.jpg``;
         - ``.csv``, ``.tsv``, ``.parquet`` with a column of paths (``path``, ``image`` ...) or
           pictures, of texts (``caption``, ``text`` ...), or both; JSON lines and lists of such
@@ -179,17 +190,19 @@ def open_source(
     with plain_errors(name):
         label, is_folder = str(target.resolve()), target.is_dir()
     places = [target / end for end in _FOLDER_TABLES] if is_folder else []
-    table = next((place for place in places if place.exists()), None)
-    if table is not None and (table.stem != "metadata" or _has_pairs(table)):
-        target, label, is_folder = table, str(table.resolve()), False
+    table = next((p for p in places if p.exists() and (p == places[0] or _has_pairs(p))), None)
+    if table is not None:
+        target, label = table, str(table.resolve())
     if target.exists() and not _is_itself(target):
-        return _list_or_table(target, label, path_column, text_column, pictures)
+        within = str(pictures or name) if is_folder else None
+        return _list_or_table(target, label, path_column, text_column, pictures, within)
     if pictures is not None and (target.exists() or name == "-" or glob.has_magic(name)):
         raise DistnormError(
             f"a folder of pictures for {name}", "a table or a list of paths", "leave it out"
         )
     if is_folder:
-        return Source(label, lambda problems: folder_items(label, problems), mixed=True)
+        listing: Listing = lambda problems: folder_items(label, problems)  # noqa: E731
+        return Source(label, listing, mixed=True, aside=_tables_aside(target))
     if target.exists():
         return _itself(target, label)
     if glob.has_magic(name):
@@ -236,7 +249,9 @@ def _list_or_table(
     path_column: str | None,
     text_column: str | None,
     pictures: str | os.PathLike[str] | None,
+    within: str | None,
 ) -> Source:
+    """A file of rows; ``within`` is the folder all of whose pictures it should name."""
     refuse_known(target)
     reader = _reader(target, path_column, text_column)
     if reader is None:
@@ -248,7 +263,39 @@ def _list_or_table(
         table.items,
         strict=True,
         checked=lambda problems: table.items(problems, contents=False),
-        notes=table.notes,
+        notes=(*table.notes, *_unnamed(table, within)),
+    )
+
+
+def _unnamed(table: Table, folder: str | None) -> Iterator[str]:
+    """How many pictures of a folder its table does not name."""
+    if folder is None or table.holds_pictures:
+        return
+    named = KeySet()
+    for item in table.items([], contents=False):
+        named.add(key_of(os.path.normpath(item.path or "")))
+    left = [p for p in picture_files(os.path.abspath(folder)) if named.add(key_of(p))]
+    if left:
+        yield (
+            f"{len(left):,} pictures of {folder} were left out: {table.reader.path.name} does not "
+            f"name them, such as {os.path.relpath(min(left), folder)}"
+        )
+
+
+def _tables_aside(folder: Path) -> tuple[str, ...]:
+    """A note of files right in a folder that are no captions of single pictures."""
+    names = sorted(os.listdir(folder))
+    own = {os.path.splitext(name)[0] for name in names if name.lower().endswith((*PICTURES, *TARS))}
+    aside = [
+        name
+        for name in names
+        if name.lower().endswith((*TABLES, ".txt")) and os.path.splitext(name)[0] not in own
+    ]
+    if not aside:
+        return ()
+    return (
+        f"{len(aside)} file{'s' * (len(aside) > 1)} beside the pictures not read, such as "
+        f"{aside[0]}: name it instead of the folder if it holds the captions",
     )
 
 

@@ -83,6 +83,8 @@ class Collection:
         Of the items.
     titles : path, optional
         Store that names the items of an index; row numbers are the ids.
+    key : str, optional
+        Name of the array or column of a file that holds several.
 
     Attributes
     ----------
@@ -92,7 +94,14 @@ class Collection:
         Name and id of the model, and the prompt of a store's texts.
     """
 
-    def __init__(self, name: str, side: str = "image", titles: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        side: str = "image",
+        titles: Path | None = None,
+        *,
+        key: str | None = None,
+    ) -> None:
         self.name, self.side = name, side
         self.running = is_spec(name)
         self.model = self.model_id = self.prompt = None
@@ -103,7 +112,11 @@ class Collection:
             self.model, self.model_id = commit.model, commit.model_id
             self.prompt = commit.prompt or None
             self._items, self._catalog = at_commit(
-                name, lambda commit: (open_embeddings(commit, side), Catalog.read(commit, side))
+                name,
+                lambda commit: (
+                    open_embeddings(commit, side, key=key),
+                    Catalog.read(commit, side, key),
+                ),
             )
         elif titles is not None:
             self._catalog = at_commit(titles, lambda commit: Catalog.read(commit, side))

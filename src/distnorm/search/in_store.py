@@ -6,6 +6,7 @@ query, any other one subtracts a bias from each item. Shards are read one after 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ class _Shelf:
     A picture stands in a row for each of its captions; it is listed once.
     """
 
-    def __init__(self, commit: Commit, side: str, query: Query) -> None:
+    def __init__(self, commit: Commit, side: str, query: Query, key: str | None) -> None:
         self.commit = commit
-        self.items = open_embeddings(commit, side)
+        self.items = open_embeddings(commit, side, key=key)
         if self.items.shape[1] != query.row.shape[1]:
             raise DistnormError(
                 f"{commit.folder} of {self.items.shape[1]} dimensions",
@@ -49,7 +50,7 @@ class _Shelf:
                 "name the store's own model",
             )
         self.gallery = Gallery(self.items, self.items.shape[1])
-        self._catalog = Catalog.read(commit, side)
+        self._catalog = Catalog.read(commit, side, key)
         self.first, self.copies = self._catalog.first, self._catalog.copies
         self.count = int(self.first.sum())
 
@@ -67,10 +68,15 @@ class _Shelf:
 
 
 class StorePlace:
-    """A clip-retrieval folder or a file of embeddings."""
+    """A clip-retrieval folder or a file of embeddings; ``keys`` names arrays by side."""
 
-    def __init__(self, path: Path, progress: Progress | None = None) -> None:
-        self.name, self._progress = str(path), progress
+    def __init__(
+        self,
+        path: Path,
+        progress: Progress | None = None,
+        keys: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name, self._progress, self._keys = str(path), progress, keys or {}
         self._path, commit = path, Commit.read(path)
         self.model, self.model_id = commit.model, commit.model_id
         self.prompt, self.resizer = commit.prompt or None, commit.resizer
@@ -129,7 +135,9 @@ class StorePlace:
         )
 
     def _shelf(self, side: str, query: Query) -> _Shelf:
-        return at_commit(self._path, lambda commit: _Shelf(commit, side, query))
+        return at_commit(
+            self._path, lambda commit: _Shelf(commit, side, query, self._keys.get(side))
+        )
 
     def _bias(
         self, shelf: _Shelf, normalization: NormalizationFile, settings: Settings

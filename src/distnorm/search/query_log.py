@@ -12,7 +12,7 @@ from distnorm.embedding.sources import open_source
 from distnorm.encoders.prompts import prompted
 from distnorm.encoders.registry import stated_id
 from distnorm.errors import DistnormError
-from distnorm.fitting import Inputs
+from distnorm.fitting import Inputs, Reading
 from distnorm.store.models import model_of
 
 __all__ = ["QueryLog"]
@@ -47,6 +47,7 @@ class QueryLog:
         model: str | None = None,
         default: str | None = None,
         prompt: str | None = None,
+        reading: Reading | None = None,
     ) -> QueryLog:
         """Read vectors, or encode sentences and pictures.
 
@@ -61,13 +62,15 @@ class QueryLog:
             What encodes where ``model`` is left out.
         prompt : str, optional
             Around every sentence.
+        reading : Reading, optional
+            Of a file of vectors.
 
         Raises
         ------
         DistnormError
             For what cannot be read, or sentences without a model.
         """
-        inputs = Inputs({side: [name]}, model=model or default, prompt=prompt)
+        inputs = Inputs({side: [name]}, model=model or default, prompt=prompt, reading=reading)
         (source,) = inputs.sides[side]
         if inputs.encoder is None or side != "text":
             parts = list(source.take(None))

@@ -50,9 +50,9 @@ class Catalog:
             _ = self._sources  # read now, while the commit stands
 
     @classmethod
-    def read(cls, commit: Commit, side: str) -> Catalog:
+    def read(cls, commit: Commit, side: str, key: str | None = None) -> Catalog:
         """The items of a side; raises if there are names for another number of rows."""
-        names = read_names(commit, side)
+        names = read_names(commit, side, key=key)
         numbers = np.arange(len(names))
         if side != "image":
             rows = {name: row for row, name in zip(numbers[::-1], reversed(names), strict=True)}

@@ -38,7 +38,9 @@ def read_tables(
         yield count, table.slice(0, count)
 
 
-def read_names(path: str | os.PathLike[str] | Commit, side: str = "image") -> list[str]:
+def read_names(
+    path: str | os.PathLike[str] | Commit, side: str = "image", *, key: str | None = None
+) -> list[str]:
     """What each row is called: its path or its caption, else its number.
 
     Parameters
@@ -47,6 +49,8 @@ def read_names(path: str | os.PathLike[str] | Commit, side: str = "image") -> li
         As `read_embeddings`; only a store's metadata holds names.
     side : str
         Images go by their path, texts by their caption.
+    key : str, optional
+        As `read_embeddings`.
 
     Raises
     ------
@@ -54,8 +58,8 @@ def read_names(path: str | os.PathLike[str] | Commit, side: str = "image") -> li
         If there are names for another number of rows.
     """
     if not isinstance(path, Commit):
-        return at_commit(path, lambda commit: read_names(commit, side))
-    commit, rows = path, len(open_embeddings(path, side))
+        return at_commit(path, lambda commit: read_names(commit, side, key=key))
+    commit, rows = path, len(open_embeddings(path, side, key=key))
     if not commit.files(METADATA):
         return [f"#{row}" for row in range(rows)]
     columns = _NAMES.get(side, _NAMES["text"])

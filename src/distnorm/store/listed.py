@@ -18,9 +18,33 @@ from distnorm.store.columns import read_names
 from distnorm.store.layout import METADATA, Commit, at_commit
 from distnorm.store.vectors import read_embeddings
 
-__all__ = ["IN_ORDER", "read_listed"]
+__all__ = ["IN_ORDER", "check_in_order", "read_listed"]
 
 IN_ORDER = "in_order"
+
+
+def check_in_order(path: str | os.PathLike[str] | Commit, remedy: str) -> None:
+    """Raise for a store whose row i is not line i of the list that was embedded.
+
+    Parameters
+    ----------
+    path : path or Commit
+    remedy : str
+        What to do about it.
+
+    Raises
+    ------
+    DistnormError
+        For such a store.
+    """
+    commit = path if isinstance(path, Commit) else Commit.read(path)
+    if commit.others.get(IN_ORDER) is False:
+        raise DistnormError(
+            f"{commit.folder}, whose rows are not the lines of one list in their order (equal "
+            "lines are one row, later ones stand last)",
+            "row i for number i",
+            remedy,
+        )
 
 
 def read_listed(
@@ -59,11 +83,5 @@ def _read(
         place = {name: row for row, name in reversed(list(enumerate(read_names(commit, "text"))))}
         if all(word in place for word in words):
             return rows[np.array([place[word] for word in words], dtype=np.intp)]
-    if commit.others.get(IN_ORDER) is False:
-        raise DistnormError(
-            f"{commit.folder}, whose rows are not the lines of one list in their order (equal "
-            "lines are one row, later ones stand last)",
-            "row i for number i",
-            remedy,
-        )
+    check_in_order(commit, remedy)
     return rows

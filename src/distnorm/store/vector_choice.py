@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distnorm.errors import DistnormError
 
-__all__ = ["choose"]
+__all__ = ["choose", "speaks_of_vectors"]
 
 _ALIASES = {
     "image": {"image", "img", "photo", "picture", "pic", "visual", "vision", "pixel"},
@@ -43,6 +43,11 @@ def choose(names: Sequence[str], path: Path, side: str, key: str | None) -> str:
         f"one that is plainly the {side} side's",
         f"name it: --key {side}={first} (key={first!r} in Python)",
     )
+
+
+def speaks_of_vectors(name: str) -> bool:
+    """Whether a column's name has a word such as embedding in it."""
+    return any(word in _USUAL for word in re.split(r"[^a-z]+", name.lower()))
 
 
 def _sides_of(name: str, side: str) -> set[str]:

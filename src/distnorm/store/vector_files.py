@@ -20,7 +20,15 @@ from safetensors import SafetensorError, safe_open
 
 from distnorm.errors import DistnormError, require
 
-__all__ = ["CONVERSIONS", "families", "read_arrow", "read_npy", "read_npz", "read_safetensors"]
+__all__ = [
+    "CONVERSIONS",
+    "families",
+    "list_depth",
+    "read_arrow",
+    "read_npy",
+    "read_npz",
+    "read_safetensors",
+]
 
 Matrix = npt.NDArray[Any]
 Matrices = Mapping[str, Callable[[], Matrix]]
@@ -157,7 +165,7 @@ def read_arrow(path: Path) -> Matrices:
             return table.column(name)
 
     types = arrow.types
-    lists = {field.name: _depth(field.type, types) for field in schema}
+    lists = {field.name: list_depth(field.type, types) for field in schema}
     lists = {name: found for name, found in lists.items() if found[0]}
     floats = [name for name, (_, value) in lists.items() if types.is_floating(value)]
     numeric = [name for name, (_, value) in lists.items() if types.is_integer(value)]
@@ -242,7 +250,7 @@ def _arrow_table(path: Path) -> Any:
         return ipc.open_stream(arrow.memory_map(str(path))).read_all()
 
 
-def _depth(kind: Any, types: Any) -> tuple[int, Any]:
+def list_depth(kind: Any, types: Any) -> tuple[int, Any]:
     """How many lists deep a type is, and the type of the innermost values."""
     depth = 0
     while True:
@@ -250,6 +258,11 @@ def _depth(kind: Any, types: Any) -> tuple[int, Any]:
         if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
             return depth, kind
         depth, kind = depth + 1, kind.value_type
+
+
+def _single(chunk: Any, compute: Any) -> bool:
+    """Whether every cell is a list of one list."""
+    return bool(len(chunk)) and set(compute.list_value_length(chunk).to_pylist()) == {1}
 
 
 def _list_rows(column: Any, path: Path, name: str, arrow: Any) -> Matrix:
@@ -266,11 +279,13 @@ def _list_rows(column: Any, path: Path, name: str, arrow: Any) -> Matrix:
                 "an embedding in every row",
                 "drop these rows on both sides",
             )
-        if _depth(chunk.type, arrow.types)[0] > 1:
+        while list_depth(chunk.type, arrow.types)[0] > 1 and _single(chunk, compute):
+            chunk = chunk.flatten()  # (1, d), as models give it for one item
+        if list_depth(chunk.type, arrow.types)[0] > 1:
             raise DistnormError(
                 f"{where} with several vectors in a cell",
                 "one embedding in each row",
-                "pool them to one, or flatten the cells if each holds a single vector",
+                "pool them to one, such as their mean",
             )
         lengths = compute.list_value_length(chunk).to_numpy(zero_copy_only=False)
         if not len(lengths):

@@ -24,9 +24,10 @@ import numpy.typing as npt
 from distnorm.array_kinds import shape_error
 from distnorm.errors import DistnormError, require
 from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, in_order, is_store
-from distnorm.store.vector_choice import choose
+from distnorm.store.vector_choice import choose, speaks_of_vectors
 from distnorm.store.vector_files import (
     CONVERSIONS,
+    list_depth,
     read_arrow,
     read_npy,
     read_npz,
@@ -147,12 +148,20 @@ def _arrow_vectors(path: Path) -> bool:
     if path.suffix.lower() != ".parquet":
         return True
     types = require("pyarrow", "embed").types
-    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
     schema = require("pyarrow.parquet", "embed").read_schema(path)
-    kinds = [getattr(field.type, "storage_type", field.type) for field in schema]
-    wide = [name for name, kind in zip(schema.names, kinds, strict=True) if types.is_floating(kind)]
-    return len(wide) > 7 or any(
-        any(test(kind) for test in lists) and types.is_floating(kind.value_type) for kind in kinds
+    lists = {field.name: list_depth(field.type, types) for field in schema}
+    flat = {name: kind for name, (depth, kind) in lists.items() if not depth}
+    if sum(map(types.is_floating, flat.values())) > 7:
+        return True
+    # Lists of whole numbers may be boxes or tokens of something to embed.
+    words = any(not types.is_primitive(kind) for kind in flat.values())
+    return any(
+        depth
+        and (
+            types.is_floating(kind)
+            or (types.is_integer(kind) and (not words or speaks_of_vectors(name)))
+        )
+        for name, (depth, kind) in lists.items()
     )
 
 

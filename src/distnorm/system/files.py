@@ -29,6 +29,8 @@ except ImportError:  # Windows, where a file that is open cannot be removed
 __all__ = [
     "ARRAY_ERRORS",
     "atomic_write",
+    "check_folder",
+    "check_writable",
     "missing_file",
     "path_error",
     "plain_errors",
@@ -59,17 +61,22 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path``; flush it and rename it over ``path`` at the end.
 
     A crash or an error leaves the old file or the new one, never a part. The temporary file of a
-    process that was killed is removed by the next one that writes to ``path``.
+    process that was killed is removed by the next one that writes to ``path``. A link goes on
+    leading to its file; what is no file, such as ``/dev/null`` or a pipe, is written to.
 
     Raises
     ------
     DistnormError
         If the target is a directory, its folder is missing or read-only, or the disk is full.
     """
-    target = Path(path)
-    with plain_errors(target):
-        if target.is_dir():
-            raise DistnormError(f"the directory {target}", "a file to write", "name a file in it")
+    target = _target(path)
+    if _is_stream(target):
+        try:
+            with open(target, "wb") as stream:
+                yield stream
+        except OSError as error:
+            raise _unwritable(target, error) from error
+        return
     try:
         remove_stale(target.parent.glob(f".{glob.escape(target.name)}.*.tmp"))
         handle, name = _temporary(target)
@@ -88,6 +95,43 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise _unwritable(target, error) from error
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise, before any work, what `atomic_write` would raise in the end; writes nothing.
+
+    Raises
+    ------
+    DistnormError
+        As `atomic_write`.
+    """
+    target = _target(path)
+    try:
+        if _is_stream(target):
+            if not os.access(target, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        handle, name = _temporary(target)
+        os.close(handle)
+        os.unlink(name)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise, before any work, where a folder is not there and cannot be made, or not be filled.
+
+    Raises
+    ------
+    DistnormError
+        For a file in its place or above it, or a place that cannot be written to.
+    """
+    with plain_errors(path):
+        full = Path(path).absolute()
+        place = next(place for place in (full, *full.parents) if place.exists())
+        if not place.is_dir():
+            raise DistnormError(f"the file {place}", "a folder", "choose another path")
+    check_writable(place / ".distnorm")
 
 
 @contextmanager
@@ -166,6 +210,19 @@ def missing_file(path: Path, what: str = "an existing file") -> DistnormError:
         what,
         f"did you mean {folder / near[0]}?" if near else "check the path",
     )
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """The file to be written, behind links; raises for a folder."""
+    with plain_errors(path):
+        target = Path(path)
+        if target.is_dir():
+            raise DistnormError(f"the directory {target}", "a file to write", "name a file in it")
+        return Path(os.path.realpath(target)) if target.is_symlink() else target
+
+
+def _is_stream(target: Path) -> bool:
+    return target.exists() and not target.is_file()
 
 
 def _impossible(path: str | os.PathLike[str]) -> DistnormError:
