@@ -36,6 +36,7 @@ COMMANDS = [
     "index",
     "inspect",
     "search",
+    "serve",
     "watch",
 ]
 

@@ -63,6 +63,7 @@ class RowItems:
         *,
         query_side: str = "text",
         fields: Sequence[str] = (),
+        bias: npt.NDArray[np.float64] | None = None,
     ) -> Found:
         """The k best items of each query, exactly; see `Index.search`.
 
@@ -74,6 +75,8 @@ class RowItems:
         query_side : str
         fields : sequence of str
             None: rows have no fields.
+        bias : ndarray, shape (m,), optional
+            Of each item, computed before; not along with a normalization.
 
         Returns
         -------
@@ -88,7 +91,7 @@ class RowItems:
             raise DistnormError(
                 f"fields {', '.join(fields)} of rows", "none", "leave them out, or search an index"
             )
-        norm, bias, sent = normalization, None, queries
+        norm, sent = normalization, queries
         if norm is not None and norm.spec.corrects:
             if norm.correction(query_side).shifts_queries:
                 sent = norm.shift_queries(queries, modality=query_side)

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Catalog:
         Rows of the item that has most of them.
     """
 
-    def __init__(self, names: list[str], items: npt.NDArray[Any], commit: Commit) -> None:
+    def __init__(self, names: list[str], items: npt.NDArray[Any], commit: Commit | None) -> None:
         self.names = names
         _, first, counts = np.unique(items, return_index=True, return_counts=True)
         self.first = np.zeros(len(names), dtype=bool)
@@ -48,6 +49,11 @@ class Catalog:
         self._commit = commit
         if self._shared:
             _ = self._sources  # read now, while the commit stands
+
+    @classmethod
+    def of(cls, names: list[str]) -> Catalog:
+        """Items that are in no store, one for each name."""
+        return cls(names, np.arange(len(names)), None)
 
     @classmethod
     def read(cls, commit: Commit, side: str, key: str | None = None) -> Catalog:
@@ -69,9 +75,29 @@ class Catalog:
         same = sum(value == full[row] for value in full.values())
         return full[row] if same == 1 else f"{full[row]} (#{row})"
 
+    def file(self, row: int, folder: Path | None = None) -> Path | None:
+        """The file of a row's picture; None where there is none below its own folder.
+
+        That folder is ``folder`` if given, else the source of the row if the store says it. No
+        name leads out of it, by dots, as an absolute path or over a link.
+        """
+        if folder is None:
+            source = self._sources[row]
+            if self._commit is None:
+                return None
+            place = None if source is None else source_folder(source, self._commit.folder)
+            if place is None or not os.path.isabs(place):
+                return None
+            folder = Path(place)
+        try:
+            path, root = (folder / self.names[row]).resolve(), folder.resolve()
+            return path if path.is_relative_to(root) and path.is_file() else None
+        except (OSError, ValueError, RuntimeError):
+            return None
+
     def _full_name(self, source: str | None, name: str) -> str:
         """A name with the folder that it starts from."""
-        if source is None:
+        if source is None or self._commit is None:
             return name
         return os.path.join(source_folder(source, self._commit.folder), name)
 
@@ -89,6 +115,8 @@ class Catalog:
     @cached_property
     def _sources(self) -> list[str | None]:
         """Where each row came from, None where the store does not say."""
+        if self._commit is None:
+            return [None] * len(self.names)
         sources: list[str | None] = []
         for count, table in read_tables(self._commit, ("source",)):
             known = "source" in table.column_names

@@ -1,0 +1,118 @@
+"""``distnorm serve``: a page to try a collection on, and an HTTP service for programs."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import webbrowser
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import distnorm
+from distnorm.cli.output import complain, say
+from distnorm.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from distnorm.service.engine import Engine
+    from distnorm.service.server import Opening
+
+__all__ = ["serve"]
+
+_TOKEN = "DISTNORM_TOKEN"
+
+
+@click.command()
+@click.argument("place", metavar="STORE|INDEX|demo")
+@click.option(
+    "--normalization",
+    type=click.Path(),
+    multiple=True,
+    help="A saved normalization; of several the first one ranks, the others can be chosen.",
+)
+@click.option("--side", default="image", show_default=True, help="What is searched.")
+@click.option("--model", help="The model of the queries, where the store does not say.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--token", envvar=_TOKEN, help=f"What clients must send; better in {_TOKEN}.")
+@click.option("--allow-host", multiple=True, help="A name that this service is reached by.")
+@click.option("--allow-origin", multiple=True, help="A page of another origin that may ask.")
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder that the pictures' names begin from.",
+)
+@click.option(
+    "--titles", type=click.Path(path_type=Path), help="Store that names an index's items."
+)
+@click.option("--fields", default="", help="What to show of an index's items, such as title,url.")
+@click.option("--threshold", type=float, help="Two-sided score up to which nothing matches.")
+@click.option("--false-alarm-rate", type=float, help="The same at a calibrated rate.")
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
+def serve(
+    place: str,
+    host: str,
+    port: int,
+    token: str | None,
+    allow_host: tuple[str, ...],
+    allow_origin: tuple[str, ...],
+    normalization: tuple[str, ...],
+    fields: str,
+    show: bool,
+    **settings: Any,
+) -> None:
+    """Serve a page and an HTTP API over a STORE or a running INDEX; `demo` draws one to try.
+
+    Only this machine reaches it unless --host says otherwise.
+    """
+    from distnorm.errors import require
+
+    for module in ("starlette", "uvicorn", "jinja2"):
+        require(module, "serve")
+    from distnorm.service.app import Service, create_app
+    from distnorm.service.guard import Access
+    from distnorm.service.server import Opening, is_loopback, listen, open_engine, run
+
+    sock = listen(host, port)
+    with tempfile.TemporaryDirectory(prefix="distnorm-") as folder, sock:
+        named = tuple(part.strip() for part in fields.split(",") if part.strip())
+        opening = Opening(place, normalization, fields=named, **settings)
+        engine = _demo(opening, Path(folder)) if place == "demo" else open_engine(opening)
+        access = Access(token or None, allow_host, allow_origin)
+        service = Service(engine, access, complain, distnorm.__version__)
+        url = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}/"
+        if not is_loopback(host):
+            say(
+                f"listening on {host}: other machines reach this"
+                + ("" if token else f", and anyone may ask: set {_TOKEN}"),
+                style="yellow",
+            )
+
+        def started() -> None:
+            say(f"serving {engine.items.name} at {url}")
+            if show:
+                threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+        run(create_app(service), sock, engine.limits, complain, started)
+
+
+def _demo(opening: Opening, folder: Path) -> Engine:
+    """The drawn collection, in a folder that goes when the service ends."""
+    from distnorm.demo.collection import draw_collection
+    from distnorm.errors import require
+    from distnorm.service.items import Shelf
+    from distnorm.service.server import open_engine
+    from distnorm.store.catalog import Catalog
+
+    for module in ("onnxruntime", "PIL"):
+        require(module, "demo")
+    with progress_bar("demo", "steps") as bar:
+        drawn = draw_collection(folder, progress=bar.step)
+    catalog = Catalog.of(drawn.names)
+    shelf = Shelf("a drawn collection", drawn.rows, catalog, drawn.captions)
+    opened = replace(
+        opening, model=drawn.model, pictures=drawn.pictures, side="image", fields=(), titles=None
+    )
+    return open_engine(opened, shelf, drawn.norms)

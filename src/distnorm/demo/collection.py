@@ -1,0 +1,101 @@
+"""A drawn collection to serve: pictures with captions, and statistics from other drawings.
+
+Nothing of what is searched is in the statistics, and what calibrates them is in neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.encoders import load_encoder
+from distnorm.normalization import ScoreNormalization, make
+from distnorm.scenes import generate
+from distnorm.system.progress import StepProgress
+
+__all__ = ["Drawn", "draw_collection"]
+
+_WORLD, _SIZE, _SAMPLES, _LOG = "faded", 1000, 300, 400
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn.
+
+    Attributes
+    ----------
+    pictures : Path
+        Folder of PNG files.
+    names, captions : list of str
+        Of each picture.
+    rows : ndarray, shape (n, d)
+    norms : list of ScoreNormalization
+        dn, calibrated, and one whose statistics serve all other methods.
+    log : list of str
+        Captions of yet other scenes, as people might ask.
+    model : str
+    """
+
+    pictures: Path
+    names: list[str]
+    captions: list[str]
+    rows: npt.NDArray[np.float32]
+    norms: list[ScoreNormalization]
+    log: list[str]
+    model: str
+    encoder: Any = field(repr=False)
+
+
+def draw_collection(
+    folder: Path, *, size: int = _SIZE, seed: int = 0, progress: StepProgress | None = None
+) -> Drawn:
+    """Draw pictures into a folder, embed them, and fit on other ones.
+
+    Parameters
+    ----------
+    folder : Path
+        One that exists.
+    size : int
+        Pictures.
+    seed : int
+    progress : callable, optional
+        Called with (what is done now, steps done, steps in all).
+
+    Raises
+    ------
+    DistnormError
+        As `distnorm.scenes.generate`.
+    """
+
+    def step(words: str, done: int) -> None:
+        if progress is not None:
+            progress(words, done, 4)
+
+    step("drawing", 0)
+    encoder = load_encoder("builtin")
+    scenes = generate(size, world=_WORLD, seed=seed)
+    names, images = [], []
+    for number, scene in enumerate(scenes):
+        names.append(f"scene-{number:04d}.png")
+        images.append(scene.image())
+        images[-1].save(folder / names[-1])
+    step("embedding", 1)
+    rows = encoder.encode_images(images)
+    step("fitting", 2)
+    others = generate(2 * _SAMPLES, world=_WORLD, seed=seed + 1)
+    pictures = encoder.encode_images([scene.image() for scene in others])
+    texts = encoder.encode_texts([scene.captions()[0] for scene in others])
+    norms = []
+    for method in ("dn", "is"):
+        norm = make(method, model=encoder.model_id)
+        norm.fit(images=pictures[:_SAMPLES], texts=texts[:_SAMPLES])
+        norms.append(norm.calibrate(images=pictures[_SAMPLES:], texts=texts[_SAMPLES:]))
+    step("asking", 3)
+    log = [scene.captions()[0] for scene in generate(_LOG, world=_WORLD, seed=seed + 2)]
+    step("done", 4)
+    captions = [scene.captions()[0] for scene in scenes]
+    return Drawn(folder, names, captions, rows, norms, log, "builtin", encoder)

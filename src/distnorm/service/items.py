@@ -1,0 +1,382 @@
+"""What is searched by a service: a store held in memory, or a running index, by one interface.
+
+All of it runs in one thread (`Batches`): some systems' connections belong to the thread that opened
+them. Lists are fetched to a depth beyond k, so that an item has its place in the other lists too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.arrays import is_unit_length, to_numpy
+from distnorm.calibration.score_kinds import score_kind
+from distnorm.errors import DistnormError
+from distnorm.exact import Gallery
+from distnorm.normalization import ScoreNormalization
+from distnorm.search.indexes import Found, open_index
+from distnorm.search.rows import RowItems
+from distnorm.service.rankings import Ranking, Rankings
+from distnorm.store.catalog import Catalog
+from distnorm.store.columns import read_tables
+from distnorm.store.layout import METADATA, Commit, at_commit
+from distnorm.store.vectors import open_embeddings
+
+__all__ = ["DEPTH", "IndexItems", "Items", "Line", "Shelf", "StoreItems", "Wish"]
+
+DEPTH = 100
+_LENGTHS = 1 << 12  # rows whose lengths are looked at
+_CAPTIONS = 2_000_000  # rows up to which captions are kept in memory
+_MEMORY = 2 << 30
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A query row (d,), the rankings it is wanted in, and how many items of each."""
+
+    row: npt.NDArray[np.float32]
+    rankings: tuple[Ranking, ...]
+    k: int
+    side: str
+    filter: Any = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One list of one query, to its depth: ids and scores, best first."""
+
+    ids: tuple[Any, ...]
+    scores: npt.NDArray[np.float64]
+    label: str
+    exact: bool
+    without_bias: int = 0
+
+
+class Items(Protocol):
+    """A store or an index that is open."""
+
+    name: str
+    side: str
+    dimension: int
+    filters: str
+    commit: Any
+
+    @property
+    def count(self) -> int | None:
+        """Number of items, None where the system does not say."""
+
+    def lines(self, wishes: Sequence[Wish], rankings: Rankings) -> list[list[Line]]:
+        """For each wish its lists, in the order of its rankings."""
+
+    def scores(
+        self, wish: Wish, ids: Sequence[Any], rankings: Rankings
+    ) -> list[npt.NDArray[np.float64]] | None:
+        """Scores of items in each of a wish's rankings, None where only lists have them."""
+
+    def two_sided(
+        self, wish: Wish, ids: Sequence[Any], line: Line, norm: ScoreNormalization
+    ) -> npt.NDArray[np.float64] | None:
+        """Two-sided scores of items of a line; None where there are none."""
+
+    def told(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
+        """Name, row, caption and fields of items."""
+
+    def picture(self, row: int) -> Path | None:
+        """The file of a row's picture, if it is one of the collection's."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One side of a store: rows (n, d), which of them are one item, and their captions."""
+
+    name: str
+    rows: Any
+    catalog: Catalog
+    captions: Sequence[str | None] | None = None
+    commit: Commit | None = None
+
+    @classmethod
+    def read(cls, path: Path, side: str) -> Shelf:
+        """All of one commit."""
+        return at_commit(path, lambda commit: _read(str(path), commit, side))
+
+
+class StoreItems:
+    """One side of a store or of a file of vectors, in memory up to 2 GiB.
+
+    In memory nothing depends on files that are written anew or removed meanwhile.
+    """
+
+    filters = 'an object of column to value or list of values, such as {"label": "cat"}'
+
+    def __init__(self, shelf: Shelf, side: str, pictures: Path | None = None) -> None:
+        self.name, self.side, self._pictures = shelf.name, side, pictures
+        self.commit, self._rows = shelf.commit, shelf.rows
+        self._catalog, self._captions = shelf.catalog, shelf.captions
+        self.dimension = int(self._rows.shape[1])
+        self.unit = is_unit_length(self._rows[:_LENGTHS])
+        self._items = RowItems(Gallery(self._rows), self._catalog)
+        self.count = self._items.count()
+
+    def lines(self, wishes: Sequence[Wish], rankings: Rankings) -> list[list[Line]]:
+        """One product for all that is shifted or plain, one for each method with biases."""
+        groups: dict[Any, list[tuple[int, int]]] = {}
+        for number, wish in enumerate(wishes):
+            for place, ranking in enumerate(wish.rankings):
+                biased = rankings.bias(ranking, self._rows) is not None
+                key = (ranking.key if biased else None, _frozen(wish.filter))
+                groups.setdefault(key, []).append((number, place))
+        found: list[list[Any]] = [[None] * len(wish.rankings) for wish in wishes]
+        for members in groups.values():
+            first = wishes[members[0][0]]
+            bias = rankings.bias(first.rankings[members[0][1]], self._rows)
+            sent = np.concatenate(
+                [
+                    rankings.shifted(wishes[at].rankings[place], wishes[at].row[None])
+                    for at, place in members
+                ]
+            )
+            depth = max(DEPTH, *(wishes[at].k for at, _ in members))
+            lists = self._search(sent, depth, bias, first.filter)
+            for (at, place), (ids, scores) in zip(members, lists, strict=True):
+                ranking = wishes[at].rankings[place]
+                found[at][place] = Line(ids, scores, self._label(ranking, wishes[at].side), True)
+        return found
+
+    def scores(
+        self, wish: Wish, ids: Sequence[Any], rankings: Rankings
+    ) -> list[npt.NDArray[np.float64]]:
+        """Of any items, in float64."""
+        rows = np.array(ids, dtype=np.intp)
+        items = np.asarray(self._rows[rows], dtype=np.float64)
+        found = []
+        for ranking in wish.rankings:
+            sent = rankings.shifted(ranking, wish.row[None])[0].astype(np.float64)
+            bias = rankings.bias(ranking, self._rows)
+            found.append(items @ sent - (0.0 if bias is None else bias[rows]))
+        return found
+
+    def two_sided(
+        self, wish: Wish, ids: Sequence[Any], line: Line, norm: ScoreNormalization
+    ) -> npt.NDArray[np.float64] | None:
+        """Of any items, where both sides have statistics."""
+        if not norm.spec.two_sided or not len(ids):
+            return None
+        items, query = self._rows[np.array(ids, dtype=np.intp)], wish.row[None]
+        pair = (query, items) if wish.side == norm.sides[0] else (items, query)
+        return to_numpy(norm.similarity(*pair), np.float64).reshape(-1)
+
+    def told(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
+        """Names and captions of rows."""
+        found: list[dict[str, Any]] = []
+        for row in ids:
+            caption = None if self._captions is None else self._captions[row]
+            found.append(
+                {
+                    "row": int(row),
+                    "name": self._catalog.title(row),
+                    "caption": caption,
+                    "fields": {},
+                }
+            )
+        return found
+
+    def picture(self, row: int) -> Path | None:
+        """A file below the folder that the row came from, or below ``pictures``."""
+        if self.side != "image" or not 0 <= row < len(self._catalog.names):
+            return None
+        return self._catalog.file(row, self._pictures)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _search(
+        self, sent: npt.NDArray[Any], depth: int, bias: Any, filter: Any
+    ) -> list[tuple[tuple[int, ...], npt.NDArray[np.float64]]]:
+        if filter is None:
+            found = self._items.search(sent, depth, bias=bias)
+            return list(zip(found.ids, found.scores, strict=True))
+        rows = self._matching(filter)
+        if not len(rows):
+            return [((), np.empty(0))] * len(sent)
+        some = RowItems(Gallery(self._rows[rows]))
+        found = some.search(sent, depth, bias=None if bias is None else bias[rows])
+        return [
+            (tuple(rows[list(ids)].tolist()), scores)
+            for ids, scores in zip(found.ids, found.scores, strict=True)
+        ]
+
+    def _matching(self, filter: Any) -> npt.NDArray[np.intp]:
+        """First rows of the items whose columns have the values of a filter."""
+        if self.commit is None:
+            raise DistnormError("a filter for drawn pictures", "none", "leave it out")
+        keep = np.array(self._catalog.first)
+        columns: dict[str, list[Any]] = {name: [] for name in filter}
+        for count, table in read_tables(self.commit, list(filter)):
+            for name, values in columns.items():
+                present = name in table.column_names
+                values += table.column(name).to_pylist() if present else [None] * count
+        for name, values in columns.items():
+            wanted = filter[name] if isinstance(filter[name], list) else [filter[name]]
+            if not any(value is not None for value in values):
+                raise DistnormError(
+                    f"a filter on {name!r}", "a column of the store's metadata", "leave it out"
+                )
+            keep &= np.array([value in wanted for value in values], dtype=bool)
+        return np.flatnonzero(keep)
+
+    def _label(self, ranking: Ranking, side: str) -> str:
+        if ranking.norm is None:
+            return "cosine" if self.unit else "dot product"
+        return score_kind(ranking.norm, query=side).label
+
+
+class IndexItems:
+    """A running index; opened again after it has failed."""
+
+    commit = None
+
+    def __init__(
+        self,
+        spec: str,
+        side: str,
+        *,
+        model: str | None = None,
+        fields: Sequence[str] = (),
+        titles: Path | None = None,
+        pictures: Path | None = None,
+    ) -> None:
+        self._spec, self.side, self._model = spec, side, model
+        self._fields, self._pictures = tuple(fields), pictures
+        self._index: Any = open_index(spec, model=model)
+        self.name, self.dimension = self._index.place, self._index.capabilities.query_dimension
+        self.filters = self._index.filters
+        self._catalog: Catalog | None = None
+        if titles is not None:
+            self._catalog = at_commit(titles, lambda commit: Catalog.read(commit, side))
+
+    @property
+    def count(self) -> int | None:
+        """As the system says now."""
+        index = self._opened()
+        return int(index.count()) if index.counts_items else None
+
+    def lines(self, wishes: Sequence[Wish], rankings: Rankings) -> list[list[Line]]:
+        """One call for each ranking."""
+        found: list[list[Any]] = [[None] * len(wish.rankings) for wish in wishes]
+        groups: dict[Any, list[tuple[int, int]]] = {}
+        for number, wish in enumerate(wishes):
+            for place, ranking in enumerate(wish.rankings):
+                key = (ranking.key, wish.side, _frozen(wish.filter))
+                groups.setdefault(key, []).append((number, place))
+        index = self._opened()
+        for members in groups.values():
+            first, place = members[0]
+            wish, norm = wishes[first], wishes[first].rankings[place].norm
+            depth = max(wishes[at].k for at, _ in members)
+            depth = max(depth, index.capabilities.at_most(DEPTH))
+            rows = np.stack([wishes[at].row for at, _ in members])
+            try:
+                result: Found = index.search(
+                    rows, depth, norm, query_side=wish.side, filter=wish.filter
+                )
+            except DistnormError:
+                self._drop()
+                raise
+            for number, (at, place) in enumerate(members):
+                found[at][place] = Line(
+                    result.ids[number],
+                    result.scores[number],
+                    result.score,
+                    result.certified[number],
+                    result.without_bias,
+                )
+        return found
+
+    def scores(self, wish: Wish, ids: Sequence[Any], rankings: Rankings) -> None:
+        """Only lists have them."""
+        return
+
+    def two_sided(
+        self, wish: Wish, ids: Sequence[Any], line: Line, norm: ScoreNormalization
+    ) -> npt.NDArray[np.float64] | None:
+        """The line's own scores, where they are two-sided ones."""
+        if line.label.endswith("ranking score"):
+            return None
+        known = dict(zip(line.ids, line.scores, strict=True))
+        return np.array([known[item] for item in ids]) if set(ids) <= set(known) else None
+
+    def told(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
+        """Ids, the titles of a store's rows, and the fields that were named."""
+        values: Sequence[dict[str, Any]] = [{}] * len(ids)
+        if self._fields and len(ids):
+            index = self._opened()
+            with index.plain_errors("read fields"):
+                values = index.payloads(list(ids), list(self._fields))
+        found = []
+        for item, fields in zip(ids, values, strict=True):
+            row = item if self._known(item) else None
+            name = self._catalog.title(row) if self._catalog and row is not None else str(item)
+            found.append({"row": row, "name": name, "caption": None, "fields": dict(fields)})
+        return found
+
+    def picture(self, row: int) -> Path | None:
+        """Of the store that names the items."""
+        if self._catalog is None or self.side != "image" or not self._known(row):
+            return None
+        return self._catalog.file(row, self._pictures)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._drop()
+
+    def _known(self, item: Any) -> bool:
+        names = () if self._catalog is None else self._catalog.names
+        return isinstance(item, int) and 0 <= item < len(names)
+
+    def _opened(self) -> Any:
+        if self._index is None:
+            self._index = open_index(self._spec, model=self._model)
+        return self._index
+
+    def _drop(self) -> None:
+        index, self._index = self._index, None
+        if index is not None:
+            try:
+                index.close()
+            except Exception:  # it has failed already
+                return
+
+
+def _read(name: str, commit: Commit, side: str) -> Shelf:
+    rows: Any = open_embeddings(commit, side)
+    if len(rows) * rows.shape[1] * 4 <= _MEMORY:
+        wide = rows.dtype == np.float64
+        rows = np.ascontiguousarray(rows[:], dtype=np.float64 if wide else np.float32)
+    captions: list[str | None] | None = None
+    if side == "image" and commit.files(METADATA) and len(rows) <= _CAPTIONS:
+        captions = []
+        for count, table in read_tables(commit, ("caption",), "parquet"):
+            known = "caption" in table.column_names
+            captions += table.column("caption").to_pylist() if known else [None] * count
+        if len(captions) != len(rows):
+            captions = None
+    catalog = Catalog.read(commit, side)
+    if side == "image" and len(rows):
+        catalog.file(0)  # where the pictures lie is read now, while the commit stands
+    return Shelf(name, rows, catalog, captions, commit)
+
+
+def _frozen(value: Any) -> Any:
+    """A filter as a key."""
+    if isinstance(value, dict):
+        return tuple((key, _frozen(entry)) for key, entry in value.items())
+    return tuple(map(_frozen, value)) if isinstance(value, list) else (type(value).__name__, value)

@@ -1,0 +1,315 @@
+"""Opening what is served, and the server itself: uvicorn with a watch on its connections.
+
+A connection that sends no head of a request in time is closed, and so are those beyond the limit,
+with 503. SIGTERM and SIGINT end it: nothing new is accepted, what is in work is answered.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distnorm.errors import DistnormError, require
+from distnorm.normalization import ScoreNormalization, load
+from distnorm.search.indexes import is_spec
+from distnorm.service.engine import Engine
+from distnorm.service.items import IndexItems, Items, Shelf, StoreItems
+from distnorm.service.limits import Limits
+from distnorm.service.rankings import Rankings
+from distnorm.store.models import other_resizer
+from distnorm.text import plain
+
+__all__ = ["Opening", "is_loopback", "listen", "open_engine", "run"]
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is served, and how: see `distnorm serve`."""
+
+    place: str
+    normalizations: tuple[str, ...] = ()
+    side: str = "image"
+    model: str | None = None
+    pictures: Path | None = None
+    titles: Path | None = None
+    fields: tuple[str, ...] = ()
+    threshold: float | None = None
+    false_alarm_rate: float | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def open_engine(
+    opening: Opening,
+    shelf: Shelf | None = None,
+    norms: Sequence[ScoreNormalization] = (),
+) -> Engine:
+    """Items, model and rankings; a shelf and normalizations at hand need no files.
+
+    Raises
+    ------
+    DistnormError
+        For what cannot be opened, or does not belong together.
+    """
+    norms = [*(load(path) for path in opening.normalizations), *norms]
+    items = open_items(opening, shelf)
+    commit = items.commit
+    name = opening.model or (None if commit is None else commit.model)
+    encoder = None
+    if name is not None:
+        from distnorm.encoders import load_encoder
+
+        encoder = load_encoder(name)
+    model_id = encoder.model_id if encoder is not None else None
+    prompt = None
+    if commit is not None:
+        prompt = commit.prompt or None
+        if encoder is not None and commit.model_id not in (None, model_id):
+            raise DistnormError(
+                f"queries of {model_id!r}",
+                f"{commit.model_id!r} as {items.name}",
+                "leave --model out",
+            )
+        model_id = model_id or commit.model_id
+        resizer = getattr(encoder, "resizer", None)
+        if encoder is not None and commit.resizer not in (None, resizer):
+            raise other_resizer(items.name, commit.resizer, resizer)
+    if encoder is not None and encoder.dimension != items.dimension:
+        raise DistnormError(
+            f"{items.name} of {items.dimension} dimensions",
+            f"{encoder.dimension} as {model_id!r}",
+            "name the model of the stored vectors",
+        )
+    for norm in norms:
+        check(norm, items, model_id)
+    prompt = next((norm.prompt for norm in norms if norm.prompt is not None), prompt)
+    rankings = Rankings.of(norms, opening.side, "file")
+    engine = Engine(
+        items,
+        rankings,
+        encoder,
+        prompt,
+        model_id,
+        opening.limits,
+        opening.threshold,
+        opening.false_alarm_rate,
+    )
+    engine.warm(rankings)
+    # Opened again in the thread that will search.
+    items.close()
+    return engine
+
+
+def open_items(opening: Opening, shelf: Shelf | None = None) -> Items:
+    """The store or index."""
+    if shelf is not None:
+        return StoreItems(shelf, opening.side, opening.pictures)
+    if is_spec(opening.place):
+        return IndexItems(
+            opening.place,
+            opening.side,
+            model=opening.model,
+            fields=opening.fields,
+            titles=opening.titles,
+            pictures=opening.pictures,
+        )
+    if opening.fields or opening.titles:
+        raise DistnormError(
+            "--fields or --titles for a store", "an index", "leave them out: a store has its own"
+        )
+    return StoreItems(Shelf.read(Path(opening.place), opening.side), opening.side, opening.pictures)
+
+
+def check(norm: ScoreNormalization, items: Items, model: str | None) -> None:
+    """Raise unless a normalization is one for these items."""
+    if None not in (norm.model, model) and norm.model != model:
+        raise DistnormError(
+            f"a normalization of {norm.model!r}", f"one of {model!r}", "fit one on this model"
+        )
+    if norm.dimension not in (None, items.dimension):
+        raise DistnormError(
+            f"a normalization of {norm.dimension} dimensions",
+            f"{items.dimension} as {items.name}",
+            "fit one on vectors of this model",
+        )
+    norm.names.resolve(items.side)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound, so that a port that is taken is said before anything is loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host.strip("[]"), port))
+    except (OSError, OverflowError) as error:
+        sock.close()
+        why = getattr(error, "strerror", None) or str(error)
+        raise DistnormError(
+            f"{host}:{port}, which cannot be bound ({why})", "a free port", "name another --port"
+        ) from error
+    return sock
+
+
+def run(
+    app: Any,
+    sock: socket.socket,
+    limits: Limits,
+    log: Say,
+    started: Callable[[], None] | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Serve until a signal, or until ``stop`` is set; what is in work then is answered first."""
+    uvicorn = require("uvicorn", "serve")
+    _one_line_logs(log)
+    _raise_open_files(limits.connections + 256)
+    config = uvicorn.Config(
+        app,
+        http=_protocol(limits),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=int(limits.seconds),
+    )
+    server = uvicorn.Server(config)
+    if threading.current_thread() is threading.main_thread():
+        # uvicorn raises the signal again when it is done; then it is no news.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+    watcher = threading.Thread(target=_told, args=(server, started, stop), daemon=True)
+    watcher.start()
+    server.run(sockets=[sock])
+
+
+def _told(server: Any, started: Callable[[], None] | None, stop: threading.Event | None) -> None:
+    """Say that the server has started, and end it when it is to stop."""
+    pause = threading.Event()
+    while not server.started and not server.should_exit:
+        pause.wait(0.01)
+    if started is not None and server.started:
+        started()
+    if stop is not None:
+        stop.wait()
+        server.should_exit = True
+
+
+def _protocol(limits: Limits) -> type[Any]:
+    """Uvicorn's HTTP/1.1 on h11, with a time for the head and a number of connections."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):  # type: ignore[misc]
+        """One connection."""
+
+        timer: Any = None
+
+        def connection_made(self, transport: Any) -> None:
+            if len(self.connections) >= limits.connections:
+                transport.write(
+                    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n"
+                    b"content-length: 0\r\nconnection: close\r\n\r\n"
+                )
+                transport.close()
+                self.refused = True
+                return
+            super().connection_made(transport)
+            self.wait_for_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if getattr(self, "refused", False):
+                return
+            self.forget_timer()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if getattr(self, "refused", False):
+                return
+            if self.timer is None and self.between():
+                self.wait_for_head()
+            super().data_received(data)
+            if not self.between():
+                self.forget_timer()
+
+        def eof_received(self) -> None:
+            if not getattr(self, "refused", False):
+                super().eof_received()
+
+        def between(self) -> bool:
+            """Whether no request is in work."""
+            return self.cycle is None or self.cycle.response_complete
+
+        def wait_for_head(self) -> None:
+            """Close unless the head of a request has come in time."""
+            self.timer = self.loop.call_later(limits.head_seconds, self.too_slow)
+
+        def forget_timer(self) -> None:
+            if self.timer is not None:
+                self.timer.cancel()
+                self.timer = None
+
+        def too_slow(self) -> None:
+            self.timer = None
+            if self.between() and not self.transport.is_closing():
+                self.transport.close()
+
+    return Protocol
+
+
+class _OneLine(logging.Handler):
+    """What the server logs, in one line each and without tracebacks."""
+
+    def __init__(self, log: Say) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a line on, unless the guard has said it."""
+        line = record.getMessage().strip()
+        if "ASGI" in line:
+            return
+        if record.exc_info and record.exc_info[1] is not None:
+            line += f" ({type(record.exc_info[1]).__name__})"
+        self._log(plain(line)[:500])
+
+
+def _one_line_logs(log: Say) -> None:
+    for name in ("uvicorn", "uvicorn.error", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], False
+        logger.setLevel(logging.WARNING)
+    for name in ("uvicorn", "asyncio"):
+        logging.getLogger(name).addHandler(_OneLine(log))
+    logging.getLogger("uvicorn.error").propagate = True
+
+
+def _raise_open_files(wanted: int) -> None:
+    """As many open files as connections need, as far as the system lets this process."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
