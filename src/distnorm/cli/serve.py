@@ -50,6 +50,9 @@ _TOKEN = "DISTNORM_TOKEN"
 @click.option("--fields", default="", help="What to show of an index's items, such as title,url.")
 @click.option("--threshold", type=float, help="Two-sided score up to which nothing matches.")
 @click.option("--false-alarm-rate", type=float, help="The same at a calibrated rate.")
+@click.option(
+    "--allow-filters", "filters", is_flag=True, help="Clients may send an index's own conditions."
+)
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 def serve(
     place: str,

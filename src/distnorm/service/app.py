@@ -33,14 +33,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
 
+from distnorm.service.answers import as_json
 from distnorm.service.batches import Batches
 from distnorm.service.engine import Engine, Found
 from distnorm.service.guard import COOKIE, Access, Guard, read_body
+from distnorm.service.knn import KnnForm
 from distnorm.service.limits import Refusal
 from distnorm.service.metrics import Metrics
+from distnorm.service.openapi import described
 from distnorm.service.pages import STATIC, page, static
 from distnorm.service.pictures import Thumbnails
 from distnorm.service.requests import Asked, asked, parsed, rows_of, wanted_of
@@ -79,6 +82,8 @@ class Service:
             Route("/search", self.search, methods=["POST"]),
             Route("/shift", self.shift, methods=["POST"]),
             Route("/bias", self.bias, methods=["POST"]),
+            *KnnForm(self).routes(),
+            *described(self),
         ]
 
     async def home(self, _: Request) -> Response:
@@ -110,11 +115,11 @@ class Service:
 
     async def config(self, _: Request) -> Response:
         """What can be asked for."""
-        return JSONResponse(self.engine.facts())
+        return as_json(self.engine.facts())
 
     async def health(self, _: Request) -> Response:
         """Whether searches are answered."""
-        return JSONResponse({"status": "ok", "version": self.version})
+        return as_json({"status": "ok", "version": self.version})
 
     async def measures(self, _: Request) -> Response:
         """Counters for Prometheus."""
@@ -145,20 +150,24 @@ class Service:
         """See the module."""
         values = parsed(await read_body(request, self.limits))
         job = asked(values, self.limits, self.engine.items.dimension)
-        found = await self.batches.result(job)
+        return as_json((await self.found(job)).answer)
+
+    async def found(self, job: Asked) -> Found:
+        """What a search finds; raises what it is refused for."""
+        found: Found | Refusal = await self.batches.result(job)
         if isinstance(found, Refusal):
             raise found
-        return JSONResponse(found.answer)
+        return found
 
     async def shift(self, request: Request) -> Response:
         """``{"vectors": [[...]], "method", "strength"}`` to ``{"vectors": [[...]]}``."""
         rows, ranking = await self._rows(request, self.engine.shift)
-        return JSONResponse({**ranking, "vectors": rows})
+        return as_json({**ranking, "vectors": rows})
 
     async def bias(self, request: Request) -> Response:
         """``{"vectors": [[...]], "method", "strength"}`` to ``{"bias": [...]}``."""
         rows, ranking = await self._rows(request, self.engine.bias)
-        return JSONResponse({**ranking, "bias": rows})
+        return as_json({**ranking, "bias": rows})
 
     async def _rows(self, request: Request, work: Callable[..., Any]) -> tuple[Any, Any]:
         values = parsed(await read_body(request, self.limits))

@@ -17,6 +17,7 @@ __all__ = ["Batches"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+Value = TypeVar("Value")
 
 
 class Batches(Generic[Job, Result]):
@@ -51,7 +52,7 @@ class Batches(Generic[Job, Result]):
             self._task.cancel()
         await asyncio.to_thread(self._thread.shutdown)
 
-    async def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
+    async def call(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """A function in the thread that owns the items."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, function, *arguments)

@@ -7,8 +7,6 @@ a batch that has begun keeps those it began with.
 from __future__ import annotations
 
 import io
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +23,15 @@ from distnorm.service.rankings import Ranking, Rankings
 from distnorm.service.requests import Asked
 from distnorm.tasks.detection import chosen_threshold
 
-__all__ = ["Engine", "Found"]
+__all__ = ["Engine", "Found", "Now"]
+
+
+@dataclass(frozen=True)
+class Now:
+    """What answers at a time: items, and rankings that are ready for them."""
+
+    items: Items
+    rankings: Rankings
 
 
 @dataclass(frozen=True)
@@ -64,54 +70,65 @@ class Engine:
     limits: Limits = field(default_factory=Limits)
     threshold: float | None = None
     false_alarm_rate: float | None = None
+    filters: bool = False
     count: int | None = None
-    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise for a bar that the normalization has not."""
-        self._lock = threading.Lock()
+        self.now = self.prepared(self.items, self.rankings)
         self.count = self.items.count
-        _bar(self.rankings.default, self)
 
-    def replace(self, rankings: Rankings) -> None:
-        """Rank by others from the next batch on; biases are computed before the change."""
+    def prepared(self, items: Items, rankings: Rankings) -> Now:
+        """Items with rankings, ready: the biases that the default ranking needs are computed.
+
+        Raises
+        ------
+        DistnormError
+            For a normalization that has not the bar that is set, or that these items cannot serve.
+        """
         _bar(rankings.default, self)
-        self.warm(rankings)
-        with self._lock:
-            self.rankings = rankings
+        sample = np.zeros(items.dimension, dtype=np.float32)
+        sample[0] = 1
+        items.lines([Wish(sample, (rankings.default,), 1, rankings.asking)], rankings)
+        return Now(items, rankings)
 
-    def warm(self, rankings: Rankings) -> None:
-        """Compute the biases of the default ranking, so that no request waits for them."""
-        wish = Wish(self.sample(), (rankings.default,), 1, rankings.asking)
-        self.items.lines([wish], rankings)
-
-    def sample(self) -> npt.NDArray[np.float32]:
-        """A query for trying things."""
-        row = np.zeros(self.items.dimension, dtype=np.float32)
-        row[0] = 1
-        return row
+    def replace(self, now: Now) -> None:
+        """Answer by these from the next batch on; what has begun keeps those it began with."""
+        self.now, self.items, self.rankings = now, now.items, now.rankings
+        if now.items.commit is not None:
+            self.count = now.items.count
 
     def search(self, jobs: Sequence[Asked]) -> list[Any]:
         """A `Found` for each search, or the `Refusal` that it meets."""
-        began = time.perf_counter()
-        rankings = self.rankings
+        now = self.now
+        rankings = now.rankings
         rows, sides = self._encoded(jobs)
         wishes: list[Any] = []
         for job, row, side in zip(jobs, rows, sides, strict=True):
             try:
+                if job.filter is not None:
+                    self._check_filter(now.items, job.filter)
                 wishes.append(row if isinstance(row, Refusal) else _wish(job, row, side, rankings))
             except DistnormError as error:
                 wishes.append(Refusal.of(error))
+            except Refusal as refusal:
+                wishes.append(refusal)
         sound = [wish for wish in wishes if isinstance(wish, Wish)]
-        lines = iter(self.items.lines(sound, rankings) if sound else ())
+        try:
+            lines = iter(now.items.lines(sound, rankings) if sound else ())
+        except DistnormError as error:
+            if len(sound) > 1 or sound[0].filter is None or now.items.count is None:
+                raise
+            # The items answer: it is the filter that they do not take.
+            raise Refusal.of(error) from error
         results: list[Any] = []
         for job, wish in zip(jobs, wishes, strict=True):
             if isinstance(wish, Wish):
-                answer = self._answer(job, wish, next(lines), rankings)
+                mine = next(lines)
+                answer = _brief(mine[0], job.k) if job.brief else self._answer(job, wish, mine, now)
                 results.append(Found(answer, wish.row, wish.side))
             else:
                 results.append(wish)
-        self.seconds = time.perf_counter() - began
         return results
 
     def shift(
@@ -149,6 +166,17 @@ class Engine:
             return to_numpy(bias, np.float64), ranking
         except DistnormError as error:
             raise Refusal.of(error) from error
+
+    def _check_filter(self, items: Items, filter: Any) -> None:
+        """Raise for what is no filter here; an index's own language only where it is let in."""
+        if items.commit is None and not self.filters:
+            raise Refusal(
+                400,
+                "a filter",
+                "none, as conditions run in the index",
+                "start with --allow-filters if its clients may ask anything of the index",
+            )
+        items.check_filter(filter)
 
     def _encoded(self, jobs: Sequence[Asked]) -> tuple[list[Any], list[str]]:
         """Rows of all queries; the texts are encoded together."""
@@ -211,13 +239,12 @@ class Engine:
             )
         return decode_picture(content, "the picture")[0]
 
-    def _answer(
-        self, job: Asked, wish: Wish, lines: list[Line], rankings: Rankings
-    ) -> dict[str, Any]:
+    def _answer(self, job: Asked, wish: Wish, lines: list[Line], now: Now) -> dict[str, Any]:
+        items, rankings = now.items, now.rankings
         ranks = [{item: rank for rank, item in enumerate(line.ids, 1)} for line in lines]
         union = list(dict.fromkeys(item for line in lines for item in line.ids[: wish.k]))
-        told = dict(zip(union, self.items.told(union), strict=True))
-        exact = self.items.scores(wish, union, rankings)
+        told = dict(zip(union, items.told(union), strict=True))
+        exact = items.scores(wish, union, rankings)
         scores: list[dict[Any, float]] = []
         for at, line in enumerate(lines):
             known = dict(zip(line.ids, map(float, line.scores), strict=True))
@@ -230,7 +257,7 @@ class Engine:
         found = []
         for at, (line, ranking) in enumerate(zip(lines, wish.rankings, strict=True)):
             ids = line.ids[: wish.k]
-            judged, bar = self._judged(wish, ids, line, ranking)
+            judged, bar = self._judged(items, wish, ids, line, ranking)
             other = ranks[0] if at else (ranks[1] if len(ranks) > 1 else None)
             results = []
             for number, item in enumerate(ids):
@@ -262,10 +289,10 @@ class Engine:
         return {
             "schema": 1,
             "task": "search",
-            "store": self.items.name,
+            "store": items.name,
             "query": job.text,
             "query_side": wish.side,
-            "side": self.items.side,
+            "side": items.side,
             "model": self.model,
             "prompt": self.prompt if job.text is not None else None,
             "n_items": self.count,
@@ -279,7 +306,7 @@ class Engine:
         }
 
     def _judged(
-        self, wish: Wish, ids: Sequence[Any], line: Line, ranking: Ranking
+        self, items: Items, wish: Wish, ids: Sequence[Any], line: Line, ranking: Ranking
     ) -> tuple[dict[str, Any], float | None]:
         """Two-sided scores, rates and probabilities of a list, and the bar, where there are any."""
         norm = ranking.norm
@@ -289,7 +316,7 @@ class Engine:
         calibrated, likely = norm.notes.calibration is not None, norm.notes.probability is not None
         if not (calibrated or likely or bar is not None):
             return {}, None
-        scores = self.items.two_sided(wish, ids, line, norm)
+        scores = items.two_sided(wish, ids, line, norm)
         if scores is None:
             return {}, None
         columns: dict[str, Any] = {"two_sided": scores}
@@ -338,12 +365,20 @@ def _wish(job: Asked, row: Any, side: str, rankings: Rankings) -> Wish:
     dot, chosen = rankings.ranking("dot"), [Ranking("dot", 0.0)]
     wanted = job.wanted
     main = rankings.ranking(wanted.method, wanted.strength)
+    if job.brief:
+        only = main if side == rankings.asking else dot
+        return Wish(row, (only,), job.k, side, job.filter)
     if side == rankings.asking:
         if main.key != dot.key and (main.norm is not None or wanted.method is not None):
             chosen.append(main)
         if job.also is not None:
             chosen.append(rankings.ranking(job.also.method, job.also.strength))
     return Wish(row, tuple(chosen), job.k, side, job.filter)
+
+
+def _brief(line: Line, k: int) -> dict[str, Any]:
+    """Ids and scores of a list alone."""
+    return {"ids": line.ids[:k], "scores": line.scores[:k].tolist()}
 
 
 def _bar(ranking: Ranking, engine: Engine) -> float | None:

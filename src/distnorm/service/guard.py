@@ -234,8 +234,8 @@ class _Answer:
             raise ConnectionResetError("a client that does not read") from error
 
 
-async def read_body(request: Any, limits: Limits) -> bytes:
-    """The body of a request that says it is JSON.
+async def read_body(request: Any, limits: Limits, *, any_type: bool = False) -> bytes:
+    """The body of a request that says it is JSON, or of any type.
 
     Raises
     ------
@@ -243,7 +243,7 @@ async def read_body(request: Any, limits: Limits) -> bytes:
         For another type, too many bytes, or bytes that come too slowly.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if kind != "application/json" and not any_type:
         raise Refusal(
             415, f"the type {plain(kind)[:40]!r}", "application/json", "send it as Content-Type"
         )

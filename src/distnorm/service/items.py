@@ -33,6 +33,7 @@ DEPTH = 100
 _LENGTHS = 1 << 12  # rows whose lengths are looked at
 _CAPTIONS = 2_000_000  # rows up to which captions are kept in memory
 _MEMORY = 2 << 30
+_COLUMNS, _VALUES = 8, 1000  # of a filter
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ class Items(Protocol):
     def told(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
         """Name, row, caption and fields of items."""
 
+    def names_row(self, row: int) -> bool:
+        """Whether there is a row of this number that has a name."""
+
+    def check_filter(self, filter: Any) -> None:
+        """Raise for what is no filter of these items."""
+
     def picture(self, row: int) -> Path | None:
         """The file of a row's picture, if it is one of the collection's."""
 
@@ -125,6 +132,7 @@ class StoreItems:
         self.unit = is_unit_length(self._rows[:_LENGTHS])
         self._items = RowItems(Gallery(self._rows), self._catalog)
         self.count = self._items.count()
+        self._columns: dict[str, list[Any]] = {}
 
     def lines(self, wishes: Sequence[Wish], rankings: Rankings) -> list[list[Line]]:
         """One product for all that is shifted or plain, one for each method with biases."""
@@ -189,6 +197,22 @@ class StoreItems:
             )
         return found
 
+    def names_row(self, row: int) -> bool:
+        """Whether there is a row of this number."""
+        return 0 <= row < len(self._catalog.names)
+
+    def check_filter(self, filter: Any) -> None:
+        """Columns that there are, with texts, numbers, truths or lists of them."""
+        plain = (str, int, float, bool)
+        sound = isinstance(filter, dict) and 0 < len(filter) <= _COLUMNS
+        for value in filter.values() if sound else ():
+            values = value if isinstance(value, list) else [value]
+            sound = sound and len(values) <= _VALUES and all(isinstance(v, plain) for v in values)
+        if not sound:
+            raise DistnormError("a filter of another form", self.filters, "write it so")
+        for name in filter:
+            self._column(name)
+
     def picture(self, row: int) -> Path | None:
         """A file below the folder that the row came from, or below ``pictures``."""
         if self.side != "image" or not 0 <= row < len(self._catalog.names):
@@ -216,22 +240,28 @@ class StoreItems:
 
     def _matching(self, filter: Any) -> npt.NDArray[np.intp]:
         """First rows of the items whose columns have the values of a filter."""
-        if self.commit is None:
-            raise DistnormError("a filter for drawn pictures", "none", "leave it out")
         keep = np.array(self._catalog.first)
-        columns: dict[str, list[Any]] = {name: [] for name in filter}
-        for count, table in read_tables(self.commit, list(filter)):
-            for name, values in columns.items():
-                present = name in table.column_names
-                values += table.column(name).to_pylist() if present else [None] * count
-        for name, values in columns.items():
+        for name in filter:
             wanted = filter[name] if isinstance(filter[name], list) else [filter[name]]
-            if not any(value is not None for value in values):
-                raise DistnormError(
-                    f"a filter on {name!r}", "a column of the store's metadata", "leave it out"
-                )
-            keep &= np.array([value in wanted for value in values], dtype=bool)
+            keep &= np.array([value in wanted for value in self._column(name)], dtype=bool)
         return np.flatnonzero(keep)
+
+    def _column(self, name: str) -> list[Any]:
+        """A column of the metadata, read once."""
+        if name not in self._columns:
+            values: list[Any] = []
+            if self.commit is not None and self.commit.files(METADATA):
+                for count, table in read_tables(self.commit, [name], "parquet"):
+                    present = name in table.column_names
+                    values += table.column(name).to_pylist() if present else [None] * count
+            if len(values) != len(self._rows) or all(value is None for value in values):
+                raise DistnormError(
+                    f"a filter on {name[:40]!r}", "a column of the store's metadata", "leave it out"
+                )
+            if len(self._columns) >= _COLUMNS:
+                self._columns.clear()
+            self._columns[name] = values
+        return self._columns[name]
 
     def _label(self, ranking: Ranking, side: str) -> str:
         if ranking.norm is None:
@@ -327,6 +357,13 @@ class IndexItems:
             name = self._catalog.title(row) if self._catalog and row is not None else str(item)
             found.append({"row": row, "name": name, "caption": None, "fields": dict(fields)})
         return found
+
+    def names_row(self, row: int) -> bool:
+        """Whether ``titles`` have it."""
+        return self._known(row)
+
+    def check_filter(self, filter: Any) -> None:
+        """The system says itself what it takes."""
 
     def picture(self, row: int) -> Path | None:
         """Of the store that names the items."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,8 @@ _SEARCH = frozenset(
     {"query", "vector", "picture", "k", "filter", "method", "strength", "also", "side"}
 )
 
+_DEEP = 20  # levels of lists and objects in each other
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -35,7 +36,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Asked:
-    """One search: exactly one of text, picture and row."""
+    """One search: exactly one of text, picture and row; ``brief`` for ids and scores alone."""
 
     k: int
     text: str | None = None
@@ -44,6 +45,7 @@ class Asked:
     filter: Any = None
     wanted: Wanted = Wanted()
     also: Wanted | None = None
+    brief: bool = False
 
 
 def parsed(body: bytes) -> dict[str, Any]:
@@ -63,6 +65,8 @@ def parsed(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         what = "too deep" if isinstance(error, RecursionError) else "no JSON"
         raise Refusal(400, f"a body that is {what}", "a JSON object", "send one") from error
+    if sum(map(body.count, (b"[", b"{"))) > _DEEP and _is_deep(found):
+        raise Refusal(400, "JSON that is too deep", f"at most {_DEEP} levels", "flatten it")
     if not isinstance(found, dict):
         raise Refusal(400, "JSON that is no object", "an object", 'send {"query": "..."}')
     return found
@@ -185,11 +189,28 @@ def wanted_of(values: dict[str, Any]) -> Wanted:
     if method is not None and not isinstance(method, str):
         raise Refusal(400, f"method = {_short(method)}", "a name", "see /config")
     if strength is not None:
-        number = type(strength) in (int, float) and math.isfinite(strength)
-        if not number or not 0 <= strength <= 8:
+        if type(strength) not in (int, float) or not 0 <= strength <= 8:
             raise Refusal(400, f"strength = {_short(strength)}", "0 to 8", "leave it out")
         strength = float(strength)
     return Wanted(method, strength)
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects lie in each other deeper than anything here needs."""
+    level = [value]
+    for _ in range(_DEEP):
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list) and each and isinstance(each[0], (list, dict)):
+                inner += each
+            elif isinstance(each, list):
+                inner += [x for x in each if isinstance(x, (list, dict))]
+        level = [each for each in inner if isinstance(each, (list, dict))]
+        if not level:
+            return False
+    return True
 
 
 def _no_constant(name: str) -> Any:

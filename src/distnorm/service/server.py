@@ -45,6 +45,7 @@ class Opening:
     fields: tuple[str, ...] = ()
     threshold: float | None = None
     false_alarm_rate: float | None = None
+    filters: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
@@ -102,8 +103,8 @@ def open_engine(
         opening.limits,
         opening.threshold,
         opening.false_alarm_rate,
+        opening.filters,
     )
-    engine.warm(rankings)
     # Opened again in the thread that will search.
     items.close()
     return engine
