@@ -74,6 +74,15 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real browser; skips where there is none."""
+    from browser import launched
+
+    with launched() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def project() -> Path:
     """Root of the checkout."""
     return PROJECT

@@ -14,7 +14,7 @@ from distnorm.cli.main import cli
 from distnorm.comparison import DEFAULT_METHODS, MethodResult, MetricSummary
 from distnorm.comparison.verdict import judge, method_text
 from distnorm.methods.registry import parse_method
-from distnorm.report.verdict import verdict_lines
+from distnorm.report.verdict import verdict_lines, verdict_sentence
 
 TEXT_TO_IMAGE, IMAGE_TO_TEXT = "image_retrieval_recall@1", "text_retrieval_recall@1"
 
@@ -130,7 +130,8 @@ def test_the_command_ends_with_it_and_the_first_command_runs(tmp_path, monkeypat
     lines = verdict_lines(verdict)
     assert done.stderr.splitlines()[-len(lines) - 1 : -1] == lines
     page = (tmp_path / "r.html").read_text("utf-8")
-    assert "<h2>Verdict</h2>" in page
+    assert f'<p class="lead">{verdict_sentence(verdict)}</p>' in page
+    assert page.index("What each kind of method gains</h2>") > page.index("</table>")
     assert verdict["reason"] == "gain"
     program, *again = shlex.split(verdict["next"][0])
     assert program == "distnorm"

@@ -107,7 +107,7 @@ def test_a_page_with_both_lists(store, scenes, norms, tmp_path):
     assert done.exit_code == 0, done.output
     text = page.read_text()
     assert text.index("dot product</h2>") < text.index("dn, strength 0.5</h2>")
-    assert text.count("data:image/jpeg;base64,") == text.count("<li>") == 10
+    assert text.count("data:image/jpeg;base64,") == text.count("<li ") == 10
     assert "a &lt;red&gt; star" in text
     assert "prefers-color-scheme: dark" in text
     # Nothing is loaded from anywhere.

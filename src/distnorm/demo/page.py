@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from rich.text import Text
@@ -10,7 +12,7 @@ from distnorm import __version__
 from distnorm.comparison import Comparison
 from distnorm.demo.experiment import METHODS, REPEATS, SAMPLES, Demo, cost
 from distnorm.report.html.figures import curves
-from distnorm.report.html.page import Cell, Example, Figure, Picture, Section, Table, render
+from distnorm.report.html.page import Cell, Example, Figure, Picture, Report, Section, Table
 from distnorm.report.html.sections import (
     change_cell,
     comparison_section,
@@ -22,7 +24,7 @@ from distnorm.report.html.titles import metric_title
 from distnorm.report.tables import PlainTable
 from distnorm.scenes import WORLDS, Scene
 
-__all__ = ["demo_page", "summary_table", "verdict"]
+__all__ = ["demo_page", "demo_report", "summary_table", "verdict", "whole_percents"]
 
 _FIRST = ("text_retrieval_recall@1", "image_retrieval_recall@1")
 _KINDS = {
@@ -34,27 +36,34 @@ _KINDS = {
 
 def demo_page(demo: Demo) -> str:
     """The whole page, HTML."""
+    return demo_report(demo).html()
+
+
+def demo_report(demo: Demo) -> Report:
+    """Pictures first: queries side by side, hubs; then every task's table."""
     diagnostics = demo.retrieval.diagnostics
     assert diagnostics is not None
     world = WORLDS[demo.world]
     sections = [
+        _examples(demo),
+        _hubs(demo, diagnostics),
         comparison_section(
             "Retrieval",
-            demo.retrieval.to_dict(),
+            _without_prefix(demo.retrieval),
             text=f"{demo.size} pictures, one caption each. The {demo.world} world: "
-            f"{world.description}.",
+            f"{world.description}. Green lies above the dot product, red below, grey is noise.",
         ),
         _worlds(demo),
         comparison_section(
             "Zero-shot classification",
-            demo.classification.to_dict(),
+            _without_prefix(demo.classification),
             text="Pictures of one object; the class is its colour and shape, a row from four "
             "prompts. Statistics of unlabelled pictures are all that ranking classes needs.",
             main=["acc1"],
         ),
         comparison_section(
             "Caption scoring",
-            demo.captions.to_dict(),
+            _without_prefix(demo.captions),
             text="Captions with 0 to 4 details replaced by false ones: how well does a score "
             "order them? Kendall's τ against the known damage, times 100.",
             main=["kendall_tau_b", "kendall_tau_c"],
@@ -62,16 +71,9 @@ def demo_page(demo: Demo) -> str:
         _augmentation(demo),
         similarity_section(demo.histograms, diagnostics["modality_gap"]),
         hubness_section(diagnostics, demo.occurrences),
-        Section("Pictures that were hubs", examples=[_hubs(demo, diagnostics)]),
-        _examples(demo),
         _samples(demo),
         ladder_section(diagnostics),
     ]
-    lead = (
-        "A frozen image-text model is scored by the dot product, and by the dot product minus what "
-        f"{SAMPLES} unlabelled pictures and {SAMPLES} unlabelled captions say every query finds "
-        f"anyway. Green intervals lie above 0, red ones below; grey ones are noise. {verdict(demo)}"
-    )
     facts = [
         f"distnorm {__version__}, model {demo.model} (drawn scenes only, not photographs)",
         f"world {demo.world}, {demo.size} pictures, seed {demo.seed}",
@@ -79,7 +81,24 @@ def demo_page(demo: Demo) -> str:
         f"{REPEATS} times; nothing evaluated is among them",
         "texts have no prefix; rows have unit length before the shift and are not normalized again",
     ]
-    return render("What distribution normalization does", lead, sections, facts)
+    return Report("What distribution normalization does", _lead(demo), sections, facts)
+
+
+def _lead(demo: Demo) -> str:
+    """One sentence of verdict, and where it comes from."""
+    recalls = {
+        method: 100 * demo.retrieval[method].metrics[_FIRST[0]].mean for method in ("dot", "dn")
+    }
+    return (
+        f"{verdict(demo)} For one: {recalls['dn']:.0f} % of pictures find their own caption first "
+        f"with DN, {recalls['dot']:.0f} % by the plain dot product. All it takes is the means of "
+        f"{SAMPLES} unlabelled pictures and {SAMPLES} unlabelled captions."
+    )
+
+
+def _without_prefix(comparison: Comparison) -> dict[str, Any]:
+    found = comparison.to_dict()
+    return {**found, "protocol": {**found["protocol"], "prompt": ""}}
 
 
 def summary_table(demo: Demo) -> PlainTable:
@@ -154,15 +173,17 @@ def _worlds(demo: Demo) -> Section:
             dot = comparison["dot"].metrics[name]
             rows.append([world, f"{100 * dot.mean:.1f}", *changes])
         tables.append(Table(["world", *METHODS], rows, metric_title(name)))
-    described = "; ".join(f"{world.name}: {world.description}" for world in WORLDS.values())
-    sizes = ", ".join(f"{world} {c.sizes['n_images']}" for world, c in demo.worlds.items())
+    lines = [
+        f"{world}: {WORLDS[world].description}; {comparison.sizes['n_images']} pictures"
+        for world, comparison in demo.worlds.items()
+    ]
     return Section(
         "Every world",
         "A model that is perfect for its pictures needs no correction: its dot product ranks best, "
         "and subtracting adds noise. Corrections pay where a model is used on what it was not "
-        f"trained on. {described}. Pictures: {sizes}. Dot in %, changes in points with 95 % "
-        "intervals.",
+        "trained on. Dot in %; changes in points, below them their 95 % intervals, ~ within noise.",
         tables,
+        lines=lines,
     )
 
 
@@ -179,7 +200,7 @@ def _augmentation(demo: Demo) -> Section:
             for name in names:
                 summary = augmented[method].metrics[name]
                 cells += [
-                    f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f}",
+                    Cell(f"{100 * summary.mean:.1f}", "", f"± {100 * summary.std:.1f}"),
                     change_cell(method, summary.to_dict()),
                 ]
             rows.append(cells)
@@ -198,45 +219,80 @@ def _augmentation(demo: Demo) -> Section:
     )
 
 
-def _hubs(demo: Demo, diagnostics: dict[str, Any]) -> Example:
+def _hubs(demo: Demo, diagnostics: dict[str, Any]) -> Section:
     entries = {entry["method"]: entry["image_retrieval"] for entry in diagnostics["hubness"]}
-    return Example(
-        "The pictures that most captions found among their first ten, by the dot product",
-        [
-            (
-                "before → after DN",
-                [
-                    _picture(demo.scenes[hub["item"]], f"{hub['count_before']} → {hub['count']}")
-                    for hub in entries["dn"]["hubs_before"]
-                ],
-            )
-        ],
+    pictures = [
+        _picture(demo.scenes[hub["item"]], f"{hub['count_before']} → {hub['count']} captions")
+        for hub in entries["dn"]["hubs_before"]
+    ]
+    return Section(
+        "Pictures that come up for everything",
+        "A hub is a picture that many captions find, whatever they ask for. Below it: how many of "
+        f"{demo.size} captions have it among their first ten, by the dot product → with DN. Ten "
+        "would be equal shares.",
+        examples=[Example("The largest hubs of the dot product", [("", pictures)])],
     )
 
 
 def _examples(demo: Demo) -> Section:
     shown = []
     for entry in demo.examples:
+        before = {row: place for place, row in enumerate(entry["dot"], start=1)}
         rows = [
             (
                 name,
                 [
-                    _picture(demo.scenes[row], f"{place}.", hit=row == entry["own"])
+                    _picture(
+                        demo.scenes[row],
+                        f"{place}" if key == "dot" else _moved(place, before.get(row)),
+                        hit=row == entry["own"],
+                    )
                     for place, row in enumerate(entry[key], start=1)
                 ],
             )
             for key, name in (("dot", "dot product"), ("dn", "DN"))
         ]
-        title = f"“{entry['query']}”: {_KINDS[entry['kind']]}"
-        shown.append(Example(title, rows, _picture(demo.scenes[entry["own"]], "")))
-    shares = {entry["kind"]: entry["share"] for entry in demo.examples}
-    words = ", ".join(f"{100 * share:.0f} % {kind}" for kind, share in shares.items())
+        own = _picture(demo.scenes[entry["own"]], "")
+        shown.append(
+            Example(f"“{entry['query']}”", rows, own, text=_KINDS[entry["kind"]], tag="✓ its own")
+        )
+    shares = dict.fromkeys(_KINDS, 0.0)
+    shares.update({entry["kind"]: entry["share"] for entry in demo.examples})
+    shares["unchanged"] = 1 - sum(shares.values())
+    words = {
+        "helped": "rank their own picture higher with DN",
+        "hurt": "lower",
+        "neither": "as before, among other neighbours",
+        "unchanged": "find the same five pictures in the same order",
+    }
+    parts = [
+        f"{percent} % {words[kind]}"
+        for kind, percent in zip(shares, whole_percents(list(shares.values())), strict=True)
+    ]
     return Section(
-        "Queries",
-        f"The first two captions of each kind. Of all captions: {words}. The small picture is the "
-        "caption's own.",
+        "Queries, side by side",
+        "The small picture is the caption's own. Two captions of each kind, the first in the order "
+        f"of the data. Of all {demo.size} captions, by their first five pictures: "
+        f"{', '.join(parts)}.",
         examples=shown,
     )
+
+
+def whole_percents(shares: Sequence[float]) -> list[int]:
+    """Shares of a whole as whole percents that add up to 100: largest remainders go up."""
+    exact = [100 * share for share in shares]
+    whole = [math.floor(value) for value in exact]
+    order = sorted(range(len(exact)), key=lambda at: (whole[at] - exact[at], at))
+    for at in order[: 100 - sum(whole)]:
+        whole[at] += 1
+    return whole
+
+
+def _moved(place: int, before: int | None) -> str:
+    """A place with how it came about: ``1, was 3``, ``2, new``, ``5``."""
+    if before is None:
+        return f"{place}, new"
+    return f"{place}" if place == before else f"{place}, was {before}"
 
 
 def _samples(demo: Demo) -> Section:
@@ -266,4 +322,4 @@ def _samples(demo: Demo) -> Section:
 
 
 def _picture(scene: Scene, caption: str, *, hit: bool = False) -> Picture:
-    return Picture.of(scene.image(), caption, hit=hit)
+    return Picture.of(scene.image(), caption, hit=hit, alt=scene.captions(1)[0])

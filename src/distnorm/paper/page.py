@@ -160,7 +160,7 @@ def _tables(
 
 
 def _worded(cell: PageCell) -> str:
-    return cell.text + (" hurts" if cell.kind == "worse" else "")
+    return cell.words + (" hurts" if cell.kind == "worse" else "")
 
 
 def _sentence(cells: Sequence[Cell]) -> str:

@@ -52,7 +52,14 @@ def hubs_page(
             "so many as would crowd the lists as much if all came up equally often.",
             [Table(["ranking", "", "", "", ""], summary_rows(found))],
             figures,
-            [Example(f"What {found['n_queries']} queries find most", rows)],
+            [
+                Example(
+                    f"What {found['n_queries']} queries find most",
+                    rows,
+                    tag="implausibly often",
+                    mark="alarm",
+                )
+            ],
         ),
         Section("Items", tables=[_table(found)]),
     ]

@@ -11,13 +11,19 @@ from typing import Any
 
 from distnorm.report.html.choices import choice_sections
 from distnorm.report.html.figures import densities, intervals, occurrence_plot
-from distnorm.report.html.page import Cell, Figure, Section, Table, render
-from distnorm.report.html.titles import DIRECTION_TITLES, chosen_text, metric_title
-from distnorm.report.verdict import verdict_lines
+from distnorm.report.html.page import Cell, Figure, Report, Section, Table
+from distnorm.report.html.titles import (
+    DIRECTION_TITLES,
+    chosen_text,
+    metric_note,
+    metric_title,
+)
+from distnorm.report.verdict import verdict_lines, verdict_sentence
 
 __all__ = [
     "change_cell",
     "comparison_page",
+    "comparison_report",
     "comparison_section",
     "hubness_section",
     "ladder_section",
@@ -38,16 +44,31 @@ def protocol_line(result: Mapping[str, Any]) -> str:
     return (
         f"{sizes}. Statistics: {protocol['statistics']}, {fitted} rows; "
         f"{protocol['repeats']} draws, seed {protocol['seed']}; "
-        f"prefix: {protocol.get('prompt') or 'not stated'}. ± is the standard deviation over "
-        "draws, brackets hold the 95 % interval of a paired bootstrap."
+        f"{_prefix(protocol.get('prompt'))}. ± is the standard deviation over draws; below a "
+        "change stands the 95 % interval of a paired bootstrap, ~ marks changes within noise."
     )
+
+
+def _prefix(prompt: str | None) -> str:
+    """What stood before every text when it was embedded; vectors in files do not say."""
+    meaning = "the words before every text, as in “a photo of”"
+    if prompt:
+        return f"prefix, {meaning}: {prompt!r}"
+    if prompt is None:
+        return f"no prefix stated ({meaning}; --prompt states it)"
+    return f"no prefix ({meaning})"
 
 
 def comparison_page(result: Mapping[str, Any], source: str) -> str:
     """A whole page out of a comparison's JSON."""
+    return comparison_report(result, source).html()
+
+
+def comparison_report(result: Mapping[str, Any], source: str) -> Report:
+    """One sentence of verdict, the tables, and what explains them."""
     lines = verdict_lines(result.get("verdict"))
-    sections = [Section("Verdict", lines=lines)] if lines else []
-    sections.append(comparison_section(result["task"].capitalize(), result))
+    sections = [comparison_section(result["task"].capitalize(), result)]
+    sections += [Section("What each kind of method gains", lines=lines)] if lines else []
     diagnostics = result.get("diagnostics")
     if diagnostics is not None:
         if diagnostics.get("histograms") is not None:
@@ -57,8 +78,8 @@ def comparison_page(result: Mapping[str, Any], source: str) -> str:
         sections += [hubness_section(diagnostics), ladder_section(diagnostics)]
         if diagnostics.get("selection") is not None:
             sections += choice_sections(diagnostics["selection"])
-    lead = "Every method against the dot product. Grey changes are within noise."
-    return render(f"distnorm: {source}", lead, sections, [protocol_line(result)])
+    lead = verdict_sentence(result.get("verdict")) or "Every method against the dot product."
+    return Report(f"distnorm: {source}", lead, sections, [protocol_line(result)])
 
 
 def comparison_section(
@@ -75,7 +96,9 @@ def comparison_section(
             and not name.endswith(("@5", "@10"))
         ]
     tables = [_table(entries, group, main) for group in _groups(names)]
-    tables[-1] = Table(tables[-1].columns, tables[-1].rows, tables[-1].title, protocol_line(result))
+    last = tables[-1]
+    note = f"{protocol_line(result)} {metric_note(names)}"
+    tables[-1] = Table(last.columns, last.rows, last.title, note)
     panels = {
         metric_title(name): [
             (_method(entry), *_points(entry["metrics"][name])) for entry in entries[1:]
@@ -156,16 +179,23 @@ def ladder_section(diagnostics: Mapping[str, Any]) -> Section:
                 [
                     name.removesuffix("_bias") + "s",
                     f"{three[0]['inverse_temperature']:g}",
-                    *[f"{rung['explained_variance']:.2f}" for rung in three],
+                    *[_explained(rung["explained_variance"]) for rung in three],
                 ]
             )
     return Section(
         "Zeroth, first, second order",
         "Share of the variance of the exact log-partition, over held-out items, that each order "
         "of its expansion explains: the dot product is order 0, DN order 1, its second-order "
-        "form order 2. 1 is exact; below 0 the order makes things worse at that temperature.",
+        "form order 2. 1 is exact, 0 explains nothing. Below 0 the order is worse than nothing: at "
+        "that temperature a few items outweigh all others, which no mean and no covariance "
+        "describes, and a larger order strays further.",
         [Table(["bias of", "1/τ", "order 0", "order 1", "order 2"], rows)],
     )
+
+
+def _explained(share: float) -> Cell:
+    """A share of variance; a negative one is said to be worse than nothing."""
+    return Cell(f"{share:.2f}") if share >= 0 else Cell(f"{share:.1f}", "worse", "worse than none")
 
 
 def _groups(names: Sequence[str]) -> list[list[str]]:
@@ -196,7 +226,10 @@ def _table(
         for name in names:
             summary = entry["metrics"][name]
             unit = 1 if name.endswith("rank") else 100
-            cells.append(f"{unit * summary['mean']:.1f} ± {unit * summary['std']:.1f}")
+            spread = unit * summary["std"]
+            cells.append(
+                Cell(f"{unit * summary['mean']:.1f}", "", f"± {spread:.1f}" if spread else "")
+            )
             if name in main:
                 cells.append(change_cell(entry["method"], summary))
         rows.append(cells)
@@ -208,10 +241,10 @@ def change_cell(method: str, summary: Mapping[str, Any]) -> Cell:
     if method == "dot" or summary["delta_ci95"] is None:
         return Cell("")
     middle, low, high = (100 * value for value in (summary["delta"], *summary["delta_ci95"]))
-    text = f"{middle:+.1f} [{low:+.1f}, {high:+.1f}]"
+    interval = f"[{low:+.1f}, {high:+.1f}]"
     if low <= 0 <= high:
-        return Cell(text + " noise", "noise")
-    return Cell(text, "better" if low > 0 else "worse")
+        return Cell(f"~ {middle:+.1f}", "noise", interval)
+    return Cell(f"{middle:+.1f}", "better" if low > 0 else "worse", interval)
 
 
 def _points(summary: Mapping[str, Any]) -> tuple[float, float, float]:

@@ -36,7 +36,9 @@ def render_sheet(found: dict[str, Any], pictures: Path | None = None) -> tuple[s
         results = found["results"]
         lists.append((title, [_card(entry, found, thumbnails) for entry in results]))
     query = thumbnails.of(found["query"]) if found["query_side"] == "image" else None
-    page = fill("sheet.html.j2", found=found, lists=lists, query_picture=query)
+    page = fill(
+        "sheet.html.j2", title=found["query"], found=found, lists=lists, query_picture=query
+    )
     return page, len(thumbnails.missing)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["DIRECTION_TITLES", "chosen_text", "direction_title", "metric_title"]
+__all__ = ["DIRECTION_TITLES", "chosen_text", "direction_title", "metric_note", "metric_title"]
 
 DIRECTION_TITLES = {"text_retrieval": "image → text", "image_retrieval": "text → image"}
 _TITLES = {
@@ -15,6 +15,16 @@ _TITLES = {
     "kendall_tau_b": "Kendall τ-b",
     "kendall_tau_c": "Kendall τ-c",
     "spearman": "Spearman ρ",
+}
+_NOTES = {
+    "recall@": "R@k: share of queries with a match among their first k",
+    "median_rank": "median rank: half of the queries find their match at this place or above",
+    "acc": "top-k accuracy: share of pictures whose class is among their first k",
+    "mean_per_class": "mean per class: top-1 accuracy with every class counted alike",
+    "kendall_tau": "Kendall's τ: of all pairs of captions the share in the right order minus the "
+    "share in the wrong one; 100 is perfect, 0 is chance. b corrects for ties, c for unequal "
+    "numbers of levels",
+    "spearman": "Spearman's ρ: correlation of the two orders; 100 is perfect, 0 is chance",
 }
 
 
@@ -45,3 +55,9 @@ def metric_title(name: str) -> str:
             rest = name.removeprefix(key + "_")
             return f"{title} {rest.replace('recall@', 'R@').replace('_', ' ')}"
     return _TITLES.get(name, name.replace("_", " "))
+
+
+def metric_note(names: Sequence[str]) -> str:
+    """What these metrics mean, in a sentence each."""
+    found = [note for key, note in _NOTES.items() if any(key in name for name in names)]
+    return "".join(f"{note}. " for note in found).strip()
