@@ -105,8 +105,8 @@ def _demo(opening: Opening, folder: Path) -> Engine:
     """The drawn collection, in a folder that goes when the service ends."""
     from distnorm.demo.collection import draw_collection
     from distnorm.errors import require
-    from distnorm.service.items import Shelf
     from distnorm.service.server import open_engine
+    from distnorm.service.store_items import Shelf
     from distnorm.store.catalog import Catalog
 
     for module in ("onnxruntime", "PIL"):

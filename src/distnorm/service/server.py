@@ -21,9 +21,13 @@ from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization, load
 from distnorm.search.indexes import is_spec
 from distnorm.service.engine import Engine
-from distnorm.service.items import IndexItems, Items, Shelf, StoreItems
+from distnorm.service.index_items import IndexItems
+from distnorm.service.items import Items
 from distnorm.service.limits import Limits
+from distnorm.service.lists import Bar
+from distnorm.service.queries import Queries
 from distnorm.service.rankings import Rankings
+from distnorm.service.store_items import Shelf, StoreItems
 from distnorm.store.models import other_resizer
 from distnorm.text import plain
 
@@ -97,12 +101,9 @@ def open_engine(
     engine = Engine(
         items,
         rankings,
-        encoder,
-        prompt,
+        Queries(encoder, prompt, opening.limits),
         model_id,
-        opening.limits,
-        opening.threshold,
-        opening.false_alarm_rate,
+        Bar(opening.threshold, opening.false_alarm_rate),
         opening.filters,
     )
     # Opened again in the thread that will search.
