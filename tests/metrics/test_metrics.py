@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distnorm import DistnormError, Ranking, recall_at_k
-from distnorm.exact import counting
+from distnorm.exact import tiles
 from distnorm.metrics import (
     average_precision_at_r,
     k_occurrence,
@@ -59,7 +59,7 @@ def test_both_directions_at_once_rank_like_one_after_the_other(problem, tile, sh
     back = Ranking(items, queries if shared else queries.copy(), queries[:, 0])
     back_truth = Positives.of(np.arange(len(items)) % len(queries), len(items), len(queries))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "TILE", tile)
+        patch.setattr(tiles, "TILE", tile)
         found = best_ranks_both_ways(forth, back, (truth, back_truth))
     for ranking, positives, got in ((forth, truth, found[0]), (back, back_truth, found[1])):
         every = brute_ranks(ranking.scores(), positives)
@@ -174,3 +174,12 @@ def test_scores_that_are_no_matrix_of_numbers():
         recall_at_k(np.zeros(3), [0])
     with pytest.raises(DistnormError, match="row 1"):
         recall_at_k(np.array([[0.0, 1.0], [np.nan, 1.0]]), [0, 1])
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([2, 0, 2]), np.array([[2, 1], [0, 0], [1, 2]]), np.array([2.0, 0.0, 2.0])]
+)
+def test_an_array_says_what_its_list_says(array):
+    one, other = (Positives.of(x, 3, 3) for x in (array, array.tolist()))
+    np.testing.assert_array_equal(one.indptr, other.indptr)
+    np.testing.assert_array_equal(one.indices, other.indices)

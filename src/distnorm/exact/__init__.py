@@ -6,6 +6,8 @@
 from distnorm.exact.counting import places
 from distnorm.exact.decision import KBest
 from distnorm.exact.gallery import Gallery
+from distnorm.exact.largest import KLargest
+from distnorm.exact.tiles import show_products
 from distnorm.exact.top_k import topk
 
-__all__ = ["Gallery", "KBest", "places", "topk"]
+__all__ = ["Gallery", "KBest", "KLargest", "places", "show_products", "topk"]

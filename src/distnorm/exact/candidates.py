@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.exact.largest import larger_of
+
 __all__ = ["Candidates"]
 
 _Float32 = npt.NDArray[np.float32]
@@ -103,19 +105,8 @@ class Candidates:
         self._merged_at = self._seen
         if not self._new:
             return
-        # The new scores of each query in a line of their own, beside its best.
-        k, h = self._k, len(self.floor)
-        both = np.full((h, k + int(self._pending.max())), -np.inf, dtype=np.float32)
-        both[:, :k] = self.best
-        free = np.arange(h) * both.shape[1] + k
-        for row, _, score in self._new:
-            counts = np.bincount(row, minlength=h)
-            # Rows are in rising order: a tile's scores of one query follow each other.
-            free -= np.cumsum(counts) - counts
-            both.reshape(-1)[np.arange(len(row)) + free[row]] = score
-            free += np.cumsum(counts)
-        both.partition(both.shape[1] - k, axis=1)
-        self.best = both[:, both.shape[1] - k :].copy()
+        new = [(row, score) for row, _, score in self._new]
+        self.best = larger_of(self.best, new, self._pending)
         self._raise_to(self.best.min(axis=1).astype(np.float64))
         self.kept += self._new
         self._new = []

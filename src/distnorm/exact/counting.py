@@ -19,17 +19,12 @@ from distnorm.arrays import blocks
 from distnorm.exact.decision import PairScores
 from distnorm.exact.engines import NumpyEngine, heaviest
 from distnorm.exact.gallery import Gallery
-from distnorm.exact.tiles import Source, rounded_up, work_through
-from distnorm.system.threads import threads
+from distnorm.exact.tiles import Shares, Source, work_through
 
 __all__ = ["PairScores", "RankCount", "count_ranks", "places"]
 
 _Float64 = npt.NDArray[np.float64]
 _Places = npt.NDArray[np.intp]
-# Tiles of about 4 MB; eight bytes of a mask are added at a time, so at most 8 x 255 columns.
-TILE = [510, 2040]
-# Scores from which another thread is worth starting.
-_WORTH = 1 << 18
 
 
 class RankCount:
@@ -155,12 +150,7 @@ def count_ranks(
     """
     items = forth.pairs.items
     n, m = len(forth.pairs.queries), len(items)
-    workers = min(threads(), -(-n * m // _WORTH))
-    height = min(TILE[0], -(-n // workers), rows or n)
-    bands = list(blocks(n, height))
-    # A handful of queries: the time goes into reading the items.
-    width = TILE[1] if n > 8 else 8 * TILE[1]
-    stripes = list(blocks(m, rounded_up(-(-m * len(bands) // max(workers, len(bands))), width)))
+    shares = Shares.of(n, m, rows)
 
     def report(done: int) -> None:
         if progress is not None:
@@ -172,9 +162,10 @@ def count_ranks(
     for dtype in (np.float64,) if wide else (np.float32, np.float64):
         engine = NumpyEngine(forth.pairs.queries.astype(dtype, copy=False))
         other = None if back is None else _Back(back, dtype, engine.sizes)
-        parts: list[list[Any]] = [[_Band(part, forth, other) for part in bands]] * len(stripes)
+        parts: list[list[Any]] = [[_Band(part, forth, other) for part in shares.bands]]
+        parts *= len(shares.stripes)
         source = Source(engine, items, forth.pairs.bias)
-        if work_through(source, parts, stripes, workers, report, width):
+        if work_through(source, parts, shares.stripes, shares.workers, report, shares.columns):
             return
         for count in (forth, back):
             if count is not None:

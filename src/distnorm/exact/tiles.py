@@ -10,20 +10,34 @@ import bisect
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import blocks
-from distnorm.exact.engines import heaviest
+from distnorm.exact.engines import NumpyEngine, heaviest
 from distnorm.exact.gallery import Gallery
-from distnorm.system.threads import run_in_threads
+from distnorm.system.threads import run_in_threads, threads
 
-__all__ = ["Part", "Source", "rounded_up", "within", "work_through"]
+__all__ = [
+    "Part",
+    "Shares",
+    "Source",
+    "rounded_up",
+    "show_products",
+    "within",
+    "work_through",
+]
 
 _Float64 = npt.NDArray[np.float64]
 _Progress = Callable[[int], None]
+# Queries and items of a tile of about 4 MB; eight bytes of a mask may be added at a time, so at
+# most 8 x 255 items.
+TILE = [510, 2040]
+# Scores from which another thread is worth starting.
+_WORTH = 1 << 18
 
 
 class Part(Protocol):
@@ -61,8 +75,63 @@ class Source:
         return bool(largest < self.engine.format.largest)
 
 
+class _Block(Protocol):
+    engine: Any
+
+    def prepared(self, columns: slice) -> Any:
+        """As `Source.prepared`."""
+
+
+class _Columns:
+    """Blocks of the right side of a product, without a bias and without a bound."""
+
+    def __init__(self, engine: Any, block: Callable[[slice], npt.NDArray[Any]], n: int) -> None:
+        self.engine, self._block, self._error = engine, block, np.zeros(n)
+
+    def prepared(self, columns: slice) -> Any:
+        return (self._block(columns), None), self._error
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Bands of n queries and stripes of m items that some threads go through, tile by tile."""
+
+    bands: list[slice]
+    stripes: list[slice]
+    columns: int
+    workers: int
+
+    @classmethod
+    def of(cls, n: int, m: int, rows: int | None = None) -> Shares:
+        """Of all threads, each with as much; ``rows`` is the most queries of a tile."""
+        workers = max(1, min(threads(), -(-n * m // _WORTH)))
+        bands = list(blocks(n, min(TILE[0], -(-n // workers), rows or n)))
+        # A handful of queries: the time goes into reading the items.
+        columns = TILE[1] if n > 8 else 8 * TILE[1]
+        each = -(-m * len(bands) // max(workers, len(bands)))
+        return cls(bands, list(blocks(m, rounded_up(each, columns))), columns, workers)
+
+
+def show_products(
+    left: npt.NDArray[Any],
+    block: Callable[[slice], npt.NDArray[Any]],
+    m: int,
+    part: Callable[[slice], Any],
+) -> list[list[Any]]:
+    """Show parts all products of (n, d) rows with m others, which ``block`` reads, in threads.
+
+    ``part`` makes one for some of the rows. Returns those of each band of rows, which have seen
+    one stripe of the others each.
+    """
+    shares = Shares.of(len(left), m)
+    parts = [[part(rows) for rows in shares.bands] for _ in shares.stripes]
+    columns = _Columns(NumpyEngine(left), block, len(left))
+    work_through(columns, parts, shares.stripes, shares.workers, lambda _: None, shares.columns)
+    return [list(band) for band in zip(*parts, strict=True)]
+
+
 def work_through(
-    source: Source,
+    source: _Block,
     parts: list[list[Any]],
     stripes: list[slice],
     workers: int,
@@ -86,7 +155,7 @@ class _Work:
     """
 
     def __init__(
-        self, source: Source, parts: list[list[Part]], stripes: list[slice], columns: int
+        self, source: _Block, parts: list[list[Part]], stripes: list[slice], columns: int
     ) -> None:
         self._source = source
         self._parts = parts

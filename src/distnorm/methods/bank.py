@@ -43,6 +43,7 @@ from distnorm.arrays import (
     to_numpy,
 )
 from distnorm.errors import DistnormError
+from distnorm.methods.bank_tiles import log_mean_exponential, mean_of_largest, on_host
 from distnorm.methods.base import Method, Parameter, flag_or_none, positive, positive_integer
 from distnorm.methods.coverage import Bank, bank_of
 from distnorm.methods.linear import linear_bias
@@ -79,8 +80,12 @@ def inverted_softmax_bias(items: Array, bank: Array | Bank, beta: float, mean: A
     xp = namespace(items)
     bank = bank if isinstance(bank, Bank) else Bank(bank)
     mean = _mean(bank) if mean is None else mean
-    parts: list[Any] = []
     radius = _radius(bank.rows, mean)
+    if on_host(items):
+        linear = linear_bias(items, mean)
+        sums = log_mean_exponential(items, bank, beta, mean, radius, to_numpy(linear, np.float64))
+        return linear + from_numpy(sums / beta, linear)
+    parts: list[Any] = []
     for rows in blocks(items.shape[0], _ITEM_ROWS):
         block = as_working(items[rows, ...])
         lengths = to_numpy(xp.sum(block * block, axis=1), np.float64) ** 0.5
@@ -186,6 +191,8 @@ def nearest_neighbor_bias(items: Array, bank: Array | Bank, k: int) -> Array:
     xp = namespace(items)
     if k == bank.shape[0]:
         return mean_bias(items, bank)
+    if on_host(items):
+        return from_numpy(mean_of_largest(items, whole, k), items)
     parts: list[Any] = []
     bank_rows = max(_BANK_ROWS, 2 * k)
     for rows in blocks(items.shape[0], max(1, _ITEM_ROWS * _BANK_ROWS // bank_rows // 2)):

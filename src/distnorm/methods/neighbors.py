@@ -13,20 +13,12 @@ from distnorm.arrays import Array, namespace
 
 __all__ = ["k_largest", "weighted_mean_of_largest"]
 
-_GROUP = 16
-_NONE = np.zeros(0, dtype=np.intp)
-
 
 def k_largest(scores: Array, k: int, best: Array | None = None) -> Array:
     """The k largest numbers of each row of ``scores``, (n, m), and of ``best``, (n, k), if given.
 
-    Returns (n, k) in no particular order; ``scores`` is overwritten where the library allows.
+    Returns (n, k) in no particular order. For arrays on a device; see `distnorm.exact.KLargest`.
     """
-    if isinstance(scores, np.ndarray):
-        if best is None:
-            return _partition(scores, k)
-        above = _above(scores, best.min(axis=1))
-        return _partition(np.concatenate([best, above], axis=1), k) if above.size else best
     xp = namespace(scores)
     if best is not None:
         scores = xp.concat([best, scores], axis=1)
@@ -69,32 +61,3 @@ def weighted_mean_of_largest(
         if not len(open_rows):
             return result
         take = min(m, 4 * take)
-
-
-def _partition(scores: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
-    scores.partition(scores.shape[1] - k, axis=1)
-    largest: npt.NDArray[Any] = scores[:, -k:].copy()
-    return largest
-
-
-def _above(scores: npt.NDArray[Any], floor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Numbers above each row's floor, rows padded with -inf to one width.
-
-    Few numbers pass once the floor is known, so maxima of groups are compared first: one
-    cheap pass instead of a partition of everything.
-    """
-    n, m = scores.shape
-    whole = m - m % _GROUP
-    groups = scores[:, :whole].reshape(n, _GROUP, whole // _GROUP)
-    row, group = np.nonzero(groups.max(axis=1) > floor[:, None]) if whole else (_NONE, _NONE)
-    values = [groups[row, :, group].ravel(), scores[:, whole:].ravel()]
-    rows = [np.repeat(row, _GROUP), np.repeat(np.arange(n), m - whole)]
-    value, row = np.concatenate(values), np.concatenate(rows)
-    keep = value > floor[row]
-    value, row = value[keep], row[keep]
-    order = np.argsort(row, kind="stable")
-    value, row = value[order], row[order]
-    counts = np.bincount(row, minlength=n)
-    padded = np.full((n, int(counts.max())), -np.inf, dtype=scores.dtype)
-    padded[row, np.arange(len(row)) - (np.cumsum(counts) - counts)[row]] = value
-    return padded

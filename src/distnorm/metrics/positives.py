@@ -155,6 +155,11 @@ def _pairs(positives: Any, n_queries: int, n_items: int) -> tuple[Indices, Indic
             raise _wrong_size(f"a boolean matrix of shape {positives.shape}", n_queries, n_items)
         rows, columns = np.nonzero(positives)
         return rows, columns
+    if isinstance(positives, np.ndarray) and positives.shape[:1] == (n_queries,):
+        numbers = row_numbers(positives) if 0 < positives.ndim <= 2 else None
+        if numbers is not None and numbers.size:
+            each = numbers.size // n_queries
+            return np.repeat(np.arange(n_queries), each), numbers.ravel()
     if isinstance(positives, Mapping):
         queries = row_numbers(list(positives))
         if queries is None:
