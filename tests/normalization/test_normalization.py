@@ -214,12 +214,13 @@ def test_sides_take_their_own_names():
         norm.fit(images=X)
 
 
-def test_ranking_says_when_it_is_transductive():
+def test_a_correction_counts_evaluated_rows_that_were_fitted():
     X, Y = sides()
-    norm = make("sinkhorn").fit(images=X, texts=Y)
-    assert norm.ranking(Y, X).transductive
-    assert norm.ranking(Y[::-1], X).transductive
-    assert not norm.ranking(Y[:30], X).transductive
+    overlap = make("sinkhorn").fit(images=X, texts=Y[:59]).correction("text").overlap
+    assert str(overlap(Y[::-1])) == "fitted on 59 of the 60 evaluated rows"
+    assert overlap(Y[59:]).fitted == 0
+    # What is not corrected is transductive in no way.
+    assert make("sinkhorn", strength=0).fit(texts=Y).correction("text").overlap(Y).fitted == 0
 
 
 def test_low_rank_and_shrunk_order_two():

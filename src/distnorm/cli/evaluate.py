@@ -120,7 +120,7 @@ def classification(
         )
     extra["score"] = score_kind(norm, query=norm.sides[0]).to_dict()
     prompt = prompt_of(data.texts)
-    tables = [metrics_table(norm, result.metrics, prompt)]
+    tables = [metrics_table(norm, result, prompt)]
     _finish("classification", norm, result, prompt, tables, extra, json_path)
 
 
@@ -145,7 +145,12 @@ def captions(
     from distnorm.report.terminal import metrics_table
     from distnorm.store.models import prompt_of
     from distnorm.tasks.caption_files import read_caption_pairs
-    from distnorm.tasks.captioning import CaptionResult, evaluate_captions, score_captions
+    from distnorm.tasks.captioning import (
+        CaptionResult,
+        evaluate_captions,
+        score_captions,
+        shared_captions,
+    )
 
     if (caption_texts is None) != (reference_texts is None):
         raise click.UsageError("--caption-texts and --reference-texts go together")
@@ -174,9 +179,9 @@ def captions(
             extra["scores"] = scores.tolist()
             if ids is not None:
                 extra["image_ids"] = ids
-        result = CaptionResult(metrics, scores)
+        result = CaptionResult(metrics, scores, shared_captions(norm, images, texts))
     prompt = prompt_of(data.texts)
-    tables = [metrics_table(norm, result.metrics, prompt)]
+    tables = [metrics_table(norm, result, prompt)]
     _finish("captions", norm, result, prompt, tables, extra, json_path)
 
 

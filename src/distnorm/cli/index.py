@@ -257,4 +257,4 @@ def drop(
 
 
 def _strengths(norm: ScoreNormalization) -> str:
-    return ", ".join(f"{side} {value:g}" for side, value in norm.strength.items())
+    return ", ".join(f"{side} {norm.correction(side).strength:.3g}" for side in norm.sides)

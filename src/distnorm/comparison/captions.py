@@ -27,6 +27,7 @@ from distnorm.tasks.captioning import (
     check_judgements,
     check_owner,
     score_captions,
+    shared_captions,
 )
 
 __all__ = ["compare_captions", "tau_shares"]
@@ -87,7 +88,8 @@ def compare_captions(
             name: ("caption", draw.texts, shares)
             for name, shares in tau_shares(result, answers).items()
         }
-        return Outcome(norm, result.metrics, values, plan.transductive)
+        shared = shared_captions(norm, *draw.evaluated)
+        return Outcome(norm, result.metrics, values, plan.is_transductive(shared), shared)
 
     experiment = Experiment(
         "captions",

@@ -64,7 +64,8 @@ def compare_classification(
             "mean_per_class_recall": ("image", draw.images, hits * class_weights(answers)),
         }
         values = {name: value for name, value in values.items() if name in result.metrics}
-        return Outcome(norm, result.metrics, values, result.transductive or plan.transductive)
+        shared = result.shared_rows
+        return Outcome(norm, result.metrics, values, plan.is_transductive(shared), shared)
 
     experiment = Experiment(
         "classification",

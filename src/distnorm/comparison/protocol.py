@@ -19,6 +19,7 @@ from distnorm.arrays import Array
 from distnorm.errors import DistnormError
 from distnorm.methods.registry import parse_method
 from distnorm.normalization import ScoreNormalization, make
+from distnorm.tasks.shared_rows import SharedRows, is_transductive
 
 __all__ = ["DEFAULT_METHODS", "PROTOCOLS", "Protocol", "method_norms"]
 
@@ -125,6 +126,13 @@ class Protocol:
     def transductive(self) -> bool:
         """Whether statistics come from the evaluated rows."""
         return self.statistics == "transductive"
+
+    def is_transductive(self, shared: SharedRows) -> bool:
+        """Whether evaluated rows were fitted: by plan, or by other data that holds them.
+
+        Splits part items: an equal row in both halves is of another item, and only counted.
+        """
+        return self.transductive or (self.fit_images is not None and is_transductive(shared))
 
     def to_dict(self) -> dict[str, Any]:
         """Where statistics came from, as results state it."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distnorm.comparison.verdict import Verdict, judge
+from distnorm.moments import Overlap
+from distnorm.tasks.shared_rows import plain_shared_rows
 
 __all__ = ["Comparison", "MethodResult", "MetricSummary"]
 
@@ -44,7 +46,8 @@ class MetricSummary:
 class MethodResult:
     """One method's metrics and everything that affects its ranking.
 
-    ``score`` names what was ranked or measured, in the words of `distnorm.calibration.score_kinds`.
+    ``score`` names what was ranked or measured, in the words of `distnorm.calibration.score_kinds`;
+    ``shared_rows`` says, by side, how many evaluated rows were fitted in the split with most.
     """
 
     method: str
@@ -54,6 +57,7 @@ class MethodResult:
     transductive: bool
     metrics: dict[str, MetricSummary]
     score: str = ""
+    shared_rows: dict[str, Overlap] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line with its first metrics."""
@@ -69,6 +73,7 @@ class MethodResult:
             "params": dict(self.params),
             "n_fit": dict(self.n_fit),
             "transductive": self.transductive,
+            "shared_rows": plain_shared_rows(self.shared_rows),
             "metrics": {name: summary.to_dict() for name, summary in self.metrics.items()},
         }
 

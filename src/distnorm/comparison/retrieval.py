@@ -104,7 +104,8 @@ def compare_retrieval(
         for way in DIRECTIONS:
             own = (name for name in result.values if name.startswith(way))
             values |= {name: (way, rows[way], result.values[name]) for name in own}
-        return Outcome(norm, result.metrics, values, result.transductive or plan.transductive)
+        shared = result.shared_rows
+        return Outcome(norm, result.metrics, values, plan.is_transductive(shared), shared)
 
     def look(norms: Sequence[ScoreNormalization], draw: Draw) -> dict[str, Any]:
         assert draw.positives is not None

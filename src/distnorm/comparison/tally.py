@@ -17,7 +17,9 @@ import numpy.typing as npt
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.comparison.results import MethodResult, MetricSummary
 from distnorm.metrics.bootstrap import paired_intervals
+from distnorm.moments import Overlap
 from distnorm.normalization import ScoreNormalization
+from distnorm.tasks.shared_rows import SharedRows
 
 __all__ = ["Outcome", "Tally"]
 
@@ -30,13 +32,14 @@ class Outcome:
     """One fitted method under one split.
 
     ``values`` maps a metric to (kind of row, rows, value of each row) whose mean is the metric;
-    a metric without an entry has no interval.
+    a metric without an entry has no interval. ``shared_rows`` are evaluated rows that were fitted.
     """
 
     norm: ScoreNormalization
     metrics: Mapping[str, float]
     values: Mapping[str, tuple[str, Rows, Any]] = field(repr=False)
     transductive: bool = False
+    shared_rows: SharedRows = field(default_factory=dict)
 
 
 @dataclass
@@ -57,6 +60,7 @@ class Tally:
     _counts: list[dict[str, int]] = field(init=False)
     _chosen: list[dict[str, dict[str, list[float]]]] = field(init=False)
     _flags: list[bool] = field(init=False)
+    _shared: list[dict[str, Overlap]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin at nothing."""
@@ -65,6 +69,7 @@ class Tally:
         self._counts = [{} for _ in self.norms]
         self._chosen = [{} for _ in self.norms]
         self._flags = [False] * len(self.norms)
+        self._shared = [{} for _ in self.norms]
         self._seen = {
             kind: np.zeros(self.n_images if owner is None else len(owner))
             for kind, owner in self.owners.items()
@@ -75,6 +80,10 @@ class Tally:
         norm = outcome.norm
         self._counts[index] = norm.counts
         self._flags[index] |= outcome.transductive
+        for side, shared in outcome.shared_rows.items():
+            before = self._shared[index].get(side)
+            if shared is not None and (before is None or shared.share > before.share):
+                self._shared[index][side] = shared
         if norm.selection is not None:
             for side in norm.sides:
                 correction = norm.correction(side)
@@ -118,6 +127,7 @@ class Tally:
                     self._flags[index],
                     summaries,
                     score_kind(norm, query=None if rule else norm.sides[0], rule=rule).label,
+                    self._shared[index],
                 )
             )
         return tuple(found)

@@ -20,7 +20,7 @@ from distnorm.arrays import (
     to_numpy,
 )
 from distnorm.errors import DistnormError
-from distnorm.moments import Moments, check_weights, density_weights
+from distnorm.moments import Moments, Overlap, check_weights, density_weights
 
 __all__ = ["WEIGHTINGS", "SideStatistics", "Weights", "check_weighting"]
 
@@ -192,6 +192,14 @@ class SideStatistics:
             return False
         theirs = _moments(queries, "queries", 1, None)
         return bool(np.allclose(self.moments.mean, theirs.mean, rtol=0, atol=1e-9))
+
+    def overlap(self, rows: Array | CheckedRows) -> Overlap | None:
+        """How many of ``rows``, shape (n, d), are among these; None if that cannot be told."""
+        if self.moments.sketch is not None:
+            return self.moments.sketch.overlap(rows)
+        # Of an older file only all rows are recognised.
+        n = int(rows.shape[0])
+        return Overlap(n, n, exact=True) if self.came_from(rows) else None
 
     def weights_of_parts(self) -> tuple[Float64, ...]:
         """Weights of each part of the bank, ones where there are none."""

@@ -26,15 +26,12 @@ class Ranking:
     items : array, shape (m, d)
     bias : array, shape (m,), or None
     gate : ndarray of bool, shape (m,), or None
-    transductive : bool
-        Whether the statistics were taken from these very queries.
     """
 
     queries: Array
     items: Array
     bias: Array | None = None
     gate: npt.NDArray[np.bool_] | None = None
-    transductive: bool = False
 
     def counts(self) -> npt.NDArray[np.bool_] | None:
         """For which queries the bias counts, (n,); None where there is no gate."""

@@ -1,6 +1,7 @@
 """Count, sum and second moment of rows: what every statistic here is made of."""
 
 from distnorm.moments.moments import Moments
+from distnorm.moments.sketch import Overlap, RowSketch
 from distnorm.moments.weights import check_weights, density_weights
 
-__all__ = ["Moments", "check_weights", "density_weights"]
+__all__ = ["Moments", "Overlap", "RowSketch", "check_weights", "density_weights"]

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,57 +40,14 @@ from distnorm.arrays import (
     to_numpy,
 )
 from distnorm.errors import DistnormError
+from distnorm.moments.sketch import RowSketch
 from distnorm.moments.sums import sum_rows
+from distnorm.moments.uncertainty import MeanUncertainty
 from distnorm.moments.weights import check_weights
 
-__all__ = ["MeanUncertainty", "Moments"]
+__all__ = ["Moments"]
 
 Float64 = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class MeanUncertainty:
-    """How far the sample mean can be from the mean of the whole distribution.
-
-    Attributes
-    ----------
-    count : int
-        Rows the mean rests on.
-    norm : float
-        Length of the sample mean.
-    standard_error : float
-        Expected length of the error of the mean, sqrt(tr(S) / (n - 1)), n the sum of weights;
-        infinite for one row.
-    relative_error : float
-        ``standard_error / norm``.
-    cosine : float
-        Estimated cosine between the sample mean and the true mean, the share of the mean
-        that is direction and not noise: sqrt(max(0, |m|^2 - e^2)) / |m|.
-    """
-
-    count: int
-    norm: float
-    standard_error: float
-    relative_error: float
-    cosine: float
-
-    def __repr__(self) -> str:
-        """One line with the three figures that answer "is my sample large enough?"."""
-        return (
-            f"MeanUncertainty(count={self.count}, norm={self.norm:.4f}, "
-            f"standard_error={self.standard_error:.4f}, cosine={self.cosine:.3f})"
-        )
-
-    def to_dict(self) -> dict[str, float | int | None]:
-        """Plain numbers for JSON; infinity becomes None."""
-        return {key: value if math.isfinite(value) else None for key, value in vars(self).items()}
-
-    def samples_for(self, relative_error: float) -> int | None:
-        """Rows needed to bring the relative error down to ``relative_error``; None if unknown."""
-        if not math.isfinite(self.relative_error) or not relative_error > 0:
-            return None
-        variance = self.standard_error**2 * (self.count - 1)
-        return math.ceil(variance / (relative_error * self.norm) ** 2) + 1
 
 
 class Moments:
@@ -119,6 +76,8 @@ class Moments:
         Energy outside ``factor``.
     unit_length : bool or None
         Whether all rows had length 1; None before the first update.
+    sketch : RowSketch or None
+        Which rows these are; None where an older file does not say.
 
     Examples
     --------
@@ -149,6 +108,7 @@ class Moments:
         self.factor: Float64 | None = None
         self.residual = 0.0
         self.unit_length: bool | None = None
+        self.sketch: RowSketch | None = RowSketch.empty()
         self._dimension = dimension
         if dimension is not None:
             self._allocate(dimension)
@@ -200,6 +160,7 @@ class Moments:
         part.count, part.sum = sums.count, sums.sum
         part.weight = float(sums.count if weights is None else weights.sum())
         part.squares, part.second = sums.squares, sums.second
+        part.sketch = RowSketch.of(x, sums.signs)
         part.unit_length = is_unit_length(x) if seen is None else seen.unit_length
         if self.rank is not None and part.factor is not None:
             for rows in blocks(x.shape[0], max(512, 4 * self.rank)):
@@ -215,7 +176,7 @@ class Moments:
         first = Moments(self.dimension)
         first.count, first.weight = self.count, self.weight
         first.sum, first.squares = self.sum, self.squares
-        first.unit_length = self.unit_length
+        first.unit_length, first.sketch = self.unit_length, self.sketch
         return first
 
     def merge(self, other: Moments) -> Moments:
@@ -312,6 +273,8 @@ class Moments:
         self.sum = self.sum + sign * other.sum
         self.squares += sign * other.squares
         self.unit_length = other.unit_length
+        mine, theirs = self.sketch, other.sketch
+        self.sketch = None if mine is None or theirs is None else mine.add(theirs, sign)
         if self.second is not None and other.second is not None:
             self.second = self.second + sign * other.second
         if self.factor is not None and other.factor is not None and self.rank is not None:
@@ -355,7 +318,7 @@ class Moments:
         return MeanUncertainty(self.count, norm, error, relative, cosine)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The state as named float64 arrays, for a file."""
+        """The state as named arrays, for a file; all float64 but those of the sketch."""
         totals = [self.squares, self.residual]
         if self.weight != self.count:
             totals.append(self.weight)
@@ -364,12 +327,12 @@ class Moments:
             arrays["second"] = self.second
         if self.factor is not None:
             arrays["factor"] = self.factor
-        return arrays
+        return arrays if self.sketch is None else {**arrays, **self.sketch.to_arrays()}
 
     @classmethod
     def from_arrays(
         cls,
-        arrays: dict[str, npt.NDArray[Any]],
+        arrays: Mapping[str, npt.NDArray[Any]],
         *,
         count: int,
         unit_length: bool | None,
@@ -383,6 +346,7 @@ class Moments:
         state.weight = weight[0] if weight else float(count)
         state.second = arrays.get("second")
         state.factor = arrays.get("factor")
+        state.sketch = RowSketch.from_arrays(arrays) if "sketch" in arrays else None
         return state
 
     def _require_rows(self) -> None:

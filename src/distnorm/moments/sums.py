@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, blocks, check_embeddings, namespace, to_numpy
+from distnorm.moments.sketch import LEADING
 
 __all__ = ["BlockSums", "sum_rows"]
 
@@ -42,12 +43,16 @@ _HALF_SCALE = np.float32(2.0**112)
 
 @dataclass
 class BlockSums:
-    """Count and float64 sums over some rows; see the module's formulas."""
+    """Count and float64 sums over some rows; see the module's formulas.
+
+    ``signs`` says which of the first 16 components of each row are negative, where it is known.
+    """
 
     count: int
     sum: npt.NDArray[np.float64]
     squares: float
     second: npt.NDArray[np.float64] | None
+    signs: npt.NDArray[np.bool_] | None = None
 
     def add(self, other: BlockSums) -> None:
         """Add another stretch of rows in place."""
@@ -120,9 +125,11 @@ def _sum_in_parallel(x: npt.NDArray[np.floating], second: bool) -> BlockSums | N
     # One contiguous stretch a worker, added in order: the same input gives the same sums.
     stretch = -(-x.shape[0] // workers // _ROWS) * _ROWS
     total = _zero(x.shape[1], second)
+    total.signs = signs = np.empty((len(x), LEADING), bool) if x.shape[1] >= LEADING else None
     with ThreadPoolExecutor(workers) as pool:
         for part in pool.map(
-            lambda rows: _sum_stretch(x[rows, ...], second), blocks(len(x), stretch)
+            lambda rows: _sum_stretch(x[rows, ...], second, None if signs is None else signs[rows]),
+            blocks(len(x), stretch),
         ):
             if part is None:
                 return None
@@ -130,8 +137,11 @@ def _sum_in_parallel(x: npt.NDArray[np.floating], second: bool) -> BlockSums | N
     return total
 
 
-def _sum_stretch(x: npt.NDArray[np.floating], second: bool) -> BlockSums | None:
-    d = x.shape[1]
+def _sum_stretch(
+    x: npt.NDArray[np.floating], second: bool, signs: npt.NDArray[np.bool_] | None
+) -> BlockSums | None:
+    """Sums over a stretch; ``signs``, (n, 16), is filled in while the rows are at hand."""
+    d, done = x.shape[1], 0
     total = np.zeros(d)
     product = np.zeros((d, d)) if second else None
     squares = 0.0
@@ -147,6 +157,9 @@ def _sum_stretch(x: npt.NDArray[np.floating], second: bool) -> BlockSums | None:
             if not block_squares < _LARGEST_SQUARES or not lengths.all():
                 return None
             squares += block_squares
+            if signs is not None:
+                np.less(block[:, :LEADING], 0, out=signs[done : done + len(block)])
+                done += len(block)
             if product is not None:
                 product += block.T @ block
     return BlockSums(x.shape[0], total, squares, product)

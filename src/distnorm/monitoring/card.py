@@ -82,7 +82,13 @@ def build_card(
     moments = {side: norm.moments(side) for side in norm.sides}
     first, second = moments.values()
     means = {
-        side: None if each is None else {**each.uncertainty().to_dict(), "rows": each.count}
+        side: None
+        if each is None
+        else {
+            **each.uncertainty().to_dict(),
+            "rows": each.count,
+            "sketch": None if each.sketch is None else each.sketch.to_dict(),
+        }
         for side, each in moments.items()
     }
     card = {
@@ -108,7 +114,9 @@ def build_card(
 
 def card_markdown(card: Mapping[str, Any]) -> str:
     """The card for people."""
-    side_strength = ", ".join(f"{side} {value:g}" for side, value in card["strength"].items())
+    applied = {side: about["strength"] for side, about in card.get("chosen", {}).items()}
+    strengths = {**card["strength"], **applied}
+    side_strength = ", ".join(f"{side} {value:.3g}" for side, value in strengths.items())
     params = ", ".join(f"{k}={v}" for k, v in card["params"].items() if v is not None)
     lines = [
         f"# {markdown(card['name'] or 'A normalization of scores')}",
@@ -202,6 +210,8 @@ def _caveats(card: Mapping[str, Any]) -> list[str]:
         if mean is None:
             caveats.append(f"No statistics of the {side} side: scores take none of it.")
             continue
+        if mean["sketch"] is None:
+            caveats.append(f"Which {side} rows were fitted is not kept: fit again to have it.")
         if mean["rows"] < _FEW_ROWS:
             caveats.append(f"Only {mean['rows']} {side} rows; {_FEW_ROWS} are the paper's sample.")
         if mean["cosine"] < _SURE:

@@ -21,9 +21,10 @@ from distnorm.arrays import Array, CheckedRows
 from distnorm.errors import DistnormError
 from distnorm.methods.registry import METHODS
 from distnorm.normalization.correction import Correction
+from distnorm.normalization.notes import Notes
 from distnorm.normalization.state import State
 
-__all__ = ["choose", "resolve"]
+__all__ = ["choose", "resolve", "strength_text"]
 
 
 def resolve(state: State, side: str, choice: Callable[[], Mapping[str, Any]]) -> Correction:
@@ -40,6 +41,17 @@ def resolve(state: State, side: str, choice: Callable[[], Mapping[str, Any]]) ->
     chosen = choice()["sides"][side]
     method = METHODS[chosen["method"]]
     return Correction(method, strength * chosen["strength"], method.params, side, state)
+
+
+def strength_text(state: State, notes: Notes) -> str:
+    """Strength for queries of each side, in one line; under ``auto`` what was chosen, if it was."""
+    if not state.spec.chooses:
+        return ", ".join(f"{side}={value:g}" for side, value in state.strength.items())
+    selection = notes.selection
+    if selection is None:
+        return "not chosen yet"
+    every = [resolve(state, side, lambda: selection) for side in state.sides]
+    return ", ".join(f"{each.side}={each.method.name}@{each.strength:.2f}" for each in every)
 
 
 def choose(

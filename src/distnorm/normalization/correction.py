@@ -15,6 +15,7 @@ from distnorm.errors import DistnormError
 from distnorm.methods.base import Method
 from distnorm.methods.linear import linear_bias
 from distnorm.metrics.ranking import Ranking
+from distnorm.moments import Overlap
 from distnorm.normalization.state import State
 
 __all__ = ["Correction", "ranking", "two_sided_scores"]
@@ -91,6 +92,13 @@ class Correction:
         queries = self.state.fitted(self.side)
         return self.strength * self.method.bias(items, queries, others, self.params)
 
+    def overlap(self, queries: Array | CheckedRows) -> Overlap | None:
+        """How many of the evaluated ``queries`` were fitted; None if that cannot be told."""
+        statistics = self.state.statistics[self.side]
+        if not self.strength or not self.state.spec.corrects or not statistics.moments.count:
+            return Overlap(0, int(queries.shape[0]), exact=True)
+        return statistics.overlap(queries)
+
     def gate(self, items: Array) -> npt.NDArray[np.bool_] | None:
         """Items whose bias counts for a query that likes them best, (n,); None for all."""
         gate = self.method.gate
@@ -107,15 +115,13 @@ def ranking(
 ) -> Ranking:
     """How to rank ``items`` for ``queries``; ``of_items`` is what serves queries of their side."""
     left, right = queries.rows, items.rows
-    fitted = correction.state.statistics[correction.side]
-    seen = correction.state.spec.corrects and fitted.came_from(queries)
     if correction.state.spec.transforms:
-        return Ranking(correction.shift(left), of_items.shift(right), transductive=seen)
+        return Ranking(correction.shift(left), of_items.shift(right))
     if not correction.strength:
-        return Ranking(left, right, transductive=seen)
+        return Ranking(left, right)
     # A linear method is a shift of the query and just as well a bias of the item; as a bias
     # both directions rank the same product.
-    return Ranking(left, right, correction.bias(right), correction.gate(right), seen)
+    return Ranking(left, right, correction.bias(right), correction.gate(right))
 
 
 def two_sided_scores(

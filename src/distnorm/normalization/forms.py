@@ -208,6 +208,8 @@ def check_side(
         shapes |= {"second": (None, None)} if moments.rank is None else {"factor": (None, None)}
     if empty.bank is not None:
         shapes["bank"] = (count, None)
+    if "sketch" in tensors or "sketch_counts" in tensors:
+        shapes |= {"sketch": (None,), "sketch_counts": (None,)}
     for name, shape in shapes.items():
         values = tensors.get(name)
         if values is None or values.ndim != len(shape) or shape[0] not in (None, len(values)):
@@ -218,13 +220,15 @@ def check_side(
     d = len(tensors["sum"])
     for name, values in tensors.items():
         wide = {"second": (d, d), "factor": (len(values), d), "bank": (len(values), d)}
-        fits = values.shape == wide.get(name, values.shape) and values.dtype.kind == "f"
+        kind = "u" if name.startswith("sketch") else "f"
+        fits = values.shape == wide.get(name, values.shape) and values.dtype.kind == kind
         if not fits or not np.isfinite(values).all():
             raise DistnormError(
                 f"{file} with {side}.{name} of shape {values.shape} and dtype {values.dtype}",
                 f"finite numbers of {d} dimensions",
                 _REMEDY,
             )
+    _check_sketch(file, side, count, tensors)
     totals = tensors["totals"]
     if len(totals) not in (2, 3) or (totals < 0).any():
         raise DistnormError(f"{file} with {side}.totals of {totals}", "totals of rows", _REMEDY)
@@ -238,3 +242,17 @@ def check_side(
             "the number of rows that were added up",
             _REMEDY,
         )
+
+
+def _check_sketch(file: str, side: str, count: int, tensors: Tensors) -> None:
+    """Raise unless hashes rise up to their limit and come no more often than there are rows."""
+    if "sketch" not in tensors:
+        return
+    sketch, counts = tensors["sketch"], tensors["sketch_counts"]
+    fits = sketch.dtype == np.uint64 and len(sketch) == len(counts) + 1
+    if not fits or (sketch[:-2] >= sketch[1:-1]).any() or (sketch[-2:-1] > sketch[-1]).any():
+        raise DistnormError(
+            f"{file} with a {side}.sketch that is none", "rising hashes and a limit", _REMEDY
+        )
+    if (counts < 1).any():
+        raise DistnormError(f"{file} with {side}.sketch_counts of 0", "rows", _REMEDY)

@@ -391,7 +391,7 @@ class ScoreNormalization:
 
     def __repr__(self) -> str:
         """One line: method, strengths, counts."""
-        strength = ", ".join(f"{side}={value:g}" for side, value in self.strength.items())
+        strength = auto.strength_text(*self.current.known)
         counts = ", ".join(f"{n} {side} rows" for side, n in self.counts.items())
         return f"{type(self).__name__}({self.method!r}, strength: {strength}; fitted on {counts})"
 

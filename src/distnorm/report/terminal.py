@@ -11,15 +11,24 @@ from rich.table import Table
 from rich.text import Text
 
 from distnorm.methods.sides import Sides
-from distnorm.report.html.titles import chosen_text, direction_title, metric_title
+from distnorm.report.html.titles import (
+    chosen_text,
+    direction_title,
+    metric_title,
+    strength_text,
+)
 from distnorm.report.tables import PlainTable, words
 from distnorm.tasks.retrieval import DIRECTIONS
+from distnorm.tasks.shared_rows import SharedRows, shared_text
 from distnorm.text import plain
 
 if TYPE_CHECKING:
     from distnorm.comparison import Comparison, MethodResult, MetricSummary
+    from distnorm.moments import Overlap
     from distnorm.monitoring.drift import Difference
     from distnorm.normalization import ScoreNormalization
+    from distnorm.tasks.captioning import CaptionResult
+    from distnorm.tasks.classification import ClassificationResult
     from distnorm.tasks.detection import DetectionResult
     from distnorm.tasks.retrieval import RetrievalResult
 
@@ -58,9 +67,8 @@ def retrieval_table(
     norm: ScoreNormalization, result: RetrievalResult, prompt: str | None = None
 ) -> Table:
     """One method's figures, one row per direction."""
-    name = f"{norm.method} ({_strength(norm.strength)})"
-    table = score_matrix_table(name, result, norm.sides)
-    table.caption = f"recall in %; {_source(norm, prompt)}"
+    table = score_matrix_table(_named(norm), result, norm.sides)
+    table.caption = f"recall in %; {_source(norm, prompt)}{_shared(result.shared_rows)}"
     return table
 
 
@@ -84,12 +92,13 @@ def score_matrix_table(
 
 
 def metrics_table(
-    norm: ScoreNormalization, metrics: dict[str, float], prompt: str | None = None
+    norm: ScoreNormalization, result: ClassificationResult | CaptionResult, prompt: str | None
 ) -> Table:
     """One method's figures, one column each."""
-    table = _table(f"{norm.method} ({_strength(norm.strength)})", map(metric_title, metrics))
-    table.add_row(*[f"{100 * value:.1f}" for value in metrics.values()])
-    table.caption = f"times 100; {_source(norm, prompt)}"
+    word = ", transductive" if result.transductive else ""
+    table = _table(_named(norm) + word, map(metric_title, result.metrics))
+    table.add_row(*[f"{100 * value:.1f}" for value in result.metrics.values()])
+    table.caption = f"times 100; {_source(norm, prompt)}{_shared(result.shared_rows)}"
     return table
 
 
@@ -227,7 +236,7 @@ def _metrics(comparison: Comparison) -> Table:
         if base[name].delta_ci95 is not None:
             table.add_column("against dot [95 %]", justify="right")
     for result in comparison.results:
-        cells: list[str | Text] = [_name(result), _strength(result.strength)]
+        cells: list[str | Text] = [_name(result), strength_text(result.strength, result.params)]
         for name in base:
             cells.append(_spread(result.metrics[name]))
             if base[name].delta_ci95 is not None:
@@ -247,7 +256,7 @@ def _recall(comparison: Comparison, direction: str) -> Table:
     for result in comparison.results:
         table.add_row(
             _name(result),
-            _strength(result.strength),
+            strength_text(result.strength, result.params),
             *[_spread(result.metrics[name]) for name in names],
             _change(result, result.metrics[names[0]]),
         )
@@ -290,7 +299,20 @@ def _footer(comparison: Comparison) -> str:
         f"{protocol['statistics']}, {fitted} rows; {protocol['repeats']} splits, seed "
         f"{protocol['seed']}; prefix: {plain(protocol.get('prompt') or 'not stated')}; "
         "± is the standard deviation over splits, the interval a paired bootstrap over images"
+        f"{_most_shared(comparison)}"
     )
+
+
+def _most_shared(comparison: Comparison) -> str:
+    """Lines on evaluated rows that were fitted, of the method with most of them."""
+    found: dict[str, Overlap] = {}
+    for result in comparison.results:
+        for side, each in result.shared_rows.items():
+            if side not in found or each.fitted > found[side].fitted:
+                found[side] = each
+    said = shared_text(found)
+    equal = "; equal rows of other items" if comparison.protocol["statistics"] == "held-out" else ""
+    return f"\n{said}{equal} (of all splits the one with most)" if said else ""
 
 
 def _hubness(diagnostics: dict[str, Any], sides: Sequence[str]) -> Table:
@@ -340,11 +362,17 @@ def _in_force(norm: ScoreNormalization, side: str) -> str:
     return f"{correction.method.name} {correction.strength:.2f}"
 
 
-def _strength(strength: dict[str, float]) -> str:
-    values = set(strength.values())
-    if len(values) == 1:
-        return f"{values.pop():g}"
-    return ", ".join(f"{side} {value:g}" for side, value in strength.items())
+def _named(norm: ScoreNormalization) -> str:
+    """Method and strength for queries of each side; under auto what was chosen for each."""
+    if norm.spec.chooses:
+        return f"{norm.method} ({', '.join(f'{s} {_in_force(norm, s)}' for s in norm.sides)})"
+    return f"{norm.method} ({strength_text(norm.strength)})"
+
+
+def _shared(shared: SharedRows) -> str:
+    """A line on evaluated rows that were fitted, or nothing."""
+    said = shared_text(shared)
+    return f"\n{said}" if said else ""
 
 
 def _facts(params: dict[str, Any], model: str | None, prompt: str | None) -> str:

@@ -15,7 +15,7 @@ fitted on, which must not be references either.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,9 @@ from distnorm.arrays import (
 from distnorm.errors import DistnormError
 from distnorm.metrics.correlations import kendall_tau, spearman_rho
 from distnorm.metrics.positives import row_numbers
+from distnorm.moments import Overlap
 from distnorm.normalization import ScoreNormalization
+from distnorm.tasks.shared_rows import SharedRows, is_transductive, plain_shared_rows
 
 __all__ = [
     "RULES",
@@ -45,6 +47,7 @@ __all__ = [
     "evaluate_captions",
     "pair_accuracy",
     "score_captions",
+    "shared_captions",
 ]
 
 RULES = ("plain", "clipscore", "refclipscore", "additive", "harmonic")
@@ -61,10 +64,18 @@ class CaptionResult:
     metrics : dict from str to float
         ``kendall_tau_b``, ``kendall_tau_c``, ``spearman``, in [-1, 1].
     scores : ndarray, shape (n_captions,)
+    shared_rows : dict from side to `distnorm.moments.Overlap` or None
+        How many of the images and captions were fitted; None where older files do not say.
     """
 
     metrics: dict[str, float]
     scores: Float64
+    shared_rows: SharedRows = field(default_factory=dict, repr=False)
+
+    @property
+    def transductive(self) -> bool:
+        """Whether the statistics hold any of the evaluated rows."""
+        return is_transductive(self.shared_rows)
 
     def __repr__(self) -> str:
         """One line."""
@@ -73,7 +84,12 @@ class CaptionResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the scores."""
-        return {"n_captions": len(self.scores), "metrics": dict(self.metrics)}
+        return {
+            "n_captions": len(self.scores),
+            "transductive": self.transductive,
+            "shared_rows": plain_shared_rows(self.shared_rows),
+            "metrics": dict(self.metrics),
+        }
 
 
 def score_captions(
@@ -167,7 +183,17 @@ def evaluate_captions(
     """
     scores = score_captions(norm, images, captions, image_of_caption, **options)
     judged = check_judgements(human, len(scores))
-    return CaptionResult(agreement(scores, judged), scores)
+    return CaptionResult(agreement(scores, judged), scores, shared_captions(norm, images, captions))
+
+
+def shared_captions(
+    norm: ScoreNormalization | None, images: Array, captions: Array
+) -> dict[str, Overlap | None]:
+    """How many of the evaluated images and captions were fitted, by side."""
+    if norm is None:
+        return {}
+    rows = {norm.sides[0]: checked(images, "images"), norm.sides[1]: checked(captions, "captions")}
+    return {side: norm.correction(side).overlap(x) for side, x in rows.items()}
 
 
 def check_judgements(human: Any, n_captions: int) -> Float64:

@@ -10,7 +10,7 @@ statistics only. A linear bias is a shift of the image row, so DN costs one subt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from distnorm.metrics.positives import Positives, row_numbers
 from distnorm.metrics.ranks import best_ranks
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
+from distnorm.tasks.shared_rows import SharedRows, is_transductive, plain_shared_rows
 
 __all__ = [
     "ClassificationResult",
@@ -46,6 +47,9 @@ class ClassificationResult:
     ranks : ndarray of int, shape (n_images,)
         Rank of each image's class; 1 is a correct prediction.
     transductive : bool
+        Whether the statistics hold any of the images.
+    shared_rows : dict from side to `distnorm.moments.Overlap` or None
+        How many of the images were fitted; None where statistics of older files do not say.
     """
 
     metrics: dict[str, float]
@@ -53,6 +57,7 @@ class ClassificationResult:
     n_classes: int
     ranks: npt.NDArray[np.int64]
     transductive: bool
+    shared_rows: SharedRows = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         """One line: sizes and accuracies."""
@@ -65,6 +70,7 @@ class ClassificationResult:
             "n_images": self.n_images,
             "n_classes": self.n_classes,
             "transductive": self.transductive,
+            "shared_rows": plain_shared_rows(self.shared_rows),
             "metrics": dict(self.metrics),
         }
 
@@ -112,8 +118,9 @@ def evaluate_classification(
     if classes.shape[0] >= k:
         metrics[f"acc{k}"] = float((ranks <= k).mean())
     metrics["mean_per_class_recall"] = float((hits * class_weights(own)).mean())
+    shared = {one: norm.correction(one).overlap(images)}
     return ClassificationResult(
-        metrics, images.shape[0], classes.shape[0], ranks, ranking.transductive
+        metrics, images.shape[0], classes.shape[0], ranks, is_transductive(shared), shared
     )
 
 

@@ -24,6 +24,7 @@ from distnorm.metrics.ranks import Ranks, best_ranks, best_ranks_both_ways, pair
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
 from distnorm.tasks.repeats import check_row_pairs
+from distnorm.tasks.shared_rows import SharedRows, is_transductive, plain_shared_rows
 
 __all__ = [
     "DIRECTIONS",
@@ -48,11 +49,13 @@ class RetrievalResult:
     ranks : dict from direction to ndarray of int
         Rank of each query's best positive.
     transductive : bool
-        Whether the statistics were the queries themselves in some direction.
+        Whether the statistics hold any of the queries in some direction.
     queries : dict from direction to ndarray of int
         The rows that were asked: those with a positive.
     values : dict from metric to ndarray of float
         R-precision and AP@R of each query, where they were computed.
+    shared_rows : dict from query side to `distnorm.moments.Overlap` or None
+        How many of the queries were fitted; None where statistics of older files do not say.
     """
 
     metrics: dict[str, float]
@@ -62,6 +65,7 @@ class RetrievalResult:
     transductive: bool
     queries: dict[str, npt.NDArray[np.intp]] = field(default_factory=dict, repr=False)
     values: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    shared_rows: SharedRows = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         """One line: sizes and recall@1."""
@@ -82,6 +86,7 @@ class RetrievalResult:
             "n_texts": self.n_texts,
             **left_out,
             "transductive": self.transductive,
+            "shared_rows": plain_shared_rows(self.shared_rows),
             "metrics": dict(self.metrics),
         }
 
@@ -202,8 +207,12 @@ def evaluate_retrieval(
     else:
         best = _best_ranks(rankings, truths, progress)
         ranks, metrics, values = _figures(truths, ks, best, with_r_precision=False)
-    transductive = any(ranking.transductive for ranking in rankings.values())
-    return RetrievalResult(metrics, n_images, n_texts, ranks, transductive, queries, values)
+    rows = {one: images, two: texts}
+    sides = [side for side, way in zip(norm.sides, DIRECTIONS, strict=True) if way in directions]
+    shared = {side: norm.correction(side).overlap(rows[side]) for side in sides}
+    return RetrievalResult(
+        metrics, n_images, n_texts, ranks, is_transductive(shared), queries, values, shared
+    )
 
 
 def figures_of_scores(

@@ -17,6 +17,7 @@ from distnorm.report.html.titles import (
     chosen_text,
     metric_note,
     metric_title,
+    strength_text,
 )
 from distnorm.report.verdict import verdict_lines, verdict_sentence
 
@@ -222,7 +223,8 @@ def _table(
             columns.append("against dot")
     rows: list[list[Cell | str]] = []
     for entry in entries:
-        cells: list[Cell | str] = [_method(entry), _strength(entry["strength"])]
+        applied = strength_text(entry["strength"], entry.get("params", {}))
+        cells: list[Cell | str] = [_method(entry), applied]
         for name in names:
             summary = entry["metrics"][name]
             unit = 1 if name.endswith("rank") else 100
@@ -256,10 +258,3 @@ def _method(entry: Mapping[str, Any]) -> str:
     word = ", transductive" if entry.get("transductive") else ""
     chosen = chosen_text(entry.get("params", {}))
     return f"{entry['method']}{word} ({chosen})" if chosen else f"{entry['method']}{word}"
-
-
-def _strength(strength: Mapping[str, float]) -> str:
-    values = set(strength.values())
-    if len(values) == 1:
-        return f"{values.pop():g}"
-    return ", ".join(f"{side} {value:g}" for side, value in strength.items())

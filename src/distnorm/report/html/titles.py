@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["DIRECTION_TITLES", "chosen_text", "direction_title", "metric_note", "metric_title"]
+__all__ = [
+    "DIRECTION_TITLES",
+    "chosen_text",
+    "direction_title",
+    "metric_note",
+    "metric_title",
+    "strength_text",
+]
 
 DIRECTION_TITLES = {"text_retrieval": "image → text", "image_retrieval": "text → image"}
 _TITLES = {
@@ -27,6 +34,8 @@ _NOTES = {
     "spearman": "Spearman's ρ: correlation of the two orders; 100 is perfect, 0 is chance",
 }
 
+_NONE: Mapping[str, Any] = {}
+
 
 def direction_title(direction: str, sides: Sequence[str] = ("image", "text")) -> str:
     """Who looks for whom, in the words of the sides."""
@@ -46,6 +55,19 @@ def chosen_text(params: Mapping[str, Any]) -> str:
         ]
         parts.append(f"{side}: {', '.join(named)}")
     return "; ".join(parts)
+
+
+def strength_text(strength: Mapping[str, float], params: Mapping[str, Any] = _NONE) -> str:
+    """Strength for queries of each side; what ``auto`` applied, on average over the splits."""
+    applied = dict(strength)
+    for side, found in params.get("chosen", {}).items():
+        splits = sum(about["splits"] for about in found.values())
+        total = sum(about["splits"] * about["strength"] for about in found.values())
+        applied[side] = round(total / splits, 2)
+    values = set(applied.values())
+    if len(values) == 1:
+        return f"{values.pop():g}"
+    return ", ".join(f"{side} {value:g}" for side, value in applied.items())
 
 
 def metric_title(name: str) -> str:
