@@ -13,7 +13,7 @@ from serving import served, unit
 
 import distnorm
 from distnorm.service.app import Service
-from distnorm.service.server import Opening, open_engine
+from distnorm.service.opening import Opening, open_engine
 
 RNG = np.random.default_rng(5)
 ITEMS = unit(RNG.normal(0.3, 1, (500, 16)))

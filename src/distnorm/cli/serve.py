@@ -16,8 +16,9 @@ from distnorm.cli.output import complain, say
 from distnorm.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from distnorm.service.engine import Engine
-    from distnorm.service.server import Opening
+    from distnorm.normalization import ScoreNormalization
+    from distnorm.service.opening import Opening
+    from distnorm.service.store_items import Shelf
 
 __all__ = ["serve"]
 
@@ -51,6 +52,17 @@ _TOKEN = "DISTNORM_TOKEN"
 @click.option("--threshold", type=float, help="Two-sided score up to which nothing matches.")
 @click.option("--false-alarm-rate", type=float, help="The same at a calibrated rate.")
 @click.option(
+    "--watch",
+    type=click.Path(path_type=Path),
+    help="A normalization that is read again whenever the file changes.",
+)
+@click.option(
+    "--learn",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take statistics from the queries that pass; FILE is where they start and are published.",
+)
+@click.option(
     "--allow-filters", "filters", is_flag=True, help="Clients may send an index's own conditions."
 )
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
@@ -76,15 +88,21 @@ def serve(
         require(module, "serve")
     from distnorm.service.app import Service, create_app
     from distnorm.service.guard import Access
-    from distnorm.service.server import Opening, is_loopback, listen, open_engine, run
+    from distnorm.service.opening import Opening, open_engine, watch_and_learn
+    from distnorm.service.server import is_loopback, listen, run
 
     sock = listen(host, port)
     with tempfile.TemporaryDirectory(prefix="distnorm-") as folder, sock:
         named = tuple(part.strip() for part in fields.split(",") if part.strip())
         opening = Opening(place, normalization, fields=named, **settings)
-        engine = _demo(opening, Path(folder)) if place == "demo" else open_engine(opening)
+        shelf: Shelf | None = None
+        norms: list[ScoreNormalization] = []
+        if place == "demo":
+            opening, shelf, norms = _demo(opening, Path(folder))
+        engine = open_engine(opening, shelf, norms)
         access = Access(token or None, allow_host, allow_origin)
         service = Service(engine, access, complain, distnorm.__version__)
+        watch_and_learn(service, opening, shelf)
         url = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}/"
         if not is_loopback(host):
             say(
@@ -101,11 +119,10 @@ def serve(
         run(create_app(service), sock, engine.limits, complain, started)
 
 
-def _demo(opening: Opening, folder: Path) -> Engine:
+def _demo(opening: Opening, folder: Path) -> tuple[Opening, Shelf, list[ScoreNormalization]]:
     """The drawn collection, in a folder that goes when the service ends."""
     from distnorm.demo.collection import draw_collection
     from distnorm.errors import require
-    from distnorm.service.server import open_engine
     from distnorm.service.store_items import Shelf
     from distnorm.store.catalog import Catalog
 
@@ -118,4 +135,4 @@ def _demo(opening: Opening, folder: Path) -> Engine:
     opened = replace(
         opening, model=drawn.model, pictures=drawn.pictures, side="image", fields=(), titles=None
     )
-    return open_engine(opened, shelf, drawn.norms)
+    return opened, shelf, drawn.norms

@@ -28,7 +28,7 @@ where an item has none. What is refused is ``{"error": "got ...; expected ...; .
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -38,14 +38,17 @@ from starlette.routing import Route, Router
 
 from distnorm.service.answers import as_json
 from distnorm.service.batches import Batches
-from distnorm.service.engine import Engine, Found
+from distnorm.service.engine import Engine, Found, Now
 from distnorm.service.guard import COOKIE, Access, Guard, read_body
+from distnorm.service.items import Items
 from distnorm.service.knn import KnnForm
 from distnorm.service.limits import Refusal
+from distnorm.service.live import Live
 from distnorm.service.metrics import Metrics
 from distnorm.service.openapi import described
 from distnorm.service.pages import STATIC, page, static
 from distnorm.service.pictures import Thumbnails
+from distnorm.service.rankings import Rankings
 from distnorm.service.requests import Asked, asked, parsed, rows_of, wanted_of
 
 __all__ = ["Service", "create_app"]
@@ -65,6 +68,8 @@ class Service:
         self.engine, self.limits = engine, engine.limits
         self.access, self.metrics, self.log = access or Access(), Metrics(), log
         self.thumbnails = Thumbnails(self.limits)
+        self.learning: Live | None = None
+        self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.batches: Batches[Asked, Found] = Batches(
             engine.search, self.limits.batch, self.limits.waiting
         )
@@ -83,6 +88,7 @@ class Service:
             Route("/shift", self.shift, methods=["POST"]),
             Route("/bias", self.bias, methods=["POST"]),
             *KnnForm(self).routes(),
+            *([] if self.learning is None else self.learning.routes()),
             *described(self),
         ]
 
@@ -123,13 +129,18 @@ class Service:
 
     async def measures(self, _: Request) -> Response:
         """Counters for Prometheus."""
-        gauges = {
+        gauges: dict[str, float] = {
             "batches_total": self.batches.batches,
             "searches_total": self.batches.jobs,
             "largest_batch": self.batches.largest,
             "items": self.engine.count or 0,
             "statistics_version": self.engine.rankings.version,
         }
+        if self.learning is not None:
+            state = self.learning.state()
+            gauges["learned_in_force"] = int(state["in_force"])
+            gauges["learned_queries"] = state["queries_seen"]
+            gauges["learned_effective_queries"] = state["effective_queries"] or 0.0
         return PlainTextResponse(
             self.metrics.text(gauges), headers={"content-type": "text/plain; version=0.0.4"}
         )
@@ -157,7 +168,15 @@ class Service:
         found: Found | Refusal = await self.batches.result(job)
         if isinstance(found, Refusal):
             raise found
+        if self.learning is not None and job.picture is None:
+            self.learning.take(found)
         return found
+
+    async def prepared(self, items: Items, rankings: Rankings) -> Now:
+        """`Engine.prepared`, beside the searches where the items allow it."""
+        if items.shared:
+            return await asyncio.to_thread(self.engine.prepared, items, rankings)
+        return await self.batches.call(self.engine.prepared, items, rankings)
 
     async def shift(self, request: Request) -> Response:
         """``{"vectors": [[...]], "method", "strength"}`` to ``{"vectors": [[...]]}``."""
@@ -189,9 +208,14 @@ def create_app(service: Service) -> Guard:
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         service.batches.start()
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(work()) for work in service.background]
         try:
             yield
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await service.batches.stop()
 
     # No Starlette around it: its own handler of errors would answer before the guard does.

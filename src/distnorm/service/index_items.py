@@ -24,6 +24,7 @@ class IndexItems:
     """A running index; opened again after it has failed."""
 
     commit = None
+    shared = False
 
     def __init__(
         self,
@@ -112,6 +113,11 @@ class IndexItems:
     def names_row(self, row: int) -> bool:
         """Whether ``titles`` have it."""
         return self._known(row)
+
+    def sample(self, n: int) -> npt.NDArray[np.float32] | None:
+        """Rows that the system gives back, if it does."""
+        found = self._opened().sample(n)
+        return None if found is None else np.asarray(found[1], dtype=np.float32)
 
     def check_filter(self, filter: Any) -> None:
         """The system says itself what it takes."""

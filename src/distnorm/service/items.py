@@ -52,6 +52,8 @@ class Items(Protocol):
     dimension: int
     filters: str
     commit: Any
+    shared: bool
+    """Whether several threads may search at once."""
 
     @property
     def count(self) -> int | None:
@@ -75,6 +77,9 @@ class Items(Protocol):
 
     def names_row(self, row: int) -> bool:
         """Whether there is a row of this number that has a name."""
+
+    def sample(self, n: int) -> npt.NDArray[np.float32] | None:
+        """Unit rows of up to n items, evenly spaced; None where there are none to be had."""
 
     def check_filter(self, filter: Any) -> None:
         """Raise for what is no filter of these items."""

@@ -30,6 +30,7 @@ _REFUSED = {
     "401": "no valid token",
     "403": "another site's page asks",
     "408": "the body came too slowly",
+    "409": "nothing learned is in force",
     "413": "too much at once",
     "415": "the body is not said to be JSON",
     "421": "the host is no name of this service",
@@ -68,6 +69,13 @@ def openapi(version: str, limits: Limits) -> dict[str, Any]:
             {"ids": {"type": "array", "items": {"type": "integer"}}, **_only(knn, "indice_name")},
         ),
         "/indices-list": _get("Names of indices, in clip-retrieval's form"),
+        "/learn": {
+            **_get("With --learn: what was learned, and whether it is in force"),
+            **_post(
+                "Publish what is in force, roll back to the start, or resume",
+                {"action": {"type": "string", "enum": ["publish", "rollback", "resume"]}},
+            ),
+        },
         "/config": _get("What can be asked for: methods, strengths, limits"),
         "/thumbnails/{row}": _get("The small picture of a row, JPEG", "row"),
         "/healthz": _get("Whether searches are answered"),

@@ -98,6 +98,10 @@ class Rankings:
                     named[name] = other
         return cls(named, side, source if named else "none", version)
 
+    def anew(self, version: int) -> Rankings:
+        """The same without biases that were computed, for other items."""
+        return Rankings(self.norms, self.side, self.source, version)
+
     @property
     def asking(self) -> str:
         """The side of the queries that are corrected."""

@@ -1,4 +1,4 @@
-"""Opening what is served, and the server itself: uvicorn with a watch on its connections.
+"""The server: uvicorn with a watch on its connections.
 
 A connection that sends no head of a request in time is closed, and so are those beyond the limit,
 with 503. SIGTERM and SIGINT end it: nothing new is accepted, what is in work is answered.
@@ -12,138 +12,16 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from distnorm.errors import DistnormError, require
-from distnorm.normalization import ScoreNormalization, load
-from distnorm.search.indexes import is_spec
-from distnorm.service.engine import Engine
-from distnorm.service.index_items import IndexItems
-from distnorm.service.items import Items
 from distnorm.service.limits import Limits
-from distnorm.service.lists import Bar
-from distnorm.service.queries import Queries
-from distnorm.service.rankings import Rankings
-from distnorm.service.store_items import Shelf, StoreItems
-from distnorm.store.models import other_resizer
 from distnorm.text import plain
 
-__all__ = ["Opening", "is_loopback", "listen", "open_engine", "run"]
+__all__ = ["is_loopback", "listen", "run"]
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What is served, and how: see `distnorm serve`."""
-
-    place: str
-    normalizations: tuple[str, ...] = ()
-    side: str = "image"
-    model: str | None = None
-    pictures: Path | None = None
-    titles: Path | None = None
-    fields: tuple[str, ...] = ()
-    threshold: float | None = None
-    false_alarm_rate: float | None = None
-    filters: bool = False
-    limits: Limits = field(default_factory=Limits)
-
-
-def open_engine(
-    opening: Opening,
-    shelf: Shelf | None = None,
-    norms: Sequence[ScoreNormalization] = (),
-) -> Engine:
-    """Items, model and rankings; a shelf and normalizations at hand need no files.
-
-    Raises
-    ------
-    DistnormError
-        For what cannot be opened, or does not belong together.
-    """
-    norms = [*(load(path) for path in opening.normalizations), *norms]
-    items = open_items(opening, shelf)
-    commit = items.commit
-    name = opening.model or (None if commit is None else commit.model)
-    encoder = None
-    if name is not None:
-        from distnorm.encoders import load_encoder
-
-        encoder = load_encoder(name)
-    model_id = encoder.model_id if encoder is not None else None
-    prompt = None
-    if commit is not None:
-        prompt = commit.prompt or None
-        if encoder is not None and commit.model_id not in (None, model_id):
-            raise DistnormError(
-                f"queries of {model_id!r}",
-                f"{commit.model_id!r} as {items.name}",
-                "leave --model out",
-            )
-        model_id = model_id or commit.model_id
-        resizer = getattr(encoder, "resizer", None)
-        if encoder is not None and commit.resizer not in (None, resizer):
-            raise other_resizer(items.name, commit.resizer, resizer)
-    if encoder is not None and encoder.dimension != items.dimension:
-        raise DistnormError(
-            f"{items.name} of {items.dimension} dimensions",
-            f"{encoder.dimension} as {model_id!r}",
-            "name the model of the stored vectors",
-        )
-    for norm in norms:
-        check(norm, items, model_id)
-    prompt = next((norm.prompt for norm in norms if norm.prompt is not None), prompt)
-    rankings = Rankings.of(norms, opening.side, "file")
-    engine = Engine(
-        items,
-        rankings,
-        Queries(encoder, prompt, opening.limits),
-        model_id,
-        Bar(opening.threshold, opening.false_alarm_rate),
-        opening.filters,
-    )
-    # Opened again in the thread that will search.
-    items.close()
-    return engine
-
-
-def open_items(opening: Opening, shelf: Shelf | None = None) -> Items:
-    """The store or index."""
-    if shelf is not None:
-        return StoreItems(shelf, opening.side, opening.pictures)
-    if is_spec(opening.place):
-        return IndexItems(
-            opening.place,
-            opening.side,
-            model=opening.model,
-            fields=opening.fields,
-            titles=opening.titles,
-            pictures=opening.pictures,
-        )
-    if opening.fields or opening.titles:
-        raise DistnormError(
-            "--fields or --titles for a store", "an index", "leave them out: a store has its own"
-        )
-    return StoreItems(Shelf.read(Path(opening.place), opening.side), opening.side, opening.pictures)
-
-
-def check(norm: ScoreNormalization, items: Items, model: str | None) -> None:
-    """Raise unless a normalization is one for these items."""
-    if None not in (norm.model, model) and norm.model != model:
-        raise DistnormError(
-            f"a normalization of {norm.model!r}", f"one of {model!r}", "fit one on this model"
-        )
-    if norm.dimension not in (None, items.dimension):
-        raise DistnormError(
-            f"a normalization of {norm.dimension} dimensions",
-            f"{items.dimension} as {items.name}",
-            "fit one on vectors of this model",
-        )
-    norm.names.resolve(items.side)
 
 
 def is_loopback(host: str) -> bool:

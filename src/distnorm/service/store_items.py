@@ -53,6 +53,7 @@ class StoreItems:
     In memory nothing depends on files that are written anew or removed meanwhile.
     """
 
+    shared = True
     filters = 'an object of column to value or list of values, such as {"label": "cat"}'
 
     def __init__(self, shelf: Shelf, side: str, pictures: Path | None = None) -> None:
@@ -131,6 +132,14 @@ class StoreItems:
     def names_row(self, row: int) -> bool:
         """Whether there is a row of this number."""
         return 0 <= row < len(self._catalog.names)
+
+    def sample(self, n: int) -> npt.NDArray[np.float32]:
+        """Rows of some items."""
+        rows = np.flatnonzero(self._catalog.first)
+        step = max(1, -(-len(rows) // n))
+        found = np.asarray(self._rows[rows[::step]], dtype=np.float32)
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        return np.asarray(found / np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
     def check_filter(self, filter: Any) -> None:
         """Columns that there are, with texts, numbers, truths or lists of them."""
