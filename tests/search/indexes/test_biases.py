@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distnorm import DistnormError
-from distnorm.search.indexes.bias_store import BiasFolder
+from distnorm.search.indexes.bias_store import BiasFolder, residual_of
 from distnorm.search.indexes.biases import column_of
 from distnorm.search.indexes.sql import SqlBiases, named, quoted
 
@@ -161,7 +161,8 @@ def test_the_users_own_data_stay(index_builders, index_world, tmp_path):
         assert collection.metadata["owner"] == "me"
         notes = collection.get(ids=["3"], include=["metadatas"])["metadatas"][0]
         assert notes["name"] == "3"
-        assert set(notes) == {"name", column_of(norm, "image")}
+        column = column_of(norm, "image")
+        assert set(notes) == {"name", column, residual_of(column)}
 
 
 def test_another_normalization_has_another_column(index_world):

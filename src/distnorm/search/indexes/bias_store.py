@@ -6,6 +6,9 @@ is used by searches from the moment it is published.
 In a folder, ``published.json`` lists what is complete and ``<column>/part-000000-<hash>.npz`` holds
 ids and numbers, the hash that of the ids. Every file is written whole or not at all.
 
+Beside a bias may lie its residual (see `linear`), under the column's name with ``_residual``. Both
+are written together: a bias that is written alone takes the residual away.
+
 One process at a time writes a column, and lists are changed one at a time: by locks in the folder,
 or in this machine's folder for temporary files where a server keeps the biases. That two machines
 changed a server's list at once is noticed by reading it again.
@@ -33,7 +36,19 @@ from distnorm.search.indexes.ids import arrays_of_ids, ids_of_arrays
 from distnorm.system import schema
 from distnorm.system.files import ARRAY_ERRORS, atomic_write, plain_errors, remove_stale
 
-__all__ = ["About", "BiasFolder", "BiasStore", "ListedBiases", "read_about", "read_listing"]
+__all__ = [
+    "About",
+    "BiasFolder",
+    "BiasStore",
+    "ListedBiases",
+    "lower_bound",
+    "read_about",
+    "read_listing",
+    "residual_of",
+]
+
+Residuals = npt.NDArray[np.float64] | None
+_RESIDUAL = "_residual"
 
 About = dict[str, Any]
 """What is stated about the biases of one column."""
@@ -54,6 +69,9 @@ _ABOUT = schema.record(
         "content": schema.record(
             {"size": schema.whole(0), "mtime_ns": schema.whole(), "sha256": schema.text}
         ),
+        "linear": schema.record(
+            {"vector": schema.text, "lowest": schema.number(), "mean": schema.number()}
+        ),
     },
 )
 _REMEDY = "delete these biases and upload them again"
@@ -70,6 +88,16 @@ def read_about(content: str | bytes, place: str) -> About:
     """What is stated about one column, from its JSON; raises as `read_listing`."""
     about: About = schema.parse(content, _ABOUT, file=place, remedy=_REMEDY)
     return about
+
+
+def residual_of(column: str) -> str:
+    """The name that residuals of these biases lie under."""
+    return column + _RESIDUAL
+
+
+def lower_bound(values: npt.NDArray[np.float64]) -> float:
+    """A number below all that is stored of these as float32."""
+    return float(np.nextafter(np.float32(values.min()), np.float32(-np.inf)))
 
 
 class BiasStore(abc.ABC):
@@ -139,8 +167,14 @@ class BiasStore(abc.ABC):
         """Biases by id; items without one may be missing or None."""
 
     @abc.abstractmethod
-    def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
-        """Store biases of items, durably."""
+    def write(
+        self,
+        column: str,
+        ids: Sequence[Any],
+        values: npt.NDArray[np.float64],
+        residuals: Residuals = None,
+    ) -> None:
+        """Store biases of items, durably, with their residuals; without, none are left of these."""
 
 
 class ListedBiases(BiasStore):
@@ -181,6 +215,7 @@ class BiasFolder(ListedBiases):
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._columns: dict[str, dict[Any, float]] = {}
+        self._residuals: dict[str, dict[Any, float]] = {}
         self._listing: dict[str, About] = {}
 
     def published(self) -> dict[str, About]:
@@ -225,11 +260,22 @@ class BiasFolder(ListedBiases):
             self._columns.pop(column, None)
 
     def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
-        """Biases of all items."""
+        """Biases of all items, or their residuals."""
+        if column.endswith(_RESIDUAL):
+            self._load(column.removesuffix(_RESIDUAL))
+            return self._residuals[column.removesuffix(_RESIDUAL)]
         return self._load(column)
 
-    def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
+    def write(
+        self,
+        column: str,
+        ids: Sequence[Any],
+        values: npt.NDArray[np.float64],
+        residuals: Residuals = None,
+    ) -> None:
         """One more part."""
+        left = np.full(len(ids), np.nan) if residuals is None else residuals
+        left = left.astype(np.float32)
         if self.folder is not None:
             place = self.folder / column
             number = len(list(place.glob("part-*.npz")))
@@ -237,22 +283,29 @@ class BiasFolder(ListedBiases):
             name = f"part-{number:06d}-{hashlib.sha256(repr(list(ids)).encode()).hexdigest()[:8]}"
             with atomic_write(place / f"{name}.npz") as file:
                 arrays = {"values": values.astype(np.float32), **arrays_of_ids(ids)}
+                if residuals is not None:
+                    arrays["residuals"] = left
                 np.savez(file, allow_pickle=False, **arrays)
         rounded = values.astype(np.float32).tolist()
         self._load(column).update(zip(ids, rounded, strict=True))
+        self._residuals[column].update(zip(ids, left.tolist(), strict=True))
 
     def _load(self, column: str) -> dict[Any, float]:
         if column not in self._columns:
             values: dict[Any, float] = {}
+            residuals: dict[Any, float] = {}
             parts = sorted((self.folder / column).glob("part-*.npz")) if self.folder else []
             for part in parts:
                 try:
                     with part.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                         ids, biases = ids_of_arrays(file), file["values"].tolist()
+                        none = [np.nan] * len(ids)
+                        left = file["residuals"].tolist() if "residuals" in file else none
                     values.update(zip(ids, biases, strict=True))
+                    residuals.update(zip(ids, left, strict=True))
                 except ARRAY_ERRORS as error:
                     raise DistnormError(
                         f"{part}, which cannot be read", "biases as they were written", _REMEDY
                     ) from error
-            self._columns[column] = values
+            self._columns[column], self._residuals[column] = values, residuals
         return self._columns[column]

@@ -17,7 +17,7 @@ Rows are no longer of unit length, so neither cosine nor L2 will do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,15 @@ import numpy.typing as npt
 from distnorm.arrays import Array, as_working, check_embeddings, normalize, to_numpy
 from distnorm.errors import DistnormError, masked
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.bias_store import About, BiasStore
+from distnorm.search.indexes.bias_store import About, BiasStore, lower_bound, residual_of
 from distnorm.search.indexes.keys import column_of, earlier_column_of, found_column
+from distnorm.search.indexes.linear import (
+    LinearPart,
+    about_linear,
+    fitted,
+    linear_part,
+    some_rows,
+)
 from distnorm.search.indexes.system import System
 from distnorm.system.progress import Progress
 
@@ -37,9 +44,9 @@ __all__ = [
     "bias_store",
     "column_of",
     "items_with_bias",
-    "lower_bound",
     "queries_for_bias",
     "same_biases",
+    "same_residuals",
     "stored_rows",
     "upload_bias",
 ]
@@ -100,11 +107,6 @@ def bias_of(
     return to_numpy(norm.item_bias(unit, modality=side), np.float64)
 
 
-def lower_bound(values: npt.NDArray[np.float64]) -> float:
-    """A number below all that is stored of these as float32."""
-    return float(np.nextafter(np.float32(values.min()), np.float32(-np.inf)))
-
-
 def upload_bias(
     system: System,
     norm: ScoreNormalization,
@@ -143,7 +145,7 @@ def upload_bias(
         batches = stored_rows(system, batch) if own else _handed_in(system, batch, ids, items)
         total = len(ids) if ids is not None else system.count()
         job = _Job(system, norm, side, column, published.get(column))
-        return job.run(batches, total, progress, part=not own)
+        return job.run(batches, total, progress, part=not own, batch=batch)
 
 
 def _begun(system: System, norm: ScoreNormalization, side: str, column: str) -> str:
@@ -175,6 +177,7 @@ class _Job:
         progress: Progress | None,
         *,
         part: bool,
+        batch: int,
     ) -> Upload:
         """Store what lacks; ``part`` of rows that the caller hands in, which may not be all."""
         system, store, norm, column = self.system, bias_store(self.system), self.norm, self.column
@@ -184,7 +187,8 @@ class _Job:
         # What rows there were when biases were stored is not known: each is computed again.
         anew = self.before is not None and not system.unchanged(self.before)
         written = already = 0
-        lowest, sum_ = np.inf, 0.0
+        lowest, sum_, left = np.inf, 0.0, 0.0
+        linear = self._linear(part, batch)
         for names, rows in batches:
             with system.plain_errors("read biases"):
                 values = store.read(column, names)
@@ -195,9 +199,21 @@ class _Job:
                 values[lacking] = right[lacking]
             elif len(lacking):
                 values[lacking] = bias_of(system, norm, self.side, rows[lacking])
-            if len(lacking):
+            residuals, changed = None, lacking
+            if linear is not None:
+                residuals = linear.residuals(system, rows, values)
+                with system.plain_errors("read biases"):
+                    stored = store.read(residual_of(column), names)
+                changed = np.union1d(lacking, np.flatnonzero(~same_residuals(stored, residuals)))
+                linear, left = linear.lowered(residuals), left + float(residuals.sum())
+            if len(changed):
                 with system.plain_errors("write biases"):
-                    store.write(column, [names[place] for place in lacking], values[lacking])
+                    store.write(
+                        column,
+                        [names[place] for place in changed],
+                        values[changed],
+                        None if residuals is None else residuals[changed],
+                    )
             written += len(lacking)
             already += len(names) - len(lacking)
             lowest, sum_ = min(lowest, lower_bound(values)), sum_ + float(values.sum())
@@ -221,6 +237,10 @@ class _Job:
             "lowest": lowest,
             "mean": mean,
         }
+        if linear is not None:
+            whole_mean = left / (written + already)
+            kept = linear.mean if part else whole_mean
+            about = about_linear(about, replace(linear, mean=kept))
         if part:
             about["handed_in"] = True
         if content is not None:
@@ -228,6 +248,21 @@ class _Job:
         with system.plain_errors("write biases"):
             store.publish(column, about)
         return Upload(column, norm.method, written, already, lowest, mean)
+
+    def _linear(self, part: bool, batch: int) -> LinearPart | None:
+        """The one that is published, or one that is fitted to some rows."""
+        system, dimension = self.system, self.system.capabilities.query_dimension
+        if part and system.capabilities.compressed:
+            # What the index scores are not the rows that were handed in.
+            return None
+        if self.before is not None and "linear" in self.before:
+            known = linear_part(self.before, dimension)
+            # All are looked at again, unless these are only some.
+            return known if known is None or part else replace(known, lowest=np.inf)
+        if part or system.capabilities.bias_dimension or not system.seen[0]:
+            return None
+        rows = some_rows(system, batch)
+        return fitted(system, rows, bias_of(system, self.norm, self.side, rows))
 
     def _nothing(self, total: int) -> DistnormError:
         place = self.system.place
@@ -245,6 +280,14 @@ def same_biases(
 ) -> npt.NDArray[np.bool_]:
     """Where stored numbers, kept as float32, are those of the rows that are there now."""
     same: npt.NDArray[np.bool_] = np.abs(stored - right) <= 1e-5 + 1e-4 * np.abs(right)
+    return same
+
+
+def same_residuals(
+    stored: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Where they are the same but for the rounding to float32: lists rest on their last digits."""
+    same: npt.NDArray[np.bool_] = np.abs(stored - right) <= 2e-7 + 5e-7 * np.abs(right)
     return same
 
 

@@ -12,8 +12,16 @@ from distnorm.arrays import Array, CheckedRows, to_numpy
 from distnorm.exact import KBest, topk
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import query_rows
-from distnorm.search.indexes.biases import bias_of, bias_store, same_biases, stored_rows
+from distnorm.search.indexes.bias_store import residual_of
+from distnorm.search.indexes.biases import (
+    bias_of,
+    bias_store,
+    same_biases,
+    same_residuals,
+    stored_rows,
+)
 from distnorm.search.indexes.keys import found_column
+from distnorm.search.indexes.linear import linear_part
 from distnorm.search.indexes.ranking import search
 from distnorm.search.indexes.results import Found
 from distnorm.search.indexes.system import System
@@ -99,13 +107,14 @@ def check_index(
     served = None if norm is None else norm.correction(norm.names.other(side))
     biased = served is not None and not served.shifts_queries
     column = published = store = None
-    recomputed = changed = None
+    recomputed = changed = linear = None
     if norm is not None and biased and not system.capabilities.bias_dimension:
         store = bias_store(system)
         with system.plain_errors("read biases"):
             listing = store.published()
         column = found_column(system, norm, side, listing)
         published = column in listing
+        linear = linear_part(listing.get(column, {}), dimension)
         given = listing.get(column, {}).get("handed_in") and system.capabilities.compressed
         if served is not None and served.item_by_item and not given:
             recomputed = changed = 0
@@ -131,7 +140,13 @@ def check_index(
                 if len(places):
                     right = bias_of(system, norm, side, stored[places])
                     recomputed += len(places)
-                    changed += int((~same_biases(biases[places], right)).sum())
+                    same = same_biases(biases[places], right)
+                    if linear is not None:
+                        with system.plain_errors("read biases"):
+                            left = store.read(residual_of(column), [ids[at] for at in places])
+                        wanted = linear.residuals(system, stored[places], biases[places])
+                        same &= np.isnan(left) | same_residuals(left, wanted)
+                    changed += int((~same).sum())
         if asked is not None:
             bias = None
             if norm is not None and norm.spec.corrects:

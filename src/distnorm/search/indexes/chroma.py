@@ -19,7 +19,13 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, no_connection, not_there, split_last
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, ListedBiases, read_listing
+from distnorm.search.indexes.bias_store import (
+    About,
+    ListedBiases,
+    Residuals,
+    read_listing,
+    residual_of,
+)
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["ChromaIndex"]
@@ -198,14 +204,25 @@ class _MetadataBiases(ListedBiases):
         ids = self._collection.get(where={column: {"$gt": -1e30}}, include=[])["ids"]
         for start in range(0, len(ids), 1000):
             part = ids[start : start + 1000]
-            self._collection.update(ids=part, metadatas=[{column: None} for _ in part])
+            self._collection.update(
+                ids=part, metadatas=[{column: None, residual_of(column): None} for _ in part]
+            )
 
     def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
         answer = self._collection.get(ids=ids, include=["metadatas"])
         notes = zip(answer["ids"], answer["metadatas"], strict=True)
         return {item: (note or {}).get(column) for item, note in notes}
 
-    def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
-        self._collection.update(
-            ids=list(ids), metadatas=[{column: float(value)} for value in values]
-        )
+    def write(
+        self,
+        column: str,
+        ids: Sequence[Any],
+        values: npt.NDArray[np.float64],
+        residuals: Residuals = None,
+    ) -> None:
+        left = [None] * len(ids) if residuals is None else residuals.tolist()
+        notes = [
+            {column: value, residual_of(column): residual}
+            for value, residual in zip(values.tolist(), left, strict=True)
+        ]
+        self._collection.update(ids=list(ids), metadatas=notes)

@@ -24,7 +24,7 @@ from distnorm.search.indexes.arguments import (
     text,
 )
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, BiasStore, read_about
+from distnorm.search.indexes.bias_store import About, BiasStore, Residuals, read_about, residual_of
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["LanceDBIndex"]
@@ -211,8 +211,9 @@ class _TableBiases(BiasStore):
         if about is None:
             if table is not None:
                 table.delete(f"key = {_literal(row['key'])}")
-            if self._open(self._name(column)) is not None:
-                self._database.drop_table(self._name(column))
+            for name in (self._name(column), self._name(residual_of(column))):
+                if self._open(name) is not None:
+                    self._database.drop_table(name)
             return
         if table is None:
             names = ("key", "target", "column", "about")
@@ -222,9 +223,11 @@ class _TableBiases(BiasStore):
 
     def prepare(self, column: str) -> None:
         pyarrow = require("pyarrow", "lancedb")
-        if self._open(self._name(column)) is None:
+        for name in (self._name(column), self._name(residual_of(column))):
+            if self._open(name) is not None:
+                continue
             schema = pyarrow.schema([("id", self._id_type), ("bias", pyarrow.float32())])
-            self._database.create_table(self._name(column), schema=schema)
+            self._database.create_table(name, schema=schema)
 
     def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
         table = self._open(self._name(column))
@@ -235,15 +238,24 @@ class _TableBiases(BiasStore):
             values.update(zip(rows["id"].to_pylist(), rows["bias"].to_pylist(), strict=True))
         return values
 
-    def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
+    def write(
+        self,
+        column: str,
+        ids: Sequence[Any],
+        values: npt.NDArray[np.float64],
+        residuals: Residuals = None,
+    ) -> None:
         pyarrow = require("pyarrow", "lancedb")
-        rows = pyarrow.table(
-            {
-                "id": pyarrow.array(list(ids), self._id_type),
-                "bias": pyarrow.array(values.astype(np.float32)),
-            }
-        )
-        _merge(self._open(self._name(column)), "id", rows)
+        names = pyarrow.array(list(ids), self._id_type)
+        for name, numbers in ((column, values), (residual_of(column), residuals)):
+            table = self._open(self._name(name))
+            if numbers is not None:
+                biases = pyarrow.array(numbers.astype(np.float32))
+                _merge(table, "id", pyarrow.table({"id": names, "bias": biases}))
+            elif table is not None:
+                for start in range(0, len(ids), 500):
+                    some = ", ".join(map(_literal, ids[start : start + 500]))
+                    table.delete(f"id IN ({some})")
 
     def _name(self, column: str) -> str:
         return f"{column}_{self._target}"

@@ -20,7 +20,14 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, no_connection, not_there, split_last, text
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, BiasFolder, ListedBiases, read_listing
+from distnorm.search.indexes.bias_store import (
+    About,
+    BiasFolder,
+    ListedBiases,
+    Residuals,
+    read_listing,
+    residual_of,
+)
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["MilvusIndex"]
@@ -225,7 +232,9 @@ class _FieldBiases(ListedBiases):
         while rows := self._client.query(
             self._collection, filter=f"{column} > -1e30", output_fields=[self._id], limit=1000
         ):
-            empty = [{self._id: row[self._id], column: None} for row in rows]
+            empty = [
+                {self._id: row[self._id], column: None, residual_of(column): None} for row in rows
+            ]
             self._client.upsert(self._collection, empty, partial_update=True)
 
     def prepare(self, column: str) -> None:
@@ -240,9 +249,17 @@ class _FieldBiases(ListedBiases):
         rows = _entities(self._client, self._collection, self._id, ids, [self._id, column])
         return {row[self._id]: row.get(column) for row in rows}
 
-    def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
+    def write(
+        self,
+        column: str,
+        ids: Sequence[Any],
+        values: npt.NDArray[np.float64],
+        residuals: Residuals = None,
+    ) -> None:
+        left = [None] * len(ids) if residuals is None else residuals.tolist()
         rows = [
-            {self._id: item, column: float(value)} for item, value in zip(ids, values, strict=True)
+            {self._id: item, column: value, residual_of(column): residual}
+            for item, value, residual in zip(ids, values.tolist(), left, strict=True)
         ]
         self._client.upsert(self._collection, rows, partial_update=True)
 

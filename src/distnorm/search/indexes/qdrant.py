@@ -16,7 +16,13 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, not_there, split_last
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, ListedBiases, read_listing
+from distnorm.search.indexes.bias_store import (
+    About,
+    ListedBiases,
+    Residuals,
+    read_listing,
+    residual_of,
+)
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["QdrantIndex"]
@@ -239,21 +245,31 @@ class _PayloadBiases(ListedBiases):
         self._client.update_collection(self._collection, metadata={_KEY: json.dumps(listing)})
 
     def drop(self, column: str) -> None:
-        self._client.delete_payload(self._collection, [column], self._models.Filter())
+        keys = [column, residual_of(column)]
+        self._client.delete_payload(self._collection, keys, self._models.Filter())
 
     def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
         points = self._client.retrieve(self._collection, ids, with_payload=[column])
         return {point.id: (point.payload or {}).get(column) for point in points}
 
-    def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
-        models = self._models
-        self._client.batch_update_points(
-            self._collection,
-            [
-                models.SetPayloadOperation(
-                    set_payload=models.SetPayload(payload={column: float(value)}, points=[item])
-                )
-                for item, value in zip(ids, values, strict=True)
-            ],
-            wait=True,
-        )
+    def write(
+        self,
+        column: str,
+        ids: Sequence[Any],
+        values: npt.NDArray[np.float64],
+        residuals: Residuals = None,
+    ) -> None:
+        models, other = self._models, residual_of(column)
+        payloads: list[dict[str, float]] = [{column: value} for value in values.tolist()]
+        for at, residual in enumerate(() if residuals is None else residuals.tolist()):
+            payloads[at][other] = residual
+        changes: list[Any] = [
+            models.SetPayloadOperation(
+                set_payload=models.SetPayload(payload=payload, points=[item])
+            )
+            for item, payload in zip(ids, payloads, strict=True)
+        ]
+        if residuals is None:
+            gone = models.DeletePayload(keys=[other], points=list(ids))
+            changes.append(models.DeletePayloadOperation(delete_payload=gone))
+        self._client.batch_update_points(self._collection, changes, wait=True)

@@ -4,7 +4,8 @@ A linear method changes the query and nothing else. Any other method needs a bia
 beside it: the list of highest q.x is fetched longer than asked for and ranked again by
 q.x - b(x). With m the lowest stored bias and v the last q.x of the fetched list, no item outside
 it scores above v - m: where the system compares with every item, a list whose k-th score reaches
-that is surely the exact one, and with ``certify`` it grows until it is.
+that is surely the exact one, and with ``certify`` it grows until it is. Where a linear part of the
+biases is stored (see `linear`), q - w and the residuals take the place of q and the biases.
 
 Lists are best first; equal scores go to the lowest id.
 """
@@ -23,9 +24,10 @@ from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import one_of, positive, query_rows, whole
-from distnorm.search.indexes.bias_store import About, BiasFolder
+from distnorm.search.indexes.bias_store import About, BiasFolder, residual_of
 from distnorm.search.indexes.biases import bias_store
 from distnorm.search.indexes.keys import found_column
+from distnorm.search.indexes.linear import LinearPart, linear_part
 from distnorm.search.indexes.recovery import UNITS, inner_products, linear_queries, query_biases
 from distnorm.search.indexes.results import Both, Found
 from distnorm.search.indexes.system import System
@@ -59,10 +61,10 @@ def best_first(ids: Sequence[Any], scores: Float64, k: int) -> list[int]:
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked of a list: its length, the items to fetch first, the queries' side."""
+    """What is asked of a list: its length, the items to fetch first if said, the queries' side."""
 
     k: int
-    first: int
+    overfetch: int | None
     side: str
     certify: bool
     filter: Any
@@ -101,8 +103,8 @@ def search(
     if isinstance(fields, str):
         raise DistnormError(f"fields={fields!r}", "a list of names", f"pass fields=[{fields!r}]")
     k += offset
-    first = max(k, positive(overfetch, "overfetch") if overfetch else max(100, 10 * k))
-    request = _Request(k, first, side, certify, filter)
+    longer = max(k, positive(overfetch, "overfetch")) if overfetch else None
+    request = _Request(k, longer, side, certify, filter)
     system.offers("raw")
     if system.metric == "l2":
         system.check_unit_rows()
@@ -259,24 +261,33 @@ def _ranked_again(
     column, about = published_bias(system, norm, side)
     # Of an index that changed since, nobody knows whose biases these are.
     certifies = system.certifies and system.unchanged(about)
-    # A folder in the place of the system's own: its answers bring no biases along.
-    beside = None if isinstance(system.biases, BiasFolder) else column
-    want = system.capabilities.at_most(request.first)
+    linear = _usable(system, rows, about)
+    lowest, longer = about["lowest"], max(100, 10 * k)
+    if linear is not None:
+        rows, lowest, longer = rows - linear.vector, linear.lowest, max(50, 5 * k)
+    want = system.capabilities.at_most(request.overfetch or longer)
     lists = [_Answer([], np.empty(0), None)] * len(rows)
     certain = [False] * len(rows)
     missing: set[Any] = set()
     lengths = [0] * len(rows)
     left = list(range(len(rows)))
     while left:
+        numbers = residual_of(column) if linear else column
+        # A folder in the place of the system's own: its answers bring no biases along.
+        beside = None if isinstance(system.biases, BiasFolder) else numbers
         answers = _answers(system, rows[left], want, beside, filter=request.filter)
-        stored = _stored_biases(system, column, answers)
+        stored = _stored_biases(system, numbers, answers)
+        mean = about["mean"]
+        if linear is not None:
+            mean = linear.mean
+            stored = _without_residuals(system, column, linear, answers, stored)
         for at, (ids, products, _), biases in zip(left, answers, stored, strict=True):
             lengths[at], unknown = len(ids), np.isnan(biases)
             missing.update(ids[place] for place in np.flatnonzero(unknown))
-            scores = products - np.where(unknown, about["mean"], biases)
+            scores = products - np.where(unknown, mean, biases)
             order = best_first(ids, scores, k)
             lists[at] = _Answer([ids[place] for place in order], scores[order], None)
-            reach = products[-1] - about["lowest"] if len(ids) else -np.inf
+            reach = products[-1] - lowest if len(ids) else -np.inf
             # Above, not at it: an item of the same score and a lower id may be outside.
             reached = len(order) == k and bool(scores[order[-1]] > reach)
             certain[at] = certifies and (reached or _all_of(system, ids, request))
@@ -287,6 +298,43 @@ def _ranked_again(
             break
         want = system.capabilities.at_most(4 * want)
     return lists, certain, len(missing)
+
+
+def _usable(system: System, rows: Float64, about: About) -> LinearPart | None:
+    """The linear part of stored biases, where a query without it still has a direction."""
+    linear = linear_part(about, system.capabilities.query_dimension)
+    if linear is None or np.linalg.norm(rows - linear.vector, axis=1).min(initial=1) < 1e-3:
+        return None
+    return linear
+
+
+def _without_residuals(
+    system: System, column: str, linear: LinearPart, answers: list[_Answer], stored: list[Float64]
+) -> list[Float64]:
+    """Residuals, those of items that were written with their bias alone worked out."""
+    ids = [
+        answer.ids[place]
+        for answer, residuals in zip(answers, stored, strict=True)
+        for place in np.flatnonzero(np.isnan(residuals))
+    ]
+    if not ids:
+        return stored
+    ids = list(dict.fromkeys(ids))
+    with system.plain_errors("read biases"):
+        biases = bias_store(system).read(column, ids)
+    known = {item: float(b) for item, b in zip(ids, biases, strict=True) if np.isfinite(b)}
+    with system.plain_errors("read vectors"):
+        read = system.rows_of(list(known)) if known else {}
+    both = [item for item in known if item in read]
+    if not both:
+        return stored
+    rows = np.stack([np.asarray(read[item]) for item in both])
+    found = linear.residuals(system, rows, np.array([known[item] for item in both]))
+    by_id = dict(zip(both, found.tolist(), strict=True))
+    return [
+        np.array([by_id.get(item, b) for item, b in zip(answer.ids, residuals, strict=True)])
+        for answer, residuals in zip(answers, stored, strict=True)
+    ]
 
 
 def _stored_biases(system: System, column: str, answers: list[_Answer]) -> list[Float64]:

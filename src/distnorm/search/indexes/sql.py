@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, BiasStore, read_about
+from distnorm.search.indexes.bias_store import About, BiasStore, Residuals, read_about, residual_of
 from distnorm.search.indexes.system import Hits
 
 __all__ = ["SqlBiases", "SqlIndex", "named", "quoted"]
@@ -264,8 +264,9 @@ class SqlBiases(BiasStore):
                 if self._is_there(_REGISTRY):
                     delete = f"DELETE FROM {registry} WHERE name = {mark}"
                     self._change(delete, [f"{target} {column}"])
-                self._change(f"DROP TABLE IF EXISTS {self._named(self.table(column))}")
-                self._known.discard(self.table(column))
+                for name in (self.table(column), self.table(residual_of(column))):
+                    self._change(f"DROP TABLE IF EXISTS {self._named(name)}")
+                    self._known.discard(name)
                 self._old.discard(column)
                 return
             columns = "(name TEXT PRIMARY KEY, about TEXT)"
@@ -279,10 +280,11 @@ class SqlBiases(BiasStore):
     def prepare(self, column: str) -> None:
         """Create the table."""
         with self._writing():
-            self._change(
-                f"CREATE TABLE IF NOT EXISTS {self._named(self.table(column))} "
-                f"(id {self._id_type} PRIMARY KEY, bias REAL NOT NULL)"
-            )
+            for name in (column, residual_of(column)):
+                self._change(
+                    f"CREATE TABLE IF NOT EXISTS {self._named(self.table(name))} "
+                    f"(id {self._id_type} PRIMARY KEY, bias REAL NOT NULL)"
+                )
 
     def values(self, column: str, ids: list[Any]) -> Mapping[Any, float | None]:
         """Biases of items, some hundred per statement."""
@@ -297,9 +299,25 @@ class SqlBiases(BiasStore):
                 )
         return values
 
-    def write(self, column: str, ids: Sequence[Any], values: npt.NDArray[np.float64]) -> None:
+    def write(
+        self,
+        column: str,
+        ids: Sequence[Any],
+        values: npt.NDArray[np.float64],
+        residuals: Residuals = None,
+    ) -> None:
         """Store biases of items, some hundred per statement."""
-        numbers = values.tolist()
+        self._put(column, ids, values.tolist())
+        if residuals is not None:
+            self._put(residual_of(column), ids, residuals.tolist())
+            return
+        left = self.table(residual_of(column))
+        for start in range(0, len(ids) if self._is_there(left) else 0, _AT_ONCE):
+            part = list(ids[start : start + _AT_ONCE])
+            marks = ", ".join([self._mark] * len(part))
+            self._change(f"DELETE FROM {self._named(left)} WHERE id IN ({marks})", part)
+
+    def _put(self, column: str, ids: Sequence[Any], numbers: Sequence[float]) -> None:
         for start in range(0, len(ids), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             pairs = [value for pair in zip(ids[part], numbers[part], strict=True) for value in pair]

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.biases import bias_of, bias_store, lower_bound, stored_rows
+from distnorm.search.indexes.bias_store import About, lower_bound, residual_of
+from distnorm.search.indexes.biases import bias_of, bias_store, stored_rows
 from distnorm.search.indexes.keys import found_column
+from distnorm.search.indexes.linear import linear_part
 from distnorm.search.indexes.ranking import published_bias
 from distnorm.search.indexes.system import System
 from distnorm.system.progress import Progress
@@ -71,11 +73,17 @@ class ItemBiases:
     where : str
         Where that is: a key of each item, a table of ids and biases, or a folder.
     values : ndarray, shape (n,)
+    residual_key : str
+        A second name, for what is left of the biases without their linear part.
+    residuals : ndarray, shape (n,), or None
+        To be written along; None where no linear part is stored.
     """
 
     key: str
     where: str
     values: npt.NDArray[np.float64]
+    residual_key: str = ""
+    residuals: npt.NDArray[np.float64] | None = None
 
 
 def stored_biases(
@@ -147,11 +155,25 @@ def item_biases(system: System, norm: ScoreNormalization, side: str, items: Arra
             "run distnorm index bias with --fresh after items were added",
         )
     store = bias_store(system)
-    values = bias_of(system, norm, side, to_numpy(as_working(rows)))
-    if lower_bound(values) < about["lowest"]:
-        # The bound that certified lists rest on.
+    plain = to_numpy(as_working(rows))
+    values, residuals = bias_of(system, norm, side, plain), None
+    linear = linear_part(about, system.capabilities.query_dimension)
+    if linear is not None:
+        residuals = linear.residuals(system, plain, values)
+    if _lowered(about, values, residuals) != about:
+        # The bounds that certified lists rest on.
         with system.plain_errors("write biases"), store.alone(f"{column}.upload", timeout=60):
             about = store.published()[column]
-            lowest = min(about["lowest"], lower_bound(values))
-            store.publish(column, {**about, "lowest": lowest})
-    return ItemBiases(column, store.where(column), values)
+            store.publish(column, _lowered(about, values, residuals))
+    return ItemBiases(column, store.where(column), values, residual_of(column), residuals)
+
+
+def _lowered(
+    about: About, values: npt.NDArray[np.float64], residuals: npt.NDArray[np.float64] | None
+) -> About:
+    """What is stated, with bounds for these numbers as well."""
+    changed = {**about, "lowest": min(about["lowest"], lower_bound(values))}
+    if residuals is not None and "linear" in about:
+        lowest = min(about["linear"]["lowest"], lower_bound(residuals))
+        changed["linear"] = {**about["linear"], "lowest": lowest}
+    return changed
