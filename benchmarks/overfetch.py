@@ -2,11 +2,11 @@
 
 Real vectors in real systems that compare with every item. For each method the biases are stored
 once, with the linear part that goes with them (see `search/indexes/linear.py`); "without" is the
-same index whose list of what is complete no longer states it. The length of a list, in FAISS, is what
-must be fetched until its 10 best are surely the exact ones, in steps of a twentieth; then the share
-of lists that are certain at once, agreement with distnorm's own exact top 10, and the milliseconds
-of single queries, at once and with ``certify=True``, in turn. Queries are never fitted on, and
-biases rest on other texts than those that ask.
+same index whose list of what is complete no longer states it. The length of a list, in FAISS, is
+what must be fetched until its 10 best are surely the exact ones, in steps of a twentieth; then the
+share of lists that are certain at once, agreement with distnorm's own exact top 10, and the
+milliseconds of single queries, at once and with ``certify=True``, in turn. Queries are never fitted
+on, and biases rest on other texts than those that ask.
 
 Run: python benchmarks/overfetch.py [--quick]
 """

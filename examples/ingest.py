@@ -1,7 +1,8 @@
 """A job that adds photos with their biases, so that none is without one until the next upload.
 
 Where biases are a key of each item (Qdrant, Chroma, Milvus), write it with the item itself:
-``payload={"title": ..., added.key: float(bias)}``. Where they are a table or a folder, as here,
+``payload={"title": ..., added.key: float(bias), added.residual_key: float(residual)}``, without the
+second one where `residuals` is None. Where they are a table or a folder, as here,
 ``index.biases.write`` does it. Needs duckdb; without it, says so and stops.
 
 Run: python examples/ingest.py
@@ -48,6 +49,6 @@ with tempfile.TemporaryDirectory() as folder:
     insert(place, new)
     with distnorm.open_index(f"duckdb:{place}/photos") as index:
         added = index.item_biases(norm, images[400:410])  # norm.item_bias(images=...), and its key
-        index.biases.write(added.key, list(new), added.values)
+        index.biases.write(added.key, list(new), added.values, added.residuals)
         print(f"{len(new)} new items with biases in {added.where}")
         print(f"items without a bias: {index.check(norm).without_bias}")

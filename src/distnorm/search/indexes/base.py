@@ -79,7 +79,8 @@ class Index(System):
             The side of the queries. Left out, they are texts, and a normalization without a
             text side is refused.
         overfetch : int, optional
-            Items to fetch before ranking again by bias; the larger of 100 and 10 k.
+            Items to fetch before ranking again by bias; the larger of 50 and 5 k where the linear
+            part of the biases is stored, else of 100 and 10 k.
         certify : bool
             Fetch more, four times as many each time, until the list is surely the exact one.
             Only where the system compares with every item.
