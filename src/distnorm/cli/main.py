@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 import distnorm
+from distnorm.cli.examples import BEGINNING, with_example
 from distnorm.cli.output import complain
 from distnorm.errors import DistnormError, DistnormWarning
 from distnorm.system.files import path_error
@@ -53,7 +54,7 @@ class _Group(click.Group):
         command: click.Command = getattr(
             importlib.import_module(f"distnorm.cli.{cmd_name}"), cmd_name
         )
-        return command
+        return with_example(command, cmd_name)
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with _plain_usage():
@@ -92,6 +93,8 @@ def _plain_usage() -> Iterator[None]:
     """Wrong usage in words that no value of an option can turn into a command of the terminal."""
     try:
         yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
     except click.UsageError as error:
         message = error.format_message()
         if plain(message) == message:
@@ -120,7 +123,11 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    epilog=BEGINNING,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(distnorm.__version__, prog_name="distnorm")
 def cli() -> None:
     """Better scores from a frozen image-text model: no training, no labels, no re-indexing."""
