@@ -23,9 +23,7 @@ from distnorm.search import Gallery, topk
 from distnorm.system import threads as parallel
 from distnorm.system.shards import ShardedRows
 
-PRECISIONS = (
-    "float32 by items", "float32 by queries", "bfloat16", "bfloat16 as on a GPU"
-)  # fmt: skip
+PRECISIONS = ("float32 by items", "float32 by queries", "bfloat16")
 
 
 def chosen(name, patch):
@@ -39,8 +37,6 @@ def chosen(name, patch):
         patch.setattr(exact_module, "FEW", 0 if name.endswith("queries") else 32)
         return "float32"
     pytest.importorskip("torch", reason="the bfloat16 pass is torch's")
-    if name.endswith("GPU"):
-        patch.setattr(exact_module, "ProcessorEngine", bfloat16_module.TorchEngine)
     return "bfloat16"
 
 
@@ -175,7 +171,7 @@ def test_bounds_hold_for_each_score(precision, rng):
     if precision == "float32":
         engine = engines_module.FewEngine(queries)
     else:
-        engine = exact_module.ProcessorEngine(queries, pytest.importorskip("torch"), biased=True)
+        engine = exact_module.TorchEngine(queries, pytest.importorskip("torch"), biased=True)
     block, error = engine.block(items, float(engine.lengths(items).max()), bias)
     longest, sound = engine.longest(items)
     assert sound
@@ -300,30 +296,6 @@ def test_real_features_like_faiss(real_data):
     np.testing.assert_allclose(full[differ], ours[0][differ], atol=1e-6)
 
 
-def test_bfloat16_is_for_processors_that_have_it(rng, monkeypatch):
-    """ "auto" takes it where there are units, torch is loaded and the job is large."""
-    torch = pytest.importorskip("torch", reason="the bfloat16 pass is torch's")
-    asked = []
-    real = exact_module.ProcessorEngine
-    monkeypatch.setattr(
-        exact_module, "ProcessorEngine", lambda *args: asked.append(args[1]) or real(*args)
-    )
-    items, queries = (rng.standard_normal((n, 16)).astype(np.float32) for n in (2000, 40))
-    monkeypatch.setattr(exact_module, "_PAYS", 1e6)
-    monkeypatch.setattr(exact_module, "bfloat16_units", lambda: False)
-    agree(queries, items, 3)
-    assert not asked
-    monkeypatch.setattr(exact_module, "bfloat16_units", lambda: True)
-    agree(queries[:2], items, 3)
-    assert not asked
-    monkeypatch.setattr(exact_module, "_PAYS", 1e9)
-    agree(queries, items, 3)
-    assert not asked
-    monkeypatch.setattr(exact_module, "_PAYS", 1e7)
-    agree(queries, items, 3)
-    assert asked == [torch]
-
-
 def test_a_gpu_takes_very_large_jobs(rng, monkeypatch):
     """Where there is one; its steps run on torch's processor here."""
     torch = pytest.importorskip("torch", reason="the bfloat16 pass is torch's")
@@ -338,7 +310,6 @@ def test_a_gpu_takes_very_large_jobs(rng, monkeypatch):
     for gpu, pays, expected in ((None, 1e6, []), ("cuda", 1e9, []), ("cuda", 1e6, ["cuda"])):
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu is not None)
         monkeypatch.setattr(exact_module, "_PAYS", pays)
-        monkeypatch.setattr(exact_module, "bfloat16_units", lambda: False)
         agree(queries, items, 3)
         assert asked == expected
 

@@ -1,4 +1,4 @@
-"""Engines that multiply in bfloat16: torch's, on a GPU or a processor with units for it.
+"""An engine that multiplies in bfloat16: torch's, on a GPU.
 
 Of a tile of scores the best of each group of 16 is found first, by torch; only groups that reach
 the threshold are looked into. The bound (u = 2^-9; products are exact in float32 and summed there;
@@ -28,28 +28,14 @@ from distnorm.exact.engines import (
     TILES,
     NumpyEngine,
     heaviest,
-    kth_largest,
-    reaching,
 )
 
-__all__ = ["ProcessorEngine", "TorchEngine", "bfloat16_units"]
+__all__ = ["TorchEngine"]
 
 _Float32 = npt.NDArray[np.float32]
 _Float64 = npt.NDArray[np.float64]
 _Places = npt.NDArray[np.intp]
 _UNIT = 2.0**-9
-
-
-def bfloat16_units() -> bool:
-    """Whether this processor multiplies bfloat16 natively (x86: AMX or AVX512-BF16)."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            for line in file:
-                if line.startswith("flags"):
-                    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(line.split())
-    except OSError:
-        pass
-    return False
 
 
 class TorchEngine:
@@ -61,7 +47,7 @@ class TorchEngine:
     rounding = _UNIT / (1 - _UNIT)
     format = FLOAT32
     dtype = np.dtype(np.float32)
-    parallel = concurrent = False
+    concurrent = False
 
     def __init__(
         self, queries: _Float32, torch: Any, device: str = "cpu", biased: bool = False
@@ -178,42 +164,6 @@ class TorchEngine:
         if isinstance(items, np.ndarray):
             items = self._torch.from_numpy(np.ascontiguousarray(items))
         return items.to(self._device)
-
-
-class ProcessorEngine(TorchEngine):
-    """`TorchEngine` on a processor: torch multiplies, NumPy looks at what comes out.
-
-    Torch's threads then wait for nothing but products and maxima.
-    """
-
-    parallel = True
-
-    def __init__(
-        self, queries: _Float32, torch: Any, device: str = "cpu", biased: bool = False
-    ) -> None:
-        super().__init__(queries, torch, "cpu", biased)
-
-    def scores(self, rows: slice, block: Any) -> Any:
-        """As `TorchEngine.scores`; all maxima at once, as torch has threads of its own."""
-        tile, maxima, w = super().scores(rows, block)
-        return tile.view(self._torch.int16).numpy(), maxima.float().numpy(), w
-
-    def kth(self, part: Any, k: int) -> _Float64:
-        """As `Engine.kth`."""
-        tile, maxima, _ = part
-        return kth_largest(maxima if k <= maxima.shape[1] else _widened(tile), k)
-
-    def above(self, part: Any, threshold: _Float64) -> tuple[_Places, _Places]:
-        """As `TorchEngine.above`."""
-        return reaching(part[1], threshold, None)
-
-    def _members(self, tile: Any, row: _Places, group: _Places) -> _Float32:
-        return _widened(tile.reshape(len(tile), GROUP, -1)[row, :, group])
-
-
-def _widened(values: npt.NDArray[Any]) -> _Float32:
-    """Float32 of bfloat16's bits, which are its upper half."""
-    return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
 @contextmanager

@@ -76,12 +76,10 @@ _FLOAT64 = _Format(2.0**-52, 2.0**-500, 2.0**-1000, 1e300)
 class Engine(Protocol):
     """What multiplies tiles for `Candidates`: ``block``, ``scores``, ``part``, then its figures.
 
-    ``parallel``: parts of a tile may be looked at in several threads. ``concurrent``: copies
-    (``another``) may multiply in several threads. ``rounding``: see above.
+    ``concurrent``: copies (``another``) may multiply in several threads. ``rounding``: see above.
     """
 
     rounding: float
-    parallel: bool
     concurrent: bool
     sizes: _Float64
     tile_rows: int
@@ -119,7 +117,7 @@ class NumpyEngine:
     """Products by NumPy's BLAS in the queries' dtype, float32 or float64."""
 
     rounding = 0.0
-    parallel = concurrent = True
+    concurrent = True
 
     def __init__(self, queries: npt.NDArray[Any]) -> None:
         self._queries = queries

@@ -13,7 +13,7 @@ to an engine of higher precision.
 
 Who computes what: many queries are shared out among threads, each of which multiplies and looks at
 its own tile while that is in its cache; of a few queries all threads do all, each with some of the
-items, as these take time to read; a GPU, or torch with threads of its own, has one tile at a time.
+items, as these take time to read; a GPU has one tile at a time.
 """
 
 from __future__ import annotations
@@ -61,35 +61,12 @@ def scan(
 
 
 def _by_tiles(source: Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
-    """For engines with threads or a device of their own: one tile after the other."""
-    engine = source.engine
-    workers = threads() if engine.parallel else 1
-    step = max(16, -(-min(n, engine.tile_rows) // workers))
-    with ThreadPoolExecutor(workers) as pool:
-        tiles = [_Tile(rows, step, k, pool) for rows in blocks(n, engine.tile_rows)]
-        whole = [slice(0, len(source.items))]
-        if not work_through(source, [tiles], whole, 1, lambda scores: progress(scores // n)):
-            return None
-    return [one for tile in tiles for one in tile.parts]
-
-
-class _Tile:
-    """Queries that are multiplied at once, and looked at in parts, in the threads of a pool."""
-
-    def __init__(self, rows: slice, step: int, k: int, pool: ThreadPoolExecutor) -> None:
-        self.rows, self.parts = rows, [Candidates(part, k) for part in within(rows, step)]
-        # A single part is not worth starting a thread.
-        self._map: Any = map if len(self.parts) == 1 else pool.map
-
-    def see(self, engine: Any, scores: Any, rows: slice, start: int, w: int, error: Any) -> None:
-        """As `Part.see`."""
-        del rows
-
-        def look(one: Candidates) -> None:
-            local = slice(one.rows.start - self.rows.start, one.rows.stop - self.rows.start)
-            one.see(engine, scores, local, start, w, error[local])
-
-        list(self._map(look, self.parts))
+    """For engines with a device of their own: one tile after the other."""
+    tiles = [Candidates(rows, k) for rows in blocks(n, source.engine.tile_rows)]
+    whole = [slice(0, len(source.items))]
+    if not work_through(source, [tiles], whole, 1, lambda scores: progress(scores // n)):
+        return None
+    return tiles
 
 
 def _by_items(source: Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:

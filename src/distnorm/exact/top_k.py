@@ -5,8 +5,8 @@
 Items are ordered by sums of products in float64 of the input as it is; equal ones by the lowest
 index (`exact.decision`). So the order depends neither on BLAS, threads and block sizes nor on the
 precision of the search. That precision only decides how fast the few items are found whose scores
-are worth computing (`exact.scan`, with the bounds of `exact.engines`): bfloat16 where there are
-units for it, else float32. Queries whose best items lie closer together than a precision can tell
+are worth computing (`exact.scan`, with the bounds of `exact.engines`): bfloat16 on a GPU, else
+float32. Queries whose best items lie closer together than a precision can tell
 are done again with the next, at last in float64.
 
 The gallery is read in blocks: memory grows with the number of queries times k, not with m.
@@ -29,10 +29,9 @@ from distnorm.arrays import (
     check_embeddings,
     in_library_of,
     to_numpy,
-    torch_if_loaded,
 )
 from distnorm.errors import DistnormError, require
-from distnorm.exact.bfloat16 import ProcessorEngine, TorchEngine, bfloat16_units
+from distnorm.exact.bfloat16 import TorchEngine
 from distnorm.exact.candidates import Candidates
 from distnorm.exact.decision import PairScores, best_first
 from distnorm.exact.engines import FewEngine, NumpyEngine
@@ -49,8 +48,8 @@ _Found = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]
 
 # Results kept at once: queries beyond this times k read the gallery again.
 _RESULTS = 1 << 20
-# Products from which loading torch for its bfloat16 pays, and queries from which converting does.
-_PAYS, _MANY = 1e12, 32
+# Products from which loading torch to send rows to a GPU pays.
+_PAYS = 1e12
 
 
 def topk(
@@ -77,8 +76,7 @@ def topk(
         To subtract, e.g. of `ScoreNormalization.item_bias`.
     precision : {"auto", "bfloat16", "float32"}
         Of the first pass; the result is the same. "auto" takes bfloat16 (with torch) for items
-        on a GPU, for very large jobs where there is one, and for large jobs on processors with
-        AMX or AVX512-BF16.
+        on a GPU and for very large jobs where there is one.
     progress : callable, optional
         Called with (items read, items to read) now and then.
 
@@ -141,28 +139,23 @@ def _gallery(items: Array | ShardedRows | Gallery, dimension: int) -> Gallery:
 def _fast_engine(
     precision: str, queries: npt.NDArray[Any], rows: Gallery, biased: bool
 ) -> Callable[[Any], Any] | None:
-    """The bfloat16 engine if there is to be one: on a GPU, or a processor with units for it."""
+    """The bfloat16 engine if there is to be one: on a GPU, or where it is asked for."""
     if precision not in ("auto", "bfloat16", "float32"):
         raise DistnormError(
             f"precision {precision!r}", "'auto', 'bfloat16' or 'float32'", "leave it out"
         )
     if precision == "float32":
         return None
-    torch, device = torch_if_loaded(), rows.device
+    device: str | None = rows.device
     if precision == "auto" and device == "cpu":
         work = float(queries.size) * len(rows)
-        if work < (_PAYS if torch is None else _PAYS / 100) or len(queries) < _MANY:
+        if work < _PAYS or importlib.util.find_spec("torch") is None:
             return None
-        if torch is None and importlib.util.find_spec("torch") is None:
-            return None
-        if work >= _PAYS:
-            torch = require("torch", "torch")
-            device = _gpu(torch) or device
-        if device == "cpu" and not bfloat16_units():
-            return None
-    torch = require("torch", "torch") if torch is None else torch
-    kind = ProcessorEngine if device == "cpu" else TorchEngine
-    return lambda rows: kind(rows, torch, device, biased)
+        device = _gpu(require("torch", "torch"))
+    if device is None:
+        return None
+    torch, place = require("torch", "torch"), device
+    return lambda rows: TorchEngine(rows, torch, place, biased)
 
 
 def _gpu(torch: Any) -> str | None:
