@@ -127,7 +127,8 @@ def test_sentences_stay_sentences(tmp_path, name, content):
         ("c.csv", "caption,image\na bird, a tree,a.png\n", "3 cells in line 2.*quotes"),
         ("n.txt", "a.png one bird\nb.png two birds\n", "after a space.*a tab"),
         ("m.txt", "<?xml version='1.0'?>\n<a/>\n", "markup"),
-        ("w.txt", "a bird".encode("utf-16"), "iconv -f UTF-16"),
+        ("w.txt", "a bird".encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8 w.txt"),
+        ("w.csv", "caption\nune fusée".encode("latin-1"), "iconv -f ISO-8859-1"),
         ("b.txt", b"a\0b", "no text"),
         ("v.npy", b"\x93NUMPY", "vectors or arrays by its name.*fit, compare"),
         ("p.zip", b"PK", "an archive.*unpack it"),
@@ -450,3 +451,16 @@ def test_bytes_of_pictures_never_reach_the_list_of_failures(tmp_path):
     entries = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
     assert [entry["path"] for entry in entries] == [f"t.parquet#{n}" for n in (1, 2, 3)]
     assert (out / "failed.jsonl").stat().st_size < 1500
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_marked_encodings_are_read(tmp_path, encoding):
+    for name, text in (
+        ("w.txt", "un oiseau\nune fusée\n"),
+        ("w.csv", "n,caption\n1,un oiseau\n2,une fusée\n"),
+        ("w.tsv", "caption\nun oiseau\nune fusée\n"),
+        ("w.jsonl", lines({"text": "un oiseau"}, {"text": "une fusée"})),
+        ("sep.csv", "sep=;\nn;caption\n1;un oiseau\n2;une fusée\n"),
+    ):
+        (tmp_path / name).write_text(text, encoding=encoding)
+        assert [item.text for item in open_source(tmp_path / name)] == ["un oiseau", "une fusée"]

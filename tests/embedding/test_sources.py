@@ -273,3 +273,52 @@ def test_files_beside_pictures_without_captions_are_said(tmp_path):
     (note,) = open_source(tmp_path).notes
     assert "1 file " in note
     assert "list_of_captions.csv" in note
+
+
+def test_captions_under_a_pictures_full_name_and_in_lists(tmp_path):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    (tmp_path / "a.png.txt").write_text("one")
+    (tmp_path / "b.json").write_text('["two", "three"]')
+    assert [item.text for item in open_source(tmp_path)] == ["one", "two", "three"]
+
+
+def test_tables_in_folders_of_pictures_are_said(tmp_path):
+    picture(tmp_path / "train" / "a.png")
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,text\na.png,one\n")
+    (note,) = open_source(tmp_path).notes
+    assert "train/metadata.csv" in note
+
+
+def test_a_second_picture_of_a_sample_is_a_problem(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as file:
+        for name in ("0.left.png", "0.right.png"):
+            picture(tmp_path / name)
+            file.add(tmp_path / name, name)
+    source = open_source(tmp_path / "x.tar")
+    assert [item.name for item in source] == ["x.tar/0.left.png"]
+    ((name, reason),) = source.problems
+    assert name == "x.tar/0.right.png"
+    assert "another picture" in reason
+
+
+def test_pictures_in_columns_of_other_names_are_said(tmp_path):
+    rows = {"photos": [[{"bytes": b"x", "path": None}]], "text": ["one"]}
+    parquet.write_table(arrow.table(rows), tmp_path / "x.parquet")
+    (note,) = open_source(tmp_path / "x.parquet").notes
+    assert "'photos'" in note
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image,caption\na.png,one\n", "a table or JSON"),
+        ('{"caption": "one"}\n{"caption": "two"}\n', "a table or JSON"),
+        ("0.5 1.5\n2 3\n", "lines of numbers"),
+        ("0\tone\n1\ttwo\n", "cut -f2-"),
+    ],
+)
+def test_standard_input_is_sentences_and_nothing_else(monkeypatch, text, words):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    with pytest.raises(DistnormError, match=words):
+        open_source("-")

@@ -75,8 +75,9 @@ def test_lengths_of_lists_and_not_their_sum_are_compared(tmp_path):
     for cells, words in (
         ([[1.0, 2, 3], [4.0, 5, 6, 7, 8]], r"different lengths \(3, 5\)"),
         ([[1.0, 2], None], "1 empty cells, first in row 1"),
-        ([[[1.0, 2]], [[3.0, 4]]], "several vectors in a cell"),
-        ([b"1234", b"5678"], "without a matrix"),
+        ([[[1.0, 2], [5.0, 6]], [[3.0, 4]]], "several vectors in a cell"),
+        ([b"1234", b"5678"], "frombuffer.*x.parquet'.*embedding"),
+        (["[1.0, 2.0]", "[3.0, 4.0]"], "json.loads"),
     ):
         parquet.write_table(arrow.table({"embedding": cells}), tmp_path / "x.parquet")
         with pytest.raises(DistnormError, match=words):

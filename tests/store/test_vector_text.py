@@ -50,6 +50,10 @@ READ = {
     "spaces.txt": ("# saved by numpy\n" + lines(*ROWS.T, sep=" "), False),
     "end.csv": (lines(*ROWS.T).replace("\n", ",\n"), False),
     "windows.csv": ("\ufeff" + lines(*ROWS.T, head=HEAD).replace("\n", "\r\n"), False),
+    "commas.csv": (lines(COUNT, *ROWS.T, head=["", *HEAD], sep=";").replace(".", ","), True),
+    "commas.tsv": (lines(*ROWS.T, sep="\t").replace(".", ","), False),
+    "excel.csv": ("sep=;\n" + lines(*ROWS.T, head=HEAD, sep=";"), False),
+    "word2vec.txt": ("30 6\n" + lines([f"w{n}" for n in COUNT], *ROWS.T, sep=" "), True),
     # lists in cells
     "lists.csv": (
         "id,embedding\n" + "".join(f'{n},"{row}"\n' for n, row in enumerate(ROWS.tolist())),
@@ -66,6 +70,22 @@ READ = {
         True,
     ),
     "c.json": (json.dumps(ROWS.tolist(), indent=1), False),
+    "records.json": (
+        json.dumps([{str(n): x for n, x in enumerate(row)} for row in ROWS.tolist()]),
+        False,
+    ),
+    "split.json": (
+        json.dumps({"columns": HEAD, "index": [*COUNT], "data": ROWS.tolist()}),
+        False,
+    ),
+    "lines.json": ("".join(f"{row}\n" for row in ROWS.tolist()), False),
+    "named.jsonl": (
+        "".join(
+            json.dumps({"id": "x"} | {f"emb_{n}": x for n, x in enumerate(row)}) + "\n"
+            for row in ROWS.tolist()
+        ),
+        True,
+    ),
     "d.json": (
         json.dumps({"model": "m", "data": [{"embedding": r} for r in ROWS.tolist()]}),
         False,
@@ -108,7 +128,6 @@ def test_two_numbered_names_are_the_two_sides(tmp_path):
 
 
 REFUSED = {
-    "commas.csv": (lines(*ROWS.T, sep=";").replace(".", ","), "decimal commas.*tr ',;' '.,'"),
     "gap.csv": (lines(*ROWS[:, [0, 1, 2, 4, 5]].T, head=["0", "1", "2", "4", "5"]), "number 3"),
     "empty_cell.csv": (lines(*ROWS.T, head=HEAD) + "1,2,,4,5,6\n", "convert string ''"),
     "short.csv": (lines(*ROWS.T) + "1,2\n", "different numbers of cells"),
@@ -121,7 +140,10 @@ REFUSED = {
     "large.jsonl": (f"[1.0, {10**400}]\n", "record 0"),
     "deep.jsonl": ("[" * 50_000, "too deep"),
     "dict.json": (json.dumps({"a": [1.0, 2], "b": [2.0, 3]}), r"list\(json.load"),
-    "pandas.json": (json.dumps({"0": {"0": 1.0}}), r"pandas\.read_json"),
+    "pandas.json": (
+        json.dumps({str(n): {"0": 1.0, "1": 2.0} for n in (0, 1)}),
+        r"pandas\.read_json",
+    ),
     "without.jsonl": ('{"vector": [1.0, 2]}\n{"id": 3}\n', "record 1, without 'vector'"),
 }
 

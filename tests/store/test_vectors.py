@@ -160,3 +160,13 @@ def test_metadata_whose_column_names_are_no_text(tmp_path):
     file.write_bytes(file.read_bytes().replace(b"bytes_", b"byte\xff\xfe"))
     with pytest.raises(DistnormError, match="cannot be read"):
         read_names(tmp_path)
+
+
+def test_records_of_numpy_name_their_matrix(tmp_path):
+    kind = np.dtype([("id", "i4"), ("vector", "f4", (4,))])
+    np.save(tmp_path / "x.npy", np.array([*zip(range(7), ROWS, strict=True)], dtype=kind))
+    np.testing.assert_array_equal(read_embeddings(tmp_path / "x.npy"), ROWS)
+    flat = np.zeros(3, dtype=[("a", "f4"), ("b", "f4")])
+    np.save(tmp_path / "y.npy", flat)
+    with pytest.raises(DistnormError, match="structured_to_unstructured"):
+        read_embeddings(tmp_path / "y.npy")

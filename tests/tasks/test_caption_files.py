@@ -29,6 +29,41 @@ def test_results_name_images_by_number_stem_or_name(tmp_path):
         read_results(tmp_path / "r.json")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("r.jsonl", '{"image_id": 4, "caption": "a cat"}\n{"image_id": 4, "caption": "a dog "}\n'),
+        ("r.json", json.dumps([{"image_id": 4, "caption": ["a cat", "a dog"]}])),
+        ("r.json", json.dumps({"4": ["a cat", "a dog"]})),
+        (
+            "r.json",
+            json.dumps(
+                {
+                    "images": [{"id": 4, "file_name": "a.jpg"}],
+                    "annotations": [
+                        {"id": i, "image_id": 4, "caption": text}
+                        for i, text in enumerate(("a cat", "a dog"))
+                    ],
+                }
+            ),
+        ),
+        ("r.csv", 'caption,image_id\n"a cat",4\na dog,4\n'),
+    ],
+)
+def test_captions_of_one_image_are_several_entries(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    found = read_results(tmp_path / name)
+    assert found.captions == ["a cat", "a dog"]
+    assert found.image_ids == ["4", "4"]
+
+
+@pytest.mark.parametrize("text", ["x,y\n1,2\n", "[[1.0, 2.0]]", '{"a": 1}', "caption\na cat\n"])
+def test_other_files_are_no_results(tmp_path, text):
+    name = "r.json" if text[0] in "[{" else "r.csv"
+    (tmp_path / name).write_text(text)
+    assert read_results(tmp_path / name) is None
+
+
 PAIRS = {
     "original,foil\n0,1\n2,3\n": [True, True],
     "first,second,prefers\n0,1,1\n2,3,-1\n": [True, False],

@@ -17,6 +17,9 @@ FORMS = {
     "head.csv": "query,item\n" + LINES,
     "turned.csv": "image,text\n" + "".join(f"{item},{query}\n" for query, item in PAIRS),
     "pandas.csv": ",text,image\n" + "".join(f"{i},{q},{x}\n" for i, (q, x) in enumerate(PAIRS)),
+    "numbered_head.csv": ",0,1\n" + "".join(f"{i},{q},{x}\n" for i, (q, x) in enumerate(PAIRS)),
+    "trec.txt": "".join(f"{q} 0 {x} 1\n" for q, x in PAIRS) + "3 0 4 0\n",
+    "q0.txt": "".join(f"{q}\tQ0\t{x}\t2\n" for q, x in PAIRS),
     "tabs.tsv": LINES.replace(",", "\t"),
     "spaces.txt": LINES.replace(",", " "),
     "relevance.tsv": "query-id\tcorpus-id\tscore\n"

@@ -48,6 +48,11 @@ READ = {
         {"columns": ["label"], "index": [0, 1, 2, 3, 4], "data": [[n] for n in NUMBERS]}
     ),
     "lines.jsonl": "".join(json.dumps({"label": n}) + "\n" for n in NUMBERS),
+    "lines.json": "".join(json.dumps({"label": n}) + "\n" for n in NUMBERS),
+    "one_list.json": json.dumps({"name": "test", "labels": NUMBERS, "n": 5}),
+    "bars.csv": "file|label\na.jpg|4\nb.jpg|0\nc.jpg|2\nd.jpg|2\ne.jpg|1\n",
+    "sep.csv": "sep=;\nfile;label\na.jpg;4\nb.jpg;0\nc.jpg;2\nd.jpg;2\ne.jpg;1\n",
+    "commas.tsv": "file\tlabel\na.jpg\t4,0\nb.jpg\t0,0\nc.jpg\t2,0\nd.jpg\t2,0\ne.jpg\t1,0\n",
 }  # fmt: skip
 
 
@@ -75,6 +80,9 @@ REFUSED = {
     "a big number": ("x.json", f"[1, {'9' * 400}]", "no finite number, first in row 1"),
     "torch's": ("x.pt", "", "torch.load"),
     "an archive": ("x.csv", "PK\0\0", "no text"),
+    "one line": ("x.csv", "1,2,3,4\n", "write one per line"),
+    "thousands": ("x.csv", 'score\n"1,234"\n', "a decimal comma is written as a point"),
+    "tensors": ("x.safetensors", "", "load_file('"),
 }
 
 
@@ -85,6 +93,30 @@ def test_judgements_are_refused_for(tmp_path, case):
     with pytest.raises(DistnormError) as caught:
         read_numbers(tmp_path / name)
     assert words in str(caught.value)
+
+
+def test_arrays_that_say_less_than_files_of_text(tmp_path):
+    np.save(tmp_path / "words.npy", np.array(NUMBERS).astype(str))
+    np.save(tmp_path / "row.npy", np.array([NUMBERS]))
+    np.savez(tmp_path / "several.npz", paths=np.array(list("abcde")), labels=NUMBERS)
+    with open(tmp_path / "no_ending", "wb") as file:
+        np.save(file, NUMBERS)
+    for name in ("words.npy", "row.npy", "several.npz", "no_ending"):
+        assert read_values(tmp_path / name, LABELS).tolist() == NUMBERS
+    np.savez(tmp_path / "open.npz", labels=NUMBERS, label=NUMBERS)
+    with pytest.raises(DistnormError, match="'labels', 'label'"):
+        read_values(tmp_path / "open.npz", LABELS)
+    np.savez(tmp_path / "sparse.npz", indptr=NUMBERS, shape=NUMBERS, data=NUMBERS)
+    with pytest.raises(DistnormError, match=r"load_npz.*toarray"):
+        read_values(tmp_path / "sparse.npz", LABELS)
+
+
+@pytest.mark.parametrize("text", ["0 tench\n1 crane\n", "1: tench\n2: crane", "0\ttench\n1\tcrane"])
+def test_names_behind_their_numbers(tmp_path, text):
+    (tmp_path / "x.txt").write_text(text)
+    assert read_class_names(tmp_path / "x.txt").names == ["tench", "crane"]
+    (tmp_path / "y.txt").write_text("3 d printer\n2 cv\n")
+    assert read_class_names(tmp_path / "y.txt").names == ["3 d printer", "2 cv"]
 
 
 def test_judgements_of_several_raters_take_the_column_of_their_mean(tmp_path):
@@ -108,7 +140,7 @@ def test_a_head_of_pandas_alone_is_named(tmp_path):
     [
         (np.array([1.5, 2.0]), "1.5 in row 0"),
         (np.array([0.0, 2.0**60]), "in row 1"),
-        (np.array([[1, 2]]), "(1, 2)"),
+        (np.array([[1, 2], [3, 4]]), "(2, 2)"),
         (np.array(["a", "b"]), "<U1"),
         (np.array([np.nan, 1.0]), "nan in row 0"),
     ],

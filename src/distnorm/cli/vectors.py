@@ -103,7 +103,7 @@ def check_distinct(images: str, texts: str, first: Any, second: Any) -> None:
             "name the other file, or the two arrays: --key image=NAME,text=NAME; a matrix of "
             "scores goes to: distnorm evaluate retrieval --scores FILE",
         )
-    square = first.shape == second.shape and first.shape[0] == first.shape[1]
+    square = first.shape == second.shape == first.shape[:1] * 2
     if square and (first == second.T).all():
         raise DistnormError(
             f"{images} and {texts}, one matrix and its transpose",

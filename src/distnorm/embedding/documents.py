@@ -21,6 +21,7 @@ from typing import Any
 
 from distnorm.embedding.cells import PATHS, TEXTS, names_a_picture
 from distnorm.errors import DistnormError
+from distnorm.system.json_rows import json_error, json_values, rows_of
 from distnorm.system.lines import text_lines
 
 __all__ = ["Records"]
@@ -35,6 +36,7 @@ class Records:
     """A file of JSON records; rows are numbered from 1 on."""
 
     strict = beside = False
+    aside: tuple[str, ...] = ()
 
     def __init__(self, path: Path, *, lines: bool) -> None:
         self.path, self.kind = path, "jsonl" if lines else "json"
@@ -83,23 +85,14 @@ class Records:
 
 def _document(path: Path) -> tuple[list[Any] | None, bool]:
     """A document's records (None: it has one per line), and whether it is COCO's."""
+    # Lines of JSON often go by the name .json.
+    first = next((line for line in text_lines(path) if line.strip()), "")
     try:
-        text = "\n".join(text_lines(path))
-        value = json.loads(text)
-    except DistnormError:
-        raise
-    except (ValueError, RecursionError) as error:
-        # Lines of JSON often go by the name .json.
-        first = next((line for line in text_lines(path) if line.strip()), "")
-        try:
-            one_per_line = isinstance(json.loads(first), dict | str)
-        except (ValueError, RecursionError):
-            one_per_line = False
-        if one_per_line:
+        if len(first) < path.stat().st_size - 2 and isinstance(json.loads(first), dict | str):
             return None, False
-        raise DistnormError(
-            f"{path}, which is no JSON: {error}", _FORMS, "write it again"
-        ) from error
+    except (ValueError, RecursionError):
+        pass
+    value = json_values(path)
     if isinstance(value, list):
         return value, False
     if isinstance(value, dict):
@@ -112,6 +105,9 @@ def _document(path: Path) -> tuple[list[Any] | None, bool]:
             return list(_karpathy(images)), True
         if value and all(names_a_picture(str(name)) for name in islice(value, _PEEK)):
             return [{"file_name": name, "caption": text} for name, text in value.items()], False
+        rows = rows_of(value)
+        if rows is not None and all(isinstance(row, dict | str) for row in rows):
+            return rows, False
     raise DistnormError(f"{path}, JSON of another form", _FORMS, _REMEDY)
 
 
@@ -149,6 +145,4 @@ def _parsed(line: str, label: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DistnormError(
-            f"{label}, which is no JSON: {error}", _FORMS, "mend the line"
-        ) from error
+        raise json_error(label, error) from error

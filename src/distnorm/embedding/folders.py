@@ -71,11 +71,12 @@ def _with_captions(item: Item, files: set[str], problems: list[Problem]) -> Iter
     """A picture with each caption of the files of its name, else alone."""
     folder, name = os.path.split(item.path or "")
     stem, words = os.path.splitext(name)[0], Words()
-    for end in CAPTION_FILES:
-        if stem + end not in files:
+    for beside in (own + end for own in (stem, name) for end in CAPTION_FILES):
+        if beside not in files:
             continue
+        end = os.path.splitext(beside)[1]
         try:
-            with open(os.path.join(folder, stem + end), "rb") as file:
+            with open(os.path.join(folder, beside), "rb") as file:
                 content = file.read(MOST_TEXT + 1)
         except OSError as error:
             problems.append((item.name, f"{end}: {error.strerror or error}"))
@@ -83,7 +84,7 @@ def _with_captions(item: Item, files: set[str], problems: list[Problem]) -> Iter
         if len(content) > MOST_TEXT:
             problems.append((item.name, f"{end}: too many bytes for captions"))
         elif not words.add(end, content):
-            problems.append((item.name, f"an empty or unreadable text in {stem}{end}"))
+            problems.append((item.name, f"an empty or unreadable text in {beside}"))
     yield from (replace(item, text=text) for text in words.texts or (None,))
 
 

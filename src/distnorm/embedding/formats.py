@@ -11,14 +11,15 @@ from distnorm.embedding.documents import Records
 from distnorm.embedding.separated import Separated, delimiter_of_head, delimiter_of_names
 from distnorm.embedding.tables import Reader, fetch_first
 from distnorm.errors import DistnormError
+from distnorm.system.lines import first_lines
 
 __all__ = ["TABLES", "check_cells", "check_sentences", "reader_of_text", "refuse_known"]
 
 TABLES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
-_BYTES = 1 << 16
-_LINES = 50
+_LINES, _CHARACTERS = 50, 1 << 16
 _CELLS = re.compile(r"[\t,;|]")
 _NUMBERS = re.compile(r"[-+]?[\d.][\d.eE+-]*([\s,;]+[-+]?[\d.][\d.eE+-]*)+")
+_NUMBERED = re.compile(r"\d+\t\s*[^\W\d]")
 _MARKUP = ("<?xml", "<!doctype", "<html")
 _VECTORS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".h5", ".hdf5", ".arrow", ".feather")
 _ARCHIVES = (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
@@ -37,29 +38,33 @@ def refuse_known(path: Path) -> None:
         raise DistnormError(f"{path}, an archive", "pictures, texts or a tar file", "unpack it")
 
 
-def reader_of_text(path: Path) -> Reader | None:
-    """The reader of a file that is a table by its beginning; None for lines."""
-    lines = _beginning(path)
+def reader_of_text(path: Path, label: str | None = None) -> Reader | None:
+    """The reader of a file that is a table by its beginning; None for lines.
+
+    ``label`` is what messages call it, if not by its path.
+    """
+    label = str(path) if label is None else label
+    lines = [line for _, line in first_lines(path, _LINES, _CHARACTERS)[0]][:_LINES]
     if not lines:
         return None
     first = lines[0].lstrip()
     if first.lower().startswith(_MARKUP):
         raise DistnormError(
-            f"{path}, which is markup", "lines, a table or JSON", "extract the text"
+            f"{label}, which is markup", "lines, a table or JSON", "extract the text"
         )
     if first.startswith(("{", "[")):
         kind = _json_kind(first, lines)
         if kind:
             return Records(path, lines=kind == "lines")
-    check_sentences(lines, str(path))
+    check_sentences(lines, label)
     delimiter = delimiter_of_head(*lines[:2])
     if delimiter is not None:
         return Separated(path, delimiter)
-    check_cells(lines, str(path))
+    check_cells(lines, label)
     delimiter = delimiter_of_names(lines)
     if delimiter == "":
         raise DistnormError(
-            f"{path}, lines of a picture's name and words after a space",
+            f"{label}, lines of a picture's name and words after a space",
             "a tab between the two, or one picture or sentence per line",
             "write it as a .tsv with the head: path, tab, caption",
         )
@@ -83,6 +88,12 @@ def check_cells(lines: list[str], label: str) -> None:
             f"fetch the pictures first, such as: img2dataset --url_list {Path(label).name} "
             "--input_format tsv --url_col url --caption_col caption --output_folder photos",
         )
+    if 2 * sum(bool(_NUMBERED.match(line)) for line in lines) > len(lines):
+        raise DistnormError(
+            f"{label}, lines of a number, a tab and words",
+            "sentences, or a table whose first line names its columns",
+            f"for the words alone: cut -f2- {Path(label).name} > sentences.txt",
+        )
     if 2 * sum(bool(_NUMBERS.fullmatch(line.strip())) for line in lines) > len(lines):
         raise DistnormError(
             f"{label}, lines of numbers",
@@ -102,24 +113,3 @@ def _json_kind(first: str, lines: list[str]) -> str:
     if isinstance(value, dict):
         return "lines"
     return "document" if len(lines) == 1 and isinstance(value, list) and value else ""
-
-
-def _beginning(path: Path) -> list[str]:
-    """The first lines that are not empty; raises for what is no text."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(_BYTES)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise DistnormError(f"{path}: {why}", "a file", "check the path") from error
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DistnormError(
-            f"{path}, text in UTF-16", "UTF-8", f"convert it: iconv -f UTF-16 -t UTF-8 {path.name}"
-        )
-    if b"\0" in start:
-        raise DistnormError(f"{path}, which is no text", "UTF-8 lines", "convert it")
-    text = start.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")
-    if len(start) == _BYTES:
-        lines = lines[:-1] or lines
-    return [line for line in lines if line.strip()][:_LINES]

@@ -48,6 +48,11 @@ class ParquetTable:
             if not fits:
                 unfit.append((name, str(kind), side))
         self.head = tuple(head)
+        self.aside = tuple(
+            name
+            for name, kind in zip(self._names, self._types, strict=True)
+            if name.strip().lower() not in sides and "binary" in str(kind)
+        )
         usable = {sides.get(name.strip().lower()) for name in head} - {None}
         for name, kind_name, side in unfit:
             # Another column of the side will do, unless this one was asked for.

@@ -63,6 +63,8 @@ def _lines(content: bytes) -> list[str] | None:
 def _fields(content: bytes) -> list[str] | None:
     try:
         values: Any = json.loads(content)
+        if isinstance(values, list | str):
+            return captions(values, "", 0)
         for name in _FIELDS:
             texts = captions(values.get(name), "", 0)
             if texts:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,11 +9,10 @@ from typing import Any
 
 from distnorm.embedding.cells import ADDRESSES, PATHS, TEXTS, names_a_picture, picture
 from distnorm.errors import DistnormError
+from distnorm.system.separated import DELIMITERS, cut, sep_line, separated_rows
 
 __all__ = ["Separated", "delimiter_of_head", "delimiter_of_names"]
 
-_DELIMITERS = (",", "\t", ";", "|")
-_LIMIT = 1 << 24
 _NAME = re.compile(r"[\w.:#-]*( [\w.:#-]+)?")
 
 
@@ -23,6 +20,7 @@ class Separated:
     """A file of separated cells; without a head, of pictures' names and one text each."""
 
     strict, above = True, False
+    aside: tuple[str, ...] = ()
     kind = "csv"
 
     def __init__(self, path: Path, delimiter: str | None = None, *, headed: bool = True) -> None:
@@ -31,14 +29,16 @@ class Separated:
         self.beside = path.suffix.lower() in (".csv", ".tsv")
         self._delimiter = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
         self.head: tuple[str, ...] = ("path", "caption")
+        self._skip = 0
         if headed:
-            first = next(self._lines(), (1, []))[1]
-            if delimiter is None and len(first) == 1:
-                other = delimiter_of_head(first[0])
-                if other is not None:
-                    self._delimiter = other
-                    first = next(self._lines(), (1, []))[1]
-            self.head = tuple(cell.strip() for cell in first)
+            first, second = self._first()
+            mark = sep_line(self._delimiter.join(first))
+            if mark is not None:
+                self._skip, self._delimiter = 1, mark
+            elif delimiter is None and len(first) == 1:
+                following = second[0] if len(second) == 1 else ""
+                self._delimiter = delimiter_of_head(first[0], following) or self._delimiter
+            self.head = tuple(cell.strip() for cell in self._first()[0])
         if self._delimiter == "\t":
             self.kind = "tsv"
 
@@ -66,21 +66,12 @@ class Separated:
             )
         return [*row[: width - 1], self._delimiter.join(row[width - 1 :])]
 
+    def _first(self) -> tuple[list[str], list[str]]:
+        lines = self._lines()
+        return next(lines, (1, []))[1], next(lines, (1, []))[1]
+
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
-        csv.field_size_limit(_LIMIT)
-        reader = None
-        try:
-            with self.path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, delimiter=self._delimiter)
-                for row in reader:
-                    yield reader.line_num, row
-        except UnicodeDecodeError as error:
-            raise DistnormError(f"{self.path}, which is no text", "UTF-8", "convert it") from error
-        except csv.Error as error:
-            line = reader.line_num if reader is not None else 1
-            raise DistnormError(
-                f"{self.path}, line {line}: {error}", "a table", "mend the line"
-            ) from error
+        return separated_rows(self.path, self._delimiter, self._skip)
 
 
 def delimiter_of_head(line: str, following: str = "") -> str | None:
@@ -88,7 +79,7 @@ def delimiter_of_head(line: str, following: str = "") -> str | None:
 
     One must be a text's; what follows has as many cells.
     """
-    for delimiter in _DELIMITERS:
+    for delimiter in DELIMITERS:
         names = [name.lower() for name in _cells(line, delimiter)]
         if not any(name in TEXTS for name in names) or not all(map(_NAME.fullmatch, names)):
             continue
@@ -104,7 +95,7 @@ def delimiter_of_names(lines: Iterable[str]) -> str | None:
     count = 0
     for line in lines:
         count += 1
-        for delimiter in (*_DELIMITERS, None):
+        for delimiter in (*DELIMITERS, None):
             first, *rest = line.split(delimiter, 1)
             if rest and rest[0].strip() and names_a_picture(picture(first, "", 0).name):
                 found.append(delimiter or "")
@@ -115,8 +106,5 @@ def delimiter_of_names(lines: Iterable[str]) -> str | None:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    try:
-        row = next(csv.reader(io.StringIO(line), delimiter=delimiter), [])
-    except csv.Error:
-        return []
+    row = next(iter(cut([line], delimiter)), [])
     return [cell.strip() for cell in row] if len(row) > 1 else []

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from distnorm.embedding.documents import Records
 from distnorm.embedding.folders import folder_items, picture_files
-from distnorm.embedding.formats import TABLES, check_sentences, reader_of_text, refuse_known
+from distnorm.embedding.formats import TABLES, reader_of_text, refuse_known
 from distnorm.embedding.items import PICTURES, TARS, Item, Problem, clean, kind_of
 from distnorm.embedding.parquet import ParquetTable
 from distnorm.embedding.separated import Separated
-from distnorm.embedding.tables import Reader, Table, empty_text
+from distnorm.embedding.tables import Reader, Table, empty_text, subfolders
 from distnorm.embedding.tars import tar_items
 from distnorm.errors import DistnormError
 from distnorm.store.known import KeySet, key_of
@@ -283,14 +283,17 @@ def _unnamed(table: Table, folder: str | None) -> Iterator[str]:
 
 
 def _tables_aside(folder: Path) -> tuple[str, ...]:
-    """A note of files right in a folder that are no captions of single pictures."""
-    names = sorted(os.listdir(folder))
-    own = {os.path.splitext(name)[0] for name in names if name.lower().endswith((*PICTURES, *TARS))}
-    aside = [
-        name
-        for name in names
-        if name.lower().endswith((*TABLES, ".txt")) and os.path.splitext(name)[0] not in own
-    ]
+    """A note of files in a folder, and in those right in it, that are read by nobody."""
+    aside = list[str]()
+    for place in (str(folder), *subfolders(str(folder))):
+        names = sorted(os.listdir(place)) if os.access(place, os.R_OK) else []
+        own = {x for x in names if x.lower().endswith((*PICTURES, *TARS))}
+        own |= {os.path.splitext(name)[0] for name in own}
+        aside += [
+            os.path.relpath(os.path.join(place, name), folder)
+            for name in names
+            if name.lower().endswith((*TABLES, ".txt")) and os.path.splitext(name)[0] not in own
+        ]
     if not aside:
         return ()
     return (
@@ -345,7 +348,12 @@ def _standard_input() -> Source:
     with os.fdopen(handle, "wb") as kept:
         shutil.copyfileobj(sys.stdin.buffer, kept)
     try:
-        check_sentences(list(islice(text_lines(name, "standard input"), 50)), "standard input")
+        if reader_of_text(Path(name), "standard input") is not None:
+            raise DistnormError(
+                "a table or JSON on standard input",
+                "sentences, one per line",
+                "save it to a file with its ending (.csv, .tsv, .jsonl) and name that",
+            )
         source = Source(
             "standard input",
             lambda problems: _lines(Path(name), "standard input"),

@@ -27,7 +27,7 @@ from distnorm.embedding.cells import (
 from distnorm.embedding.items import Item, Problem
 from distnorm.errors import DistnormError
 
-__all__ = ["Reader", "Table", "empty_text", "fetch_first"]
+__all__ = ["Reader", "Table", "empty_text", "fetch_first", "subfolders"]
 
 _PEEK = 32
 _MANY = 1000  # folders that are looked through for pictures
@@ -41,6 +41,7 @@ class Reader(Protocol):
     kind: str  # as img2dataset calls its format
     strict: bool  # whether an empty cell is an error, not a row that is left out
     beside: bool  # whether its pictures are expected in its folder, else texts alone will do
+    aside: tuple[str, ...]  # columns of pictures under names that are not known
     above: bool  # whether pictures may lie in folders next to the file's own
 
     def rows(self, fields: tuple[int, ...]) -> Iterator[tuple[int, tuple[Any, ...]]]:
@@ -89,7 +90,12 @@ class Table:
         place, words = choose(label, reader.head, path_column, text_column)
         folder = os.path.dirname(os.path.abspath(reader.path))
         if place is None:
-            return cls(reader, None, words, folder, _addresses_left(reader))
+            notes = [
+                f"pictures were left out: column {name!r} of {reader.path.name} holds some; name "
+                "it with --path-column if it has one in each row"
+                for name in reader.aside
+            ]
+            return cls(reader, None, words, folder, (*_addresses_left(reader), *notes))
         cells = [picture(row[0], label, line) for line, row in islice(reader.rows((place,)), _PEEK)]
         names_there = [cell.name for cell in cells if cell.name and cell.content is None]
         if 2 * sum(map(is_address, names_there)) > len(names_there):
@@ -185,7 +191,7 @@ def _folder_of(names: list[str], folder: str, above: bool) -> str | None:
     if has_any(folder):
         return folder
     for parent in (folder, os.path.dirname(folder))[: 2 if above else 1]:
-        places = [place for place in _subfolders(parent) if has_any(place)]
+        places = [place for place in subfolders(parent) if has_any(place)]
         if len(places) > 1:
             raise DistnormError(
                 f"pictures such as {names[0]} in {places[0]} and in {places[1]}",
@@ -197,7 +203,8 @@ def _folder_of(names: list[str], folder: str, above: bool) -> str | None:
     return None
 
 
-def _subfolders(folder: str) -> list[str]:
+def subfolders(folder: str) -> list[str]:
+    """The folders right in one, at most a thousand."""
     try:
         with os.scandir(folder) as entries:
             found = (entry.path for entry in entries if entry.is_dir())

@@ -72,7 +72,9 @@ def _samples(
                 yield sample
                 sample = _Sample(key)
             shown = prefix + member.name
-            if end.endswith(PICTURES) and sample.picture is None:
+            if end.endswith(PICTURES) and sample.picture is not None:
+                problems.append((shown, f"another picture of the sample {key}, which has one"))
+            elif end.endswith(PICTURES):
                 if not plain and member.size > _MOST_PICTURE:
                     reason = f"{member.size:,} bytes are too many, compressed: unpack the tar file"
                     problems.append((shown, reason))

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from distnorm.errors import DistnormError, require
+from distnorm.store.vector_choice import speaks_of_vectors
 
 __all__ = [
-    "CONVERSIONS",
     "families",
     "list_depth",
     "read_arrow",
@@ -43,32 +43,6 @@ _SAFETENSORS = {
     "BOOL": np.bool_,
 }
 _SAVE = "numpy.save('rows.npy', x)"
-_TORCH = f"x = torch.load(FILE, map_location='cpu', weights_only=True).float().numpy(); {_SAVE}"
-_PICKLE = f"if you trust it, x = numpy.stack(list(pandas.read_pickle(FILE))); {_SAVE}"
-_HDF5 = f"x = h5py.File(FILE)['NAME'][:]; {_SAVE}"
-CONVERSIONS = {
-    ".pt": _TORCH,
-    ".pth": _TORCH,
-    ".ckpt": _TORCH,
-    ".h5": _HDF5,
-    ".hdf5": _HDF5,
-    ".hdf": _HDF5,
-    ".mat": f"x = scipy.io.loadmat(FILE)['NAME']; {_SAVE}",
-    ".pkl": _PICKLE,
-    ".pickle": _PICKLE,
-    ".joblib": f"if you trust it, x = joblib.load(FILE); {_SAVE}",
-    ".fvecs": "x = numpy.fromfile(FILE, 'int32'); "
-    "numpy.save('rows.npy', x.reshape(-1, x[0] + 1)[:, 1:].view('float32'))",
-    ".xlsx": f"x = pandas.read_excel(FILE).to_numpy('float32'); {_SAVE}",
-    ".index": "x = faiss.read_index(FILE).reconstruct_n(); numpy.save('rows.npy', x)",
-    ".faiss": "x = faiss.read_index(FILE).reconstruct_n(); numpy.save('rows.npy', x)",
-    ".gz": "unpack it first: gunzip FILE",
-    ".bz2": "unpack it first: bunzip2 FILE",
-    ".xz": "unpack it first: unxz FILE",
-    ".zst": "unpack it first: unzstd FILE",
-    ".zip": "unpack it first: unzip FILE",
-}
-"""What turns files that are not read into one that is, by their endings."""
 
 
 def read_npy(path: Path) -> Matrices:
@@ -86,6 +60,16 @@ def read_npy(path: Path) -> Matrices:
         if "Object arrays" in str(error) or "Python objects" in str(error):
             raise _objects(path) from error
         raise
+    fields = array.dtype.names
+    if fields is not None:
+        nested = [name for name in fields if array.dtype[name].shape]
+        if not nested:
+            raise DistnormError(
+                f"{path} of records with {', '.join(map(repr, fields[:6]))}",
+                "a matrix of numbers",
+                "x = numpy.lib.recfunctions.structured_to_unstructured(numpy.load(FILE)); " + _SAVE,
+            )
+        return {name: lambda name=name: array[name] for name in nested}  # type: ignore[misc]
     return {"": lambda: array}
 
 
@@ -179,6 +163,8 @@ def read_arrow(path: Path) -> Matrices:
             found[prefix] = lambda names=names: np.column_stack(  # type: ignore[misc]
                 [column(name).to_numpy(zero_copy_only=False) for name in names]
             )
+    if not found:
+        _refuse_packed(schema, path, types)
     return found
 
 
@@ -205,6 +191,20 @@ def families(names: Iterable[str], path: Path) -> dict[str, list[str]]:
             )
         found[prefix] = [columns[number] for number in sorted(columns)]
     return found
+
+
+def _refuse_packed(schema: Any, path: Path, types: Any) -> None:
+    """Raise for a column that is called embedding, or so, of bytes or texts."""
+    for field in schema:
+        text, content = types.is_string(field.type), types.is_binary(field.type)
+        if speaks_of_vectors(field.name) and (text or content):
+            unpack = "json.loads(v)" if text else "numpy.frombuffer(v, 'float32')"
+            raise DistnormError(
+                f"{path}, column {field.name!r} of {field.type}",
+                "lists of numbers",
+                f"x = numpy.array([{unpack} for v in pandas.read_parquet(FILE)[{field.name!r}]]); "
+                f"{_SAVE}",
+            )
 
 
 def _objects(path: Path) -> DistnormError:

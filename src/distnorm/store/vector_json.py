@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -13,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, DistnormWarning
+from distnorm.store.vector_files import families
+from distnorm.system.json_rows import json_values, rows_of
 
 __all__ = ["SAVE", "json_vectors", "read_json", "say_left_out", "stacked"]
 
@@ -25,11 +26,7 @@ SAVE = "write the matrix alone with numpy.save"
 
 def read_json(path: Path) -> Matrices:
     """The matrices of a .json or .jsonl: lists of numbers, or fields of records that hold them."""
-    try:
-        records = _records(path)
-    except (json.JSONDecodeError, RecursionError) as error:
-        why = str(error) if isinstance(error, json.JSONDecodeError) else "too deep"
-        raise DistnormError(f"{path}: {why}", "JSON, or one JSON value per line", SAVE) from error
+    records = _records(path)
     if not records:
         raise DistnormError(f"{path} without a row", "embeddings", SAVE)
     if isinstance(records[0], list):
@@ -37,6 +34,8 @@ def read_json(path: Path) -> Matrices:
     if not isinstance(records[0], dict):
         raise DistnormError(f"{path} with {records[0]!r:.40}", "lists of numbers", SAVE)
     names = [name for name, value in records[0].items() if _is_vector(value)]
+    if not names:
+        return _numbered(records, path)
     say_left_out(path, [name for name in records[0] if name not in names] if names else [])
 
     def field(name: str) -> Matrix:
@@ -52,6 +51,27 @@ def read_json(path: Path) -> Matrices:
     return {name: lambda name=name: field(name) for name in names}  # type: ignore[misc]
 
 
+def _numbered(records: list[Any], path: Path) -> Matrices:
+    """The matrices of records with a number under each numbered name, as pandas writes rows."""
+    found = _numbered_names(records[0], path)
+    used = {name for names in found.values() for name in names}
+    say_left_out(path, [name for name in records[0] if name not in used] if used else [])
+
+    def rows(names: list[str]) -> Matrix:
+        return _matrix(
+            [[r.get(name) for name in names] if isinstance(r, dict) else r for r in records], path
+        )
+
+    return {
+        prefix: lambda names=names: rows(names)  # type: ignore[misc]
+        for prefix, names in found.items()
+    }
+
+
+def _numbered_names(record: dict[str, Any], path: Path) -> dict[str, list[str]]:
+    return families((name for name, x in record.items() if isinstance(x, float)), path)
+
+
 def json_vectors(path: Path) -> bool:
     """Whether records are vectors, or hold some longer than a box."""
     try:
@@ -59,6 +79,8 @@ def json_vectors(path: Path) -> bool:
     except (DistnormError, OSError, ValueError, RecursionError):
         return False
     values: list[Any] = list(first.values()) if isinstance(first, dict) else [first]
+    if isinstance(first, dict) and _numbered_names(first, path):
+        return True
     return any(_is_vector(value) and len(value) > 4 for value in values)
 
 
@@ -84,35 +106,21 @@ def say_left_out(path: Path, names: list[str]) -> None:
 
 
 def _records(path: Path) -> list[Any]:
-    """Values of JSON lines, or of the one list in a file of JSON."""
-    with path.open(encoding="utf-8-sig") as file:
-        if path.suffix.lower() != ".json":
-            lines = [line for line in file if line.strip()]
-            try:
-                return [json.loads(line) for line in lines]
-            except json.JSONDecodeError:
-                if len(lines) < 2:
-                    raise
-                whole = json.loads("".join(lines))
-        else:
-            whole = json.load(file)
-    if isinstance(whole, dict):
-        inner = [value for value in whole.values() if _is_table(value)]
-        if len(inner) == 1 and not any(map(_is_vector, whole.values())):
-            whole = inner[0]
-        else:
-            raise DistnormError(
-                f"{path}, one JSON object with {', '.join(map(repr, islice(whole, 5)))}",
-                "a list of rows, or one object per line",
-                "x = pandas.read_json(FILE).to_numpy(); numpy.save('rows.npy', x)"
-                if any(isinstance(value, dict) for value in whole.values())
-                else "x = list(json.load(open(FILE)).values()); numpy.save('rows.npy', x)",
-            )
-    return whole if isinstance(whole, list) else [whole]
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], (list, dict))
+    """Values of JSON lines, or of the one table in a file of JSON."""
+    value = json_values(path)
+    if not isinstance(value, dict):
+        return value if isinstance(value, list) else [value]
+    keyed = all(_is_vector(v) and not isinstance(v[0], list) for v in value.values())
+    rows = None if keyed else rows_of(value)
+    if rows is None or not isinstance(next(iter(rows), None), list | dict):
+        raise DistnormError(
+            f"{path}, one JSON object with {', '.join(map(repr, islice(value, 5)))}",
+            "a list of rows, or one object per line",
+            "x = pandas.read_json(FILE).to_numpy(); numpy.save('rows.npy', x)"
+            if any(isinstance(inner, dict) for inner in value.values())
+            else "x = list(json.load(open(FILE)).values()); numpy.save('rows.npy', x)",
+        )
+    return rows
 
 
 def _is_vector(value: Any) -> bool:

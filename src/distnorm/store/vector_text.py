@@ -5,7 +5,6 @@ What is no dimension (a head, row numbers, names, labels) is found, left out, an
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,43 +18,37 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError
 from distnorm.store.vector_files import families
 from distnorm.store.vector_json import SAVE, json_vectors, read_json, say_left_out, stacked
+from distnorm.system.lines import encoding_of, first_lines
+from distnorm.system.separated import (
+    DELIMITERS,
+    INDEX_NAMES,
+    Cells,
+    cut,
+    is_number,
+    point,
+    sep_line,
+    separated_rows,
+)
 
 __all__ = ["read_table", "table_vectors"]
 
 Matrix = npt.NDArray[Any]
 Matrices = Mapping[str, Callable[[], Matrix]]
-Cells = list[str]
 
-_NUMBER = re.compile(
-    r"[ \t\xa0]*[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|inf(inity)?)[ \t\xa0]*",
-    re.I,
-)
-_DECIMAL_COMMA = re.compile(r"[-+]?\d*(,\d+)?([eE][-+]?\d+)?")
-_NO_DIMENSION = {
-    "",
-    "id",
-    "ids",
-    "index",
-    "idx",
-    "row",
-    "key",
-    "label",
-    "labels",
-    "class",
-    "target",
-}
-_SAMPLE, _SAMPLE_SIZE, _LONGEST = 400, 1 << 20, 1 << 24
+_NO_DIMENSION = {*INDEX_NAMES, "ids", "idx", "key", "label", "labels", "class", "target"}
+_EMBED = "distnorm embed FILE --model MODEL --out STORE"
+_SAMPLE, _SAMPLE_SIZE = 400, 1 << 20
 
 
 @dataclass(frozen=True)
 class _Form:
-    """How a table is written: encoding, delimiter (None: spaces), head, lines before the data."""
+    """How a table is written: delimiter (None: spaces), head, lines before the data, first rows."""
 
-    encoding: str
     delimiter: str | None
     head: Cells | None
     skip: int
     rows: list[Cells]
+    commas: bool  # decimal ones
 
     @property
     def width(self) -> int:
@@ -64,17 +57,17 @@ class _Form:
 
     def numbers(self, column: int) -> bool:
         """Whether a column holds numbers, and perhaps empty cells."""
-        found = {bool(_NUMBER.fullmatch(row[column])) for row in self.rows if row[column].strip()}
+        found = {is_number(row[column]) for row in self.rows if row[column].strip()}
         return found == {True}
 
     def mostly_numbers(self, column: int) -> bool:
         """Whether more than half of a column's cells that are not empty are numbers."""
-        found = [bool(_NUMBER.fullmatch(row[column])) for row in self.rows if row[column].strip()]
+        found = [is_number(row[column]) for row in self.rows if row[column].strip()]
         return 2 * sum(found) > len(found)
 
     def counts_up(self, column: int) -> bool:
         """Whether a column numbers its rows, from any number on."""
-        if len(self.rows) < 2 or not all(_NUMBER.fullmatch(row[column]) for row in self.rows):
+        if len(self.rows) < 2 or not all(is_number(row[column]) for row in self.rows):
             return False
         values = [float(row[column]) for row in self.rows]
         whole = all(row[column].strip().isdecimal() for row in self.rows)
@@ -110,7 +103,7 @@ def read_table(path: Path) -> Matrices:
             row, cell = next(
                 (number, row[column])
                 for number, row in enumerate(form.rows, start=1)
-                if row[column].strip() and not _NUMBER.fullmatch(row[column])
+                if row[column].strip() and not is_number(row[column])
             )
             raise DistnormError(
                 f"{path} with {cell[:40]!r} in row {row} of {names[column]!r}",
@@ -122,7 +115,7 @@ def read_table(path: Path) -> Matrices:
         raise DistnormError(
             f"{path} with {found} and {'one number' if used else 'no numbers'} in a row",
             "embeddings: columns of numbers, or one of lists",
-            SAVE,
+            SAVE if used else f"of words, embed them first: {_EMBED}; of vectors, {SAVE}",
         )
     say_left_out(path, [names[c] or "row numbers" for c in range(form.width) if c not in used])
     return {
@@ -157,31 +150,19 @@ def _dimensions(form: _Form, numeric: list[int]) -> list[int]:
 
 
 def _form(path: Path) -> _Form:
-    with path.open("rb") as file:
-        start = file.read(2)
-    encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    lines: list[str] = []
-    skip = size = 0
-    cut = False
-    with path.open(encoding=encoding, newline=None) as file:
-        for number, line in enumerate(iter(lambda: file.readline(_LONGEST), "")):
-            if not line.strip() or (line.startswith("#") and not lines):
-                skip = number + 1 if not lines else skip
-                continue
-            lines.append(line)
-            size += len(line)
-            if len(lines) > _SAMPLE or (size > _SAMPLE_SIZE and len(lines) > _SAMPLE // 8):
-                cut = True
-                break
-    if not lines:
+    numbered, more = first_lines(path, _SAMPLE, _SAMPLE_SIZE)
+    while numbered and (numbered[0][1].startswith("#") or sep_line(numbered[0][1])):
+        numbered = numbered[1:]
+    if len(numbered) > 2 and _counts(numbered[0][1], numbered[1][1]):
+        numbered = numbered[1:]  # word2vec's: rows and dimensions
+    if not numbered:
         raise DistnormError(f"{path} without a line", "one embedding per line", SAVE)
-    if any(map(_has_decimal_commas, lines[:3])):
-        raise DistnormError(
-            f"{path} with decimal commas",
-            "decimal points",
-            "make points of them: tr ',;' '.,' < FILE > rows.csv",
-        )
-    tried = [(delimiter, _cells(lines, delimiter, cut)) for delimiter in _delimiters(path)]
+    skip, lines = numbered[0][0] - 1, [line for _, line in numbered]
+    commas = any(map(_has_decimal_commas, lines[:3]))
+    marks = (";", "\t") if commas else _delimiters(path)
+    tried = [(delimiter, _cells(lines, delimiter, more)) for delimiter in marks]
+    if commas:
+        tried = [(mark, [list(map(point, row)) for row in rows]) for mark, rows in tried]
     single = not _cut_up(lines)
     fitting = [
         (delimiter, rows)
@@ -197,34 +178,38 @@ def _form(path: Path) -> _Form:
     fitting = fitting or [(delimiter, rows) for delimiter, rows in tried if rows]
     delimiter, rows = max(fitting, key=lambda one: (_share(one[1]), len(one[1][0])))
     if _is_head(rows):
-        return _Form(encoding, delimiter, rows[0], skip + 1, rows[1:])
-    return _Form(encoding, delimiter, None, skip, rows)
+        return _Form(delimiter, rows[0], skip + 1, rows[1:], commas)
+    return _Form(delimiter, None, skip, rows, commas)
 
 
 def _delimiters(path: Path) -> tuple[str | None, ...]:
     usual = "\t" if path.suffix.lower() == ".tsv" else ","
-    return (usual, *(d for d in (",", "\t", ";", "|") if d != usual), None)
+    return (usual, *(d for d in DELIMITERS if d != usual), None)
 
 
 def _has_decimal_commas(line: str) -> bool:
     parts = max((line.split(sep) for sep in (";", "\t")), key=len)
     cells = [cell.strip().strip('"') for cell in parts]
     commas = [cell for cell in cells if "," in cell]
-    return len(cells) > 1 and bool(commas) and all(map(_DECIMAL_COMMA.fullmatch, cells))
+    return len(cells) > 1 and bool(commas) and all(is_number(point(cell)) for cell in cells if cell)
 
 
-def _cells(lines: list[str], delimiter: str | None, cut: bool) -> list[Cells]:
+def _counts(line: str, following: str) -> bool:
+    """Whether a line is the number of rows and of dimensions of what follows."""
+    counts = line.split()
+    return (
+        len(counts) == 2
+        and all(map(str.isdecimal, counts))
+        and len(following.split()) == int(counts[1][:9]) + 1
+    )
+
+
+def _cells(lines: list[str], delimiter: str | None, more: bool) -> list[Cells]:
     """The lines at a delimiter; none if their numbers of cells differ. A cut record is left out."""
-    csv.field_size_limit(_LONGEST)
-    try:
-        rows = (
-            [line.split() for line in lines]
-            if delimiter is None
-            else list(csv.reader(lines, delimiter=delimiter))
-        )
-    except csv.Error:
+    rows = cut(lines, delimiter)
+    if not rows:
         return []
-    rows = rows[:-1] if cut and len(rows) > 1 else rows
+    rows = rows[:-1] if more and len(rows) > 1 else rows
     if rows[0][-1:] == [""] and all(row[-1:] == [""] for row in rows):
         rows = [row[:-1] for row in rows]  # a delimiter at the end of each line
     head, body = len(rows[0]), {len(row) for row in rows[1:] or rows}
@@ -238,18 +223,18 @@ def _cells(lines: list[str], delimiter: str | None, cut: bool) -> list[Cells]:
 def _share(rows: list[Cells]) -> float:
     """How much of the cells below a possible head is numbers or lists."""
     body = [cell for row in rows[1:] or rows for cell in row]
-    return sum(bool(_NUMBER.fullmatch(c)) or _is_list(c) for c in body) / max(1, len(body))
+    return sum(is_number(c) or _is_list(c) for c in body) / max(1, len(body))
 
 
 def _is_head(rows: list[Cells]) -> bool:
     """Whether the first line names what stands below it."""
     first = [cell.strip() for cell in rows[0]]
-    values = [cell for cell in first if _NUMBER.fullmatch(cell) and not cell.isdecimal()]
+    values = [cell for cell in first if is_number(cell) and not cell.isdecimal()]
     # A row of numbers with a damaged cell is no head.
     if len(rows) > 1 and 2 * len(values) <= len(first):
         for cell, below in zip(first, rows[1], strict=True):
-            value = _NUMBER.fullmatch(below) or _is_list(below)
-            if value and not _NUMBER.fullmatch(cell) and not _is_list(cell):
+            value = is_number(below) or _is_list(below)
+            if value and not is_number(cell) and not _is_list(cell):
                 return True
     for named in (first, first[1:]):
         if len(named) > 1 and all(cell.isdecimal() for cell in named):
@@ -263,11 +248,11 @@ def _is_head(rows: list[Cells]) -> bool:
 
 
 def _cut_up(lines: list[str]) -> bool:
-    return any(delimiter in line for line in lines for delimiter in ",;\t|")
+    return any(delimiter in line for line in lines for delimiter in DELIMITERS)
 
 
 def _of_columns(path: Path, form: _Form, columns: list[int]) -> Matrix:
-    if all(form.numbers(column) for column in range(form.width)):
+    if not form.commas and all(form.numbers(column) for column in range(form.width)):
         try:
             table = np.loadtxt(
                 path,
@@ -275,7 +260,7 @@ def _of_columns(path: Path, form: _Form, columns: list[int]) -> Matrix:
                 dtype=np.float32,
                 ndmin=2,
                 skiprows=form.skip,
-                encoding=form.encoding,
+                encoding=encoding_of(path),
                 comments=None,
                 quotechar='"',
                 usecols=None if form.delimiter is None else range(form.width),
@@ -316,24 +301,14 @@ def _of_lists(path: Path, form: _Form, column: int, name: str) -> Matrix:
 
 def _rows(path: Path, form: _Form) -> Iterator[tuple[int, Cells]]:
     """Rows of cells with their line numbers, all of one width."""
-    with path.open(encoding=form.encoding, newline="") as file:
-        for _ in range(form.skip):
-            file.readline()
-        reader: Any
-        if form.delimiter is None:
-            reader = (line.split() for line in file)
-        else:
-            reader = csv.reader(file, delimiter=form.delimiter)
-        for number, row in enumerate(reader, start=form.skip + 1):
-            if not row:
-                continue
-            if len(row) < form.width or any(cell.strip() for cell in row[form.width :]):
-                raise DistnormError(
-                    f"{path}, row {number}, with {len(row)} cells",
-                    f"{form.width} as in the first rows",
-                    "mend it",
-                )
-            yield number, row
+    for number, row in separated_rows(path, form.delimiter, form.skip):
+        if len(row) < form.width or any(cell.strip() for cell in row[form.width :]):
+            raise DistnormError(
+                f"{path}, row {number}, with {len(row)} cells",
+                f"{form.width} as in the first rows",
+                "mend it",
+            )
+        yield number, list(map(point, row)) if form.commas else row
 
 
 def _first_character(path: Path) -> str:
@@ -345,4 +320,4 @@ def _first_character(path: Path) -> str:
 def _is_list(cell: str) -> bool:
     cell = cell.strip()
     inner = cell[1:-1].split(",")[0].split()
-    return cell[:1] == "[" and cell[-1:] == "]" and bool(inner and _NUMBER.fullmatch(inner[0]))
+    return cell[:1] == "[" and cell[-1:] == "]" and bool(inner and is_number(inner[0]))

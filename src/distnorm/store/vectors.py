@@ -26,7 +26,6 @@ from distnorm.errors import DistnormError, require
 from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, in_order, is_store
 from distnorm.store.vector_choice import choose, speaks_of_vectors
 from distnorm.store.vector_files import (
-    CONVERSIONS,
     list_depth,
     read_arrow,
     read_npy,
@@ -35,6 +34,7 @@ from distnorm.store.vector_files import (
 )
 from distnorm.store.vector_json import json_vectors, read_json
 from distnorm.store.vector_text import read_table, table_vectors
+from distnorm.system.conversions import CONVERSIONS
 from distnorm.system.files import missing_file, plain_errors
 from distnorm.system.shards import ShardedRows
 

@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import row_numbers
+from distnorm.system.json_rows import json_values
+from distnorm.system.lines import text_lines
 from distnorm.tasks.captioning import pair_accuracy
 from distnorm.tasks.tables import Column, table_of
 
@@ -74,26 +76,65 @@ class CaptionPairs:
 def read_results(path: str | os.PathLike[str]) -> CaptionTexts | None:
     """Read captions with image ids; None for a file of another kind.
 
+    Results are objects with ``image_id`` and ``caption``, in a list, in lines, under
+    ``annotations`` or as a table; or an object of ids with their captions. Several captions of one
+    id are as many entries.
+
     Raises
     ------
     DistnormError
-        For JSON of such objects in which one lacks an id or a caption.
+        For such a file in which an entry lacks an id or a caption.
     """
-    target = Path(path)
-    if target.suffix.lower() not in (".json", ".jsonl", ".ndjson") or not target.is_file():
+    entries = _entries(Path(path))
+    if entries is None:
         return None
-    table = table_of(target)
-    ids, captions = table.named("image_id"), table.named("caption")
-    if len(ids) != 1 or len(captions) != 1:
-        return None
-    for row, cells in enumerate(zip(ids[0].cells, captions[0].cells, strict=True)):
-        if cells[0] is None or not isinstance(cells[1], str):
+    ids, captions = list[str](), list[str]()
+    for row, (image, caption) in enumerate(entries):
+        texts = caption if isinstance(caption, list) else [caption]
+        if image is None or not all(isinstance(text, str) and text.strip() for text in texts):
             raise DistnormError(
-                f"{target} with {json.dumps(cells, default=str):.60} in entry {row}",
+                f"{path} with {json.dumps((image, caption), default=str):.60} in entry {row}",
                 "an image_id and a caption",
                 "leave such entries out",
             )
-    return CaptionTexts([_id(cell) for cell in ids[0].cells], list(captions[0].cells))
+        ids += [_id(image)] * len(texts)
+        captions += [text.strip() for text in texts]
+    return CaptionTexts(ids, captions)
+
+
+def _entries(path: Path) -> list[tuple[Any, Any]] | None:
+    """Image ids with captions; None for a file that has no such."""
+    kind = path.suffix.lower()
+    if not path.is_file() or kind not in (".json", ".jsonl", ".ndjson", ".csv", ".tsv"):
+        return None
+    if kind in (".csv", ".tsv"):
+        head = next(text_lines(path), "").lower()
+        if not {"image_id", "caption"} <= set(re.findall(r"\w+", head)):
+            return None
+        table = table_of(path, ("image_id", "caption"))
+        columns = table.named("image_id"), table.named("caption")
+        return (
+            [*zip(columns[0][0].cells, columns[1][0].cells, strict=True)] if all(columns) else None
+        )
+    value = json_values(path)
+    if isinstance(value, dict):
+        notes = value.get("annotations")
+        if not isinstance(notes, list):
+            named = [*value.items()]
+            return named if named and all(map(_is_caption, value.values())) else None
+        value = notes
+    entries = value if isinstance(value, list) else []
+    if not any(isinstance(x, dict) and {"image_id", "caption"} <= set(x) for x in entries[:1]):
+        return None
+    return [
+        (x.get("image_id"), x.get("caption")) if isinstance(x, dict) else (None, x) for x in entries
+    ]
+
+
+def _is_caption(value: Any) -> bool:
+    """Whether it is a text, or a list of texts."""
+    texts = value if isinstance(value, list) else [value]
+    return bool(texts) and all(isinstance(text, str) for text in texts)
 
 
 def match_images(ids: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.intp]:

@@ -7,7 +7,6 @@ be either.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -18,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
+from distnorm.system.json_rows import json_values
+from distnorm.system.separated import INDEX_NAMES
 from distnorm.tasks.files import Meaning, read_values
-from distnorm.tasks.tables import INDEX_NAMES, Column, Table, read_text, table_of
+from distnorm.tasks.tables import Column, Table, table_of
 
 __all__ = ["ClassNames", "read_class_names"]
 
 _SYNSET = re.compile(r"n\d{8}")
 _LINE = re.compile(r"(n\d{8})\s+(\S.*)")
+_COUNTED = re.compile(r"(\d{1,9})(?:\s+|\s*[:.)=]\s*)(\S.*)")
 _NAMES = ("name", "class_name", "classname", "class", "label_name", "category", "label", "title")
 _NUMBERS = ("class_id", "class_index", "class_idx", "label", "label_id", "idx", *INDEX_NAMES)
 _MEANING = Meaning(
@@ -92,7 +94,16 @@ def read_class_names(path: str | os.PathLike[str]) -> ClassNames:
     if all(pairs) and ids is None:
         found = [pair.groups() for pair in pairs if pair is not None]
         return ClassNames([name for _, name in found], [synset for synset, _ in found])
+    counted = [_COUNTED.fullmatch(name) for name in names]
+    numbers = [int(match[1]) for match in counted if match is not None]
+    if len(numbers) == len(names) > 1 and numbers in _counts(len(names)):
+        names = [match[2] for match in counted if match is not None]
     return ClassNames(names, None if ids is None else [str(cell) for cell in ids.cells])
+
+
+def _counts(n: int) -> tuple[list[int], list[int]]:
+    """The numbers of rows from 0, and from 1."""
+    return list(range(n)), list(range(1, n + 1))
 
 
 def _no_names(path: Path, got: str) -> DistnormError:
@@ -125,12 +136,7 @@ def _in_order(table: Table) -> list[Column]:
 
 def _numbered(path: Path) -> Table | None:
     """A JSON object of names with numbers, or of numbers from 1 on with names; else None."""
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, DistnormError):
-            raise
-        raise DistnormError(f"{path}, unreadable", "whole JSON", "write it again") from error
+    content = json_values(path)
     if not isinstance(content, dict) or not content:
         return None
     names: list[Any] = list(content)
@@ -138,10 +144,7 @@ def _numbered(path: Path) -> Table | None:
     if all(name.isdecimal() and len(name) < 19 for name in names):
         names, numbers = numbers, [int(name) for name in names]
     whole = all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
-    if not whole or sorted(numbers) not in (
-        list(range(len(names))),
-        list(range(1, len(names) + 1)),
-    ):
+    if not whole or sorted(numbers) not in _counts(len(names)):
         return None
     ordered = [name for _, name in sorted(zip(numbers, names, strict=True), key=lambda p: p[0])]
     if all(isinstance(entry, list) and len(entry) == 2 for entry in ordered):

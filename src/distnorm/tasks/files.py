@@ -18,6 +18,7 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import row_numbers
 from distnorm.system.files import ARRAY_ERRORS, missing_file
+from distnorm.system.separated import is_number, point
 from distnorm.tasks.tables import Column, Table, table_of
 
 __all__ = [
@@ -131,7 +132,7 @@ def read_values(path: str | os.PathLike[str], meaning: Meaning) -> npt.NDArray[A
         For a missing or unreadable file, an empty cell, or a choice of columns.
     """
     target = Path(path)
-    if target.suffix.lower() in (".npy", ".npz"):
+    if _is_array(target):
         return _array(target, meaning)
     table = table_of(target, _names(meaning))
     column = _named(table, meaning, target) or _only(table, meaning, target)
@@ -142,7 +143,11 @@ def read_values(path: str | os.PathLike[str], meaning: Meaning) -> npt.NDArray[A
         words = column.words if meaning.words else None
         if words is None:
             shown = next((c for c in column.cells if _odd(c)), None)
-            raise DistnormError(f"{target} with {shown!r:.60}", meaning.expected, meaning.remedy)
+            comma = isinstance(shown, str) and is_number(point(shown))
+            hint = "; a decimal comma is written as a point" if comma else ""
+            raise DistnormError(
+                f"{target} with {shown!r:.60}", meaning.expected, meaning.remedy + hint
+            )
         return np.array(words)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
@@ -218,6 +223,14 @@ def check_count(
 _ARRAYS = (".npy", ".npz")
 
 
+def _is_array(path: Path) -> bool:
+    """Whether NumPy wrote a file, by its name, or by its first bytes where it has no ending."""
+    if path.suffix or not path.is_file():
+        return path.suffix.lower() in _ARRAYS
+    with path.open("rb") as file:
+        return file.read(6) == b"\x93NUMPY"
+
+
 def _array(path: Path, meaning: Meaning) -> npt.NDArray[Any]:
     if not path.exists():
         raise missing_file(path)
@@ -226,14 +239,7 @@ def _array(path: Path, meaning: Meaning) -> npt.NDArray[Any]:
         with path.open("rb") as raw:
             found = np.load(raw, allow_pickle=False)
             if not isinstance(found, np.ndarray):
-                names = list(found.files)
-                if len(names) != 1:
-                    raise DistnormError(
-                        f"{path} with {', '.join(map(repr, names[:8])) or 'no arrays'}",
-                        f"{meaning.what} alone",
-                        "save them with numpy.save",
-                    )
-                found = found[names[0]]
+                found = found[_array_name(list(found.files), path, meaning)]
     except DistnormError:
         raise
     except ARRAY_ERRORS as error:
@@ -242,7 +248,34 @@ def _array(path: Path, meaning: Meaning) -> npt.NDArray[Any]:
             f"{meaning.expected}, in a whole file",
             "write it again with numpy.save, as numbers or texts and not as objects",
         ) from error
-    return np.char.decode(found, "utf-8") if found.dtype.kind == "S" else np.asarray(found)
+    values: npt.NDArray[Any] = np.asarray(found)
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8")
+    named = meaning.words and meaning is not LABELS
+    if values.dtype.kind == "U" and values.size and not named:
+        values = values.astype(np.float64) if all(map(is_number, values.flat)) else values
+    one_row = values.ndim == 2 and len(values) == 1 and bool(meaning.columns)
+    return values[0] if one_row else values
+
+
+def _array_name(names: list[str], path: Path, meaning: Meaning) -> str:
+    """Which array of several is meant: the only one, or the one of such a name."""
+    if len(names) == 1:
+        return names[0]
+    for tier in meaning.columns:
+        own = [name for name in names if name.lower() in tier]
+        if len(own) == 1:
+            return own[0]
+        if own:
+            break
+    sparse = {"indptr", "shape"} <= set(names)
+    raise DistnormError(
+        f"{path} with {', '.join(map(repr, names[:8])) or 'no arrays'}",
+        f"{meaning.what} alone",
+        f"numpy.save('x.npy', scipy.sparse.load_npz({str(path)!r}).toarray())"
+        if sparse
+        else "save them with numpy.save",
+    )
 
 
 def _flat(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -273,6 +306,10 @@ def _named(table: Table, meaning: Meaning, path: Path) -> Column | None:
 def _only(table: Table, meaning: Meaning, path: Path) -> Column | npt.NDArray[np.float64]:
     """The only column that can be meant, or a one-hot matrix of labels."""
     columns = list(table.columns)
+    if len(table) == 1 and len(columns) > 2 and not table.headed:
+        raise DistnormError(
+            f"{path} with one line of {len(columns)} values", meaning.expected, "write one per line"
+        )
     if len(columns) > 1 and columns[0].is_index:
         columns = columns[1:]
     if len(columns) == 1:

@@ -2,13 +2,13 @@
 
 Pairs of rows (query, item), one per line of a .csv, .tsv, .txt, .jsonl or .parquet or as a .npy of
 shape (p, 2); columns go by their names (query or text, item or image), else query first. A column
-of relevances leaves out what is not above 0. Or a boolean .npy (queries, items), or JSON: a list
-of items for each query, ``{"query": [items]}``, or qrels, ``{"query": {"item": 1}}``.
+of relevances leaves out what is not above 0; TREC's qrels have one. Or a boolean .npy (queries,
+items), or JSON: a list of items for each query, ``{"query": [items]}``, or qrels, ``{"query":
+{"item": 1}}``.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives, row_numbers
+from distnorm.system.json_rows import json_values
 from distnorm.tasks.files import Meaning, read_values
-from distnorm.tasks.tables import Column, Table, read_text, table_of
+from distnorm.tasks.tables import Column, Table, table_of
 
 __all__ = ["read_positives"]
 
@@ -31,6 +32,7 @@ _ITEMS = (
     "item", "item_row", "item_id", "image", "image_row", "image_id", "doc", "docid", "doc_id",
     "corpus-id", "first",
 )  # fmt: skip
+_ITERATIONS = {"0", "Q0"}  # the second column of TREC's qrels
 _RELEVANCE = ("rel", "relevance", "score", "label", "positive")
 _FORM = "pairs of rows: query (text) and item (image), from 0"
 _REMEDY = "write two columns called query and item, one pair per line"
@@ -78,12 +80,7 @@ def _of_array(path: Path, array: npt.NDArray[Any], n_queries: int, n_items: int)
 
 def _lists(path: Path, n_queries: int) -> Any:
     """JSON by query; None if it is a table of pairs."""
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, DistnormError):
-            raise
-        raise DistnormError(f"{path}, unreadable", "whole JSON", "write it again") from error
+    content = json_values(path)
     if isinstance(content, dict):
         if not all(key.isdecimal() for key in content):
             return None
@@ -117,8 +114,13 @@ def _columns(table: Table, path: Path) -> tuple[Column, Column, Column | None]:
     query, item, relevance = (table.named(*names) for names in (_QUERIES, _ITEMS, _RELEVANCE))
     if len(query) == 1 and len(item) == 1 and len(relevance) < 2:
         return query[0], item[0], relevance[0] if relevance else None
-    if not query and not item and len(table.columns) == 2:
-        return table.columns[0], table.columns[1], None
+    columns = list(table.columns)
+    if not query and not item and len(columns) == 3 and table.headed and columns[0].is_index:
+        columns = columns[1:]  # pandas'
+    if not query and not item and len(columns) == 2:
+        return columns[0], columns[1], None
+    if not table.headed and len(columns) == 4 and set(columns[1].cells) <= _ITERATIONS:
+        return columns[0], columns[2], columns[3]
     raise DistnormError(f"{path} with {table.shown()}", _FORM, _REMEDY)
 
 

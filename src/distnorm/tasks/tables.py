@@ -6,11 +6,8 @@ nowhere else, and one that holds nothing is an empty cell, except at the end of 
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,27 +17,21 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
+from distnorm.system.conversions import CONVERSIONS
 from distnorm.system.files import missing_file
+from distnorm.system.json_rows import json_values, rows_of
 from distnorm.system.lines import text_lines
+from distnorm.system.separated import INDEX_NAMES, cut, is_number, point, sep_line
 
-__all__ = ["INDEX_NAMES", "Column", "Table", "read_text", "table_of"]
+__all__ = ["Column", "Table", "table_of"]
 
-INDEX_NAMES = ("", "unnamed: 0", "index", "__index_level_0__", "id", "row")
-"""What columns of row numbers are called."""
-
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf(inity)?)", re.I)
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+(,\d+)?")
 _PICTURE = re.compile(r"\S+\.(jpe?g|png|webp|gif|bmp|tiff?)", re.I)
-_CONVERSIONS = {
-    ".pt": "numpy.save('x.npy', torch.load(FILE).numpy())",
-    ".pth": "numpy.save('x.npy', torch.load(FILE).numpy())",
-    ".pkl": "numpy.save('x.npy', numpy.asarray(pickle.load(open(FILE, 'rb'))))",
-    ".pickle": "numpy.save('x.npy', numpy.asarray(pickle.load(open(FILE, 'rb'))))",
-    ".h5": "numpy.save('x.npy', h5py.File(FILE)[NAME][:])",
-    ".hdf5": "numpy.save('x.npy', h5py.File(FILE)[NAME][:])",
-    ".mat": "numpy.save('x.npy', scipy.io.loadmat(FILE)[NAME].ravel())",
-    ".xlsx": "save the sheet as CSV",
+_OWN_CONVERSIONS = {
     ".xls": "save the sheet as CSV",
+    ".xlsx": "save the sheet as CSV",
+    ".safetensors": "numpy.save('x.npy', safetensors.numpy.load_file(FILE)['NAME'])",
+    ".feather": "pandas.read_feather(FILE).to_csv('x.csv')",
+    ".arrow": "pandas.read_feather(FILE).to_csv('x.csv')",
 }
 
 
@@ -112,31 +103,22 @@ def table_of(path: Path, known: Iterable[str] = ()) -> Table:
     if not path.exists():
         raise missing_file(path)
     kind = path.suffix.lower()
-    if kind in _CONVERSIONS:
+    convert = _OWN_CONVERSIONS.get(kind) or CONVERSIONS.get(kind)
+    if convert is not None:
         raise DistnormError(
             f"{path} of type {kind}",
             ".npy, .csv, .tsv, .txt, .json or .parquet",
-            f"convert it: {_CONVERSIONS[kind]}",
+            f"convert it: {convert}".replace("FILE", repr(str(path))),
         )
     if kind == ".parquet":
         table = _parquet(path)
     elif kind in (".json", ".jsonl", ".ndjson"):
-        table = _json(path, lines=kind != ".json")
+        table = _json(path)
     else:
         table = _separated(path, {name.lower() for name in known})
     if not table.columns or not len(table):
         raise DistnormError(f"{path} without a row", "one row per item", "fill it")
     return table
-
-
-def read_text(path: Path) -> str:
-    """A text file in UTF-8, with newlines as line ends."""
-    if not path.exists():
-        raise missing_file(path)
-    text = "\n".join(text_lines(path))
-    if "\0" in text:
-        raise DistnormError(f"{path}, which is no text", "UTF-8 lines", "convert it")
-    return text
 
 
 def _number(cell: Any) -> float | None:
@@ -145,7 +127,7 @@ def _number(cell: Any) -> float | None:
             return float(cell)
         except OverflowError:
             return float("inf")
-    return float(cell) if isinstance(cell, str) and _NUMBER.fullmatch(cell) else None
+    return float(cell) if isinstance(cell, str) and is_number(cell) else None
 
 
 def _pairs(first: Iterable[Any], second: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
@@ -153,18 +135,22 @@ def _pairs(first: Iterable[Any], second: Iterable[Any]) -> Iterable[tuple[Any, A
 
 
 def _separated(path: Path, known: set[str]) -> Table:
-    text = read_text(path).rstrip("\n \t")
-    if not text:
+    lines = list(text_lines(path))
+    while lines and not lines[-1].strip("\n \t"):
+        lines.pop()
+    if lines and sep_line(lines[0]):
+        lines = lines[1:]
+    if not lines:
         return Table(path, ())
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv"):
-        delimiter = "\t" if kind == ".tsv" else _delimiter(text)
-        rows = _rows(path, text, delimiter)
+        delimiter = "\t" if kind == ".tsv" else _delimiter(lines)
+        rows = _rows(path, lines, delimiter)
     else:
-        rows, delimiter = _lines(text)
+        rows, delimiter = _lines(lines)
     _check_ragged(path, rows)
-    if delimiter == ";":
-        rows = [[_point(cell) for cell in row] for row in rows]
+    if delimiter not in (",", "\n"):
+        rows = _pointed(rows)
     headed = _has_head(rows, known)
     names, body = (rows[0], rows[1:]) if headed else ([""] * len(rows[0]), rows)
     cells = [[row[place] or None for row in body] for place in range(len(names))]
@@ -172,53 +158,50 @@ def _separated(path: Path, known: set[str]) -> Table:
     return Table(path, columns, headed)
 
 
-def _rows(path: Path, text: str, delimiter: str) -> list[list[str]]:
-    """Cells without the spaces around them; a quoted cell may hold delimiters and newlines."""
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        rows = [[cell.strip() for cell in row] for row in reader]
-    except csv.Error as error:
-        raise DistnormError(f"{path}: {error}", "a table", "mend the file") from error
-    width = max(map(len, rows))
-    return [row or [""] * (width == 1) for row in rows if row or width == 1]
+def _pointed(rows: list[list[str]]) -> list[list[str]]:
+    """Rows whose columns of numbers have decimal points, where commas part no cells."""
+    columns = []
+    for column in zip(*rows, strict=True):
+        pointed = [point(cell) for cell in column]
+        numbers = [is_number(cell) for cell in pointed[1:] or pointed if cell]
+        columns.append(pointed if all(numbers) else column)
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _delimiter(text: str) -> str:
+def _rows(path: Path, lines: list[str], delimiter: str) -> list[list[str]]:
+    """Cells without the spaces around them; an empty line of one column is an empty cell."""
+    filled = [line or '""' for line in lines] if all(delimiter not in x for x in lines) else lines
+    rows = [[cell.strip() for cell in row] for row in cut(filled, delimiter)]
+    if not rows:
+        raise DistnormError(f"{path}, a damaged table", "CSV", "mend its quotes")
+    return rows
+
+
+def _delimiter(lines: list[str]) -> str:
     """The first that cuts the first lines into as many cells each."""
-    lines = "\n".join(text.split("\n", 50)[:50])
-    for mark in (";", "\t"):
-        try:
-            widths = {len(row) for row in csv.reader(io.StringIO(lines), delimiter=mark) if row}
-        except csv.Error:
-            continue
+    for mark in (";", "\t", "|"):
+        widths = {len(row) for row in cut(lines[:50], mark)}
         if len(widths) == 1 and widths != {1}:
             return mark
     return ","
 
 
-def _lines(text: str) -> tuple[list[list[str]], str]:
+def _lines(lines: list[str]) -> tuple[list[list[str]], str]:
     """Rows of a text file: of numbers, of pictures with numbers, of tabs, or whole lines."""
-    lines = [line.strip() for line in text.split("\n")]
-    body = lines[1:] or lines
-    for mark in ("\t", ";", ",", None):
+    lines = [line.strip() for line in lines]
+    for mark in ("\t", ";", ",", "|", None):
         rows = [[cell.strip() for cell in line.split(mark)] for line in lines]
         if len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
             continue
         below = rows[1:] or rows
-        numbers = all(_NUMBER.fullmatch(_point(cell, mark)) for row in below for cell in row)
+        change = point if mark != "," else str
+        numbers = all(is_number(change(cell)) for row in below for cell in row)
         pictures = len(rows[0]) == 2 and all(
-            _PICTURE.fullmatch(row[0]) and _NUMBER.fullmatch(row[1]) for row in rows[-len(body) :]
+            _PICTURE.fullmatch(row[0]) and is_number(row[1]) for row in below
         )
         if mark == "\t" or numbers or pictures:
             return rows, mark or " "
     return [[line] for line in lines], "\n"
-
-
-def _point(cell: str, delimiter: str | None = ";") -> str:
-    """A decimal comma as a point, where commas do not part cells."""
-    if delimiter == ";" and _DECIMAL_COMMA.fullmatch(cell):
-        return cell.replace(",", ".")
-    return cell
 
 
 def _check_ragged(path: Path, rows: list[list[str]]) -> None:
@@ -241,7 +224,7 @@ def _has_head(rows: list[list[str]], known: set[str]) -> bool:
         return True  # of pandas' index
     for name, *column in zip(*rows, strict=True):
         filled = [cell for cell in column if cell]
-        if name and not _NUMBER.fullmatch(name) and filled and all(map(_NUMBER.fullmatch, filled)):
+        if name and not is_number(name) and filled and all(map(is_number, filled)):
             return True
     if any(name.lower() in known for name in first):
         return True
@@ -271,25 +254,18 @@ def _bare(cell: Any) -> Any:
     return (cell.strip() or None) if isinstance(cell, str) else cell
 
 
-def _json(path: Path, *, lines: bool) -> Table:
-    text = read_text(path)
-    try:
-        content = (
-            [json.loads(line) for line in text.split("\n") if line.strip()]
-            if lines
-            else json.loads(text)
+def _json(path: Path) -> Table:
+    value = json_values(path)
+    content = rows_of(value)
+    if content is None:
+        if not isinstance(value, dict):
+            raise DistnormError(f"{path} with {value!r:.60}", "a JSON list", "one entry per row")
+        shown = ", ".join(map(repr, list(value)[:3]))
+        raise DistnormError(
+            f"{path}, an object with {shown}",
+            "a JSON list, one entry per row",
+            "write its values in the order of the rows",
         )
-    except (ValueError, RecursionError) as error:
-        raise DistnormError(f"{path}, unreadable", "whole JSON", "write it again") from error
-    if isinstance(content, dict):
-        try:
-            content = _unkeyed(path, content)
-        except (TypeError, ValueError) as error:
-            if isinstance(error, DistnormError):
-                raise
-            raise DistnormError(f"{path}, an object", "a JSON list", "write one") from error
-    if not isinstance(content, list):
-        raise DistnormError(f"{path} with {content!r:.60}", "a JSON list", "one entry per row")
     if content and all(isinstance(entry, dict) for entry in content):
         names = list(dict.fromkeys(name for entry in content for name in entry))
         cells = [[_bare(entry.get(name)) for entry in content] for name in names]
@@ -305,25 +281,3 @@ def _json(path: Path, *, lines: bool) -> Table:
         )
     columns = zip(*content, strict=True)
     return Table(path, tuple(Column("", list(map(_bare, column))) for column in columns))
-
-
-def _unkeyed(path: Path, content: Mapping[str, Any]) -> list[Any]:
-    """The rows of an object: numbered, by column as pandas writes them, or split."""
-    if set(content) >= {"columns", "data"}:
-        return [
-            dict(zip(map(str, content["columns"]), row, strict=False)) for row in content["data"]
-        ]
-    values = list(content.values())
-    if set(content) == {str(row) for row in range(len(content))}:
-        return [content[str(row)] for row in range(len(content))]
-    if values and all(isinstance(value, dict) for value in values):
-        values = [_unkeyed(path, value) for value in values]
-    lists = bool(values) and all(isinstance(value, list) for value in values)
-    if lists and len({len(value) for value in values}) == 1:
-        return [dict(zip(content, row, strict=True)) for row in zip(*values, strict=True)]
-    shown = ", ".join(map(repr, list(content)[:3]))
-    raise DistnormError(
-        f"{path}, an object with {shown}",
-        "a JSON list, one entry per row",
-        "write its values in the order of the rows",
-    )

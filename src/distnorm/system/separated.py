@@ -1,0 +1,108 @@
+"""Text files of cells, CSV and its kin: how they are read, and what a number and a row number is.
+
+What the columns mean is the business of those who read them.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+from distnorm.errors import DistnormError
+from distnorm.system.lines import open_text
+
+__all__ = [
+    "DELIMITERS",
+    "INDEX_NAMES",
+    "LONGEST_CELL",
+    "Cells",
+    "cut",
+    "is_number",
+    "point",
+    "sep_line",
+    "separated_rows",
+]
+
+Cells = list[str]
+
+DELIMITERS = (",", "\t", ";", "|")
+INDEX_NAMES = ("", "unnamed: 0", "index", "__index_level_0__", "id", "row")
+"""What columns of row numbers are called; pandas' own names are the second and the fourth."""
+LONGEST_CELL = 1 << 24
+
+_NUMBER = re.compile(
+    r"[ \t\xa0]*[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|nan|inf(inity)?)[ \t\xa0]*",
+    re.IGNORECASE,
+)
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*")
+_SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number, spaces around it apart; NaN and infinity are."""
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def point(cell: str) -> str:
+    """A decimal comma as a point; for files whose cells no comma parts."""
+    return cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
+
+
+def sep_line(line: str) -> str | None:
+    """The delimiter that spreadsheets name in a first line such as ``sep=;``; None for another."""
+    match = _SEP.fullmatch(line.strip())
+    return None if match is None else match[1]
+
+
+def cut(lines: Sequence[str], delimiter: str | None) -> list[Cells]:
+    """Lines as rows of cells, a quoted one perhaps over several lines; none if damaged.
+
+    A ``delimiter`` of None is any number of spaces. Empty lines are left out.
+    """
+    if delimiter is None:
+        return [line.split() for line in lines if line.strip()]
+    csv.field_size_limit(LONGEST_CELL)
+    try:
+        return [row for row in csv.reader((f"{x}\n" for x in lines), delimiter=delimiter) if row]
+    except csv.Error:
+        return []
+
+
+def separated_rows(
+    path: str | os.PathLike[str], delimiter: str | None, skip: int = 0
+) -> Iterator[tuple[int, Cells]]:
+    """Every row of a file with the number of its last line; empty lines are left out.
+
+    Parameters
+    ----------
+    path : path
+    delimiter : str or None
+        As of `cut`.
+    skip : int
+        Lines before the first row.
+
+    Raises
+    ------
+    DistnormError
+        As `open_text`, and for a damaged line.
+    """
+    csv.field_size_limit(LONGEST_CELL)
+    with open_text(path, newline="") as file:
+        for _ in range(skip):
+            file.readline()
+        if delimiter is None:
+            for number, line in enumerate(file, start=skip + 1):
+                if line.strip():
+                    yield number, line.split()
+            return
+        reader = csv.reader(file, delimiter=delimiter)
+        try:
+            for row in reader:
+                if row:
+                    yield skip + reader.line_num, row
+        except csv.Error as error:
+            raise DistnormError(
+                f"{path}, line {skip + reader.line_num}: {error}", "a table", "mend the line"
+            ) from error
