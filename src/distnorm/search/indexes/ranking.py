@@ -226,18 +226,24 @@ def _answers(
     *,
     filter: Any = None,
     last: float = 0.0,
+    best: int = 0,
+    mean: float = 0.0,
 ) -> list[_Answer]:
     """What the system returns, as inner products.
 
-    ``last`` is a query's last number where a dimension holds the bias.
+    ``last`` is a query's last number where a dimension holds the bias. With ``best`` the system
+    itself chooses so many by their numbers, ``mean`` where there is none.
     """
     if system.capabilities.bias_dimension:
         rows = np.concatenate([rows, np.full((len(rows), 1), last)], axis=1)
     sent = np.ascontiguousarray(rows, dtype=np.float32)
     lengths = np.linalg.norm(sent.astype(np.float64), axis=1)
     with system.plain_errors("search"):
-        answers = system.nearest(sent, k, column, filter)
-    unit, lists = system.capabilities.unit, []
+        if best and column:
+            answers = system.subtracting(sent, min(best, k), k, column, mean, filter)
+        else:
+            answers = system.nearest(sent, k, column, filter)
+    unit, lists = "ip" if best else system.capabilities.unit, []
     for hits, length in zip(answers, lengths, strict=True):
         ids = list(hits.ids)
         system.check_ids(ids)
@@ -275,11 +281,14 @@ def _ranked_again(
         numbers = residual_of(column) if linear else column
         # A folder in the place of the system's own: its answers bring no biases along.
         beside = None if isinstance(system.biases, BiasFolder) else numbers
-        answers = _answers(system, rows[left], want, beside, filter=request.filter)
+        mean = linear.mean if linear else about["mean"]
+        # Ranked by the system, a list does not say how far it reached: none is certain.
+        best = 2 * k + 10 if beside and system.subtracts and not certifies else 0
+        answers = _answers(
+            system, rows[left], want, beside, filter=request.filter, best=best, mean=mean
+        )
         stored = _stored_biases(system, numbers, answers)
-        mean = about["mean"]
         if linear is not None:
-            mean = linear.mean
             stored = _without_residuals(system, column, linear, answers, stored)
         for at, (ids, products, _), biases in zip(left, answers, stored, strict=True):
             lengths[at], unknown = len(ids), np.isnan(biases)

@@ -113,6 +113,8 @@ class System(abc.ABC):
     shelf: str = ""
     """What tells its biases from another index's in a folder that both may use."""
     closing: Callable[[], object] | None = None
+    subtracts: bool = False
+    """Whether `subtracting` works: the system ranks by stored numbers itself."""
 
     @abc.abstractmethod
     def count(self) -> int:
@@ -134,6 +136,21 @@ class System(abc.ABC):
     @abc.abstractmethod
     def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
         """All items in batches of (ids, rows), to be iterated while biases are written."""
+
+    def subtracting(
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        first: int,
+        column: str,
+        mean: float,
+        filter: Any = None,
+    ) -> list[Hits]:
+        """The k best of the ``first`` nearest by q.x less their number, or the mean without one.
+
+        Values are q.x, biases the numbers under ``column``.
+        """
+        raise NotImplementedError
 
     def sample(self, n: int) -> tuple[list[Any], npt.NDArray[np.float32]] | None:
         """Ids and rows of a few items; None where the system keeps its rows."""
