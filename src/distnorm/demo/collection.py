@@ -51,7 +51,12 @@ class Drawn:
 
 
 def draw_collection(
-    folder: Path, *, size: int = _SIZE, seed: int = 0, progress: StepProgress | None = None
+    folder: Path,
+    *,
+    size: int = _SIZE,
+    samples: int = _SAMPLES,
+    seed: int = 0,
+    progress: StepProgress | None = None,
 ) -> Drawn:
     """Draw pictures into a folder, embed them, and fit on other ones.
 
@@ -61,6 +66,8 @@ def draw_collection(
         One that exists.
     size : int
         Pictures.
+    samples : int
+        Pictures and captions that are fitted on, and as many that calibrate.
     seed : int
     progress : callable, optional
         Called with (what is done now, steps done, steps in all).
@@ -86,16 +93,16 @@ def draw_collection(
     step("embedding", 1)
     rows = encoder.encode_images(images)
     step("fitting", 2)
-    others = generate(2 * _SAMPLES, world=_WORLD, seed=seed + 1)
+    others = generate(2 * samples, world=_WORLD, seed=seed + 1)
     pictures = encoder.encode_images([scene.image() for scene in others])
     texts = encoder.encode_texts([scene.captions()[0] for scene in others])
     norms = []
     for method in ("dn", "is"):
         norm = make(method, model=encoder.model_id)
-        norm.fit(images=pictures[:_SAMPLES], texts=texts[:_SAMPLES])
-        norms.append(norm.calibrate(images=pictures[_SAMPLES:], texts=texts[_SAMPLES:]))
+        norm.fit(images=pictures[:samples], texts=texts[:samples])
+        norms.append(norm.calibrate(images=pictures[samples:], texts=texts[samples:]))
     step("asking", 3)
-    log = [scene.captions()[0] for scene in generate(_LOG, world=_WORLD, seed=seed + 2)]
+    log = [scene.captions()[0] for scene in generate(min(_LOG, size), world=_WORLD, seed=seed + 2)]
     step("done", 4)
     captions = [scene.captions()[0] for scene in scenes]
     return Drawn(folder, names, captions, rows, norms, log, "builtin", encoder)

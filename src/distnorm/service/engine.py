@@ -18,7 +18,7 @@ from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.service.items import Items, Line, Wish
 from distnorm.service.limits import Limits, Refusal
-from distnorm.service.lists import Bar, brief, compared
+from distnorm.service.lists import Bar, brief, compared, judge
 from distnorm.service.queries import Queries
 from distnorm.service.rankings import Ranking, Rankings
 from distnorm.service.requests import Asked
@@ -110,20 +110,26 @@ class Engine:
                 wishes.append(refusal)
         sound = [wish for wish in wishes if isinstance(wish, Wish)]
         try:
-            lines = iter(now.items.lines(sound, rankings) if sound else ())
+            lines = now.items.lines(sound, rankings) if sound else []
         except DistnormError as error:
             if len(sound) > 1 or sound[0].filter is None or now.items.count is None:
                 raise
             # The items answer: it is the filter that they do not take.
             raise Refusal.of(error) from error
+        searches = list(zip(sound, lines, strict=True))
+        judged = iter(judge(now.items, searches, self.bar))
+        found = iter(lines)
         results: list[Any] = []
         for job, wish in zip(jobs, wishes, strict=True):
-            if isinstance(wish, Wish):
-                mine = next(lines)
-                answer = brief(mine[0], job.k) if job.brief else self._answer(job, wish, mine, now)
-                results.append(Found(answer, wish.row, wish.side))
-            else:
+            if not isinstance(wish, Wish):
                 results.append(wish)
+                continue
+            mine, verdicts = next(found), next(judged)
+            if job.brief:
+                answer = brief(mine[0], job.k)
+            else:
+                answer = self._answer(job, wish, mine, verdicts, now)
+            results.append(Found(answer, wish.row, wish.side))
         return results
 
     def shift(
@@ -173,9 +179,11 @@ class Engine:
             )
         items.check_filter(filter)
 
-    def _answer(self, job: Asked, wish: Wish, lines: list[Line], now: Now) -> dict[str, Any]:
+    def _answer(
+        self, job: Asked, wish: Wish, lines: list[Line], judged: list[Any], now: Now
+    ) -> dict[str, Any]:
         return {
-            **compared(job, wish, lines, now.items, now.rankings, self.bar),
+            **compared(job, wish, lines, judged, now.items, now.rankings),
             "model": self.model,
             "prompt": self.queries.prompt if job.text is not None else None,
             "n_items": self.count,
@@ -224,10 +232,21 @@ def _wish(job: Asked, row: Any, side: str, rankings: Rankings) -> Wish:
     main = rankings.ranking(wanted.method, wanted.strength)
     if job.brief:
         only = main if side == rankings.asking else dot
+        if job.row is not None:
+            _check_length(row, side, [only])
         return Wish(row, (only,), job.k, side, job.filter)
     if side == rankings.asking:
         if main.key != dot.key and (main.norm is not None or wanted.method is not None):
             chosen.append(main)
         if job.also is not None:
             chosen.append(rankings.ranking(job.also.method, job.also.strength))
+    if job.row is not None:
+        _check_length(row, side, chosen)
     return Wish(row, tuple(chosen), job.k, side, job.filter)
+
+
+def _check_length(row: npt.NDArray[Any], side: str, rankings: Sequence[Ranking]) -> None:
+    """Raise for a vector that is not as the statistics want rows, of unit length mostly."""
+    for ranking in rankings:
+        if ranking.norm is not None:
+            ranking.norm.check(row[None], side)

@@ -19,6 +19,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from distnorm.errors import DistnormError
 from distnorm.service.limits import Limits, Refusal
@@ -146,6 +147,8 @@ class Guard:
                 # What a request can do wrong is a refusal by now: the items do not answer.
                 self._say(scope, str(error))
                 await self._refuse(answer, 503, str(error))
+            except ClientDisconnect:
+                return
             except (ConnectionError, asyncio.CancelledError):
                 raise
             except Exception as error:

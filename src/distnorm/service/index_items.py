@@ -88,13 +88,12 @@ class IndexItems:
         return
 
     def two_sided(
-        self, wish: Wish, ids: Sequence[Any], line: Line, norm: ScoreNormalization
+        self, lists: Sequence[tuple[Wish, Line]], norm: ScoreNormalization
     ) -> npt.NDArray[np.float64] | None:
-        """The line's own scores, where they are two-sided ones."""
-        if line.label.endswith("ranking score"):
+        """The lists' own scores, where they are two-sided ones."""
+        if any(line.label.endswith("ranking score") for _, line in lists):
             return None
-        known = dict(zip(line.ids, line.scores, strict=True))
-        return np.array([known[item] for item in ids]) if set(ids) <= set(known) else None
+        return np.concatenate([line.scores[: wish.k] for wish, line in lists])
 
     def told(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
         """Ids, the titles of a store's rows, and the fields that were named."""

@@ -68,9 +68,9 @@ class Items(Protocol):
         """Scores of items in each of a wish's rankings, None where only lists have them."""
 
     def two_sided(
-        self, wish: Wish, ids: Sequence[Any], line: Line, norm: ScoreNormalization
+        self, lists: Sequence[tuple[Wish, Line]], norm: ScoreNormalization
     ) -> npt.NDArray[np.float64] | None:
-        """Two-sided scores of items of a line; None where there are none."""
+        """Two-sided scores of the first k items of lists, one after the other; None for none."""
 
     def told(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
         """Name, row, caption and fields of items."""

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from distnorm.normalization import ScoreNormalization
 from distnorm.service.items import DEPTH, Items, Line, Wish
-from distnorm.service.rankings import Ranking, Rankings
+from distnorm.service.rankings import Rankings
 from distnorm.service.requests import Asked
 from distnorm.tasks.detection import chosen_threshold
 
-__all__ = ["Bar", "brief", "compared"]
+__all__ = ["Bar", "brief", "compared", "judge"]
+
+Judged = tuple[dict[str, list[float]], float | None]
+"""Columns of a list by name, and the bar."""
 
 
 @dataclass(frozen=True)
@@ -41,26 +46,27 @@ def brief(line: Line, k: int) -> dict[str, Any]:
 
 
 def compared(
-    job: Asked, wish: Wish, lines: list[Line], items: Items, rankings: Rankings, bar: Bar
+    job: Asked,
+    wish: Wish,
+    lines: list[Line],
+    judged: list[Judged],
+    items: Items,
+    rankings: Rankings,
 ) -> dict[str, Any]:
     """Lists of one search for JSON, without what is the same for all searches."""
     ranks = [{item: rank for rank, item in enumerate(line.ids, 1)} for line in lines]
     union = list(dict.fromkeys(item for line in lines for item in line.ids[: wish.k]))
     told = dict(zip(union, items.told(union), strict=True))
-    exact = items.scores(wish, union, rankings)
-    scores: list[dict[Any, float]] = []
-    for at, line in enumerate(lines):
-        known = dict(zip(line.ids, map(float, line.scores), strict=True))
-        if exact is not None:
-            known |= {
-                item: known.get(item, float(score))
-                for item, score in zip(union, exact[at], strict=True)
-            }
-        scores.append(known)
+    scores = [dict(zip(line.ids, line.scores.tolist(), strict=True)) for line in lines]
+    deeper = [item for item in union if any(item not in known for known in scores)]
+    exact = items.scores(wish, deeper, rankings) if deeper else None
+    for known, column in zip(scores, exact or (), strict=False):
+        for item, score in zip(deeper, column.tolist(), strict=True):
+            known.setdefault(item, score)
     found = []
     for at, (line, ranking) in enumerate(zip(lines, wish.rankings, strict=True)):
         ids = line.ids[: wish.k]
-        judged, lowest = _judged(items, wish, ids, line, ranking, bar)
+        columns, lowest = judged[at]
         other = ranks[0] if at else (ranks[1] if len(ranks) > 1 else None)
         results = []
         for number, item in enumerate(ids):
@@ -74,7 +80,7 @@ def compared(
                 "scores": [known.get(item) for known in scores],
                 **_move(number + 1, None if other is None else other.get(item), at, wish.k),
                 "thumbnail": _thumbnail(told[item]["row"], items.side),
-                **{name: float(column[number]) for name, column in judged.items()},
+                **{name: column[number] for name, column in columns.items()},
             }
             if lowest is not None:
                 entry["below"] = entry["two_sided"] <= lowest
@@ -106,26 +112,38 @@ def compared(
     }
 
 
-def _judged(
-    items: Items, wish: Wish, ids: Sequence[Any], line: Line, ranking: Ranking, bar: Bar
-) -> tuple[dict[str, Any], float | None]:
-    """Two-sided scores, rates and probabilities of a list, and the bar, where there are any."""
-    norm = ranking.norm
-    if norm is None or not ranking.own or not ids:
-        return {}, None
-    lowest = bar.of(norm)
-    calibrated, likely = norm.notes.calibration is not None, norm.notes.probability is not None
-    if not (calibrated or likely or lowest is not None):
-        return {}, None
-    scores = items.two_sided(wish, ids, line, norm)
-    if scores is None:
-        return {}, None
-    columns: dict[str, Any] = {"two_sided": scores}
-    if calibrated:
-        columns["false_alarm_rate"] = norm.false_alarm_rate(scores).value
-    if likely:
-        columns["probability"] = norm.probability(scores)
-    return columns, lowest
+def judge(
+    items: Items, searches: Sequence[tuple[Wish, list[Line]]], bar: Bar
+) -> list[list[Judged]]:
+    """Two-sided scores, rates, probabilities and the bar of each list, all lists at once."""
+    found: list[list[Judged]] = [[({}, None)] * len(wish.rankings) for wish, _ in searches]
+    places: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for number, (wish, lines) in enumerate(searches):
+        for at, ranking in enumerate(wish.rankings):
+            if ranking.norm is not None and ranking.own and lines[at].ids:
+                places.setdefault((ranking.method, wish.side), []).append((number, at))
+    for members in places.values():
+        number, at = members[0]
+        norm = searches[number][0].rankings[at].norm
+        assert norm is not None
+        lowest, notes = bar.of(norm), norm.notes
+        if notes.calibration is None and notes.probability is None and lowest is None:
+            continue
+        asked = [(searches[n][0], searches[n][1][place]) for n, place in members]
+        scores = items.two_sided(asked, norm)
+        if scores is None:
+            continue
+        columns = {"two_sided": scores.tolist()}
+        if notes.calibration is not None:
+            columns["false_alarm_rate"] = norm.false_alarm_rate(scores).value.tolist()
+        if notes.probability is not None:
+            columns["probability"] = np.asarray(norm.probability(scores)).tolist()
+        end = 0
+        for (number, at), (wish, line) in zip(members, asked, strict=True):
+            start, end = end, end + len(line.ids[: wish.k])
+            own = {name: column[start:end] for name, column in columns.items()}
+            found[number][at] = (own, lowest)
+    return found
 
 
 def _thumbnail(row: int | None, side: str) -> str | None:

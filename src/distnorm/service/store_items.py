@@ -78,12 +78,7 @@ class StoreItems:
         for members in groups.values():
             first = wishes[members[0][0]]
             bias = rankings.bias(first.rankings[members[0][1]], self._rows)
-            sent = np.concatenate(
-                [
-                    rankings.shifted(wishes[at].rankings[place], wishes[at].row[None])
-                    for at, place in members
-                ]
-            )
+            sent = _sent(members, wishes, rankings)
             depth = max(DEPTH, *(wishes[at].k for at, _ in members))
             lists = self._search(sent, depth, bias, first.filter)
             for (at, place), (ids, scores) in zip(members, lists, strict=True):
@@ -105,14 +100,18 @@ class StoreItems:
         return found
 
     def two_sided(
-        self, wish: Wish, ids: Sequence[Any], line: Line, norm: ScoreNormalization
+        self, lists: Sequence[tuple[Wish, Line]], norm: ScoreNormalization
     ) -> npt.NDArray[np.float64] | None:
-        """Of any items, where both sides have statistics."""
-        if not norm.spec.two_sided or not len(ids):
+        """In one call, where both sides have statistics."""
+        if not norm.spec.two_sided or any(norm.moments(side) is None for side in norm.sides):
             return None
-        items, query = self._rows[np.array(ids, dtype=np.intp)], wish.row[None]
-        pair = (query, items) if wish.side == norm.sides[0] else (items, query)
-        return to_numpy(norm.similarity(*pair), np.float64).reshape(-1)
+        ids = [line.ids[: wish.k] for wish, line in lists]
+        items = self._rows[np.array([row for one in ids for row in one], dtype=np.intp)]
+        counts = [len(one) for one in ids]
+        queries = np.repeat(np.stack([wish.row for wish, _ in lists]), counts, axis=0)
+        first = lists[0][0].side == norm.sides[0]
+        pair = (queries, items) if first else (items, queries)
+        return to_numpy(norm.paired_similarity(*pair), np.float64)
 
     def told(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
         """Names and captions of rows."""
@@ -226,3 +225,17 @@ def _read(name: str, commit: Commit, side: str) -> Shelf:
     if side == "image" and len(rows):
         catalog.file(0)  # where the pictures lie is read now, while the commit stands
     return Shelf(name, rows, catalog, captions, commit)
+
+
+def _sent(
+    members: Sequence[tuple[int, int]], wishes: Sequence[Wish], rankings: Rankings
+) -> npt.NDArray[Any]:
+    """Queries as they are sent, (n, d): those of one ranking are shifted together."""
+    sent = np.stack([wishes[at].row for at, _ in members])
+    same: dict[Any, list[int]] = {}
+    for number, (at, place) in enumerate(members):
+        same.setdefault(wishes[at].rankings[place].key, []).append(number)
+    for numbers in same.values():
+        at, place = members[numbers[0]]
+        sent[numbers] = rankings.shifted(wishes[at].rankings[place], sent[numbers])
+    return sent
