@@ -67,7 +67,8 @@ EXAMPLES = {
 
 def with_example(command: click.Command, path: str) -> click.Command:
     """The command, and those below it, with help that begins with an example."""
-    folded = textwrap.wrap(EXAMPLES[path], 70, break_on_hyphens=False, break_long_words=False)
+    words = EXAMPLES.get(path, f"distnorm {path} --help")
+    folded = textwrap.wrap(words, 70, break_on_hyphens=False, break_long_words=False)
     start = "\b\n  $ " + " \\\n      ".join(folded)
     if not (command.help or "").startswith(start):
         command.short_help = command.get_short_help_str(limit=200)
