@@ -46,31 +46,29 @@ def run(*command: str, cwd) -> None:
 def test_python_blocks_run_one_after_the_other(project, tmp_path):
     run(sys.executable, str(project / "examples" / "make_vectors.py"), cwd=tmp_path)
     codes = [code for mark, code in blocks(project, "python") if not mark]
-    assert len(codes) == 3
+    assert len(codes) == 2
     checks = (
         "full = norm.similarity(X, Y[500:]).T\n"
-        "assert np.allclose(dn_scores, full, atol=1e-5)\n"
         # By score and not by index: items closer than float32 tells may change places.
         "in_order = np.take_along_axis(full, order, axis=1)\n"
         "assert np.allclose(in_order, -np.sort(-full, axis=1), atol=1e-5)\n"
-        "assert np.allclose(np.hstack([q, -np.ones((len(q), 1))]) @ longer.T, q @ X.T - bias, "
-        "atol=1e-5)\n"
+        "raw = Y[500:] @ X.T - bias\n"
+        "ranked = nnn.similarity(X, Y[500:]).T\n"
+        "assert (raw.argmax(axis=1) == ranked.argmax(axis=1)).mean() > 0.99\n"
     )
     script = tmp_path / "readme.py"
     script.write_text("\n".join([*codes, checks]), encoding="utf-8")
     run(sys.executable, str(script), cwd=tmp_path)
 
 
-def test_the_block_that_needs_the_demo_runs(project, tmp_path):
-    pytest.importorskip("onnxruntime", reason="the block needs the extra 'demo'")
-    (code,) = [c for mark, c in blocks(project, "python") if mark.startswith("needs the extra")]
-    (tmp_path / "readme.py").write_text(code, encoding="utf-8")
-    run(sys.executable, str(tmp_path / "readme.py"), cwd=tmp_path)
+def test_it_is_short(project):
+    assert len((project / "README.md").read_bytes()) <= 8_000
 
 
-def test_a_block_that_does_not_run_says_why(project):
-    skipped = [mark for mark, _ in blocks(project, "python") if mark.startswith("not run")]
-    assert skipped == ["not run: downloads a model"]
+def test_links_lead_somewhere(project):
+    text = (project / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (project / target).exists(), target
 
 
 def test_ci_runs_the_shell_commands_of_the_readme(project):

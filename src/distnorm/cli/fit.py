@@ -26,7 +26,7 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
     "--method",
     default="dn",
     show_default=True,
-    help="e.g. dn, dn2@0.5, nnn:k=16, auto; see the README.",
+    help="e.g. dn, dn2@0.5, nnn:k=16, auto; see docs/method.md.",
 )
 @click.option("--strength", help="A number, or image=0.25,text=0.5 for each query side.")
 @click.option(
