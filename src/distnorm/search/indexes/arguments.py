@@ -16,6 +16,7 @@ from distnorm.normalization import ScoreNormalization
 
 __all__ = [
     "existing",
+    "first_line",
     "int_ids",
     "known_columns",
     "no_connection",
@@ -88,8 +89,16 @@ def not_there(
 
 def no_connection(place: str, error: BaseException, remedy: str) -> DistnormError:
     """The error for a server that does not answer, with the first line of the client's own."""
-    why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return DistnormError(f"no connection to {place}: {why}", "a running server", remedy)
+    return DistnormError(
+        f"no connection to {place}: {first_line(error)}", "a running server", remedy
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a client says, in one line; some keep their text apart from codes."""
+    message = getattr(error, "message", None)
+    text = message if isinstance(message, str) and message.strip() else str(error)
+    return (text.strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def quoted_password(target: str) -> None:

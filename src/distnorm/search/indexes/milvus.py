@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,6 +36,7 @@ __all__ = ["MilvusIndex"]
 _UNITS = {"IP": "ip", "COSINE": "cos", "L2": "l2sq"}
 _KEY = "distnorm.biases"
 _MOST = 16384
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 class MilvusIndex(Index):
@@ -47,6 +49,8 @@ class MilvusIndex(Index):
     place : str, optional
     column : str
         The vector field, where there are several.
+    timeout : float
+        In seconds, of every request; loading and flushing may take a minute each at least.
     """
 
     system: ClassVar[str] = "milvus"
@@ -59,9 +63,11 @@ class MilvusIndex(Index):
         place: str | None = None,
         *,
         column: str = "",
+        timeout: float = 10.0,
     ) -> None:
         module = require("pymilvus", "milvus")
         self.failures = (module.MilvusException,)
+        client = _Limited(client, timeout)
         self._client, self.collection = client, collection
         self.place = place or f"milvus collection {collection!r}"
         with self.plain_errors("open"):
@@ -122,7 +128,8 @@ class MilvusIndex(Index):
                 client = module.MilvusClient(uri=place, timeout=timeout, token=token)
         except module.MilvusException as error:
             raise no_connection(place, error, "check the address") from error
-        index = cls.owning(client.close, client, collection, f"milvus:{target}", column=column)
+        options: dict[str, Any] = {"column": column, "timeout": timeout}
+        index = cls.owning(client.close, client, collection, f"milvus:{target}", **options)
         if index.renumbers and "://" not in place:
             index.biases = BiasFolder(Path(f"{place}.bias") / collection)
         return index
@@ -270,9 +277,25 @@ def _entities(
     """Entities by primary key; the client's own `get` does not quote texts."""
     found: list[Any] = []
     for start in range(0, len(ids), 1000):
-        keys = json.dumps(list(ids[start : start + 1000]), ensure_ascii=False)
-        found += client.query(collection, filter=f"{id} in {keys}", output_fields=fields)
+        keys = ", ".join(map(_literal, ids[start : start + 1000]))
+        found += client.query(collection, filter=f"{id} in [{keys}]", output_fields=fields)
     return found
+
+
+def _literal(key: Any) -> str:
+    """A key in an expression; JSON's escape of a control character is not known there."""
+    return f'"{key.translate(_ESCAPES)}"' if isinstance(key, str) else str(key)
+
+
+class _Limited:
+    """A client whose requests end in time: its own wait and try again for minutes."""
+
+    def __init__(self, client: Any, timeout: float) -> None:
+        self._client, self._timeout = client, timeout
+
+    def __getattr__(self, name: str) -> Any:
+        long = name in ("flush", "load_collection")
+        return partial(getattr(self._client, name), timeout=max(self._timeout, 60 * long))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from distnorm.arrays import is_unit_length
 from distnorm.errors import DistnormError, masked
 from distnorm.normalization import ScoreNormalization
+from distnorm.search.indexes.arguments import first_line
 from distnorm.search.indexes.bias_store import BiasStore
 from distnorm.search.indexes.probe import Probe, Trial, judge, trial_queries
 from distnorm.search.indexes.recovery import metric_of
@@ -40,6 +42,7 @@ _CLIENTS = frozenset(
         *("pymilvus", "qdrant_client", "requests", "sqlite3", "urllib3"),
     )
 )
+_UNREACHED = re.compile("connection refused|fail connecting|failed to connect|unavailable", re.I)
 # Mean length of what a compressed index makes of unit rows, and what its scores need.
 _LONGEST, _LOST = 1.1, 0.8
 
@@ -245,13 +248,12 @@ class System(abc.ABC):
             client = type(error).__module__.partition(".")[0] in _CLIENTS
             if not client and not isinstance(error, (*self.failures, *_USUAL)):
                 raise
-            lines = str(error).strip().splitlines() or [type(error).__name__]
             expected, remedy = self.remedy(error, doing) or (
                 "an answer",
                 "look at the index and its log",
             )
             raise DistnormError(
-                f"{lines[0][:200]!r} from {self.system} on {doing} in {self.place}",
+                f"{first_line(error)!r} from {self.system} on {doing} in {self.place}",
                 expected,
                 remedy,
             ) from error
@@ -260,6 +262,8 @@ class System(abc.ABC):
         """What was expected and what to do about a failure, where more can be said than usual."""
         if isinstance(error, TimeoutError) or "timed out" in str(error).lower():
             return "an answer in time", "raise timeout= or look at the server"
+        if isinstance(error, ConnectionError) or _UNREACHED.search(str(error)):
+            return "a running server", "check the address, and whether the server runs"
         if doing == "write biases":
             return (
                 "a place for biases that may be written",
