@@ -11,7 +11,7 @@ rounded up: E = (d + 16) u (|q| |x| + |b|).
 
 **float64** (u = 2^-53). The same, twice: what decides is a sum in float64 too, in another order.
 
-**bfloat16**: see `distnorm.exact.bfloat16`.
+**half precision**, on a device: see `distnorm.exact.on_device`.
 
 Underflow is absolute: at most (d + 16) 2^-120 more (float64: 2^-1000), also for units that flush
 subnormal numbers.
@@ -30,7 +30,7 @@ __all__ = [
     "FLOAT32",
     "GROUP",
     "SLACK",
-    "TILES",
+    "TILE",
     "Engine",
     "FewEngine",
     "NumpyEngine",
@@ -42,7 +42,7 @@ __all__ = [
 GROUP = 16
 """Items of which only the best score is looked at first."""
 
-TILES = {"numpy": (512, 4096), "cpu": (1024, 8192), "gpu": (4096, 32768)}
+TILE = (512, 4096)
 """Queries and items of a tile of scores: large enough for the product, near the cache's size."""
 
 SLACK = 1 + 1e-3
@@ -124,7 +124,7 @@ class NumpyEngine:
         self.dtype = queries.dtype
         self.format = FLOAT32 if self.dtype == np.float32 else _FLOAT64
         self.sizes = self.lengths(queries)
-        self.tile_rows, self.tile_columns = TILES["numpy"]
+        self.tile_rows, self.tile_columns = TILE
         self._room = np.empty(0, dtype=self.dtype)
         self._flags = np.empty(0, dtype=bool)
 

@@ -12,16 +12,18 @@ from distnorm.arrays import (
     Array,
     CheckedRows,
     as_working,
+    blocks,
     check_form,
     check_rows,
     numbers_of,
+    rows_per_block,
     to_numpy,
 )
+from distnorm.device.settings import on_device
 from distnorm.errors import DistnormError
-from distnorm.exact.bfloat16 import TorchEngine
 from distnorm.system.shards import ShardedRows
 
-__all__ = ["Gallery", "check_bias"]
+__all__ = ["Gallery", "check_bias", "device_bias"]
 
 
 class Gallery:
@@ -58,6 +60,8 @@ class Gallery:
         self.is_wide = str(items.dtype).endswith("float64")
         self.shape = (int(items.shape[0]), int(items.shape[1]))
         self._longest: dict[tuple[int, int, type, str], float] = {}
+        self.on_device = on_device(items)
+        self.memo: dict[Any, Any] = {}
 
     def __len__(self) -> int:
         """Number of items."""
@@ -68,10 +72,26 @@ class Gallery:
         """Where torch items lie."""
         return str(self._items.device) if self.is_torch else "cpu"
 
+    def tensor(self, columns: slice, device: Any) -> Any:
+        """Some items as a tensor of their own precision on a device."""
+        import torch  # the caller's: there are tensors, or a device
+
+        if self.is_torch:
+            return self._items[columns].detach().to(device)
+        plain = isinstance(self._items, (np.ndarray, ShardedRows))
+        rows = np.ascontiguousarray(self._items[columns] if plain else self._read(columns))
+        return torch.from_numpy(rows if rows.flags.writeable else rows.copy()).to(device)
+
+    def taken(self, places: Any) -> Any:
+        """Items of some numbers, a tensor, as a tensor where the numbers are."""
+        import torch  # the caller's: there are tensors
+
+        if self.is_torch:
+            return self._items.detach()[places.to(self._items.device)].to(places.device)
+        return torch.from_numpy(self._read(places.cpu().numpy())).to(places.device)
+
     def block(self, columns: slice, engine: Any) -> Any:
-        """Some items as an engine takes them: in its dtype, or a tensor for torch's."""
-        if self.is_torch and isinstance(engine, TorchEngine):
-            return self._items[columns].detach()
+        """Some items as an engine takes them, in its dtype."""
         with np.errstate(over="ignore"):
             return self._read(columns).astype(engine.dtype, copy=False)
 
@@ -99,8 +119,11 @@ class Gallery:
 
     def check(self, columns: slice) -> None:
         """Raise for NaN, infinity and all-zero rows in a block."""
-        if not self._checked:
-            check_rows(self._read(columns), "items", columns.start)
+        if self._checked:
+            return
+        for part in blocks(columns.stop - columns.start, rows_per_block(self.shape[1])):
+            start = columns.start + part.start
+            check_rows(self._read(slice(start, columns.start + part.stop)), "items", start)
 
     def wide(self, rows: Any, room: Any = None) -> npt.NDArray[np.float64]:
         """Some items in float64: a slice, or row numbers; in ``room`` if there is some."""
@@ -159,3 +182,15 @@ def check_bias(bias: Any, m: int) -> npt.NDArray[np.float64] | None:
             f"a bias of shape {values.shape}", f"({m},), finite", "fit it to these items"
         )
     return values
+
+
+def device_bias(bias: Any, m: int, device: str) -> Any:
+    """`check_bias` as a tensor in float64 on a device; looked at there where it is one already."""
+    import torch  # the caller's: there are tensors, or a device
+
+    if torch.is_tensor(bias) and bias.shape == (m,) and bias.dtype.is_floating_point:
+        values = bias.detach().to(device, torch.float64)
+        if bool(values.isfinite().all()):
+            return values
+    checked = check_bias(bias, m)
+    return None if checked is None else torch.from_numpy(checked.copy()).to(device)

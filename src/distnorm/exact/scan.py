@@ -13,7 +13,7 @@ to an engine of higher precision.
 
 Who computes what: many queries are shared out among threads, each of which multiplies and looks at
 its own tile while that is in its cache; of a few queries all threads do all, each with some of the
-items, as these take time to read; a GPU has one tile at a time.
+items, as these take time to read.
 """
 
 from __future__ import annotations
@@ -57,16 +57,7 @@ def scan(
     source = Source(engine, items, bias)
     if isinstance(engine, FewEngine):
         return _by_items(source, n, k, progress)
-    return (_by_parts if engine.concurrent else _by_tiles)(source, n, k, progress)
-
-
-def _by_tiles(source: Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:
-    """For engines with a device of their own: one tile after the other."""
-    tiles = [Candidates(rows, k) for rows in blocks(n, source.engine.tile_rows)]
-    whole = [slice(0, len(source.items))]
-    if not work_through(source, [tiles], whole, 1, lambda scores: progress(scores // n)):
-        return None
-    return tiles
+    return _by_parts(source, n, k, progress)
 
 
 def _by_items(source: Source, n: int, k: int, progress: _Progress) -> list[Candidates] | None:

@@ -5,9 +5,9 @@
 Items are ordered by sums of products in float64 of the input as it is; equal ones by the lowest
 index (`exact.decision`). So the order depends neither on BLAS, threads and block sizes nor on the
 precision of the search. That precision only decides how fast the few items are found whose scores
-are worth computing (`exact.scan`, with the bounds of `exact.engines`): bfloat16 on a GPU, else
-float32. Queries whose best items lie closer together than a precision can tell
-are done again with the next, at last in float64.
+are worth computing: half precision on a GPU (`exact.on_device`), else float32 (`exact.scan`, with
+the bounds of `exact.engines`). Queries whose best items lie closer together than a precision can
+tell are done again with the next, at last in float64.
 
 The gallery is read in blocks: memory grows with the number of queries times k, not with m.
 """
@@ -28,15 +28,16 @@ from distnorm.arrays import (
     blocks,
     check_embeddings,
     in_library_of,
+    take_rows,
     to_numpy,
 )
+from distnorm.device.settings import in_memory
 from distnorm.errors import DistnormError, require
-from distnorm.exact.bfloat16 import TorchEngine
 from distnorm.exact.candidates import Candidates
 from distnorm.exact.decision import PairScores, best_first
 from distnorm.exact.engines import FewEngine, NumpyEngine
 from distnorm.exact.exhaustive import exhaustive
-from distnorm.exact.gallery import Gallery, check_bias
+from distnorm.exact.gallery import Gallery, check_bias, device_bias
 from distnorm.exact.scan import FEW, scan
 from distnorm.system.progress import Progress
 from distnorm.system.shards import ShardedRows
@@ -48,8 +49,11 @@ _Found = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]
 
 # Results kept at once: queries beyond this times k read the gallery again.
 _RESULTS = 1 << 20
+# The same on a device.
+_ON_DEVICE = 1 << 24
 # Products from which loading torch to send rows to a GPU pays.
 _PAYS = 1e12
+_PRECISIONS = ("auto", "half", "bfloat16", "float32")
 
 
 def topk(
@@ -74,9 +78,10 @@ def topk(
         At least 1; k larger than m gives all m.
     bias : array, shape (m,), optional
         To subtract, e.g. of `ScoreNormalization.item_bias`.
-    precision : {"auto", "bfloat16", "float32"}
-        Of the first pass; the result is the same. "auto" takes bfloat16 (with torch) for items
-        on a GPU and for very large jobs where there is one.
+    precision : {"auto", "half", "float32"}
+        Of the first pass; the result is the same. "auto" takes half precision for items on a GPU,
+        and for very large jobs where there is one; "half" takes it everywhere, with torch, and
+        is called "bfloat16" as well.
     progress : callable, optional
         Called with (items read, items to read) now and then.
 
@@ -105,10 +110,12 @@ def topk(
         words = " ".join(repr(k).split())[:40]
         raise DistnormError(f"k = {words}", "an integer from 1 on", "ask for one item at least")
     k = min(int(k), len(rows))
+    device = _device(precision, queries, rows)
+    if device is not None:
+        return _on_device(queries, rows, k, bias, device, precision != "float32", progress)
     offset = check_bias(bias, len(rows))
     left = to_numpy(as_working(queries))
     wide = rows.is_wide or left.dtype == np.float64
-    fast = _fast_engine(precision, left, rows, offset is not None)
     scores = np.empty((len(left), k), dtype=np.float64 if wide else np.float32)
     places = np.empty((len(left), k), dtype=np.intp)
     parts = list(blocks(len(left), max(1, _RESULTS // k)))
@@ -118,7 +125,7 @@ def topk(
             if progress is not None:
                 progress(before * len(rows) + done, len(parts) * len(rows))
 
-        best, places[part] = _search(left[part], rows, k, offset, fast, report)
+        best, places[part] = _search(left[part], rows, k, offset, report)
         with np.errstate(over="ignore"):
             scores[part] = best
     return in_library_of(queries, scores), in_library_of(queries, places)
@@ -136,31 +143,68 @@ def _gallery(items: Array | ShardedRows | Gallery, dimension: int) -> Gallery:
     return items
 
 
-def _fast_engine(
-    precision: str, queries: npt.NDArray[Any], rows: Gallery, biased: bool
-) -> Callable[[Any], Any] | None:
-    """The bfloat16 engine if there is to be one: on a GPU, or where it is asked for."""
-    if precision not in ("auto", "bfloat16", "float32"):
+def _device(precision: str, queries: Array, rows: Gallery) -> str | None:
+    """The device to compute on: the items' own, or a GPU that a large job is worth sending to."""
+    if precision not in _PRECISIONS:
         raise DistnormError(
-            f"precision {precision!r}", "'auto', 'bfloat16' or 'float32'", "leave it out"
+            f"precision {precision!r}", "'auto', 'half' or 'float32'", "leave it out"
         )
-    if precision == "float32":
+    if rows.on_device:
+        return rows.device
+    work = float(queries.shape[0]) * queries.shape[1] * len(rows)
+    if precision == "auto" and (work < _PAYS or importlib.util.find_spec("torch") is None):
         return None
-    device: str | None = rows.device
-    if precision == "auto" and device == "cpu":
-        work = float(queries.size) * len(rows)
-        if work < _PAYS or importlib.util.find_spec("torch") is None:
-            return None
-        device = _gpu(require("torch", "torch"))
-    if device is None:
-        return None
-    torch, place = require("torch", "torch"), device
-    return lambda rows: TorchEngine(rows, torch, place, biased)
+    if precision != "float32" and require("torch", "torch").cuda.is_available():
+        return "cuda"
+    return "cpu" if precision in ("half", "bfloat16") else None
 
 
-def _gpu(torch: Any) -> str | None:
-    """Where a large job on arrays is worth sending."""
-    return "cuda" if torch.cuda.is_available() else None
+def _on_device(
+    queries: Array,
+    rows: Gallery,
+    k: int,
+    bias: Any,
+    device: str,
+    low: bool,
+    progress: Progress | None,
+) -> tuple[Array, Array]:
+    """`topk` on a device; queries that it cannot settle are done on the host."""
+    from distnorm.exact.on_device import DeviceSearch, tensor_of, usual_rows
+
+    torch = require("torch", "torch")
+    given = tensor_of(queries, device)
+    offset = device_bias(bias, len(rows), device)
+    wide = rows.is_wide or given.dtype == torch.float64
+    scores = torch.empty((len(given), k), dtype=torch.float64, device=device)
+    places = torch.empty((len(given), k), dtype=torch.int64, device=device)
+    usual = usual_rows(given)
+    left = [np.flatnonzero(~usual)]
+    numbers = np.flatnonzero(usual)
+    parts = list(blocks(len(numbers), max(1, _ON_DEVICE // k)))
+    for number, part in enumerate(parts):
+
+        def report(done: int, m: int, before: int = number) -> None:
+            if progress is not None:
+                progress(before * m + done, len(parts) * m)
+
+        some: Any = numbers[part] if len(numbers) < len(given) else part
+        with in_memory("a search"):
+            search = DeviceSearch(given[some], rows, k, offset, low=low)
+            scores[some], places[some], open_rows = search.run(report)
+        left.append(numbers[part][open_rows])
+    others = np.concatenate(left)
+    if len(others):
+        asked = to_numpy(as_working(take_rows(queries, others)))
+        found = _search(asked, rows, k, check_bias(bias, len(rows)), _silent)
+        for kept, values in zip((scores, places), found, strict=True):
+            kept[others] = torch.from_numpy(values).to(device)
+    if not wide:
+        scores = scores.float()
+    if torch.is_tensor(queries):
+        return scores.to(queries.device), places.to(queries.device)
+    return in_library_of(queries, scores.cpu().numpy()), in_library_of(
+        queries, places.cpu().numpy()
+    )
 
 
 def _search(
@@ -168,7 +212,6 @@ def _search(
     rows: Gallery,
     k: int,
     bias: npt.NDArray[np.float64] | None,
-    fast: Callable[[Any], Any] | None,
     report: Callable[[int], None],
 ) -> _Found:
     """The k best of some queries, in the first precision that can tell."""
@@ -178,7 +221,7 @@ def _search(
     with np.errstate(over="ignore"):
         narrow = queries.astype(np.float32, copy=False)
     first = FewEngine if len(queries) <= FEW else None
-    for engine in (fast or first, NumpyEngine):
+    for engine in (first, NumpyEngine):
         if engine is None:
             continue
         here = engine(narrow[left])

@@ -1,0 +1,30 @@
+"""Tensors on the host that are treated as if they lay on a device, with and without kernels.
+
+Kernels run in Triton's interpreter, where Triton is installed; nothing here needs a GPU.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+# Triton reads this when it is first imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
+WAYS = ("torch", "triton")
+CALLERS = ("distnorm.exact.gallery", "distnorm.device.settings")
+
+
+def as_device(way: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Torch, after which tensors on the host take the way of a device."""
+    torch = pytest.importorskip("torch")
+    if way == "triton":
+        pytest.importorskip("triton")
+        monkeypatch.setenv("TRITON_INTERPRET", "1")
+    else:
+        monkeypatch.setattr("distnorm.device.operations.kernels", lambda x: None)
+    for module in CALLERS:
+        monkeypatch.setattr(f"{module}.on_device", torch.is_tensor)
+    return torch
