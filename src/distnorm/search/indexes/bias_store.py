@@ -10,8 +10,9 @@ Beside a bias may lie its residual (see `linear`), under the column's name with 
 are written together: a bias that is written alone takes the residual away.
 
 One process at a time writes a column, and lists are changed one at a time: by locks in the folder,
-or in this machine's folder for temporary files where a server keeps the biases. That two machines
-changed a server's list at once is noticed by reading it again.
+or in this machine's folder for temporary files where a server keeps the biases. Two machines that
+use one server do not see each other's locks: there each column has a note of its own where the
+server changes one without the others (`KeyedBiases`); a list is read again after it was written.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ __all__ = [
     "About",
     "BiasFolder",
     "BiasStore",
+    "KeyedBiases",
     "ListedBiases",
     "lower_bound",
     "read_about",
@@ -203,6 +205,51 @@ class ListedBiases(BiasStore):
     @abc.abstractmethod
     def keep(self, listing: dict[str, About]) -> None:
         """Put this list in the place of the one that is there."""
+
+    @abc.abstractmethod
+    def drop(self, column: str) -> None:
+        """Delete the biases of a column."""
+
+
+class KeyedBiases(BiasStore):
+    """A place with named notes, one per column: whoever writes one leaves the others alone.
+
+    A list in one note, under ``key`` itself, is what earlier versions kept.
+    """
+
+    key: str = "distnorm"
+
+    def published(self) -> dict[str, About]:
+        """The notes, and the earlier list."""
+        notes, place = self.notes(), f"the list of biases of {self.place or 'a collection'}"
+        listing = read_listing(notes.get(self.key) or "{}", place)
+        for name, text in notes.items():
+            if name.startswith(f"{self.key}.") and text:
+                listing[name.removeprefix(f"{self.key}.")] = read_about(text, place)
+        return listing
+
+    def publish(self, column: str, about: About | None) -> None:
+        """Write its note, or take it away with the biases themselves."""
+        earlier = self.notes().get(self.key)
+        listing = read_listing(earlier, self.place) if earlier else {}
+        if about is not None:
+            self.note(f"{self.key}.{column}", json.dumps(about))
+        else:
+            self.note(f"{self.key}.{column}", None)
+        if column in listing:
+            # Once it stands in a note of its own.
+            del listing[column]
+            self.note(self.key, json.dumps(listing) if listing else None)
+        if about is None:
+            self.drop(column)
+
+    @abc.abstractmethod
+    def notes(self) -> Mapping[str, Any]:
+        """All notes, those of others too."""
+
+    @abc.abstractmethod
+    def note(self, name: str, text: str | None) -> None:
+        """Write one note, or take it away."""
 
     @abc.abstractmethod
     def drop(self, column: str) -> None:

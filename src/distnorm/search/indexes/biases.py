@@ -142,10 +142,22 @@ def upload_bias(
             published.pop(column, None)
             column = found_column(system, norm, side, published)
         own = ids is None and items is None
-        batches = stored_rows(system, batch) if own else _handed_in(system, batch, ids, items)
         total = len(ids) if ids is not None else system.count()
-        job = _Job(system, norm, side, column, published.get(column))
-        return job.run(batches, total, progress, part=not own, batch=batch)
+        while True:
+            batches = stored_rows(system, batch) if own else _handed_in(system, batch, ids, items)
+            job = _Job(system, norm, side, column, published.get(column))
+            try:
+                return job.run(batches, total, progress, part=not own, batch=batch)
+            except _Overtaken as other:
+                published = {column: other.about}
+
+
+class _Overtaken(Exception):
+    """Another machine has published the same biases; its linear part is the one to go on with."""
+
+    def __init__(self, about: About) -> None:
+        super().__init__()
+        self.about = about
 
 
 def _begun(system: System, norm: ScoreNormalization, side: str, column: str) -> str:
@@ -207,6 +219,7 @@ class _Job:
                 changed = np.union1d(lacking, np.flatnonzero(~same_residuals(stored, residuals)))
                 linear, left = linear.lowered(residuals), left + float(residuals.sum())
             if len(changed):
+                self._alone()
                 with system.plain_errors("write biases"):
                     store.write(
                         column,
@@ -245,9 +258,18 @@ class _Job:
             about["handed_in"] = True
         if content is not None:
             about["content"] = content
+        self._alone()
         with system.plain_errors("write biases"):
             store.publish(column, about)
         return Upload(column, norm.method, written, already, lowest, mean)
+
+    def _alone(self) -> None:
+        """Raise if these biases were published with a linear part since the upload began."""
+        if self.before is None or "linear" not in self.before:
+            with self.system.plain_errors("read biases"):
+                other = bias_store(self.system).published().get(self.column, {})
+            if "linear" in other:
+                raise _Overtaken(other)
 
     def _linear(self, part: bool, batch: int) -> LinearPart | None:
         """The one that is published, or one that is fitted to some rows."""

@@ -6,7 +6,6 @@ is complete stands in the collection's properties.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,11 +21,9 @@ from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, no_connection, not_there, split_last, text
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import (
-    About,
     BiasFolder,
-    ListedBiases,
+    KeyedBiases,
     Residuals,
-    read_listing,
     residual_of,
 )
 from distnorm.search.indexes.system import Capabilities, Hits
@@ -34,7 +31,6 @@ from distnorm.search.indexes.system import Capabilities, Hits
 __all__ = ["MilvusIndex"]
 
 _UNITS = {"IP": "ip", "COSINE": "cos", "L2": "l2sq"}
-_KEY = "distnorm.biases"
 _MOST = 16384
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
@@ -216,21 +212,24 @@ class MilvusIndex(Index):
                 yield some, np.stack([read[item] for item in some])
 
 
-class _FieldBiases(ListedBiases):
+class _FieldBiases(KeyedBiases):
     """A dynamic field per normalization."""
+
+    key = "distnorm.biases"
 
     def __init__(self, client: Any, collection: str, id: str, room: str, place: str) -> None:
         self._client, self._collection, self._id = client, collection, id
         self._room, self._place = room, place
 
-    def published(self) -> dict[str, About]:
-        properties = self._client.describe_collection(self._collection).get("properties") or {}
-        place = f"the list of biases in {self._collection}"
-        return read_listing(properties.get(_KEY, "{}"), place)
+    def notes(self) -> Mapping[str, Any]:
+        return self._client.describe_collection(self._collection).get("properties") or {}
 
-    def keep(self, listing: dict[str, About]) -> None:
-        properties = {_KEY: json.dumps(listing)}
-        self._client.alter_collection_properties(self._collection, properties=properties)
+    def note(self, name: str, text: str | None) -> None:
+        # Properties that are not named stay.
+        if text is None and name in self.notes():
+            self._client.drop_collection_properties(self._collection, property_keys=[name])
+        elif text is not None:
+            self._client.alter_collection_properties(self._collection, properties={name: text})
         # Searches of what was not flushed are many times slower in Lite.
         self._client.flush(self._collection)
 

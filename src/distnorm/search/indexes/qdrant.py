@@ -8,7 +8,6 @@ anyway; local mode can as well, in twice the time.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -20,10 +19,8 @@ from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, not_there, split_last
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import (
-    About,
-    ListedBiases,
+    KeyedBiases,
     Residuals,
-    read_listing,
     residual_of,
 )
 from distnorm.search.indexes.system import Capabilities, Hits
@@ -31,7 +28,6 @@ from distnorm.search.indexes.system import Capabilities, Hits
 __all__ = ["QdrantIndex", "knows_formulas"]
 
 _UNITS = {"Dot": "ip", "Cosine": "cos", "Euclid": "l2"}
-_KEY = "distnorm"
 
 
 class QdrantIndex(Index):
@@ -293,18 +289,18 @@ def _described(params: Any, vector: str, place: str) -> Any:
     return found
 
 
-class _PayloadBiases(ListedBiases):
+class _PayloadBiases(KeyedBiases):
     """A payload key per normalization."""
 
     def __init__(self, client: Any, models: Any, collection: str) -> None:
         self._client, self._models, self._collection = client, models, collection
 
-    def published(self) -> dict[str, About]:
-        metadata = self._client.get_collection(self._collection).config.metadata or {}
-        return read_listing(metadata.get(_KEY, "{}"), f"the list of biases in {self._collection}")
+    def notes(self) -> Mapping[str, Any]:
+        return self._client.get_collection(self._collection).config.metadata or {}
 
-    def keep(self, listing: dict[str, About]) -> None:
-        self._client.update_collection(self._collection, metadata={_KEY: json.dumps(listing)})
+    def note(self, name: str, text: str | None) -> None:
+        # Keys that are not named stay, and a null takes one away.
+        self._client.update_collection(self._collection, metadata={name: text})
 
     def drop(self, column: str) -> None:
         keys = [column, residual_of(column)]
