@@ -312,16 +312,16 @@ def test_a_server_that_forgets_what_others_published_is_found_out(index_world):
     client.upsert("photos", points)
     index = QdrantIndex(client, "photos")
     store = bias_store(index)
-    keep, lost = store.keep, []
+    note, lost = store.note, []
 
-    def losing(listing):
+    def losing(name, text):
         if not lost:
-            # Another machine's list comes later.
-            lost.append(listing)
+            # It did not arrive.
+            lost.append(name)
             return
-        keep(listing)
+        note(name, text)
 
-    store.keep = losing
+    store.note = losing
     index.upload_bias(index_world.norm("nnn"))
     assert len(index.published_biases()) == len(lost) == 1
     client.close()

@@ -23,7 +23,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,20 @@ class BiasStore(abc.ABC):
         digest = hashlib.sha256(f"{user} {self.place} {name}".encode()).hexdigest()
         return Path(tempfile.gettempdir()) / f"distnorm-{digest[:24]}.lock"
 
+    def _until_seen(
+        self, column: str, about: About | None, change: Callable[[str, About | None], None]
+    ) -> None:
+        """Change what is stated, again if others have undone it meanwhile."""
+        for _ in range(5):
+            change(column, about)
+            if (column in self.published()) == (about is not None):
+                return
+        raise DistnormError(
+            f"a list of biases of {self.place} that others change at the same time",
+            "one writer",
+            "wait for them, and run again",
+        )
+
     def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
         """Biases of items, NaN where there is none."""
         values = self.values(column, list(ids))
@@ -185,22 +199,16 @@ class ListedBiases(BiasStore):
     def publish(self, column: str, about: About | None) -> None:
         """Change the list, then drop what is no longer in it."""
         with self.alone("list", timeout=60):
-            for _ in range(5):
-                listing = self.published()
-                listing.pop(column, None)
-                if about is not None:
-                    listing[column] = about
-                self.keep(listing)
-                if (column in self.published()) == (about is not None):
-                    break
-            else:
-                raise DistnormError(
-                    f"a list of biases of {self.place} that others change at the same time",
-                    "one writer",
-                    "wait for them, and run again",
-                )
+            self._until_seen(column, about, self._replace)
         if about is None:
             self.drop(column)
+
+    def _replace(self, column: str, about: About | None) -> None:
+        listing = self.published()
+        listing.pop(column, None)
+        if about is not None:
+            listing[column] = about
+        self.keep(listing)
 
     @abc.abstractmethod
     def keep(self, listing: dict[str, About]) -> None:
@@ -230,18 +238,18 @@ class KeyedBiases(BiasStore):
 
     def publish(self, column: str, about: About | None) -> None:
         """Write its note, or take it away with the biases themselves."""
-        earlier = self.notes().get(self.key)
-        listing = read_listing(earlier, self.place) if earlier else {}
-        if about is not None:
-            self.note(f"{self.key}.{column}", json.dumps(about))
-        else:
-            self.note(f"{self.key}.{column}", None)
-        if column in listing:
-            # Once it stands in a note of its own.
-            del listing[column]
-            self.note(self.key, json.dumps(listing) if listing else None)
+        self._until_seen(column, about, self._replace)
         if about is None:
             self.drop(column)
+
+    def _replace(self, column: str, about: About | None) -> None:
+        earlier = self.notes().get(self.key)
+        listing = read_listing(earlier, self.place) if earlier else {}
+        self.note(f"{self.key}.{column}", None if about is None else json.dumps(about))
+        if column in listing:
+            # It stands in a note of its own by now.
+            del listing[column]
+            self.note(self.key, json.dumps(listing) if listing else None)
 
     @abc.abstractmethod
     def notes(self) -> Mapping[str, Any]:
