@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -31,6 +32,23 @@ def test_two_sides_of_other_names_are_fitted_evaluated_and_compared(run):
     assert "document → query" in compared.stderr
     calibrated = run("calibrate", "n.safetensors", *FILES)
     assert calibrated.exit_code == 0, calibrated.output
+
+
+def test_pages_and_commands_speak_of_the_sides(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    words = ("compare", "retrieval", *FILES, *SIDES, "--methods", "dn2,nnn", "--repeats", 2)
+    done = run(*words, "--report", "r.html", "--json", "j.json")
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "r.html").read_text()
+    body = re.sub(r"<script.*?</script>|<[^>]*>", " ", page[page.index("<body") :], flags=re.S)
+    for word in ("image →", "→ image", "images", "pictures", "querys"):
+        assert word not in body
+        assert word not in done.stderr.replace("image.npy", "")
+    assert "query → document" in body
+    assert "bootstrap over queries" in " ".join(done.stderr.split())
+    commands = json.loads((tmp_path / "j.json").read_text())["verdict"]["next"]
+    assert all("--sides query,document" in line for line in commands if "fit" in line)
 
 
 def test_names_change_no_figure(run):

@@ -141,14 +141,15 @@ def _run(
     with progress_bar("comparing", "evaluations") as show:
         comparison = work(show)
     comparison.protocol.setdefault("prompt", None)
-    say_left_out(comparison.sizes)
+    sides = comparison.protocol.get("sides", ("image", "text"))
+    say_left_out(comparison.sizes, sides)
     for table in comparison_tables(comparison):
         console().print(table)
     result = comparison.to_dict()
     found = comparison.verdict(*sources)
     if found is not None:
         result["verdict"] = found.to_dict()
-    for line in verdict_lines(result["verdict"]):
+    for line in verdict_lines(result["verdict"], sides):
         say(line, style="bold")
     write_json({**result, **(extra or {})}, json_path)
 

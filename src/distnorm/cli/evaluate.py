@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,7 +72,7 @@ def retrieval(
             with_r_precision=r_precision or positives is not None,
             progress=show,
         )
-    say_left_out(result.to_dict())
+    say_left_out(result.to_dict(), norm.sides)
     extra: dict[str, Any] = {
         "score": {side: score_kind(norm, query=side).to_dict() for side in norm.sides}
     }
@@ -207,19 +208,22 @@ def _of_scores(
         **matrices,
         **settings,
     )
-    say_left_out(result.to_dict())
+    say_left_out(result.to_dict(), pairs.names)
     name = settings["method"] or "scores as they are"
-    console().print(score_matrix_table(name, result))
+    console().print(score_matrix_table(name, result, pairs.names))
     about = {"schema": 1, "task": "retrieval", "scores": pairs.scores, **settings}
     write_json({**about, **result.to_dict()}, json_path)
 
 
-def say_left_out(sizes: dict[str, Any]) -> None:
+def say_left_out(sizes: dict[str, Any], sides: Sequence[str] = ("image", "text")) -> None:
     """Rows without a partner, which are found and not asked, on standard error."""
-    for side, others in (("image", "text"), ("text", "image")):
+    from distnorm.methods.sides import Sides
+
+    for side, others, (one, two) in (("image", "text", sides), ("text", "image", sides[::-1])):
         n = sizes.get(f"n_{side}s_without_{others}")
         if n:
-            say(f"{n} of {sizes[f'n_{side}s']} {side}s belong to no {others}: they are no queries")
+            rows = f"{n} of {sizes[f'n_{side}s']} {Sides.plural(one)}"
+            say(f"{rows} belong to no {two}: they are no queries")
 
 
 def report_shared_names(data: ClassInput) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from distnorm.arrays import (
 from distnorm.methods.bank import inverted_softmax_bias
 from distnorm.methods.linear import linear_bias
 from distnorm.methods.quadratic import shrunk_covariance
+from distnorm.methods.sides import Sides
 from distnorm.metrics import k_occurrence, modality_gap, occupancy, skewness
 from distnorm.metrics.ranks import top_items
 from distnorm.moments import Moments
@@ -126,8 +127,8 @@ def similarity_histograms(
         found[panel] = {
             f"{one} and its {two}": across[true],
             f"{one} and other {two}": across[~true],
-            f"two {one}s": (left @ left.T)[np.triu_indices(len(own), 1)],
-            f"two {two}s": (right @ right.T)[np.triu_indices(len(rows), 1)],
+            f"two {Sides.plural(one)}": (left @ left.T)[np.triu_indices(len(own), 1)],
+            f"two {Sides.plural(two)}": (right @ right.T)[np.triu_indices(len(rows), 1)],
         }
     every = [v for series in found.values() for v in series.values() if len(v)]
     span = (min(float(v.min()) for v in every), max(float(v.max()) for v in every))

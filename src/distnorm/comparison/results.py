@@ -118,7 +118,7 @@ class Comparison:
         images, texts : str
             What the data is called in the command.
         """
-        return judge(self.task, self.results, images, texts)
+        return judge(self.task, self.results, images, texts, self.protocol.get("sides"))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, schema 1."""

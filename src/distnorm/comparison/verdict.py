@@ -84,12 +84,17 @@ class Verdict:
 
 
 def judge(
-    task: str, results: Sequence[MethodResult], images: str = "IMAGES", texts: str = "TEXTS"
+    task: str,
+    results: Sequence[MethodResult],
+    images: str = "IMAGES",
+    texts: str = "TEXTS",
+    sides: Sequence[str] | None = None,
 ) -> Verdict | None:
     """The verdict on a comparison's results, the dot product first; None without another method.
 
     A change of the query is recommended before biases where both gain: it asks nothing of the
-    index. ``images`` and ``texts`` name the data in the commands.
+    index. ``images`` and ``texts`` name the data in the commands, ``sides`` are those
+    of other names than image and text.
     """
     metrics = {
         name: found
@@ -107,12 +112,16 @@ def judge(
         reason = "noise" if any(candidate.delta > 0 for candidate in flat) else "loss"
         return Verdict(metrics, "dot", reason, ())
     best = gaining[0]
-    commands = [_fit(best.method, images, texts)]
+    data = f"--images {shlex.quote(images)} --texts {shlex.quote(texts)}"
+    if sides is not None:
+        data = f"--first {shlex.quote(images)} --second {shlex.quote(texts)}"
+        data += f" --sides {shlex.quote(','.join(sides))}"
+    commands = [_fit(best.method, data)]
     others = [c for c in gaining if c.kind == "with biases" and best.kind == "no re-index"]
     if task == "retrieval":
         commands += _serving(best)
     if task == "retrieval" and others:
-        commands += [_fit(others[0].method, images, texts), *_serving(others[0])]
+        commands += [_fit(others[0].method, data), *_serving(others[0])]
     return Verdict(metrics, best.method, "gain", tuple(commands))
 
 
@@ -181,11 +190,8 @@ def _chosen(result: MethodResult, metric: str) -> str | None:
     return str(next(iter(result.params["chosen"][side])))
 
 
-def _fit(method: str, images: str, texts: str) -> str:
-    return (
-        f"distnorm fit --images {shlex.quote(images)} --texts {shlex.quote(texts)} "
-        f"--method {shlex.quote(method)} --out {_file(method)}"
-    )
+def _fit(method: str, data: str) -> str:
+    return f"distnorm fit {data} --method {shlex.quote(method)} --out {_file(method)}"
 
 
 def _serving(candidate: Candidate) -> list[str]:

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from distnorm.methods.sides import Sides
 from distnorm.report.html.titles import (
+    IMAGE_TEXT,
     chosen_text,
+    counts_text,
     direction_title,
     metric_title,
     strength_text,
@@ -111,8 +113,8 @@ def comparison_tables(comparison: Comparison) -> list[RenderableType]:
         tables = [_metrics(comparison)]
     tables.append(words(_footer(comparison), style="dim"))
     if comparison.diagnostics is not None:
-        sides = comparison.protocol.get("sides", ("image", "text"))
-        tables += [_hubness(comparison.diagnostics, sides), _ladder(comparison.diagnostics)]
+        hubs = _hubness(comparison.diagnostics, _sides(comparison))
+        tables += [hubs, _ladder(comparison.diagnostics)]
     return tables
 
 
@@ -232,7 +234,7 @@ def _metrics(comparison: Comparison) -> Table:
     table = _table(title, ("method", "strength"), left=("method",))
     base = comparison.results[0].metrics
     for name in base:
-        table.add_column(metric_title(name), justify="right")
+        table.add_column(metric_title(name, _sides(comparison)), justify="right")
         if base[name].delta_ci95 is not None:
             table.add_column("against dot [95 %]", justify="right")
     for result in comparison.results:
@@ -250,7 +252,7 @@ def _recall(comparison: Comparison, direction: str) -> Table:
     names = [name for name in comparison.results[0].metrics if name.startswith(prefix)]
     recalls = [f"R@{name.removeprefix(prefix)}" for name in names]
     columns = ("method", "strength", *recalls, f"{recalls[0]} against dot [95 %]")
-    words = direction_title(direction, comparison.protocol.get("sides", ("image", "text")))
+    words = direction_title(direction, _sides(comparison))
     title = f"{words}, recall in %{_transductive(comparison)}"
     table = _table(title, columns, left=("method",))
     for result in comparison.results:
@@ -290,15 +292,21 @@ def _change(result: MethodResult, summary: MetricSummary) -> Text:
     return Text(words + (" hurts" if high < 0 else ""), style="red" if high < 0 else "green")
 
 
+def _sides(comparison: Comparison) -> Sequence[str]:
+    sides: Sequence[str] = comparison.protocol.get("sides", IMAGE_TEXT)
+    return sides
+
+
 def _footer(comparison: Comparison) -> str:
     protocol = comparison.protocol
     fitted = ", ".join(f"{n} {side}" for side, n in comparison.results[0].n_fit.items())
-    sizes = ", ".join(f"{n} {what.removeprefix('n_')}" for what, n in comparison.sizes.items())
+    sides = _sides(comparison)
     return (
-        f"{sizes}; statistics: "
+        f"{counts_text(comparison.sizes, sides)}; statistics: "
         f"{protocol['statistics']}, {fitted} rows; {protocol['repeats']} splits, seed "
         f"{protocol['seed']}; prefix: {plain(protocol.get('prompt') or 'not stated')}; "
-        "± is the standard deviation over splits, the interval a paired bootstrap over images"
+        "± is the standard deviation over splits, the interval a paired bootstrap over "
+        f"{Sides.plural(sides[0])}"
         f"{_most_shared(comparison)}"
     )
 
@@ -347,7 +355,7 @@ def _ladder(diagnostics: dict[str, Any]) -> Table:
         for start in range(0, len(rungs), 3):
             three = rungs[start : start + 3]
             table.add_row(
-                name.removesuffix("_bias") + "s",
+                Sides.plural(name.removesuffix("_bias")),
                 f"{three[0]['inverse_temperature']:g}",
                 *[f"{rung['explained_variance']:.2f}" for rung in three],
             )

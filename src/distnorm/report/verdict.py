@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distnorm.report.html.titles import metric_title
+from distnorm.report.html.titles import IMAGE_TEXT, metric_title
 
 __all__ = ["verdict_lines", "verdict_sentence"]
 
@@ -21,7 +21,7 @@ _NO_GAIN = {
 }
 
 
-def verdict_sentence(verdict: Mapping[str, Any] | None) -> str:
+def verdict_sentence(verdict: Mapping[str, Any] | None, sides: Sequence[str] = IMAGE_TEXT) -> str:
     """What to do, in one sentence; empty without a verdict.
 
     ``text → image R@1 rises by 2.8 points with ridge@0.5 (95 % interval +1.0 to +4.5): ...``
@@ -39,12 +39,14 @@ def verdict_sentence(verdict: Mapping[str, Any] | None) -> str:
     )
     low, high = (100 * value for value in best["ci95"])
     return (
-        f"{metric_title(metric)} rises by {100 * best['delta']:.1f} points with {best['method']} "
-        f"(95 % interval {low:+.1f} to {high:+.1f}): {_TAKES[best['kind']]}."
+        f"{metric_title(metric, sides)} rises by {100 * best['delta']:.1f} points with "
+        f"{best['method']} (95 % interval {low:+.1f} to {high:+.1f}): {_TAKES[best['kind']]}."
     )
 
 
-def verdict_lines(verdict: Mapping[str, Any] | None) -> list[str]:
+def verdict_lines(
+    verdict: Mapping[str, Any] | None, sides: Sequence[str] = IMAGE_TEXT
+) -> list[str]:
     """A line per metric, what to do, and the next commands; none without a verdict.
 
     ``text → image R@1: no re-index: ridge@0.5 +2.8; with biases: nnn@0.5 +5.0``
@@ -54,7 +56,7 @@ def verdict_lines(verdict: Mapping[str, Any] | None) -> list[str]:
     lines = []
     for metric, found in verdict["metrics"].items():
         parts = "; ".join(map(_words, found))
-        lines.append(f"{metric_title(metric)}: {parts}")
+        lines.append(f"{metric_title(metric, sides)}: {parts}")
     if verdict["reason"] in _NO_GAIN:
         lines.append(_NO_GAIN[verdict["reason"]])
     return lines + [f"run: {command}" for command in verdict["next"]]

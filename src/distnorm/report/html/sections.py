@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from distnorm.methods.sides import Sides
 from distnorm.report.html.choices import choice_sections
 from distnorm.report.html.figures import densities, intervals, occurrence_plot
 from distnorm.report.html.page import Cell, Figure, Report, Section, Table
 from distnorm.report.html.titles import (
-    DIRECTION_TITLES,
+    IMAGE_TEXT,
     chosen_text,
+    counts_text,
+    direction_title,
     metric_note,
     metric_title,
     strength_text,
 )
 from distnorm.report.verdict import verdict_lines, verdict_sentence
+from distnorm.tasks.retrieval import DIRECTIONS
 
 __all__ = [
     "change_cell",
@@ -37,17 +41,19 @@ def protocol_line(result: Mapping[str, Any]) -> str:
     """Where statistics came from, how many, which seed and prefix."""
     protocol = result["protocol"]
     fitted = ", ".join(f"{n} {side}" for side, n in result["results"][-1]["n_fit"].items())
-    sizes = ", ".join(
-        f"{value} {name.removeprefix('n_')}"
-        for name, value in result.items()
-        if name.startswith("n_")
-    )
+    sizes = counts_text({n: x for n, x in result.items() if n.startswith("n_")}, _sides(result))
     return (
         f"{sizes}. Statistics: {protocol['statistics']}, {fitted} rows; "
         f"{protocol['repeats']} draws, seed {protocol['seed']}; "
         f"{_prefix(protocol.get('prompt'))}. ± is the standard deviation over draws; below a "
         "change stands the 95 % interval of a paired bootstrap, ~ marks changes within noise."
     )
+
+
+def _sides(result: Mapping[str, Any]) -> Sequence[str]:
+    """What the two sides are called."""
+    sides: Sequence[str] = result["protocol"].get("sides", IMAGE_TEXT)
+    return sides
 
 
 def _prefix(prompt: str | None) -> str:
@@ -67,19 +73,20 @@ def comparison_page(result: Mapping[str, Any], source: str) -> str:
 
 def comparison_report(result: Mapping[str, Any], source: str) -> Report:
     """One sentence of verdict, the tables, and what explains them."""
-    lines = verdict_lines(result.get("verdict"))
+    sides = _sides(result)
+    lines = verdict_lines(result.get("verdict"), sides)
     sections = [comparison_section(result["task"].capitalize(), result)]
     sections += [Section("What each kind of method gains", lines=lines)] if lines else []
     diagnostics = result.get("diagnostics")
     if diagnostics is not None:
         if diagnostics.get("histograms") is not None:
             sections.append(
-                similarity_section(diagnostics["histograms"], diagnostics["modality_gap"])
+                similarity_section(diagnostics["histograms"], diagnostics["modality_gap"], sides)
             )
-        sections += [hubness_section(diagnostics), ladder_section(diagnostics)]
+        sections += [hubness_section(diagnostics, sides=sides), ladder_section(diagnostics)]
         if diagnostics.get("selection") is not None:
             sections += choice_sections(diagnostics["selection"])
-    lead = verdict_sentence(result.get("verdict")) or "Every method against the dot product."
+    lead = verdict_sentence(result.get("verdict"), sides) or "Every method against the dot product."
     return Report(f"distnorm: {source}", lead, sections, [protocol_line(result)])
 
 
@@ -87,7 +94,7 @@ def comparison_section(
     title: str, result: Mapping[str, Any], *, text: str = "", main: Sequence[str] | None = None
 ) -> Section:
     """Table of every metric and a plot of the differences to the dot product."""
-    entries = result["results"]
+    entries, sides = result["results"], _sides(result)
     names = [n for n in entries[0]["metrics"] if entries[0]["metrics"][n] is not None]
     if main is None:
         main = [
@@ -96,12 +103,12 @@ def comparison_section(
             if entries[-1]["metrics"][name]["delta_ci95"] is not None
             and not name.endswith(("@5", "@10"))
         ]
-    tables = [_table(entries, group, main) for group in _groups(names)]
+    tables = [_table(entries, group, main, sides) for group in _groups(names)]
     last = tables[-1]
     note = f"{protocol_line(result)} {metric_note(names)}"
     tables[-1] = Table(last.columns, last.rows, last.title, note)
     panels = {
-        metric_title(name): [
+        metric_title(name, sides): [
             (_method(entry), *_points(entry["metrics"][name])) for entry in entries[1:]
         ]
         for name in main
@@ -115,17 +122,20 @@ def comparison_section(
 
 
 def similarity_section(
-    histograms: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], gap: float | None
+    histograms: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]],
+    gap: float | None,
+    sides: Sequence[str] = IMAGE_TEXT,
 ) -> Section:
     """Histograms of similarities before and after; see `diagnostics.similarity_histograms`."""
     panels = {
         panel: {name: (h["edges"], h["density"]) for name, h in series.items()}
         for panel, series in histograms.items()
     }
+    first, second = map(Sides.plural, sides)
     said = "" if gap is None else f" The means of the two sides lie {gap:.3f} apart."
     return Section(
         "The modality gap",
-        "Two pictures, or two texts, resemble each other far more than a picture and its text: "
+        f"Two {first}, or two {second}, resemble each other far more than a pair of both: "
         "the two sides sit in different corners of the sphere." + said + " Subtracting a part "
         "of each side's mean draws them together.",
         figures=[Figure(densities(panels, x_label="similarity", label="similarities"))],
@@ -135,15 +145,17 @@ def similarity_section(
 def hubness_section(
     diagnostics: Mapping[str, Any],
     occurrences: Mapping[str, Mapping[str, Sequence[int]]] | None = None,
+    sides: Sequence[str] = IMAGE_TEXT,
 ) -> Section:
     """Hubs of every method, and how often items are found if ``occurrences`` holds counts.
 
     ``occurrences`` maps direction to method to the counts of `diagnostics.occurrence_counts`.
     """
+    titles = {direction: direction_title(direction, sides) for direction in DIRECTIONS}
     rows = []
     for entry in diagnostics["hubness"]:
         cells: list[Cell | str] = [_method(entry)]
-        for direction in DIRECTION_TITLES:
+        for direction in DIRECTIONS:
             found = entry[direction]
             hub = found["hubs"][0]
             cells += [
@@ -153,13 +165,12 @@ def hubness_section(
             ]
         rows.append(cells)
     columns = ["method"]
-    for title in DIRECTION_TITLES.values():
+    for title in titles.values():
         columns += [f"{title} skewness", "ever found first", "largest hub"]
     figures = [
         Figure(
-            occurrence_plot(counts, DIRECTION_TITLES[direction]),
-            f"{DIRECTION_TITLES[direction]}: how many items are among the first 10 of how many "
-            "queries.",
+            occurrence_plot(counts, titles[direction]),
+            f"{titles[direction]}: how many items are among the first 10 of how many queries.",
         )
         for direction, counts in (occurrences or {}).items()
     ]
@@ -178,7 +189,7 @@ def ladder_section(diagnostics: Mapping[str, Any]) -> Section:
             three = rungs[start : start + 3]
             rows.append(
                 [
-                    name.removesuffix("_bias") + "s",
+                    Sides.plural(name.removesuffix("_bias")),
                     f"{three[0]['inverse_temperature']:g}",
                     *[_explained(rung["explained_variance"]) for rung in three],
                 ]
@@ -203,22 +214,21 @@ def _groups(names: Sequence[str]) -> list[list[str]]:
     """Metrics of one direction go into one table; all others into one."""
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(next((d for d in DIRECTION_TITLES if name.startswith(d)), ""), []).append(
-            name
-        )
+        found.setdefault(next((d for d in DIRECTIONS if name.startswith(d)), ""), []).append(name)
     return list(found.values())
 
 
 def _table(
-    entries: Sequence[Mapping[str, Any]], names: Sequence[str], main: Sequence[str]
+    entries: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    main: Sequence[str],
+    sides: Sequence[str],
 ) -> Table:
-    direction = next((d for d in DIRECTION_TITLES if names[0].startswith(d)), None)
+    direction = next((d for d in DIRECTIONS if names[0].startswith(d)), None)
+    heading = direction_title(direction, sides) if direction else ""
     columns = ["method", "strength"]
     for name in names:
-        title = metric_title(name)
-        columns.append(
-            title.removeprefix(DIRECTION_TITLES[direction]).strip() if direction else title
-        )
+        columns.append(metric_title(name, sides).removeprefix(heading).strip())
         if name in main:
             columns.append("against dot")
     rows: list[list[Cell | str]] = []
@@ -235,7 +245,7 @@ def _table(
             if name in main:
                 cells.append(change_cell(entry["method"], summary))
         rows.append(cells)
-    return Table(columns, rows, DIRECTION_TITLES[direction] if direction else "")
+    return Table(columns, rows, heading)
 
 
 def change_cell(method: str, summary: Mapping[str, Any]) -> Cell:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from distnorm.methods.sides import Sides
+from distnorm.tasks.retrieval import DIRECTIONS
+
 __all__ = [
-    "DIRECTION_TITLES",
+    "IMAGE_TEXT",
     "chosen_text",
+    "counts_text",
     "direction_title",
     "metric_note",
     "metric_title",
     "strength_text",
 ]
 
-DIRECTION_TITLES = {"text_retrieval": "image → text", "image_retrieval": "text → image"}
+IMAGE_TEXT = ("image", "text")
 _TITLES = {
     "acc1": "top-1 accuracy",
     "acc5": "top-5 accuracy",
@@ -37,7 +42,7 @@ _NOTES = {
 _NONE: Mapping[str, Any] = {}
 
 
-def direction_title(direction: str, sides: Sequence[str] = ("image", "text")) -> str:
+def direction_title(direction: str, sides: Sequence[str] = IMAGE_TEXT) -> str:
     """Who looks for whom, in the words of the sides."""
     one, two = sides
     return f"{one} → {two}" if direction == "text_retrieval" else f"{two} → {one}"
@@ -70,12 +75,24 @@ def strength_text(strength: Mapping[str, float], params: Mapping[str, Any] = _NO
     return ", ".join(f"{side} {value:g}" for side, value in applied.items())
 
 
-def metric_title(name: str) -> str:
+def counts_text(sizes: Mapping[str, int], sides: Sequence[str] = IMAGE_TEXT) -> str:
+    """How many there are of what, in the words of the sides: ``n_images`` is ``500 queries``."""
+    words = dict(zip(IMAGE_TEXT, sides, strict=True))
+    words |= {f"{usual}s": Sides.plural(side) for usual, side in words.items()}
+    return ", ".join(
+        f"{n} {re.sub('(image|text)s?', lambda found: words[found[0]], what.removeprefix('n_'))}"
+        for what, n in sizes.items()
+    )
+
+
+def metric_title(name: str, sides: Sequence[str] = IMAGE_TEXT) -> str:
     """A metric's name for people: ``image_retrieval_recall@1`` is ``text → image R@1``."""
-    for key, title in DIRECTION_TITLES.items():
+    for key in DIRECTIONS:
         if name.startswith(key):
             rest = name.removeprefix(key + "_")
-            return f"{title} {rest.replace('recall@', 'R@').replace('_', ' ')}"
+            return (
+                f"{direction_title(key, sides)} {rest.replace('recall@', 'R@').replace('_', ' ')}"
+            )
     return _TITLES.get(name, name.replace("_", " "))
 
 
