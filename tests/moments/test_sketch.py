@@ -17,7 +17,7 @@ def unit(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
 
 
 def same(a: RowSketch, b: RowSketch) -> bool:
-    pairs = ((a.hashes, b.hashes), (a.counts, b.counts), (a.limit, b.limit))
+    pairs = ((a.hashes, b.hashes), (a.counts, b.counts), (a.limit, b.limit), (a.points, b.points))
     return all(np.array_equal(x, y) for x, y in pairs)
 
 
@@ -110,3 +110,14 @@ def test_statistics_of_an_older_file_make_what_is_merged_unknown():
     old = Moments.from_arrays(arrays, count=20, unit_length=True, rank=None)
     assert old.sketch is None
     assert old.merge(Moments().update(x)).sketch is None
+
+
+def test_points_keep_the_inner_products_of_rows():
+    rng = np.random.default_rng(9)
+    x = unit(rng, 100, 512) * np.sqrt(np.arange(1, 513))
+    sketch = RowSketch.of(x)
+    rows = x[np.argsort(row_hashes(x))]
+    exact, kept = rows @ rows.T, sketch.points.astype(np.float64) @ sketch.points.T
+    assert sketch.points.shape == (100, 128)
+    assert np.corrcoef(exact.ravel(), kept.ravel())[0, 1] > 0.7
+    assert kept.mean() == pytest.approx(exact.mean(), rel=0.1)

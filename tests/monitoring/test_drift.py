@@ -56,6 +56,8 @@ def test_moment_match_against_simulation():
 def test_without_a_covariance_it_assumes_and_says_so():
     known = [Moments(order=2).update(draw(100, seed, shift)) for seed, shift in ((1, 0), (2, 1.2))]
     plain = [Moments().update(draw(100, seed, shift)) for seed, shift in ((1, 0), (2, 1.2))]
+    for part in plain:
+        part.sketch = None  # of an older file
     with_it, without = compare_means(*known), compare_means(*plain)
     assert (with_it.assumed, without.assumed) == (False, True)
     assert with_it.distance == pytest.approx(without.distance)
@@ -156,7 +158,7 @@ def test_chunks_and_saved_states_do_not_matter(tmp_path):
     assert parts.alarm == whole.alarm is not None
     assert parts.to_dict() == whole.to_dict()
     counts = [look.rows for look in whole.looks]
-    assert counts[:6] == [16, 32, 64, 100, 150, 200]
+    assert counts[:6] == [64, 100, 150, 200, 250, 300]
     levels = sum(look.level for look in whole.looks)
     assert levels < 0.01 / 2
 
@@ -178,6 +180,58 @@ def test_watch_says_what_it_cannot_do(tmp_path):
         Watch.load(tmp_path / "n.safetensors", norm)
     with pytest.raises(DistnormError, match="no file"):
         Watch.load(tmp_path / "none", norm)
+
+
+def bursts(n: int, seed: int, length: int = 4) -> np.ndarray:
+    """Rows in runs of ``length`` around a common one each."""
+    center, rng = draw(n // length, seed), np.random.default_rng([seed, 1])
+    rows = np.repeat(center, length, axis=0) + 0.1 * rng.normal(size=(n, D))
+    return distnorm.normalize(rows)
+
+
+def test_bursts_rarely_alarm_and_a_change_among_them_still_does():
+    alarms = {"quiet": 0, "rows alone": 0, "changed": 0}
+    for seed in range(60):
+        norm = make("dn").fit(images=bursts(4 * 150, 300 + seed)[::4])
+        stream = bursts(1200, 7000 + seed)
+        quiet = Watch(norm, false_alarm_rate=0.05, window=300).update(images=stream)
+        alone = Watch(norm, false_alarm_rate=0.05, window=300, block=1).update(images=stream)
+        alarms["quiet"] += quiet.alarm is not None
+        alarms["rows alone"] += alone.alarm is not None
+        stream[600:] = distnorm.normalize(stream[600:] + 0.6 * np.eye(D)[0])
+        changed = Watch(norm, false_alarm_rate=0.05, window=300).update(images=stream)
+        alarms["changed"] += changed.alarm is not None
+    assert alarms["quiet"] <= 60 * 0.05 + 3
+    assert alarms["rows alone"] > 20
+    assert alarms["changed"] > 57
+
+
+def test_an_image_once_per_caption_is_one_image():
+    once, many = Moments().update(draw(50, 1)), Moments().update(np.repeat(draw(50, 1), 5, axis=0))
+    other = Moments().update(draw(60, 2))
+    found = [compare_means(each, other) for each in (once, many)]
+    assert found[0].p_value == pytest.approx(found[1].p_value, rel=0.2)
+
+
+@pytest.mark.parametrize("method", ["dn", "dn2"])
+@pytest.mark.parametrize("probed", [False, True])
+def test_two_samples_of_one_population_agree_and_a_mixture_is_found(method, probed):
+    probe = {"image": draw(40, 1), "text": draw(30, 2, side=1)} if probed else None
+    agree, found, trials = 0, 0, 10 if probed else 40
+    for seed in range(trials):
+        first, second = (fitted(method, 150, seed=1000 * k + 2 * seed) for k in (1, 2))
+        agree += difference(first, second, probe).interchangeable
+        rows = draw(150, 9000 + seed)
+        rows[:45] = draw(45, 9500 + seed, shift=2.5)
+        mixed = make(method).fit(images=rows, texts=draw(150, 9900 + seed, side=1))
+        found += not difference(first, mixed, probe).interchangeable
+    assert agree >= trials - 2
+    assert found == trials
+
+
+def test_a_tolerance_takes_a_probe():
+    with pytest.raises(DistnormError, match="without a probe"):
+        difference(fitted(), fitted(), tolerance=0.1)
 
 
 @pytest.mark.parametrize("options", [{}, {"order": 2}, {"order": 2, "rank": 8}])

@@ -17,12 +17,16 @@ __all__ = ["diff"]
 @click.argument("second", type=click.Path())
 @click.option("--images", type=click.Path(), help="A probe: rows of the first side to rank.")
 @click.option("--texts", type=click.Path(), help="A probe: rows of the second side.")
-@click.option("--level", default=0.01, show_default=True, help="p-value that says different.")
 @click.option(
-    "--tolerance",
+    "--level",
     default=0.01,
     show_default=True,
-    help="Share of the probe's queries that may get another best item.",
+    help="Two samples of one population differ so often.",
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    help="Share of the probe's queries that may get another best item in spite of a difference.",
 )
 @options_of(VectorOptions, "vectors")
 @json_option
@@ -34,7 +38,7 @@ def diff(
     images: str | None,
     texts: str | None,
     level: float,
-    tolerance: float,
+    tolerance: float | None,
     vectors: VectorOptions,
     json_path: str | None,
 ) -> None:

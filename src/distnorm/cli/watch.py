@@ -31,9 +31,15 @@ _ROWS = 1 << 12
 @click.option(
     "--false-alarm-rate",
     type=float,
-    help="Chance of ever alarming without a change. [default: 0.01]",
+    help="Chance of ever alarming without a change, if bursts are no longer than --block. "
+    "[default: 0.01]",
 )
 @click.option("--window", type=int, help="Latest rows that are tested. [default: 500]")
+@click.option(
+    "--block",
+    type=int,
+    help="Longest burst: rows further apart are independent. [default: 16]",
+)
 @click.option("--refresh", type=NewFile(), help="On alarm write refreshed statistics here.")
 @click.option("--forget", default=0.5, show_default=True, help="Share of its rows forgotten then.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --refresh.")
@@ -50,6 +56,7 @@ def watch(
     state: str | None,
     false_alarm_rate: float | None,
     window: int | None,
+    block: int | None,
     refresh: str | None,
     forget: float,
     overwrite: bool,
@@ -72,14 +79,17 @@ def watch(
             f"an existing file {refresh}", "a new one", "pass --overwrite to replace it"
         )
     if state is not None and Path(state).exists():
-        if (false_alarm_rate, window) != (None, None):
-            raise click.UsageError("--state goes on with its own --false-alarm-rate and --window")
+        if (false_alarm_rate, window, block) != (None, None, None):
+            raise click.UsageError(
+                "--state goes on with its own --false-alarm-rate, --window and --block"
+            )
         found = Watch.load(state, norm)
     else:
         found = Watch(
             norm,
             false_alarm_rate=0.01 if false_alarm_rate is None else false_alarm_rate,
             window=500 if window is None else window,
+            block=block,
         )
     before = found.alarm
     files = {one: images, two: texts}

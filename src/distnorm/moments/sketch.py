@@ -28,13 +28,17 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, CheckedRows, as_working, blocks, take_rows, to_numpy
 
-__all__ = ["LEADING", "SIZE", "Overlap", "RowSketch", "row_hashes"]
+__all__ = ["LEADING", "POINTS", "SIZE", "Overlap", "RowSketch", "row_hashes"]
 
 UInt64 = npt.NDArray[np.uint64]
 
 SIZE = 2048
 """Distinct rows up to which every one is kept."""
 
+POINTS = 128
+"""Rows of which a folded copy is kept."""
+
+_MOST_FOLDED = 128
 _EVERY = np.uint64(2**64 - 1)
 LEADING = 16
 """Components of which the leading bits of a hash are the signs."""
@@ -79,18 +83,24 @@ class Overlap:
 
 @dataclass(frozen=True, eq=False)
 class RowSketch:
-    """Distinct hashes up to ``limit``, rising, and how often each came, (m,) both."""
+    """Distinct hashes up to ``limit``, rising, and how often each came, (m,) both.
+
+    ``points`` are the rows of the first `POINTS` hashes or fewer, folded to at most 128 dimensions
+    (random signs, then sums): their inner products are those of the rows but for a random error.
+    """
 
     hashes: UInt64
     counts: npt.NDArray[np.int64]
     limit: np.uint64 = _EVERY
+    points: npt.NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, rows: Array, signs: npt.NDArray[np.bool_] | None = None) -> RowSketch:
         """Of rows, shape (n, d); which of their first 16 components are negative, if at hand."""
-        found, limit = _lowest(rows, signs)
-        hashes, counts = np.unique(found, return_counts=True)
-        return cls(hashes, counts.astype(np.int64), limit)._trimmed()
+        found, numbers, limit = _lowest(rows, signs)
+        hashes, first, counts = np.unique(found, return_index=True, return_counts=True)
+        points = _folded(take_rows(rows, numbers[first[:POINTS]]))
+        return cls(hashes, counts.astype(np.int64), limit, points)._trimmed()
 
     @classmethod
     def empty(cls) -> RowSketch:
@@ -105,7 +115,8 @@ class RowSketch:
         counts = np.zeros(len(hashes), np.int64)
         np.add.at(counts, place, np.concatenate([self.counts, sign * other.counts]))
         kept = (counts > 0) & (hashes <= limit)
-        return RowSketch(hashes[kept], counts[kept], limit)._trimmed()
+        hashes, counts = hashes[kept], counts[kept]
+        return RowSketch(hashes, counts, limit, self._points_of(hashes, other))._trimmed()
 
     def overlap(self, rows: Array | CheckedRows) -> Overlap | None:
         """How many of ``rows``, shape (n, d), are here; None if none of them can be looked for."""
@@ -123,21 +134,53 @@ class RowSketch:
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The state as named arrays, for a file; the limit is the last of ``sketch``."""
-        return {
+        arrays: dict[str, npt.NDArray[Any]] = {
             "sketch": np.append(self.hashes, self.limit),
             "sketch_counts": self.counts.astype(np.uint32),
         }
+        if self.points is not None:
+            arrays["sketch_points"] = self.points
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> RowSketch:
         """Rebuild what `to_arrays` gave."""
         hashes, counts = arrays["sketch"], arrays["sketch_counts"]
-        return cls(hashes[:-1], counts.astype(np.int64), np.uint64(hashes[-1]))
+        limit = np.uint64(hashes[-1])
+        return cls(hashes[:-1], counts.astype(np.int64), limit, arrays.get("sketch_points"))
+
+    @property
+    def repeats(self) -> float:
+        """How often a row comes that is drawn at random, from 1 on."""
+        return float((self.counts**2).sum() / self.counts.sum()) if len(self.counts) else 1.0
+
+    def _points_of(self, hashes: UInt64, other: RowSketch) -> npt.NDArray[np.float32] | None:
+        """Points of the first of the ``hashes``, as far as these or the other's have them."""
+        if self.points is None or other.points is None:
+            return self.points if other.points is None else other.points
+        # Beyond the last point of either there may be rows whose points nobody has.
+        reach = min(each._reach for each in (self, other))
+        own = hashes[hashes <= reach][:POINTS]
+        known = np.concatenate([self.hashes[: len(self.points)], other.hashes[: len(other.points)]])
+        every = np.concatenate([self.points, other.points])
+        order = np.argsort(known, kind="stable")
+        place = np.searchsorted(known[order], own)
+        return np.asarray(every[order][place])
+
+    @property
+    def _reach(self) -> np.uint64:
+        """The hash up to which every row has its point."""
+        have = 0 if self.points is None else len(self.points)
+        if have < len(self.hashes):
+            last: np.uint64 = self.hashes[have - 1] if have else np.uint64(0)
+            return last
+        return self.limit
 
     def _trimmed(self) -> RowSketch:
         if len(self.hashes) < SIZE or (len(self.hashes) == SIZE and self.limit == _EVERY):
             return self
-        return RowSketch(self.hashes[:SIZE], self.counts[:SIZE], self.hashes[SIZE - 1])
+        last = self.hashes[SIZE - 1]
+        return RowSketch(self.hashes[:SIZE], self.counts[:SIZE], last, self.points)
 
 
 def row_hashes(rows: Array | CheckedRows) -> UInt64:
@@ -150,19 +193,21 @@ def row_hashes(rows: Array | CheckedRows) -> UInt64:
     return _complete(rows, _keys(rows))
 
 
-def _lowest(rows: Array, signs: npt.NDArray[np.bool_] | None) -> tuple[UInt64, np.uint64]:
-    """Hashes of the rows with the lowest keys, and what they are complete up to."""
+def _lowest(
+    rows: Array, signs: npt.NDArray[np.bool_] | None
+) -> tuple[UInt64, npt.NDArray[np.intp], np.uint64]:
+    """Hashes of the rows with the lowest keys, their numbers, what they are complete up to."""
     keys = _keys(rows, signs)
     if len(keys) <= SIZE:
-        return _complete(rows, keys), _EVERY
+        return _complete(rows, keys), np.arange(len(keys)), _EVERY
     last = int(np.searchsorted(np.cumsum(np.bincount(keys, minlength=1 << 16)), SIZE))
     while True:
         numbers = np.flatnonzero(keys <= last)
         found = _complete(rows, keys, numbers)
         if len(numbers) == len(keys):
-            return found, _EVERY
+            return found, numbers, _EVERY
         if len(np.unique(found)) >= SIZE:
-            return found, np.uint64(((last + 1) << int(_SHIFT)) - 1)
+            return found, numbers, np.uint64(((last + 1) << int(_SHIFT)) - 1)
         # Repeats: the rows looked at are too few different ones.
         last = min(2 * last + 1, (1 << 16) - 1)
 
@@ -207,6 +252,22 @@ def _complete(
     own = keys if numbers is None else keys[numbers]
     hashes |= own.astype(np.uint64) << _SHIFT
     return hashes
+
+
+def _folded(rows: Array) -> npt.NDArray[np.float32]:
+    """Rows of d dimensions folded to min(128, max(8, d / 2)), (n, p)."""
+    x = to_numpy(as_working(rows), np.float32)
+    n, d = x.shape
+    p = min(_MOST_FOLDED, max(8, d // 2))
+    signed = np.pad(x * _random_signs(d), ((0, 0), (0, -d % p)))
+    folded: npt.NDArray[np.float32] = signed.reshape(n, -1, p).sum(axis=1)
+    return folded
+
+
+@cache
+def _random_signs(d: int) -> npt.NDArray[np.float32]:
+    """+1 or -1 for each dimension, always the same."""
+    return np.random.default_rng(1).choice(np.array([-1, 1], np.float32), d)
 
 
 def _host(x: Array) -> npt.NDArray[Any]:

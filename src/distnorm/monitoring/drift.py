@@ -33,7 +33,8 @@ class Difference:
     means : dict from side to MeanTest
     ranking : dict or None
         Query side -> ``queries``, ``top1_changed``, ``overlap@10``, ``kendall_tau``.
-    level, tolerance : float
+    level : float
+    tolerance : float or None
     """
 
     interchangeable: bool
@@ -42,7 +43,7 @@ class Difference:
     means: dict[str, MeanTest]
     ranking: dict[str, dict[str, float]] | None
     level: float
-    tolerance: float
+    tolerance: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -63,28 +64,35 @@ def difference(
     probe: Mapping[str, Array] | None = None,
     *,
     level: float = 0.01,
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
 ) -> Difference:
     """Compare two normalizations.
 
-    With a probe they are interchangeable if at most a share ``tolerance`` of its queries gets
-    another best item, in both directions. Without one, if method, strengths, parameters, model
-    and prompt agree and no side's means differ by more than sampling gives: p >= ``level`` after
-    doubling for two sides. Large samples make any difference significant: then a probe tells
-    whether it matters.
+    They are interchangeable if method, strengths, parameters, model and prompt agree and no side's
+    means differ by more than sampling gives: p >= ``level`` after doubling for two sides, so that
+    two samples of one population agree with probability 1 - ``level``. A probe lends its
+    covariance to statistics without one and shows what changes in its rankings. Large samples make
+    any difference significant: with a ``tolerance`` one that gives at most this share of the
+    probe's queries another best item, in both directions, does not count.
 
     Parameters
     ----------
     first, second : ScoreNormalization, fitted
     probe : mapping from side to array, optional
         Rows of both sides to rank.
-    level, tolerance : float
+    level : float
+    tolerance : float, optional
+        Takes a probe.
 
     Raises
     ------
     DistnormError
-        For other sides or dimensions, or a probe of one side.
+        For a tolerance without a probe, other sides or dimensions, or a probe of one side.
     """
+    if not 0 < level < 1:
+        raise DistnormError(f"level {level!r}", "between 0 and 1", "e.g. 0.01")
+    if tolerance is not None and probe is None:
+        raise DistnormError("a tolerance without a probe", "rows of both sides", "give a probe")
     if first.sides != second.sides:
         raise DistnormError(
             f"sides {second.sides}", f"{first.sides} as the other", "compare like with like"
@@ -110,25 +118,36 @@ def difference(
                 covariances[0] = np.cov(to_numpy(probe[side], np.float64).T)
             means[side] = compare_means(one, two, covariances=(covariances[0], covariances[1]))
     ranking = None if probe is None else _ranking(first, second, probe)
+    same, why = _tested(first, second, settings, means, level)
     if ranking is not None:
         worst = max(figures["top1_changed"] for figures in ranking.values())
-        same = worst <= tolerance
-        why = f"{worst:.1%} of the probe's queries get another best item ({tolerance:.1%} allowed)"
-    elif settings:
-        same, why = False, f"different {', '.join(settings)}"
-    elif not means:
-        same = all(first.moments(s) is None and second.moments(s) is None for s in first.sides)
-        why = "no statistics on either side" if same else "statistics of different sides"
-    else:
-        side = min(means, key=lambda name: means[name].p_value)
-        p = min(1.0, len(means) * means[side].p_value)
-        same = p >= level
-        word = "no more than" if same else "more than"
-        why = (
-            f"{side} means lie {means[side].distance:.4f} apart, {word} sampling explains "
-            f"({means[side].expected:.4f} expected; p = {p:.2g}, level {level:g})"
-        )
+        why += f"; {worst:.1%} of the probe's queries get another best item"
+        if tolerance is not None:
+            same = same or worst <= tolerance
+            why += f", {tolerance:.1%} allowed"
     return Difference(same, why, settings, means, ranking, level, tolerance)
+
+
+def _tested(
+    first: ScoreNormalization,
+    second: ScoreNormalization,
+    settings: Mapping[str, Any],
+    means: Mapping[str, MeanTest],
+    level: float,
+) -> tuple[bool, str]:
+    """Whether settings agree and means do at ``level``, and why."""
+    if settings:
+        return False, f"different {', '.join(settings)}"
+    if not means:
+        same = all(first.moments(s) is None and second.moments(s) is None for s in first.sides)
+        return same, "no statistics on either side" if same else "statistics of different sides"
+    side = min(means, key=lambda name: means[name].p_value)
+    p = min(1.0, len(means) * means[side].p_value)
+    word = "no more than" if p >= level else "more than"
+    return p >= level, (
+        f"{side} means lie {means[side].distance:.4f} apart, {word} sampling explains "
+        f"({means[side].expected:.4f} expected; p = {p:.2g}, level {level:g})"
+    )
 
 
 def _ranking(

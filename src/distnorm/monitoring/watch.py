@@ -1,15 +1,18 @@
 """`Watch`: new rows come, and it says when the statistics no longer fit them.
 
-The last ``window`` rows of each side are kept. After 16, 32, 64, ... rows and from a full window
+The last ``window`` rows of each side are kept. After 4, 8, 16, ... blocks and from a full window
 on after every half of one, their mean is tested against the fitted one (`compare_means`, which
-knows that the fitted mean has an error of its own). Look k of a side may alarm at
+knows that the fitted mean has an error of its own). Streams come in bursts: some pictures of one
+thing in a row, an image once per caption. The error of the recent mean is therefore taken from the
+means of blocks of ``block`` rows. Look k of a side may alarm at
 
     p < alpha_k,     alpha_k = alpha / (2 k (k + 1)),     sum over k and both sides = alpha
 
 so the chance that an unchanged stream ever alarms, however long it is watched and however often
-it is looked at, is at most the stated ``false_alarm_rate`` alpha: a union bound, no assumption on
-how looks depend on each other. What it sees is a changed mean; a change that leaves the mean alone
-leaves Distribution Normalization right, too.
+it is looked at, is at most about the stated ``false_alarm_rate`` alpha, provided that rows further
+apart than a block are independent of each other and fitted rows are, but for repeats: a union
+bound, no assumption on how looks depend on each other. What it sees is a changed mean; a change
+that leaves the mean alone leaves Distribution Normalization right, too.
 """
 
 from __future__ import annotations
@@ -26,13 +29,13 @@ from distnorm.arrays import Array, checked, to_numpy
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
 from distnorm.moments import Moments
-from distnorm.moments.mean_test import MeanTest, compare_means
+from distnorm.moments.mean_test import BlockError, MeanTest, compare_means
 from distnorm.monitoring.watch_file import check_watch, read_watch
 from distnorm.normalization import ScoreNormalization
 
 __all__ = ["Look", "Watch"]
 
-_FIRST_LOOK = 16
+_LEAST_WINDOW, _BLOCK, _FIRST_BLOCKS = 16, 16, 4
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ class Watch:
         Largest chance of ever alarming without a change, over both sides.
     window : int
         Rows of each side that are kept and tested, at least 16.
+    block : int, optional
+        Longest burst: rows further apart are taken to be independent. 16, or a quarter of the
+        window where that is less.
 
     Attributes
     ----------
@@ -92,17 +98,31 @@ class Watch:
     """
 
     def __init__(
-        self, norm: ScoreNormalization, *, false_alarm_rate: float = 0.01, window: int = 500
+        self,
+        norm: ScoreNormalization,
+        *,
+        false_alarm_rate: float = 0.01,
+        window: int = 500,
+        block: int | None = None,
     ) -> None:
         if not 0 < false_alarm_rate < 1:
             raise DistnormError(
                 f"false-alarm rate {false_alarm_rate!r}", "between 0 and 1", "e.g. 0.01"
             )
-        if isinstance(window, bool) or not isinstance(window, int) or window < _FIRST_LOOK:
-            raise DistnormError(f"window {window!r}", f"at least {_FIRST_LOOK}", "e.g. 500")
+        if isinstance(window, bool) or not isinstance(window, int) or window < _LEAST_WINDOW:
+            raise DistnormError(f"window {window!r}", f"at least {_LEAST_WINDOW}", "e.g. 500")
+        largest = window // _FIRST_BLOCKS
+        block = min(_BLOCK, largest) if block is None else block
+        if isinstance(block, bool) or not isinstance(block, int) or not 1 <= block <= largest:
+            raise DistnormError(
+                f"block {block!r}",
+                f"1 to {largest}, a quarter of the window",
+                "widen the window for longer bursts",
+            )
         self.norm = norm
         self.false_alarm_rate = float(false_alarm_rate)
         self.window = window
+        self.block = block
         self.looks: list[Look] = []
         self.alarm: Look | None = None
         self._rows: dict[str, npt.NDArray[np.float32]] = {}
@@ -149,6 +169,7 @@ class Watch:
         return {
             "false_alarm_rate": self.false_alarm_rate,
             "window": self.window,
+            "block": self.block,
             "rows": self.seen,
             "looks": dict(self._number),
             "alarm": None if self.alarm is None else self.alarm.to_dict(),
@@ -178,7 +199,12 @@ class Watch:
                 "the one that was watched",
                 "remove the state file to start anew",
             )
-        watch = cls(norm, false_alarm_rate=about["false_alarm_rate"], window=about["window"])
+        watch = cls(
+            norm,
+            false_alarm_rate=about["false_alarm_rate"],
+            window=about["window"],
+            block=about.get("block"),
+        )
         check_watch(name, about, rows, norm)
         return watch.resume(rows, about)
 
@@ -190,7 +216,7 @@ class Watch:
         return self
 
     def _until_next_look(self, side: str) -> int:
-        seen, at = self._seen[side], _FIRST_LOOK
+        seen, at = self._seen[side], _FIRST_BLOCKS * self.block
         while at <= seen and at < self.window:
             at = min(2 * at, self.window)
         half = self.window // 2
@@ -203,7 +229,8 @@ class Watch:
         recent = Moments(order=2).update(self._rows[side], side)
         fitted = self.norm.fitted(side)
         covariances = fitted.covariance(), recent.covariance()
-        test = compare_means(fitted.moments, recent, covariances=covariances)
+        error = BlockError.of(self._rows[side], self.block)
+        test = compare_means(fitted.moments, recent, covariances=covariances, of_blocks=error)
         look = Look(side, self._seen[side], test, level, test.p_value < level)
         self.looks.append(look)
         if look.alarm and self.alarm is None:

@@ -43,7 +43,8 @@ _FORM = record(
         "alarm": optional(_LOOK),
         "last": table(_LOOK),
         "fits": schema.text,
-    }
+    },
+    {"block": whole(1)},
 )
 
 

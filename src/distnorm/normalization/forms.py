@@ -210,6 +210,8 @@ def check_side(
         shapes["bank"] = (count, None)
     if "sketch" in tensors or "sketch_counts" in tensors:
         shapes |= {"sketch": (None,), "sketch_counts": (None,)}
+    if "sketch_points" in tensors:
+        shapes["sketch_points"] = (None, None)
     for name, shape in shapes.items():
         values = tensors.get(name)
         if values is None or values.ndim != len(shape) or shape[0] not in (None, len(values)):
@@ -220,7 +222,7 @@ def check_side(
     d = len(tensors["sum"])
     for name, values in tensors.items():
         wide = {"second": (d, d), "factor": (len(values), d), "bank": (len(values), d)}
-        kind = "u" if name.startswith("sketch") else "f"
+        kind = "u" if name in ("sketch", "sketch_counts") else "f"
         fits = values.shape == wide.get(name, values.shape) and values.dtype.kind == kind
         if not fits or not np.isfinite(values).all():
             raise DistnormError(
@@ -250,6 +252,7 @@ def _check_sketch(file: str, side: str, count: int, tensors: Tensors) -> None:
         return
     sketch, counts = tensors["sketch"], tensors["sketch_counts"]
     fits = sketch.dtype == np.uint64 and len(sketch) == len(counts) + 1
+    fits &= len(tensors.get("sketch_points", ())) <= len(counts)
     if not fits or (sketch[:-2] >= sketch[1:-1]).any() or (sketch[-2:-1] > sketch[-1]).any():
         raise DistnormError(
             f"{file} with a {side}.sketch that is none", "rising hashes and a limit", _REMEDY
