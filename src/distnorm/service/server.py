@@ -17,6 +17,7 @@ from typing import Any
 
 from distnorm.errors import DistnormError, require
 from distnorm.service.limits import Limits
+from distnorm.system.threads import single_threaded_blas
 from distnorm.text import plain
 
 __all__ = ["is_loopback", "listen", "run"]
@@ -35,7 +36,8 @@ def is_loopback(host: str) -> bool:
 def listen(host: str, port: int) -> socket.socket:
     """A socket that is bound, so that a port that is taken is said before anything is loaded."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol named, or asyncio would not switch Nagle's delays off.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,7 +82,10 @@ def run(
             signal.signal(number, lambda *_: None)
     watcher = threading.Thread(target=_told, args=(server, started, stop), daemon=True)
     watcher.start()
-    server.run(sockets=[sock])
+    # Searches share their work out themselves. BLAS is told so once: told by each search anew, from
+    # a thread that is not the main one, OpenBLAS takes a hundred times as long as a search.
+    with single_threaded_blas():
+        server.run(sockets=[sock])
 
 
 def _told(server: Any, started: Callable[[], None] | None, stop: threading.Event | None) -> None:
