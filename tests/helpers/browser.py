@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,9 +42,23 @@ def opened(browser: Any, url: str, width: int = 1200, scheme: str = "light") -> 
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
+
+    def failed(request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # a page that is left asks no more
+            said.append(f"failed: {request.url}")
+
+    page.on("requestfailed", failed)
     page.goto(url)
     return page, said
+
+
+def until(page: Any, holds: Callable[[], Any]) -> None:
+    """Wait for something to hold; Playwright's own way evaluates text, which pages forbid."""
+    for _ in range(600):
+        if holds():
+            return
+        page.wait_for_timeout(25)
+    raise AssertionError("it did not come to hold")
 
 
 def cut(page: Any) -> list[str]:

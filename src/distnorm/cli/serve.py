@@ -16,8 +16,11 @@ from distnorm.cli.output import complain, say
 from distnorm.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from distnorm.demo.collection import Drawn
     from distnorm.normalization import ScoreNormalization
+    from distnorm.report.html.page import Report
     from distnorm.service.opening import Opening
+    from distnorm.service.shown import Shown
     from distnorm.service.store_items import Shelf
 
 __all__ = ["serve"]
@@ -65,6 +68,13 @@ _TOKEN = "DISTNORM_TOKEN"
 @click.option(
     "--allow-filters", "filters", is_flag=True, help="Clients may send an index's own conditions."
 )
+@click.option(
+    "--queries",
+    help="Queries for the tab Hubs: sentences, one per line, or vectors; default the store's own.",
+)
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="JSON of compare, for the tab Compare."
+)
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 def serve(
     place: str,
@@ -75,6 +85,8 @@ def serve(
     allow_origin: tuple[str, ...],
     normalization: tuple[str, ...],
     fields: str,
+    queries: str | None,
+    report: Path | None,
     show: bool,
     **settings: Any,
 ) -> None:
@@ -90,6 +102,7 @@ def serve(
     from distnorm.service.guard import Access
     from distnorm.service.opening import Opening, open_engine, watch_and_learn
     from distnorm.service.server import is_loopback, listen, run
+    from distnorm.service.shown import open_shown
 
     sock = listen(host, port)
     with tempfile.TemporaryDirectory(prefix="distnorm-") as folder, sock:
@@ -97,11 +110,16 @@ def serve(
         opening = Opening(place, normalization, fields=named, **settings)
         shelf: Shelf | None = None
         norms: list[ScoreNormalization] = []
+        drawn: Drawn | None = None
         if place == "demo":
-            opening, shelf, norms = _demo(opening, Path(folder))
+            opening, shelf, drawn = _demo(opening, Path(folder))
+            norms = drawn.norms
         engine = open_engine(opening, shelf, norms)
         access = Access(token or None, allow_host, allow_origin)
-        service = Service(engine, access, complain, distnorm.__version__)
+        shown = open_shown(engine, queries, report, opening.model)
+        if drawn is not None:
+            shown = _demo_shown(drawn, shown)
+        service = Service(engine, access, complain, distnorm.__version__, shown)
         watch_and_learn(service, opening, shelf)
         url = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}/"
         if not is_loopback(host):
@@ -119,7 +137,7 @@ def serve(
         run(create_app(service), sock, engine.limits, complain, started)
 
 
-def _demo(opening: Opening, folder: Path) -> tuple[Opening, Shelf, list[ScoreNormalization]]:
+def _demo(opening: Opening, folder: Path) -> tuple[Opening, Shelf, Drawn]:
     """The drawn collection, in a folder that goes when the service ends."""
     from distnorm.demo.collection import draw_collection
     from distnorm.errors import require
@@ -135,4 +153,22 @@ def _demo(opening: Opening, folder: Path) -> tuple[Opening, Shelf, list[ScoreNor
     opened = replace(
         opening, model=drawn.model, pictures=drawn.pictures, side="image", fields=(), titles=None
     )
-    return opened, shelf, drawn.norms
+    return opened, shelf, drawn
+
+
+def _demo_shown(drawn: Drawn, shown: Shown) -> Shown:
+    """The demo's own queries and report, where no others were named."""
+    from distnorm.service.shown import LoggedQueries
+
+    queries, report = shown.queries, shown.report
+    if queries is None:
+        queries = LoggedQueries(drawn.encoder.encode_texts(drawn.log), drawn.log, "the demo's log")
+    return replace(shown, queries=queries, report=report or _demo_report)
+
+
+def _demo_report() -> Report:
+    """The report of a smaller demo, made when somebody looks."""
+    from distnorm.demo import run_demo
+    from distnorm.demo.page import demo_report
+
+    return demo_report(run_demo(size=500))

@@ -31,12 +31,15 @@ class QueryLog:
         Model id of the rows, where that is known.
     repeated : int
         Sentences left out because they are there already.
+    words : tuple of str
+        The sentences; empty for vectors.
     """
 
     rows: npt.NDArray[Any]
     side: str
     model: str | None
     repeated: int = 0
+    words: tuple[str, ...] = ()
 
     @classmethod
     def read(
@@ -81,4 +84,5 @@ class QueryLog:
         texts = [item.text or "" for item in open_source(name)]
         different = list(dict.fromkeys(texts))
         rows = inputs.encoder.encode_texts(prompted(different, prompt))
-        return cls(rows, side, inputs.model_id, len(texts) - len(different))
+        repeated = len(texts) - len(different)
+        return cls(rows, side, inputs.model_id, repeated, tuple(different))

@@ -50,6 +50,8 @@ from distnorm.service.pages import STATIC, page, static
 from distnorm.service.pictures import Thumbnails
 from distnorm.service.rankings import Rankings
 from distnorm.service.requests import Asked, asked, parsed, rows_of, wanted_of
+from distnorm.service.shown import Shown
+from distnorm.service.tabs import Tabs
 
 __all__ = ["Service", "create_app"]
 
@@ -63,8 +65,10 @@ class Service:
         access: Access | None = None,
         log: Callable[[str], None] = print,
         version: str = "",
+        shown: Shown | None = None,
     ) -> None:
         self.version = version
+        self.tabs = Tabs(self, shown or Shown())
         self.engine, self.limits = engine, engine.limits
         self.access, self.metrics, self.log = access or Access(), Metrics(), log
         self.thumbnails = Thumbnails(self.limits)
@@ -90,14 +94,16 @@ class Service:
             *KnnForm(self).routes(),
             *([] if self.learning is None else self.learning.routes()),
             *described(self),
+            *self.tabs.routes(),
         ]
 
     async def home(self, _: Request) -> Response:
         """The search page; it asks for a token where one is needed."""
-        facts = self.engine.facts()
+        facts, examples = self.engine.facts(), self.tabs.examples()
         if self.access.token is not None:
             facts |= {"store": "distnorm", "n_items": None, "model": None}
-        return HTMLResponse(page("search.html.j2", facts=facts, version=self.version))
+            examples = []
+        return HTMLResponse(page("search.html.j2", path="/", facts=facts, examples=examples))
 
     async def static(self, request: Request) -> Response:
         """A file of the page."""

@@ -104,7 +104,7 @@ def described(service: Service) -> list[Route]:
         return as_json(found)
 
     async def read(_: Request) -> Response:
-        return HTMLResponse(page("docs.html.j2", api=found, refused=_REFUSED))
+        return HTMLResponse(page("docs.html.j2", path="/docs", api=found, refused=_REFUSED))
 
     return [Route("/openapi.json", raw), Route("/docs", read)]
 
