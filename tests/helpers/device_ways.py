@@ -14,7 +14,7 @@ import pytest
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
 WAYS = ("torch", "triton")
-CALLERS = ("distnorm.exact.gallery", "distnorm.device.settings")
+CALLERS = ("distnorm.exact.gallery", "distnorm.device.settings", "distnorm.moments.sums")
 
 
 def as_device(way: str, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -24,7 +24,8 @@ def as_device(way: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         pytest.importorskip("triton")
         monkeypatch.setenv("TRITON_INTERPRET", "1")
     else:
-        monkeypatch.setattr("distnorm.device.operations.kernels", lambda x: None)
+        for module in ("operations", "sums"):
+            monkeypatch.setattr(f"distnorm.device.{module}.kernels", lambda x: None)
     for module in CALLERS:
         monkeypatch.setattr(f"{module}.on_device", torch.is_tensor)
     return torch

@@ -12,6 +12,8 @@ float32 over blocks of 512 rows that stay in the processor's cache, and the bloc
 float64; the relative error of a block is below 512 * 2^-24, so of the mean below 3.1e-5 in
 the worst case and around 1e-7 in practice.
 
+Large tensors on a device are added up there, as `distnorm.device.sums` says.
+
 float16 rows are widened by moving their bits: with h the 16 bits, (h << 13) keeps sign,
 exponent and fraction in their float32 places, and 2^112 mends the exponent's offset. NumPy's
 own conversion takes several times as long.
@@ -29,6 +31,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, blocks, check_embeddings, namespace, to_numpy
+from distnorm.device.settings import in_memory, on_device
+from distnorm.device.sums import gram, sum_of_rows
 from distnorm.moments.sketch import LEADING
 
 __all__ = ["BlockSums", "sum_rows"]
@@ -82,6 +86,10 @@ def sum_rows(
         if total is not None:
             return total
         # Something is not finite, zero, or too large for float32 sums: name it, or go slowly.
+    if on_device(x) and x.shape[0] * x.shape[1] > _SMALL:
+        total = _sum_tensor(x.detach(), second)
+        if total is not None:
+            return total
     if not seen:
         check_embeddings(x, name)
     return _sum_exactly(x, second) if isinstance(x, np.ndarray) else _sum_on_device(x, second)
@@ -185,6 +193,16 @@ def _half_widener(d: int) -> Callable[[npt.NDArray[np.float16]], npt.NDArray[np.
         return wide
 
     return widen
+
+
+def _sum_tensor(x: Array, second: bool) -> BlockSums | None:
+    """Sums of a large tensor where it is, or None if a value is unfit for summing in float32."""
+    with in_memory("sums of rows"):
+        found = sum_of_rows(x)
+        if found is None:
+            return None
+        product = to_numpy(gram(x)) if second else None
+    return BlockSums(x.shape[0], to_numpy(found[0]), found[1], product)
 
 
 def _sum_on_device(x: Array, second: bool) -> BlockSums:
