@@ -14,7 +14,12 @@ import pytest
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
 WAYS = ("torch", "triton")
-CALLERS = ("distnorm.exact.gallery", "distnorm.device.settings", "distnorm.moments.sums")
+CALLERS = (
+    "distnorm.exact.gallery",
+    "distnorm.device.settings",
+    "distnorm.moments.sums",
+    "distnorm.metrics.ranks",
+)
 
 
 def as_device(way: str, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from distnorm.arrays import blocks
 from distnorm.exact.decision import PairScores
+from distnorm.exact.device_ranks import DevicePairs, count_on_device
 from distnorm.exact.engines import NumpyEngine, heaviest
 from distnorm.exact.gallery import Gallery
 from distnorm.exact.tiles import Shares, Source, work_through
 
-__all__ = ["PairScores", "RankCount", "count_ranks", "places"]
+__all__ = ["DevicePairs", "PairScores", "RankCount", "count_ranks", "places"]
 
 _Float64 = npt.NDArray[np.float64]
 _Places = npt.NDArray[np.intp]
@@ -45,9 +46,14 @@ class RankCount:
     ) -> None:
         self.pairs, self._row, self._column, self._counted = pairs, row, column, counted
         self._own = pairs.of(row, column) if own is None else own
-        self._one_each = len(row) == len(pairs.queries) and bool((np.diff(row) == 1).all())
+        self._one_each = len(row) == len(pairs) and bool((np.diff(row) == 1).all())
         self._lock = threading.Lock()
         self.ranks = np.ones(len(row), dtype=np.int64)
+
+    @property
+    def asked(self) -> tuple[_Places, _Places, _Float64]:
+        """Query, item and own score of each pair."""
+        return self._row, self._column, self._own
 
     def see(
         self, scores: npt.NDArray[Any], queries: slice, items: slice, error: _Float64, axis: int
@@ -148,6 +154,8 @@ def count_ranks(
 
     ``rows`` is the most queries of a tile. Progress: called with (scores done, scores in all).
     """
+    if _counted_on_device(forth, back, rows, progress):
+        return
     items = forth.pairs.items
     n, m = len(forth.pairs.queries), len(items)
     shares = Shares.of(n, m, rows)
@@ -170,6 +178,23 @@ def count_ranks(
         for count in (forth, back):
             if count is not None:
                 count.ranks[:] = 1
+
+
+def _counted_on_device(
+    forth: RankCount, back: RankCount | None, rows: int | None, progress: Any
+) -> bool:
+    """Whether these are ranks of tensors, which are counted where they are."""
+    if not isinstance(forth.pairs, DevicePairs):
+        return False
+    other = None
+    if back is not None:
+        assert isinstance(back.pairs, DevicePairs)
+        other = back.pairs, back.asked
+    found = count_on_device((forth.pairs, forth.asked), other, rows, progress)
+    forth.ranks += found[0]
+    if back is not None:
+        back.ranks += found[1]
+    return True
 
 
 def places(

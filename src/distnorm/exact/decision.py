@@ -65,6 +65,19 @@ class PairScores:
     ) -> None:
         self.queries, self.items, self.bias, self.gate = queries, items, bias, gate
 
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.queries)
+
+    def unbiased(self) -> PairScores:
+        """The same pairs without a bias."""
+        return PairScores(self.queries, self.items, None)
+
+    def settled(self, row: _Places, column: _Places, scores: _Float64) -> _Float64:
+        """Scores of pairs, with those that are near each other as exact as they get: these are."""
+        del row, column
+        return scores
+
     def biased(self, bare: _Float64, row: _Places, column: _Places) -> _Float64:
         """Scores of pairs from their bare products."""
         if self.bias is None:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import CheckedRows, rows_per_block, to_numpy
+from distnorm.arrays import CheckedRows, rows_per_block, take_rows, to_numpy
+from distnorm.device.settings import on_device
 from distnorm.exact import Gallery, topk
-from distnorm.exact.counting import PairScores, RankCount, count_ranks
+from distnorm.exact.counting import DevicePairs, PairScores, RankCount, count_ranks
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranking import Ranking
 from distnorm.system.progress import Progress
@@ -95,20 +96,21 @@ def best_ranks_both_ways(
         Called with (queries done, queries of both rankings).
     """
     sizes = [truth.n_queries for truth in positives]
-    if not _one_product(forth, back):
+    pairs = (_pairs(forth), _pairs(back)) if _one_product(forth, back) else None
+    if pairs is None or type(pairs[0]) is not type(pairs[1]):
         ranks = [
             best_ranks(ranking, truth, progress=_shifted(progress, before, sum(sizes)))
             for ranking, truth, before in zip((forth, back), positives, (0, sizes[0]), strict=True)
         ]
         return ranks[0], ranks[1]
-    forward, backward = _pairs(forth), _pairs(back)
+    forward, backward = pairs
     owners, columns = positives[0].rows, positives[0].indices
-    bare = PairScores(forward.queries, forward.items, None).of(owners, columns)
+    bare = forward.unbiased().of(owners, columns)
     order = np.lexsort((owners, columns))
     other = bare[order]
     turned = (positives[1].rows, positives[1].indices)
     if not all(map(np.array_equal, (columns[order], owners[order]), turned)):
-        other = PairScores(backward.queries, backward.items, None).of(*turned)
+        other = backward.unbiased().of(*turned)
     counts = [
         _best_count(forward, positives[0], bare),
         _best_count(backward, positives[1], other),
@@ -123,19 +125,25 @@ def top_items(ranking: Ranking, k: int) -> _Places:
     Ties in float64 go to the lowest index; k larger than the gallery gives all.
     """
     pairs = _pairs(ranking)
-    top = np.empty((len(pairs.queries), min(k, len(pairs.items))), dtype=np.intp)
+    queries = pairs.tensor if isinstance(pairs, DevicePairs) else pairs.queries
+    top = np.empty((len(queries), min(k, len(pairs.items))), dtype=np.intp)
     gate = np.ones(len(top), dtype=bool) if pairs.gate is None else pairs.gate
     for counts, bias in ((gate, pairs.bias), (~gate, None)):
-        queries = np.flatnonzero(counts)
-        if len(queries):
-            rows = pairs.queries if len(queries) == len(top) else pairs.queries[queries]
-            top[queries] = topk(CheckedRows(rows, "queries"), pairs.items, k, bias)[1]
+        some = np.flatnonzero(counts)
+        if len(some):
+            rows = queries if len(some) == len(top) else take_rows(queries, some)
+            found = topk(CheckedRows(rows, "queries"), pairs.items, k, bias)
+            top[some] = to_numpy(found[1])
     return top
 
 
 def _pairs(ranking: Ranking) -> PairScores:
-    queries, items = (to_numpy(x) for x in (ranking.queries, ranking.items))
     bias = None if ranking.bias is None else to_numpy(ranking.bias, np.float64)
+    if on_device(ranking.queries) and on_device(ranking.items):
+        pairs = DevicePairs(ranking.queries, ranking.items, bias, ranking.counts())
+        if pairs.fits():
+            return pairs
+    queries, items = (to_numpy(x) for x in (ranking.queries, ranking.items))
     return PairScores(queries, Gallery(CheckedRows(items, "items")), bias, ranking.counts())
 
 
@@ -146,6 +154,7 @@ def _best_count(
     owners, columns = positives.rows, positives.indices
     own = pairs.of(owners, columns) if bare is None else pairs.biased(bare, owners, columns)
     if len(columns) > positives.n_queries:
+        own = pairs.settled(owners, columns, own)
         first = np.lexsort((columns, -own, owners))[positives.indptr[:-1]]
         columns, own = columns[first], own[first]
     return RankCount(pairs, np.arange(positives.n_queries), columns, own=own)
