@@ -23,6 +23,7 @@ __all__ = ["demo"]
 @click.option("--world", default="faded", show_default=True, help="What the pictures are like.")
 @click.option("--size", default=1000, show_default=True, help="Pictures.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--fresh", is_flag=True, help="Compute also what is kept in the package.")
 @click.option("--out", type=NewFolder(path_type=Path), help="New folder; default distnorm-demo.")
 @click.option("--open/--no-open", "show", default=None, help="Open the report in the browser.")
 @json_option
@@ -30,24 +31,27 @@ def demo(
     world: str,
     size: int,
     seed: int,
+    fresh: bool,
     out: Path | None,
     show: bool | None,
     json_path: str | None,
 ) -> None:
     """Draw pictures, embed them, score three tasks with every method, write a report."""
     from distnorm.demo import demo_page, run_demo
-    from distnorm.demo.page import summary_table, verdict
+    from distnorm.demo.page import kept_words, summary_table, verdict
     from distnorm.errors import require
 
     for module in ("onnxruntime", "PIL", "jinja2", "matplotlib"):
         require(module, "demo")
     folder = _new_folder(out)
     with progress_bar("demo", "steps") as bar:
-        found = run_demo(world, size, seed, progress=bar.step)
+        found = run_demo(world, size, seed, fresh=fresh, progress=bar.step)
     result = found.to_dict()
     _write(folder, {"report.html": demo_page(found), "results.json": _text(result)})
     console().print(summary_table(found))
     console().print(verdict(found))
+    if found.kept:
+        say(f"kept: {kept_words(found)}")
     report = folder / "report.html"
     say(f"report: {report}")
     write_json({**result, "report": str(report)}, json_path)

@@ -1,12 +1,13 @@
 """The demo's numbers: scenes of one world, scored by every method in the paper's three tasks.
 
 Statistics always come from 100 unlabelled pictures and 100 texts of other scenes, drawn anew for
-each of five repeats. Texts have no prefix.
+each of five repeats. Texts have no prefix. `distnorm.demo.kept` says what is not computed anew.
 """
 
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from distnorm.comparison import (
     compare_retrieval,
 )
 from distnorm.comparison.diagnostics import occurrence_counts, similarity_histograms
+from distnorm.demo.kept import Kept
 from distnorm.encoders import load_encoder
 from distnorm.errors import DistnormError
 from distnorm.metrics.ranks import top_items
@@ -79,6 +81,7 @@ class Demo:
     occurrences: dict[str, dict[str, list[int]]] = field(repr=False)
     examples: list[dict[str, Any]] = field(repr=False)
     scenes: list[Scene] = field(repr=False)
+    kept: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pictures and histograms."""
@@ -89,6 +92,7 @@ class Demo:
             "size": self.size,
             "seed": self.seed,
             "model": self.model,
+            "kept": list(self.kept),
             "views": list(VIEWS),
             "retrieval": self.retrieval.to_dict(),
             "retrieval_tta": self.retrieval_tta.to_dict(),
@@ -101,7 +105,12 @@ class Demo:
 
 
 def run_demo(
-    world: str = "faded", size: int = 1000, seed: int = 0, *, progress: StepProgress | None = None
+    world: str = "faded",
+    size: int = 1000,
+    seed: int = 0,
+    *,
+    fresh: bool = False,
+    progress: StepProgress | None = None,
 ) -> Demo:
     """Draw, embed and score.
 
@@ -112,6 +121,9 @@ def run_demo(
     size : int
         Pictures of the retrieval and classification tasks, at least 20.
     seed : int
+    fresh : bool
+        Compute what is kept in the package as well: figures of the other worlds, and for the
+        default world, size and seed those of test-time augmentation.
     progress : callable, optional
         Called with (what is done now, steps done, steps in all).
 
@@ -140,20 +152,27 @@ def run_demo(
     now("retrieval")
     retrieval = _retrieval(rows, seed, diagnostics=True)
     now("augmentation")
-    tta_images, tta_fit = (
-        augmented_rows(encoder, [scene.image() for scene in part], VIEWS)
-        for part in (scenes, pool[:_POOL])
-    )
-    retrieval_tta = _retrieval(_Rows(tta_images, rows.texts, tta_fit, rows.fit_texts), seed)
+    other_size = min(int(size), _OTHER_WORLDS)
+    kept = Kept({}, {}) if fresh else Kept.of(world, int(size), seed, other_size)
+    retrieval_tta = kept.augmented.get("retrieval_tta")
+    if retrieval_tta is None:
+        images, fit_images = (_augmented(encoder, part) for part in (scenes, pool[:_POOL]))
+        augmented = _Rows(images, rows.texts, fit_images, rows.fit_texts)
+        retrieval_tta = _retrieval(augmented, seed)
     now("classification")
-    classification, classification_tta = _classification(encoder, world, int(size), seed)
+    drawn = _single_objects(world, int(size), seed)
+    classification = _classification(encoder, drawn, _pictures, seed)
+    classification_tta = kept.augmented.get("classification_tta")
+    if classification_tta is None:
+        classification_tta = _classification(encoder, drawn, _augmented, seed)
     now("captions")
-    captions = _captions(encoder, scenes[:_DAMAGED], pool, seed)
+    captions = _captions(encoder, scenes[:_DAMAGED], pool, rows, seed)
     now("other worlds")
     worlds = {world: retrieval}
     for other in WORLDS:
         if other != world:
-            worlds[other] = _other_world(encoder, other, min(int(size), _OTHER_WORLDS), seed)
+            known = kept.worlds.get(other)
+            worlds[other] = known or _other_world(encoder, other, other_size, seed)
     now("how many samples")
     curves = _sample_curves(rows, seed)
     now("examples")
@@ -182,6 +201,7 @@ def run_demo(
         occurrences=_occurrences(norms, rows),
         examples=_examples(norms["dn"], rows, scenes),
         scenes=scenes,
+        kept=(*kept.augmented, *(f"worlds.{name}" for name in kept.worlds)),
     )
     if progress is not None:
         progress("done", len(steps), len(steps))
@@ -224,27 +244,34 @@ def _retrieval(rows: _Rows, seed: int, *, diagnostics: bool = False) -> Comparis
     )
 
 
-def _classification(
-    encoder: Any, world: str, size: int, seed: int
-) -> tuple[Comparison, Comparison]:
-    """Single objects; the class is colour and shape. Without and with TTA."""
+def _augmented(encoder: Any, scenes: list[Scene]) -> Rows:
+    return augmented_rows(encoder, [scene.image() for scene in scenes], VIEWS)
+
+
+def _single_objects(world: str, size: int, seed: int) -> tuple[list[Scene], list[Scene]]:
+    """Scenes that are classified, and those that give statistics."""
     scenes = generate(size, world=world, seed=seed, objects=1)
-    pool = generate(_POOL, world=world, seed=_pool_seed(seed), objects=1)
-    labels = np.array([CLASS_NAMES.index(scene.label) for scene in scenes])
+    return scenes, generate(_POOL, world=world, seed=_pool_seed(seed), objects=1)
+
+
+def _classification(
+    encoder: Any,
+    drawn: tuple[list[Scene], list[Scene]],
+    embed: Callable[[Any, list[Scene]], Rows],
+    seed: int,
+) -> Comparison:
+    """Single objects; the class is colour and shape."""
+    labels = np.array([CLASS_NAMES.index(scene.label) for scene in drawn[0]])
     classes = class_rows(encoder, CLASS_NAMES, encoder.prompts)
-    pictures = [[scene.image() for scene in part] for part in (scenes, pool)]
-    plain = [encoder.encode_images(part) for part in pictures]
-    augmented = [augmented_rows(encoder, part, VIEWS) for part in pictures]
-    first, second = (
-        compare_classification(
-            images, classes, labels, seed=seed, fit_images=fit_images, **_PROTOCOL
-        )
-        for images, fit_images in (plain, augmented)
+    images, fit_images = (embed(encoder, part) for part in drawn)
+    return compare_classification(
+        images, classes, labels, seed=seed, fit_images=fit_images, **_PROTOCOL
     )
-    return first, second
 
 
-def _captions(encoder: Any, scenes: list[Scene], pool: list[Scene], seed: int) -> Comparison:
+def _captions(
+    encoder: Any, scenes: list[Scene], pool: list[Scene], rows: _Rows, seed: int
+) -> Comparison:
     """Five captions per scene with 0 to 4 false details; the judgement is minus their number."""
     levels = np.tile(np.arange(LEVELS), len(scenes))
     owner = np.repeat(np.arange(len(scenes)), LEVELS)
@@ -255,12 +282,12 @@ def _captions(encoder: Any, scenes: list[Scene], pool: list[Scene], seed: int) -
         [scene.damaged_caption(number % LEVELS) for number, scene in enumerate(pool[_POOL:])]
     )
     return compare_captions(
-        _pictures(encoder, scenes),
+        rows.images[: len(scenes)],
         texts,
         -levels,
         owner,
         seed=seed,
-        fit_images=_pictures(encoder, pool[:_POOL]),
+        fit_images=rows.fit_images,
         fit_texts=unlabelled,
         **_PROTOCOL,
     )

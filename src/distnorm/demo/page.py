@@ -24,7 +24,7 @@ from distnorm.report.html.titles import metric_title
 from distnorm.report.tables import PlainTable
 from distnorm.scenes import WORLDS, Scene
 
-__all__ = ["demo_page", "demo_report", "summary_table", "verdict", "whole_percents"]
+__all__ = ["demo_page", "demo_report", "kept_words", "summary_table", "verdict", "whole_percents"]
 
 _FIRST = ("text_retrieval_recall@1", "image_retrieval_recall@1")
 _KINDS = {
@@ -81,6 +81,8 @@ def demo_report(demo: Demo) -> Report:
         f"{REPEATS} times; nothing evaluated is among them",
         "texts have no prefix; rows have unit length before the shift and are not normalized again",
     ]
+    if demo.kept:
+        facts.append(f"{kept_words(demo)}; all else was computed for this page")
     return Report("What distribution normalization does", _lead(demo), sections, facts)
 
 
@@ -132,6 +134,13 @@ def _words(comparison: Comparison, method: str, name: str) -> Text:
     color = "dim" if noise else "green" if low > 0 else "red"
     half = 100 * (high - low) / 2
     return Text(f"{'~' if noise else ''}{100 * summary.delta:+.1f} ± {half:.1f}", style=color)
+
+
+def kept_words(demo: Demo) -> str:
+    """What was not computed anew."""
+    augmented = any(name.endswith("_tta") for name in demo.kept)
+    what = "test-time augmentation and the other worlds" if augmented else "the other worlds"
+    return f"figures of {what} were computed before by this model and kept (--fresh: anew)"
 
 
 def verdict(demo: Demo) -> str:
