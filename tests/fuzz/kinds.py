@@ -655,6 +655,39 @@ def data_sets(folder: Path) -> Files:
     return made
 
 
+def cifar(folder: Path) -> Files:
+    import miniature
+
+    from distnorm import datasets
+    from distnorm.datasets.cifar100 import cifar100_pixels
+
+    miniature.cifar100(folder, test=3, train=2)
+
+    def read(at: Path) -> Any:
+        return datasets.cifar100(at, check=False), cifar100_pixels(at)
+
+    def check(_: Path, found: Any) -> None:
+        data, pixels = found
+        require(len(pixels) == len(data.images) == len(data.labels), "counts")
+        require(pixels.shape[1:] == (32, 32, 3), "pixels of another size")
+        labels = np.asarray(data.labels)
+        require(((labels >= 0) & (labels < len(data.classes))).all(), "labels of no class")
+
+    return kept(folder, read, check)
+
+
+def mat_files(folder: Path) -> Files:
+    """Each is read in a process of its own, which takes most of the time."""
+    import miniature
+
+    from distnorm import datasets
+
+    miniature.flowers102(folder, test=2, val=1)
+    made = kept(folder, lambda at: datasets.flowers102(at, check=False), check_data_set)
+    made.files = {name: data for name, data in made.files.items() if name.endswith(".mat")}
+    return made
+
+
 def check_data_set(_: Path, found: Any) -> None:
     for each in found if isinstance(found, tuple) else (found,):
         owner = getattr(each, "image_of_text", getattr(each, "image_of_caption", None))
@@ -878,7 +911,7 @@ def command_lines(folder: Path) -> Texts:
     return made
 
 
-KINDS: dict[str, tuple[Callable[[Path], Any], int]] = {
+KINDS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "vectors .npy": (npy, 40),
     "vectors .npz": (npz, 20),
     "vectors .parquet": (vector_parquet, 20),
@@ -903,6 +936,8 @@ KINDS: dict[str, tuple[Callable[[Path], Any], int]] = {
     "sentences": (sources("x.txt", b"a dog\nb cat\nc\n", as_text, as_text, as_text), 40),
     "captions .parquet": (table_source, 15),
     "data sets": (data_sets, 40),
+    "data sets, pickles": (cifar, 20),
+    "data sets, .mat": (mat_files, 0.3),
     "model settings": (model_configs, 15),
     "methods, strengths, ks": (method_names, 60),
     "index specs": (index_specs, 40),
@@ -918,6 +953,8 @@ NEEDS = {
     "tar files": ("PIL",),
     "captions .parquet": ("pyarrow",),
     "data sets": ("PIL",),
+    "data sets, pickles": ("PIL",),
+    "data sets, .mat": ("PIL", "scipy"),
     "model settings": ("onnx", "onnxruntime", "tokenizers", "PIL"),
     "index specs": ("faiss", "usearch", "hnswlib", "sqlite_vec", "duckdb"),
 }

@@ -174,12 +174,18 @@ def test_a_killed_command_loses_nothing(finished, data, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    # Killed as soon as something is stored, wherever that finds it.
-    while process.poll() is None and not list(tmp_path.glob("out/stores/**/*.npy")):
+    # Killed as soon as something is stored, wherever that finds it. Walking through folders that
+    # come and go may fail, and on a busy machine the command may be done when the signal comes.
+    stores = tmp_path / "out" / "stores"
+    while process.poll() is None:
+        if any(name.endswith(".npy") for _, _, names in os.walk(stores) for name in names):
+            break
         time.sleep(0.01)
     process.kill()
     process.wait()
-    assert not (tmp_path / "out" / "results.json").exists() or process.returncode == 0
+    results = tmp_path / "out" / "results.json"
+    if results.exists():
+        assert json.loads(results.read_text()) == json.loads(before.stdout)
     again = invoke(*words)
     assert again.exit_code == 0, (again.output, again.exception)
     assert again.stdout == before.stdout
