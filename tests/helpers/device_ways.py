@@ -15,10 +15,11 @@ os.environ.setdefault("TRITON_INTERPRET", "1")
 
 WAYS = ("torch", "triton")
 CALLERS = (
-    "distnorm.exact.gallery",
-    "distnorm.device.settings",
-    "distnorm.moments.sums",
-    "distnorm.metrics.ranks",
+    "device.settings",
+    "exact.gallery",
+    "methods.bank",
+    "metrics.ranks",
+    "moments.sums",
 )
 
 
@@ -29,8 +30,8 @@ def as_device(way: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         pytest.importorskip("triton")
         monkeypatch.setenv("TRITON_INTERPRET", "1")
     else:
-        for module in ("operations", "sums"):
+        for module in ("operations", "sums", "banks"):
             monkeypatch.setattr(f"distnorm.device.{module}.kernels", lambda x: None)
     for module in CALLERS:
-        monkeypatch.setattr(f"{module}.on_device", torch.is_tensor)
+        monkeypatch.setattr(f"distnorm.{module}.on_device", torch.is_tensor)
     return torch

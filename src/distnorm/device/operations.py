@@ -22,7 +22,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from distnorm.arrays import blocks
+import numpy as np
+
+from distnorm.arrays import blocks, to_numpy
 from distnorm.device.settings import whole_sums
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "pair_scores",
     "product",
     "row_lengths",
+    "tensor_of",
     "tile_for",
 ]
 
@@ -311,3 +314,13 @@ def pair_scores(queries: Any, items: Any, bias: Any, groups: Any, size: int, wid
     if bias is not None:
         scores -= bias[number]
     return scores.masked_fill_(~inside, float("-inf"))
+
+
+def tensor_of(x: Any, device: Any) -> Any:
+    """Rows of any library as a tensor on a device."""
+    import torch  # the caller's: there are tensors, or a device
+
+    if torch.is_tensor(x):
+        return x.detach().to(device)
+    rows = np.ascontiguousarray(to_numpy(x))
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy()).to(device)

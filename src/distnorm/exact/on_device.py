@@ -47,7 +47,7 @@ from distnorm.exact.engines import FLOAT32, SLACK
 from distnorm.exact.gallery import Gallery
 from distnorm.system.progress import Progress
 
-__all__ = ["DeviceSearch", "tensor_of", "usual_rows"]
+__all__ = ["DeviceSearch", "usual_rows"]
 
 _Places = npt.NDArray[np.intp]
 # Group maxima of a block of queries, scores in float64, and bytes of items on their way: at a time.
@@ -374,13 +374,3 @@ def usual_rows(queries: Any) -> npt.NDArray[np.bool_]:
     lengths = row_lengths(queries)
     usual: npt.NDArray[np.bool_] = to_numpy((lengths > _SHORTEST) & (lengths < _LONGEST))
     return usual
-
-
-def tensor_of(x: Any, device: Any) -> Any:
-    """Rows of any library as a tensor on a device."""
-    import torch  # the caller's: there are tensors, or a device
-
-    if torch.is_tensor(x):
-        return x.detach().to(device)
-    rows = np.ascontiguousarray(to_numpy(x))
-    return torch.from_numpy(rows if rows.flags.writeable else rows.copy()).to(device)

@@ -169,7 +169,8 @@ def _on_device(
     progress: Progress | None,
 ) -> tuple[Array, Array]:
     """`topk` on a device; queries that it cannot settle are done on the host."""
-    from distnorm.exact.on_device import DeviceSearch, tensor_of, usual_rows
+    from distnorm.device.operations import tensor_of
+    from distnorm.exact.on_device import DeviceSearch, usual_rows
 
     torch = require("torch", "torch")
     given = tensor_of(queries, device)

@@ -42,6 +42,8 @@ from distnorm.arrays import (
     rows_per_block,
     to_numpy,
 )
+from distnorm.device import banks
+from distnorm.device.settings import on_device
 from distnorm.errors import DistnormError
 from distnorm.methods.bank_tiles import log_mean_exponential, mean_of_largest, on_host
 from distnorm.methods.base import Method, Parameter, flag_or_none, positive, positive_integer
@@ -69,6 +71,7 @@ Float64 = npt.NDArray[np.float64]
 
 _ITEM_ROWS = 1024
 _BANK_ROWS = 4096
+_DEVICE_ROWS = 1 << 16
 _SAFE_EXPONENT = 80.0
 
 
@@ -85,6 +88,10 @@ def inverted_softmax_bias(items: Array, bank: Array | Bank, beta: float, mean: A
         linear = linear_bias(items, mean)
         sums = log_mean_exponential(items, bank, beta, mean, radius, to_numpy(linear, np.float64))
         return linear + from_numpy(sums / beta, linear)
+    if on_device(items) and bank.own is None:
+        there = _on_device(items, bank, beta, mean, radius)
+        if there is not None:
+            return there
     parts: list[Any] = []
     for rows in blocks(items.shape[0], _ITEM_ROWS):
         block = as_working(items[rows, ...])
@@ -95,6 +102,24 @@ def inverted_softmax_bias(items: Array, bank: Array | Bank, beta: float, mean: A
         log_mean = exponents.log_mean_exp() if safe else exponents.log_mean_exp_shifted()
         parts.append(linear + from_numpy(log_mean / beta, block))
     return xp.concat(parts)
+
+
+def _on_device(items: Array, bank: Bank, beta: float, mean: Any, radius: float) -> Array | None:
+    """`inverted_softmax_bias` of a tensor where it is; None where float32 is needed."""
+    rows = items.detach()
+    linear = namespace(rows).concat(
+        [linear_bias(rows[part], mean) for part in blocks(len(rows), _DEVICE_ROWS)]
+    )
+    weights = None if bank.weights is None else from_numpy(bank.weights, linear)
+    sums = banks.log_mean_exponential(
+        rows,
+        banks.tensor_of(bank.rows, rows.device),
+        beta,
+        linear,
+        beta * radius * float(banks.row_lengths(rows).max()),
+        weights,
+    )
+    return None if sums is None else linear + (sums / beta).to(linear.dtype)
 
 
 def _radius(bank: Array, mean: Any) -> float:
@@ -193,6 +218,11 @@ def nearest_neighbor_bias(items: Array, bank: Array | Bank, k: int) -> Array:
         return mean_bias(items, bank)
     if on_host(items):
         return from_numpy(mean_of_largest(items, whole, k), items)
+    if on_device(items):
+        rows = items.detach()
+        there = banks.mean_of_largest(rows, banks.tensor_of(bank, rows.device), k)
+        if there is not None:
+            return there.to(as_working(rows[:0]).dtype)
     parts: list[Any] = []
     bank_rows = max(_BANK_ROWS, 2 * k)
     for rows in blocks(items.shape[0], max(1, _ITEM_ROWS * _BANK_ROWS // bank_rows // 2)):
