@@ -82,6 +82,9 @@ def openapi(version: str, limits: Limits) -> dict[str, Any]:
         "/metrics": _get("Counters for Prometheus"),
         "/session": _post("A cookie for a page, instead of the token", {}),
         "/": _get("The search page"),
+        "/hubs": _get("Items that come up for every query, before and after"),
+        "/map": _get("A map of the items, where there is one"),
+        "/compare": _get("The report that the page shows, where there is one"),
         "/docs": _get("This description, to read"),
         "/openapi.json": _get("This description"),
     }
