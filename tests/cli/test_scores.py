@@ -55,3 +55,13 @@ def test_one_matrix_for_both_sides_is_refused(run, matrix):
             assert "--scores FILE" in done.stderr
     done = run("evaluate", "retrieval", "--images", "image.npy")
     assert done.exit_code == 2
+
+
+def test_whole_numbers_are_scores_and_distances_are_noticed(run, matrix):
+    scores = np.load("s.npy")
+    np.save("s.npy", np.round(1e6 * scores).astype(np.int64))
+    whole = run(*matrix)
+    assert whole.exit_code == 0, whole.output
+    assert "distances" not in whole.stderr
+    np.save("s.npy", 1 - scores)
+    assert "of distances pass the negative" in " ".join(run(*matrix).stderr.split())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -170,3 +172,23 @@ def test_records_of_numpy_name_their_matrix(tmp_path):
     np.save(tmp_path / "y.npy", flat)
     with pytest.raises(DistnormError, match="structured_to_unstructured"):
         read_embeddings(tmp_path / "y.npy")
+
+
+@pytest.mark.parametrize(
+    ("names", "lacking"),
+    [
+        (("part_0", "part_1", "part_3"), "numbers 2 "),
+        (("x-00000-of-00004", "x-00001-of-00004", "x-00002-of-00004"), "numbers 3 "),
+        (("part_5", "part_6", "part_7"), None),
+        (("day_20240101", "day_20240215", "day_20240301"), None),
+        (("a_0", "a_2", "a_4"), "numbers 1, 3 "),
+    ],
+)
+def test_shards_that_a_series_lacks_are_said(tmp_path, names, lacking):
+    for name in names:
+        np.save(tmp_path / f"{name}.npy", ROWS)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert len(read_embeddings(tmp_path)) == 21
+    assert len(caught) == (lacking is not None)
+    assert lacking is None or lacking in str(caught[0].message)

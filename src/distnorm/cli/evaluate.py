@@ -195,6 +195,7 @@ def _of_scores(
 ) -> None:
     """Retrieval from a matrix of scores."""
     from distnorm.report.terminal import score_matrix_table
+    from distnorm.tasks.retrieval import DIRECTIONS
     from distnorm.tasks.score_matrix import evaluate_scores
 
     pairs.check()
@@ -209,6 +210,15 @@ def _of_scores(
         **settings,
     )
     say_left_out(result.to_dict(), pairs.names)
+    last = [
+        result.metrics[f"{direction}_median_rank"] > 0.75 * n
+        for direction, n in zip(DIRECTIONS, matrices["scores"].shape[::-1], strict=True)
+    ]
+    if all(last):
+        say(
+            "note: most matches are among the last of their lists: higher scores are taken for "
+            "better; of distances pass the negative"
+        )
     name = settings["method"] or "scores as they are"
     console().print(score_matrix_table(name, result, pairs.names))
     about = {"schema": 1, "task": "retrieval", "scores": pairs.scores, **settings}

@@ -125,7 +125,9 @@ class RetrievalInput(PairInput):
         from distnorm.store.vectors import read_embeddings
 
         names = {"scores": self.scores, "image_bank": self.image_bank, "text_bank": self.text_bank}
-        return {n: None if p is None else read_embeddings(p, "score") for n, p in names.items()}
+        found = {n: read_embeddings(p, "score") for n, p in names.items() if p is not None}
+        whole = {n: x.astype("float64") for n, x in found.items() if x.dtype.kind in "iu"}
+        return {**dict.fromkeys(names), **found, **whole}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Templates of class names may be functions as well, such as open_clip's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 from distnorm.errors import DistnormError
@@ -14,6 +15,7 @@ __all__ = ["Template", "check_templates", "fill", "place", "prompted", "spelled"
 
 Template = str | Callable[[str], str]
 _PLACES = ("{}", "{c}")
+_BRACES = re.compile(r"\{[^{}]*\}")
 
 
 def place(template: str) -> str | None:
@@ -71,6 +73,11 @@ def check_templates(templates: Iterable[Template]) -> None:
 def prompted(texts: Sequence[str], prompt: str | None) -> list[str]:
     """Texts in a prompt's place for them, or after it if it has none.
 
+    Raises
+    ------
+    DistnormError
+        For a prompt with braces that are no place, such as ``{name}``.
+
     Examples
     --------
     >>> prompted(["a cat"], "a photo of {}."), prompted(["a cat"], "A photo depicts ")
@@ -79,5 +86,12 @@ def prompted(texts: Sequence[str], prompt: str | None) -> list[str]:
     if not prompt:
         return list(texts)
     if place(prompt) is None:
+        odd = _BRACES.search(prompt)
+        if odd is not None:
+            raise DistnormError(
+                f"the prompt {prompt!r:.80}, in which {odd[0]!r:.40} is no place for a text",
+                "'{}' or '{c}' where the text belongs, or words that stand before it",
+                "write it so, as in 'a photo of {}.'",
+            )
         return [prompt + text for text in texts]
     return [fill(prompt, text) for text in texts]

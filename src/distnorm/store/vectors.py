@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.array_kinds import shape_error
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError, DistnormWarning, require
 from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, in_order, is_store
 from distnorm.store.vector_choice import choose, speaks_of_vectors
 from distnorm.store.vector_files import (
@@ -261,6 +262,8 @@ def _shards(commit: Commit, side: str, key: str | None) -> list[npt.NDArray[Any]
             "a clip-retrieval folder, a folder of shards, or a file",
             f"name the {side} embeddings' file",
         )
+    if not is_store(commit.folder):
+        _say_lacking([file for file, _ in files], place)
     shards = [_first_rows(_read_file(file, side, None), file, rows) for file, rows in files]
     for (file, _), rows in zip(files, shards, strict=True):
         if rows.shape[1:] != shards[0].shape[1:] or (rows.dtype.kind != shards[0].dtype.kind):
@@ -271,6 +274,23 @@ def _shards(commit: Commit, side: str, key: str | None) -> list[npt.NDArray[Any]
                 "keep shards of one model in a folder",
             )
     return shards
+
+
+def _say_lacking(files: list[Path], place: Path) -> None:
+    """Warn of numbers that a series of shards leaves out."""
+    found = [re.search(r"(\d{1,9})(?:[_-]of[_-](\d{1,9}))?$", file.stem) for file in files]
+    matches = [match for match in found if match is not None]
+    numbers = {int(match[1]) for match in matches}
+    if len(numbers) != len(files):
+        return
+    count = max((int(match[2] or 0) for match in matches), default=0)
+    last = max(max(numbers) + 1, min(numbers) + count)
+    if last - min(numbers) == len(numbers) or last - min(numbers) > 2 * len(numbers):
+        return
+    lacking = [number for number in range(min(numbers), last) if number not in numbers]
+    shown = ", ".join(map(str, lacking[:5])) + (" ..." if len(lacking) > 5 else "")
+    words = f"{place}: shards of the numbers {shown} are not there ({len(lacking)} in all)"
+    warnings.warn(words, DistnormWarning, stacklevel=6)
 
 
 def _read_all(
