@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -95,9 +96,32 @@ def test_the_script_runs(fitted, queries, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed")
-def test_the_go_file_is_formatted(fitted, tmp_path):
-    (tmp_path / "shift.go").write_text(export_shift(fitted("dn"), "go"), "utf-8")
-    subprocess.run(["go", "vet", "shift.go"], cwd=tmp_path, check=True)
+def test_the_go_file_runs_and_is_formatted(fitted, queries, tmp_path):
+    norm, package = fitted("dn"), tmp_path / "distnorm"
+    package.mkdir()
+    (package / "shift.go").write_text(export_shift(norm, "go"), "utf-8")
+    (tmp_path / "go.mod").write_text("module shop\n\ngo 1.18\n")
+    numbers = ", ".join(map(repr, queries[0].tolist()))
+    (tmp_path / "main.go").write_text(
+        "package main\n\n"
+        'import (\n\t"encoding/json"\n\t"os"\n\n\t"shop/distnorm"\n)\n\n'
+        "func main() {\n"
+        f"\tq := []float32{{{numbers}}}\n"
+        "\tjson.NewEncoder(os.Stdout).Encode(distnorm.ShiftQuery(q))\n}\n"
+    )
+
+    def run(*words):
+        # Nothing is fetched, nothing is kept outside the test's folder.
+        own = {"GOCACHE": str(tmp_path / "cache"), "GOPROXY": "off", "GOTOOLCHAIN": "local"}
+        done = subprocess.run(
+            words, cwd=tmp_path, env={**os.environ, **own}, capture_output=True, check=True
+        )
+        return done.stdout.decode()
+
+    found = np.array(json.loads(run("go", "run", ".")))
+    np.testing.assert_allclose(found, norm.shift_queries(texts=queries)[0], atol=1e-7)
+    if shutil.which("gofmt"):
+        assert run("gofmt", "-l", "distnorm") == ""
 
 
 @pytest.mark.parametrize(
