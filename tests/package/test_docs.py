@@ -25,6 +25,10 @@ NEEDS = {
     "demo": "onnxruntime",
     "embed": "pyarrow",
     "faiss": "faiss",
+    "haystack": "haystack",
+    "langchain": "langchain_core",
+    "llama_index": "llama_index",
+    "sklearn": "sklearn",
     "--report": "matplotlib",
 }
 
