@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -158,6 +159,12 @@ async def latencies(port: int, log: list[str], count: int) -> list[float]:
     return found
 
 
+def processor_seconds(process: Any) -> float:
+    """Of a process and all of its threads, which other programs on the machine do not change."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def throughput(port: int, log: list[str], seconds: float) -> float:
     """Searches per second with `CLIENTS` clients."""
     end, done = time.perf_counter() + seconds, 0
@@ -203,13 +210,15 @@ def main() -> None:
         log = collection(Path(folder), 10)[2]
     late: dict[str, list[list[float]]] = {name: [] for name in ("search itself", *SERVERS[::2])}
     rates: dict[str, list[float]] = {name: [] for name in SERVERS}
+    costs: dict[str, list[float]] = {name: [] for name in SERVERS}
     with (
         running("search itself", n) as (alone, _),
-        running(SERVERS[0], n) as (_, first),
-        running(SERVERS[1], n) as (_, second),
-        running(SERVERS[2], n) as (_, third),
+        running(SERVERS[0], n) as (one, first),
+        running(SERVERS[1], n) as (two, second),
+        running(SERVERS[2], n) as (three, third),
     ):
         ports = dict(zip(SERVERS, map(int, (first, second, third)), strict=True))
+        processes = dict(zip(SERVERS, (one, two, three), strict=True))
         for repeat in range(repeats + 1):
             found = {}
             alone.stdin.write(f"{count}\n")
@@ -217,8 +226,15 @@ def main() -> None:
             found["search itself"] = json.loads(alone.stdout.readline())
             for name in SERVERS[::2]:
                 found[name] = asyncio.run(latencies(ports[name], log, count))
-            speeds = {name: asyncio.run(throughput(ports[name], log, seconds)) for name in SERVERS}
+            speeds, spent = {}, {}
+            for name in SERVERS:
+                before = processor_seconds(processes[name])
+                speeds[name] = asyncio.run(throughput(ports[name], log, seconds))
+                used = processor_seconds(processes[name]) - before
+                spent[name] = 1000 * used / (speeds[name] * seconds)
             if repeat:
+                for name, value in spent.items():
+                    costs[name].append(value)
                 for name, values in found.items():
                     late[name].append(values)
                 for name, value in speeds.items():
@@ -243,6 +259,9 @@ def main() -> None:
     for name, values in rates.items():
         results["throughput"][name] = summary(values)
         rows.append((f"{name}: {CLIENTS} clients", spread(summary(values), " queries/s", 0), ""))
+    for name, values in costs.items():
+        results["throughput"][f"{name}, processor ms per query"] = summary(values)
+        rows.append((f"{name}: processor time per query", spread(summary(values), " ms", 1), ""))
     for name, wanted in zip(SERVERS[1:], ("3", ""), strict=True):
         gain = summary([a / b for a, b in zip(rates["service"], rates[name], strict=True)])
         results["throughput"][f"service / {name}"] = gain
