@@ -1,4 +1,4 @@
-"""A small model of sentence-transformers with a shift at its end; DN's scores for its evaluators."""
+"""A small model of sentence-transformers with a shift at its end, and DN in its evaluators."""
 
 import numpy as np
 import pytest
