@@ -315,7 +315,9 @@ def test_pictures_in_columns_of_other_names_are_said(tmp_path):
         ("image,caption\na.png,one\n", "a table or JSON"),
         ('{"caption": "one"}\n{"caption": "two"}\n', "a table or JSON"),
         ("0.5 1.5\n2 3\n", "lines of numbers"),
-        ("0\tone\n1\ttwo\n", "cut -f2-"),
+        ("0\tone\n1\ttwo\n", "cut -f2 "),
+        ("one\t2024-01-01\ntwo\t2024-01-02\n", "cut -f1 "),
+        ("      3 one\n     12 two\n", "sed -E"),
     ],
 )
 def test_standard_input_is_sentences_and_nothing_else(monkeypatch, text, words):

@@ -12,6 +12,7 @@ from distnorm.tasks.class_names import read_class_names
 from distnorm.tasks.files import (
     JUDGEMENTS,
     LABELS,
+    MATCHES,
     check_count,
     read_lines,
     read_numbers,
@@ -124,6 +125,11 @@ def test_judgements_of_several_raters_take_the_column_of_their_mean(tmp_path):
     assert read_numbers(tmp_path / "x.csv").tolist() == [1.5, 3.5]
     (tmp_path / "y.csv").write_text("caption;score\na;1,5\nb;3,5\n")
     assert read_numbers(tmp_path / "y.csv").tolist() == [1.5, 3.5]
+
+
+def test_matches_as_pandas_writes_them(tmp_path):
+    (tmp_path / "x.csv").write_text(",match\n0,True\n1,False\n2,True\n")
+    assert read_rows(tmp_path / "x.csv", MATCHES).tolist() == [1, 0, 1]
 
 
 def test_a_head_of_pandas_alone_is_named(tmp_path):

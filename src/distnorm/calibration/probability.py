@@ -192,7 +192,9 @@ def _labelled(
         match = np.asarray(labels)
         if match.shape != (n,) or not np.isin(match, (0, 1)).all():
             raise DistnormError(
-                f"labels of shape {match.shape}", f"({n},) zeros and ones", "one a pair"
+                f"labels of shape {match.shape}",
+                f"({n},) zeros and ones",
+                "write 1 for a match and 0 for none, one per pair",
             )
         match = match.astype(bool)
     else:

@@ -20,7 +20,7 @@ PATHS = (
 )  # fmt: skip
 TEXTS = (
     "caption", "text", "title", "sentence", "captions", "texts", "sentences", "comment", "raw",
-    "txt", "alt_text", "description",
+    "txt", "alt_text", "description", "query", "prompt", "question",
 )  # fmt: skip
 ADDRESSES = ("url", "image_url", "img_url", "coco_url", "flickr_url", "image_link", "link")
 _WORDS = ("raw", "caption", "text", "sentence")

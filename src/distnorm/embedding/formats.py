@@ -19,7 +19,7 @@ TABLES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
 _LINES, _CHARACTERS = 50, 1 << 16
 _CELLS = re.compile(r"[\t,;|]")
 _NUMBERS = re.compile(r"[-+]?[\d.][\d.eE+-]*([\s,;]+[-+]?[\d.][\d.eE+-]*)+")
-_NUMBERED = re.compile(r"\d+\t\s*[^\W\d]")
+_COUNTED = re.compile(r" {2,}\d+ ")  # as uniq -c writes lines
 _MARKUP = ("<?xml", "<!doctype", "<html")
 _VECTORS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".h5", ".hdf5", ".arrow", ".feather")
 _ARCHIVES = (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
@@ -68,7 +68,10 @@ def reader_of_text(path: Path, label: str | None = None) -> Reader | None:
             "a tab between the two, or one picture or sentence per line",
             "write it as a .tsv with the head: path, tab, caption",
         )
-    return None if delimiter is None else Separated(path, delimiter, headed=False)
+    if delimiter is None:
+        _check_columns(lines, label)
+        return None
+    return Separated(path, delimiter, headed=False)
 
 
 def check_sentences(lines: list[str], label: str) -> None:
@@ -88,18 +91,33 @@ def check_cells(lines: list[str], label: str) -> None:
             f"fetch the pictures first, such as: img2dataset --url_list {Path(label).name} "
             "--input_format tsv --url_col url --caption_col caption --output_folder photos",
         )
-    if 2 * sum(bool(_NUMBERED.match(line)) for line in lines) > len(lines):
-        raise DistnormError(
-            f"{label}, lines of a number, a tab and words",
-            "sentences, or a table whose first line names its columns",
-            f"for the words alone: cut -f2- {Path(label).name} > sentences.txt",
-        )
     if 2 * sum(bool(_NUMBERS.fullmatch(line.strip())) for line in lines) > len(lines):
         raise DistnormError(
             f"{label}, lines of numbers",
             "sentences, or paths of pictures",
             "vectors go to fit and compare as they are: numpy.save('rows.npy', "
             f"numpy.loadtxt({Path(label).name!r}))",
+        )
+
+
+def _check_columns(lines: list[str], label: str) -> None:
+    """Raise for cells between tabs, and for lines behind their counts, which are no sentences."""
+    name = Path(label).name
+    rows = [line.split("\t") for line in lines]
+    width = len(rows[0])
+    if width > 1 and all(len(row) == width for row in rows):
+        letters = [sum(map(str.isalpha, "".join(column))) for column in zip(*rows, strict=True)]
+        words = letters.index(max(letters)) + 1
+        raise DistnormError(
+            f"{label}, lines of {width} cells between tabs",
+            "sentences, or a table whose first line names its columns",
+            f"for one column alone: cut -f{words} {name} > sentences.txt",
+        )
+    if all(map(_COUNTED.match, lines)):
+        raise DistnormError(
+            f"{label}, lines behind their counts",
+            "sentences",
+            f"leave the counts out: sed -E 's/^ *[0-9]+ //' {name} > sentences.txt",
         )
 
 

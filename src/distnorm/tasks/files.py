@@ -139,6 +139,8 @@ def read_values(path: str | os.PathLike[str], meaning: Meaning) -> npt.NDArray[A
     if isinstance(column, np.ndarray):
         return column
     values = column.numbers
+    if values is None and not meaning.words:
+        values = _truths(column)
     if values is None:
         words = column.words if meaning.words else None
         if words is None:
@@ -333,6 +335,13 @@ def _open_choice(table: Table, path: Path, meaning: Meaning) -> DistnormError:
     return DistnormError(
         f"{path} with {table.shown()}", f"{meaning.expected}, in one column", meaning.remedy + words
     )
+
+
+def _truths(column: Column) -> npt.NDArray[np.float64] | None:
+    """1 and 0 of True and False, as pandas writes them; None for other words."""
+    words = [str(cell).lower() for cell in column.cells]
+    known = {"true": 1.0, "false": 0.0}
+    return np.array([known[word] for word in words]) if set(words) <= set(known) else None
 
 
 def _odd(cell: Any) -> bool:
