@@ -9,15 +9,23 @@ W draws of which all go to different items by chance have 1/E = 1/W; what is abo
 how many items they came, so a bank that asks for every item alike has a coverage around 1, less
 where some items draw others' queries too, and one that asks for a fifth of them .2.
 
+Rows that are near copies are folded by their weights before they can tell. There the kinds tell:
+m even draws from items worth V by their own weights would find about V (1 - exp(-m/V)) of them, so
+
+    kinds = W / (V (1 - exp(-m/V)))
+
+is around 1, or above, for a bank that asks for all alike, and .4 where Zipf's law at exponent 1.3
+or a corner of the items leaves few.
+
 Where a bank covers the items narrowly, true matches are what its rows tell of an item: with
 ``own`` a row is left out of the bias of its best item, and of any other that it likes as much.
 That costs a little on a bank that covers all items, and saves a bias where it asks for a few of
-them; what `NARROW`, which lies between, makes of each is in ``benchmarks/skew.py``. Rows that are
-near copies are folded by their weights before they can tell: there weights alone are the remedy.
+them; what `NARROW` and `FEW_KINDS`, which lie between, make of each is in ``benchmarks/skew.py``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,19 +36,34 @@ from distnorm.arrays import Array, CheckedRows, to_numpy
 from distnorm.exact import topk
 from distnorm.methods.statistics import SideStatistics
 
-__all__ = ["NARROW", "Bank", "Coverage", "bank_of", "coverage_of"]
+__all__ = [
+    "FEW_KINDS",
+    "NARROW",
+    "Bank",
+    "Coverage",
+    "bank_of",
+    "coverage_of",
+    "own_from",
+    "spread_over",
+]
 
 Float64 = npt.NDArray[np.float64]
 
 NARROW = 0.65
 """Coverage below which rows of a weighted bank are left out of the bias of their own match."""
 
+FEW_KINDS = 0.7
+"""Kinds of queries, against as many even draws, below which they are left out as well."""
+
 _SAME = 1e-5
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Rows and items of a bank, what they are worth, and the best score of each row, (m,)."""
+    """Rows and items of a bank, what they are worth, and the best score of each row, (m,).
+
+    ``kinds`` is None where the items' own weights are not known.
+    """
 
     rows: int
     effective_rows: float
@@ -48,11 +71,12 @@ class Coverage:
     effective_items: float
     share: float
     best: Float64
+    kinds: float | None = None
 
     @property
     def narrow(self) -> bool:
         """Whether the bank asks for few of the items."""
-        return self.share < NARROW
+        return self.share < NARROW or (self.kinds is not None and self.kinds < FEW_KINDS)
 
 
 @dataclass(frozen=True)
@@ -80,19 +104,46 @@ class Bank:
 
 
 def coverage_of(
-    bank: Array | CheckedRows, items: Array | CheckedRows, weights: Float64 | None = None
+    bank: Array | CheckedRows,
+    items: Array | CheckedRows,
+    weights: Float64 | None = None,
+    items_worth: float | None = None,
 ) -> Coverage:
-    """How a bank, (m, d), with ``weights``, (m,), covers items, (n, d)."""
+    """How a bank, (m, d), with ``weights``, (m,), covers items, (n, d), with weights of a sum."""
     asked = bank if isinstance(bank, CheckedRows) else CheckedRows(bank, "bank")
     gallery = items if isinstance(items, CheckedRows) else CheckedRows(items, "items")
     scores, numbers = (to_numpy(found)[:, 0] for found in topk(asked, gallery, 1))
-    m, n = asked.shape[0], gallery.shape[0]
+    best = scores.astype(np.float64)
+    return spread_over(numbers.astype(np.intp), best, gallery.shape[0], weights, items_worth)
+
+
+def spread_over(
+    numbers: npt.NDArray[np.intp],
+    best: Float64,
+    n: int,
+    weights: Float64 | None = None,
+    items_worth: float | None = None,
+    rows: float | None = None,
+) -> Coverage:
+    """`Coverage` of n items by rows whose best items, (m,), and scores with them are known.
+
+    ``rows`` is how many they are where equal ones are given once.
+    """
+    m = len(numbers) if rows is None else rows
     worth = float(m if weights is None else weights.sum())
-    shares = np.bincount(numbers.astype(np.intp), weights, minlength=n) / worth
+    shares = np.bincount(numbers, weights, minlength=n) / worth
     alike = float(np.sum(shares**2))
     above = alike - 1 / worth
-    share = 1 / (n * above) if above > 1e-12 else float("inf")
-    return Coverage(m, worth, n, 1 / alike, share, scores.astype(np.float64))
+    share = 1 / (n * above) if above > 1e-12 else math.inf
+    kinds = None
+    if items_worth:
+        kinds = worth / (items_worth * -math.expm1(-m / items_worth))
+    return Coverage(round(m), worth, n, 1 / alike, share, best, kinds)
+
+
+def own_from(coverage: Coverage) -> Float64:
+    """The score from which on each row of a bank is its own match, (m,)."""
+    return coverage.best - _SAME
 
 
 def bank_of(queries: SideStatistics, items: Array, others: SideStatistics, params: Any) -> Bank:
@@ -107,4 +158,4 @@ def bank_of(queries: SideStatistics, items: Array, others: SideStatistics, param
     coverage = queries.coverage_over(others if others.bank else items, coverage_of)
     if own is None and not coverage.narrow:
         return Bank(rows, weights)
-    return Bank(rows, weights, coverage.best - _SAME)
+    return Bank(rows, weights, own_from(coverage))

@@ -14,6 +14,7 @@ from distnorm.arrays import (
     Array,
     CheckedRows,
     as_working,
+    checked,
     copied,
     like_array,
     namespace,
@@ -22,14 +23,30 @@ from distnorm.arrays import (
 from distnorm.errors import DistnormError
 from distnorm.moments import Moments, Overlap, check_weights, density_weights
 
-__all__ = ["WEIGHTINGS", "SideStatistics", "Weights", "check_weighting"]
+__all__ = ["MOST_PENDING", "WEIGHTINGS", "SideStatistics", "Weights", "check_weighting"]
 
 Float64 = npt.NDArray[np.float64]
 Weights = str | Float64 | None
 T = TypeVar("T")
 
+MOST_PENDING = 2000
+"""Rows of a stream that are weighed by density together where no bank is kept."""
+
 WEIGHTINGS = ("even", "density")
 """Weights that rows can have by name: all 1, or those of `distnorm.moments.weights`."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """The latest rows of a stream, and the moments of those before them."""
+
+    before: Moments
+    rows: tuple[Array, ...]
+
+    @property
+    def count(self) -> int:
+        """Rows."""
+        return sum(int(part.shape[0]) for part in self.rows)
 
 
 @dataclass(frozen=True)
@@ -37,12 +54,13 @@ class SideStatistics:
     """Moments and, for bank methods, the rows themselves; replaced whole, never changed.
 
     ``weights`` are those of the bank's rows, one array for each of its parts, or None where all
-    are 1.
+    are 1. ``pending`` are rows that were weighed by density without a bank; no file holds them.
     """
 
     moments: Moments
     bank: tuple[Array, ...] | None
     weights: tuple[Float64, ...] | None = None
+    pending: Pending | None = field(default=None, compare=False, repr=False)
     memo: list[tuple[Any, Any]] = field(default_factory=list, compare=False, repr=False)
 
     def with_rows(
@@ -50,11 +68,14 @@ class SideStatistics:
     ) -> SideStatistics:
         """These statistics and ``rows``, shape (n, d).
 
-        Under ``"density"`` a bank is weighed anew as a whole; where no rows are kept, the new
-        ones among themselves.
+        Under ``"density"`` a bank is weighed anew as a whole; where none is kept, the new rows
+        with those before them as long as they are no more than `MOST_PENDING` together.
         """
+        if self.bank is None and _by_density(weights):
+            return self._with_pending(rows, name)
         if self.bank is None:
-            added = self._moments_of(rows, name, _weights_of(rows, weights))
+            given = None if isinstance(weights, str) else weights
+            added = self._moments_of(rows, name, given)
             moments = self.moments.merge(added) if self.moments.count else added
             return SideStatistics(moments, None)
         given = (
@@ -71,6 +92,20 @@ class SideStatistics:
             every = (*self.weights_of_parts(), new)
         both = SideStatistics(moments, (*self.bank, copied(plain)), every)
         return both.weighed(name) if _by_density(weights) else both
+
+    def _with_pending(self, rows: Array | CheckedRows, name: str) -> SideStatistics:
+        before, earlier = self.moments, self.pending
+        plain = checked(rows, name).rows
+        parts: tuple[Array, ...] = (plain,)
+        if earlier is not None and earlier.count + plain.shape[0] <= MOST_PENDING:
+            before, parts = earlier.before, (*earlier.rows, copied(plain))
+            rows = CheckedRows(_joined(parts), name)
+        added = self._moments_of(rows, name, density_weights(rows))
+        moments = before.merge(added) if before.count else added
+        if plain.shape[0] > MOST_PENDING:
+            return SideStatistics(moments, None)
+        kept = parts if len(parts) > 1 else (copied(plain),)
+        return SideStatistics(moments, None, pending=Pending(before, kept))
 
     def weighed(self, name: str) -> SideStatistics:
         """The bank with `density_weights` of all its rows."""
@@ -145,17 +180,17 @@ class SideStatistics:
         """The bank as one array."""
         if not self.bank:
             raise DistnormError("no bank", "a bank method that was fitted", "call fit first")
-        first = self.bank[0]
-        if len(self.bank) == 1:
-            return first
-        return namespace(first).concat([like_array(part, first) for part in self.bank])
+        return _joined(self.bank)
 
     def bank_weights(self) -> Float64 | None:
         """Weights of `bank_rows`, (m,); None where all are 1."""
         return None if self.weights is None else np.concatenate(self.weights)
 
     def coverage_over(self, items: SideStatistics | Array, measure: Callable[..., T]) -> T:
-        """``measure`` of the bank over other rows; over those of statistics once."""
+        """``measure`` of the bank over other rows; over those of statistics once.
+
+        Of statistics with weights it is told their sum too.
+        """
         if not isinstance(items, SideStatistics):
             return measure(self.bank_rows(), items, self.bank_weights())
         for others, coverage in self.memo:
@@ -163,7 +198,8 @@ class SideStatistics:
                 kept: T = coverage
                 return kept
         self.memo.clear()
-        fresh = measure(self.bank_rows(), items.bank_rows(), self.bank_weights())
+        worth = None if items.weights is None else items.moments.weight
+        fresh = measure(self.bank_rows(), items.bank_rows(), self.bank_weights(), worth)
         self.memo.append((items, fresh))
         return fresh
 
@@ -224,10 +260,11 @@ def _by_density(weights: Weights) -> bool:
     return isinstance(weights, str) and weights == "density"
 
 
-def _weights_of(rows: Array | CheckedRows, weights: Weights) -> Float64 | None:
-    if not isinstance(weights, str):
-        return weights
-    return density_weights(rows) if _by_density(weights) else None
+def _joined(parts: tuple[Array, ...]) -> Array:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return namespace(first).concat([like_array(part, first) for part in parts])
 
 
 def _moments(rows: Array | CheckedRows, name: str, order: int, rank: int | None) -> Moments:

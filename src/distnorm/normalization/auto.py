@@ -54,6 +54,14 @@ def strength_text(state: State, notes: Notes) -> str:
     return ", ".join(f"{each.side}={each.method.name}@{each.strength:.2f}" for each in every)
 
 
+def _weights(state: State, side: str) -> Any:
+    """How the rows of a side count: by density, all alike, or as numbers of copies."""
+    given = state.statistics[side].bank_weights()
+    if given is not None and (state.weights == "even" or given.max() > 1):
+        return given
+    return state.weights
+
+
 def choose(
     state: State, pairs: tuple[Array, Array] | None, gallery: Mapping[str, Array | None]
 ) -> dict[str, Any]:
@@ -79,6 +87,7 @@ def choose(
         seed=state.params["seed"],
         sides=state.sides,
         input=state.input,
+        weights={side: _weights(state, side) for side in rows},
     )
     chosen = dict(selection.sides)
     for side in state.sides:

@@ -105,7 +105,7 @@ _CANDIDATE = closed(
         "mutual_agreement": number(),
         "occupancy": number(),
     },
-    {"strengths": _numbers, "gains": _numbers},
+    {"strengths": _numbers, "gains": _numbers, "outweighed": text},
 )
 _CHOICE = closed(
     {
@@ -117,7 +117,14 @@ _CHOICE = closed(
         "gallery": whole(0),
         "candidates": list_of(_CANDIDATE),
     },
-    {"folds": whole(0), "more": text},
+    {
+        "folds": whole(0),
+        "more": text,
+        "effective_samples": optional(number()),
+        "effective_items": optional(number()),
+        "coverage": optional(number()),
+        "kinds": optional(number()),
+    },
 )
 _NOTE = record(
     {},

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["RULE", "Candidate", "Selection", "SideChoice"]
 
-RULE = "planted matches, version 1"
+RULE = "planted matches, version 2"
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Candidate:
         that are some query's best.
     strengths, gains : tuple of float
         The whole curve of this method.
+    outweighed : str
+        What spoke against it, in words; empty for the chosen one and the dot product.
     """
 
     method: str
@@ -48,6 +50,7 @@ class Candidate:
     occupancy: float
     strengths: tuple[float, ...] = ()
     gains: tuple[float, ...] = ()
+    outweighed: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ class SideChoice:
         The dot product first; empty without evidence.
     more : str
         What more samples would buy.
+    effective_samples : float or None
+        Sum of the samples' weights by density; None without planted matches.
+    effective_items, coverage, kinds : float or None
+        Items that are some sample's best, and how the samples cover all of them
+        (`distnorm.methods.coverage`), at most 1.
     """
 
     method: str
@@ -81,6 +89,10 @@ class SideChoice:
     folds: int = 0
     candidates: tuple[Candidate, ...] = ()
     more: str = ""
+    effective_samples: float | None = None
+    effective_items: float | None = None
+    coverage: float | None = None
+    kinds: float | None = None
 
     def __repr__(self) -> str:
         """One line: the choice and its reason."""

@@ -37,7 +37,7 @@ def choice_tables(selection: Mapping[str, Any]) -> list[RenderableType]:
         for entry in choice["candidates"]:
             style = "bold" if entry["method"] == choice["method"] else ""
             table.add_row(*_cells(entry, choice), style=style)
-        table.caption = ". ".join(filter(None, _remarks(choice)))
+        table.caption = ". ".join(filter(None, [*_remarks(choice), _outweighed(choice)]))
         table.caption_justify = "left"
         found.append(table if choice["candidates"] else words(f"{table.title}: {table.caption}"))
     found += [words(f"note: {line}", style="yellow") for line in selection["warnings"]]
@@ -48,7 +48,8 @@ def choice_sections(selection: Mapping[str, Any]) -> list[Section]:
     """A section a query side: candidates, their curves, and the reason."""
     sections = []
     for side, choice in selection["sides"].items():
-        text = " ".join(f"{line[:1].upper()}{line[1:]}." for line in _remarks(choice)[:2] if line)
+        lines = [*_remarks(choice)[:2], _outweighed(choice)]
+        text = " ".join(f"{line[:1].upper()}{line[1:]}." for line in lines if line)
         tables, figures = [], []
         if choice["candidates"]:
             rows: list[list[Cell | str]] = [
@@ -82,8 +83,34 @@ def _remarks(choice: Mapping[str, Any]) -> list[str]:
     basis = ""
     if choice["candidates"]:
         kind = "labelled pairs" if choice["evidence"] == "labelled" else "distinct samples"
-        basis = f"; {choice['samples']} {kind}, {choice['gallery']} items, {choice['folds']} folds"
+        basis = f"; {choice['samples']} {kind}{_worth(choice)}, {choice['gallery']} items"
+        basis += f"{_covered(choice)}, {choice['folds']} folds"
     return [choice["why"] + basis, choice["more"], _EVIDENCE[choice["evidence"]]]
+
+
+def _worth(choice: Mapping[str, Any]) -> str:
+    worth = choice.get("effective_samples")
+    return "" if worth is None else f" worth {worth:.0f}"
+
+
+def _covered(choice: Mapping[str, Any]) -> str:
+    if choice.get("coverage") is None:
+        return ""
+    kinds = "" if choice["kinds"] is None else f", kinds {100 * choice['kinds']:.0f} %"
+    return (
+        f" ({choice['effective_items']:.0f} in effect, coverage {100 * choice['coverage']:.0f} %"
+        f"{kinds})"
+    )
+
+
+def _outweighed(choice: Mapping[str, Any]) -> str:
+    """What spoke against each method that was not chosen, at its best gain."""
+    told = []
+    for entry in choice["candidates"]:
+        if entry.get("outweighed"):
+            best = max(entry["gains"], default=entry["gain"])
+            told.append(f"{entry['method']} (best gain {100 * best:+.1f}) {entry['outweighed']}")
+    return "Not taken: " + "; ".join(told) if told else ""
 
 
 def _cells(entry: Mapping[str, Any], choice: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,182 @@
+"""From what candidates gain to a choice: price, lead, vetoes, and the reasons in words.
+
+`distnorm.selection.rule` states the rule; its points 4 to 7 are here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from distnorm.selection.planted import Folds
+from distnorm.selection.results import Candidate, SideChoice
+
+__all__ = ["Evidence", "decide", "strength_weight"]
+
+Float64 = npt.NDArray[np.float64]
+
+_PRICE, _RELIEF, _PRICE_OF_FEW = 0.17, 1.3, 2.0
+_LEAD = 2.0
+_FOLDS_AGREEING = 0.8
+_HALF_WEIGHT = 50
+_RESAMPLES = 500
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What candidates are judged by: recall of each for each query, (c, n), and how queries count.
+
+    ``worth`` are the effective samples, None for labelled pairs, whose strength has no price.
+    """
+
+    tried: Sequence[tuple[str, float]]
+    recall: Float64
+    folds: Folds
+    judged: Callable[[str, float], tuple[Float64, float]]
+    times: Float64
+    items: int
+    worth: float | None = None
+
+    @property
+    def shares(self) -> Float64:
+        """What each query counts, adding up to 1."""
+        return np.asarray(self.times / self.times.sum())
+
+    def error(self, values: Float64) -> float:
+        """Standard error of the mean of one number per query, each counting its share."""
+        n = len(values)
+        if n < 2:
+            return math.inf
+        squares = np.sum((self.shares * (values - self.shares @ values)) ** 2)
+        return math.sqrt(float(squares) * n / (n - 1))
+
+    def price(self, gains: Float64) -> float:
+        """Of a unit of strength."""
+        if self.worth is None:
+            return 0.0
+        missed = 1 - float(self.recall[0] @ self.shares)
+        recovered = float(gains.max()) / missed if missed > 0 else 0.0
+        return _PRICE * max(0.0, 1 - _RELIEF * max(0.0, recovered)) + _PRICE_OF_FEW / self.worth
+
+
+def strength_weight(samples: float) -> float:
+    """Largest strength that so many effective samples allow: n / (n + 50)."""
+    return samples / (samples + _HALF_WEIGHT)
+
+
+def decide(evidence: Evidence, n: int, rng: np.random.Generator) -> SideChoice:
+    """Best strength of each method, then the method, then whether it may leave the dot product."""
+    tried, folds, shares = evidence.tried, evidence.folds, evidence.shares
+    change = evidence.recall - evidence.recall[0]
+    gains = change @ shares
+    resampled = rng.multinomial(len(shares), np.full(len(shares), 1 / len(shares)), _RESAMPLES)
+    weights = resampled * shares
+    bootstrap = weights @ change.T / weights.sum(axis=1, keepdims=True)
+    price = evidence.price(gains)
+    nets = gains - price * np.array([strength for _, strength in tried])
+    base_agreement, base_occupancy = evidence.judged("dot", 0.0)
+    candidates, at, agreeing = [], [], []
+    for method in dict.fromkeys(method for method, _ in tried):
+        curve = [i for i, (name, _) in enumerate(tried) if name == method]
+        best = curve[int(np.argmax(nets[curve]))]
+        mutual, occupied = evidence.judged(*tried[best])
+        low, high = np.percentile(bootstrap[:, best], [2.5, 97.5])
+        per_fold = [change[best, folds.of == fold].mean() for fold in np.unique(folds.of)]
+        candidate = Candidate(
+            method,
+            tried[best][1],
+            float(gains[best]),
+            evidence.error(change[best]),
+            (float(low), float(high)),
+            float(nets[best]),
+            int(sum(value > 0 for value in per_fold)),
+            float(mutual.mean()),
+            occupied,
+            tuple(tried[i][1] for i in curve),
+            tuple(float(gains[i]) for i in curve),
+        )
+        veto = _veto(candidate, folds, price) if method != "dot" else ""
+        if not veto and _falls(mutual - base_agreement):
+            veto = "lowers mutual agreement"
+        slack = math.sqrt(base_occupancy * (1 - base_occupancy) / evidence.items)
+        if not veto and occupied < base_occupancy - slack:
+            veto = "finds fewer of the items"
+        candidates.append(replace(candidate, outweighed=veto))
+        at.append(best)
+        agreeing.append(mutual)
+    pick, reason = 1, f"the start, {candidates[1].method}, was not beaten"
+    for index in range(2, len(candidates)):
+        lead = candidates[index].net - candidates[pick].net
+        if lead > _LEAD * evidence.error(change[at[index]] - change[at[pick]]):
+            reason = f"{candidates[index].method} leads {candidates[pick].method} beyond noise"
+            pick = index
+    best_of_all = candidates[pick]
+    if best_of_all.outweighed:
+        reason = f"{best_of_all.method} {best_of_all.outweighed}: the dot product stays"
+        pick = 0
+    chosen = candidates[pick]
+    named = tuple(_told(entry, chosen, best_of_all) for entry in candidates)
+    return SideChoice(
+        chosen.method,
+        chosen.strength,
+        reason,
+        "planted" if evidence.worth is not None else "labelled",
+        n,
+        evidence.items,
+        len(folds.biases),
+        named,
+        _more(n, best_of_all, price, evidence.worth),
+    )
+
+
+def _told(entry: Candidate, chosen: Candidate, leader: Candidate) -> Candidate:
+    """A candidate that another outdoes says so."""
+    if entry.method in ("dot", chosen.method) or entry.outweighed:
+        return entry
+    if entry.net > leader.net:
+        return replace(entry, outweighed=f"leads {leader.method} within noise only")
+    return replace(entry, outweighed=f"net {100 * entry.net:+.1f} < {100 * leader.net:+.1f}")
+
+
+def _veto(best: Candidate, folds: Folds, price: float) -> str:
+    """Why a correction is not good enough, or nothing; at its best gain where no net is left."""
+    if best.net <= 0:
+        at = max(range(len(best.gains)), key=best.gains.__getitem__)
+        gain = best.gains[at]
+        if gain <= 0 or not price:
+            return "gains nothing"
+        cost = price * best.strengths[at]
+        return f"gains too little: price {100 * cost:.1f} > gain {100 * gain:.1f}"
+    if best.gain <= best.error:
+        return f"gains within noise: error {100 * best.error:.1f} > gain {100 * best.gain:.1f}"
+    if best.folds < _FOLDS_AGREEING * len(folds.biases):
+        return f"gains in {best.folds} of {len(folds.biases)} folds only"
+    return ""
+
+
+def _falls(change: Float64) -> bool:
+    n = len(change)
+    return n > 1 and bool(change.mean() < -change.std(ddof=1) / math.sqrt(n))
+
+
+def _more(n: int, best: Candidate, price: float, worth: float | None) -> str:
+    if worth is None:
+        return (
+            f"four times as many pairs ({4 * n}) would halve the standard error of the gain, now "
+            f"{100 * best.error:.1f} points"
+        )
+    few = _PRICE_OF_FEW / worth
+    still = [g - (price - 0.75 * few) * s for g, s in zip(best.gains, best.strengths, strict=True)]
+    if best.net <= 0 and max(still) <= 0:
+        return f"more samples would not change that: {best.method} gains less than it costs"
+    if best.net > 0 and best.strength < max(best.strengths) and best.gain > 4 * best.error:
+        return "more samples would change little: gain and strength are not limited by them"
+    return (
+        f"four times as many samples ({4 * n}) would halve the standard error of the gain, now "
+        f"{100 * best.error:.1f} points, and raise the largest strength from "
+        f"{strength_weight(worth):.2f} to {strength_weight(4 * worth):.2f}"
+    )
