@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from distnorm import make, normalize
-from distnorm.methods.coverage import NARROW, coverage_of
+from distnorm.methods.coverage import FEW_KINDS, NARROW, coverage_of
 from distnorm.moments import density_weights
 
 
@@ -40,6 +40,40 @@ def test_popular_items_do_not_look_narrow_once_rows_are_weighed():
     bank = asked(items, popular, rng)
     assert coverage_of(bank, items).share < NARROW / 2
     assert coverage_of(bank, items, density_weights(bank)).share > NARROW
+
+
+@pytest.mark.parametrize(
+    ("numbers", "few"),
+    [(200, False), (25, True), ("popular", True)],
+    ids=["all items", "a corner", "a few popular ones"],
+)
+def test_near_copies_do_not_hide_that_few_kinds_are_asked_for(numbers, few):
+    items, rng = pairs(200)
+    chances = 1 / np.arange(1, 201) ** 1.5
+    if numbers == "popular":
+        drawn = rng.choice(200, 800, p=chances / chances.sum())
+    else:
+        drawn = rng.integers(0, numbers, 800)
+    bank = asked(items, drawn, rng, 0.04)
+    weights, worth = density_weights(bank), float(density_weights(items).sum())
+    without, coverage = (coverage_of(bank, items, weights, w) for w in (None, worth))
+    assert without.kinds is None
+    assert without.narrow == (without.share < NARROW)
+    assert (coverage.kinds < FEW_KINDS) == few
+    assert coverage.narrow == (few or without.narrow)
+    expected = worth * -np.expm1(-800 / worth)
+    assert coverage.kinds == pytest.approx(weights.sum() / expected)
+
+
+def test_a_near_copy_log_leaves_own_matches_out_where_the_items_are_weighed_too():
+    items, rng = pairs(200)
+    bank = asked(items, rng.integers(0, 25, 800), rng, 0.04)
+    left, always, never = (
+        make("is", weights="density", **own).fit(texts=bank, images=items).item_bias(images=items)
+        for own in ({}, {"own": True}, {"own": False})
+    )
+    np.testing.assert_array_equal(left, always)
+    assert np.abs(left - never).max() > 0.01
 
 
 def test_a_bank_in_which_no_item_comes_twice_covers_without_end():

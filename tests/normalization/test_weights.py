@@ -97,6 +97,41 @@ def test_a_bank_is_weighed_as_a_whole_whatever_its_chunks():
     np.testing.assert_allclose(parts.item_bias(images=X), whole.item_bias(images=X), atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["dn", "dn2"])
+def test_a_stream_without_a_bank_is_weighed_with_the_rows_before(method, tmp_path, monkeypatch):
+    """By one kind after the other, the worst order; until too many rows came, or they are lost."""
+    rng = np.random.default_rng(1)
+    kinds = np.repeat(np.arange(20), 12)
+    log = normalize((Q[kinds] + 0.02 * rng.standard_normal((240, 16))).astype(np.float32))
+    parts = np.array_split(log, 8)
+    whole = make(method, weights="density").fit(texts=log, images=X)
+    want = whole.item_bias(images=X)
+
+    def stream(kept: bool) -> distnorm.ScoreNormalization:
+        found = make(method, weights="density").fit(images=X)
+        for part in parts:
+            found.partial_fit(texts=part)
+            if not kept:
+                found.save(tmp_path / "n.safetensors")
+                found = distnorm.load(tmp_path / "n.safetensors")
+        return found
+
+    kept = stream(kept=True)
+    assert kept.counts == whole.counts
+    assert kept.effective["text"] == pytest.approx(whole.effective["text"])
+    np.testing.assert_allclose(kept.item_bias(images=X), want, atol=1e-6)
+    assert np.abs(stream(kept=False).item_bias(images=X) - want).max() > 1e-3
+    monkeypatch.setattr("distnorm.methods.statistics.MOST_PENDING", 100)
+    few = stream(kept=True)
+    assert few.counts == whole.counts
+    assert few.effective["text"] > whole.effective["text"]
+    bad = log[:3].copy()
+    bad[1, 0] = np.nan
+    with pytest.raises(DistnormError, match="row 1"):
+        few.partial_fit(texts=bad)
+    assert few.counts == whole.counts
+
+
 def test_removing_and_merging_keep_weights():
     both = norm("is").fit(texts=Q, weights=TIMES)
     left = norm("is").fit(texts=Q, weights=TIMES).remove(texts=Q[:20])
