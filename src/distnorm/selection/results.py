@@ -110,11 +110,14 @@ class Selection:
     seed : int
     warnings : tuple of str
         What looks wrong with the samples.
+    rule : str
+        What chose it, and which version of that.
     """
 
     sides: dict[str, SideChoice]
     seed: int = 0
     warnings: tuple[str, ...] = field(default=())
+    rule: str = RULE
 
     def __getitem__(self, side: str) -> SideChoice:
         """The choice for queries of ``side``."""
@@ -128,7 +131,7 @@ class Selection:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "rule": RULE,
+            "rule": self.rule,
             "seed": self.seed,
             "warnings": list(self.warnings),
             "sides": {side: _plain(asdict(choice)) for side, choice in self.sides.items()},
@@ -141,7 +144,8 @@ class Selection:
         for side, about in values["sides"].items():
             candidates = tuple(Candidate(**_tuples(entry)) for entry in about["candidates"])
             sides[side] = SideChoice(**{**about, "candidates": candidates})
-        return cls(sides, values["seed"], tuple(values["warnings"]))
+        rule = values.get("rule", RULE)
+        return cls(sides, values["seed"], tuple(values["warnings"]), rule)
 
 
 def _tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
