@@ -19,6 +19,7 @@ from distnorm.comparison.results import MethodResult, MetricSummary
 from distnorm.metrics.bootstrap import paired_intervals
 from distnorm.moments import Overlap
 from distnorm.normalization import ScoreNormalization
+from distnorm.selection.results import SAMPLE_FIGURES
 from distnorm.tasks.shared_rows import SharedRows
 
 __all__ = ["Outcome", "Tally"]
@@ -59,6 +60,7 @@ class Tally:
     _kinds: dict[str, str] = field(init=False, default_factory=dict)
     _counts: list[dict[str, int]] = field(init=False)
     _chosen: list[dict[str, dict[str, list[float]]]] = field(init=False)
+    _samples: list[dict[str, dict[str, list[float]]]] = field(init=False)
     _flags: list[bool] = field(init=False)
     _shared: list[dict[str, Overlap]] = field(init=False)
 
@@ -68,6 +70,7 @@ class Tally:
         self._plain = [{} for _ in self.norms]
         self._counts = [{} for _ in self.norms]
         self._chosen = [{} for _ in self.norms]
+        self._samples = [{} for _ in self.norms]
         self._flags = [False] * len(self.norms)
         self._shared = [{} for _ in self.norms]
         self._seen = {
@@ -89,6 +92,11 @@ class Tally:
                 correction = norm.correction(side)
                 by_method = self._chosen[index].setdefault(side, {})
                 by_method.setdefault(correction.method.name, []).append(correction.strength)
+                for name in SAMPLE_FIGURES:
+                    value = getattr(norm.selection[side], name)
+                    if value is not None:
+                        figures = self._samples[index].setdefault(side, {})
+                        figures.setdefault(name, []).append(value)
         for name, value in outcome.metrics.items():
             self._plain[index].setdefault(name, []).append(value)
         if index == 0:
@@ -142,6 +150,11 @@ class Tally:
             for side, found in self._chosen[index].items()
         }
         params = self.norms[index].settings
+        samples = {
+            side: {name: float(np.mean(values)) for name, values in found.items()}
+            for side, found in self._samples[index].items()
+        }
+        params = {**params, "samples": samples} if samples else params
         return {**params, "chosen": chosen} if chosen else params
 
     def _average(self, name: str, total: Float64) -> Float64:

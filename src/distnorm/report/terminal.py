@@ -17,6 +17,7 @@ from distnorm.report.html.titles import (
     counts_text,
     direction_title,
     metric_title,
+    samples_lines,
     strength_text,
 )
 from distnorm.report.tables import PlainTable, words
@@ -307,7 +308,7 @@ def _footer(comparison: Comparison) -> str:
         f"{protocol['seed']}; prefix: {plain(protocol.get('prompt') or 'not stated')}; "
         "± is the standard deviation over splits, the interval a paired bootstrap over "
         f"{Sides.plural(sides[0])}"
-        f"{_most_shared(comparison)}"
+        f"{_most_shared(comparison)}{samples_lines(r.params for r in comparison.results)}"
     )
 
 

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["RULE", "Candidate", "Selection", "SideChoice"]
+__all__ = ["RULE", "SAMPLE_FIGURES", "Candidate", "Selection", "SideChoice"]
+
+SAMPLE_FIGURES = ("effective_samples", "effective_items", "coverage", "kinds")
+"""What a `SideChoice` says of its samples."""
 
 RULE = "planted matches, version 2"
 

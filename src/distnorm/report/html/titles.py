@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from distnorm.methods.sides import Sides
@@ -16,6 +16,7 @@ __all__ = [
     "direction_title",
     "metric_note",
     "metric_title",
+    "samples_lines",
     "strength_text",
 ]
 
@@ -60,6 +61,22 @@ def chosen_text(params: Mapping[str, Any]) -> str:
         ]
         parts.append(f"{side}: {', '.join(named)}")
     return "; ".join(parts)
+
+
+def samples_lines(methods: Iterable[Mapping[str, Any]]) -> str:
+    """What the samples of ``auto`` are worth, on average: ``auto: text samples worth 169, ...``."""
+    lines = []
+    for params in methods:
+        parts = []
+        for side, found in params.get("samples", {}).items():
+            words = f"{side} samples worth {found['effective_samples']:.0f}"
+            words += f", {found['effective_items']:.0f} items in effect"
+            words += f", coverage {100 * found['coverage']:.0f} %"
+            kinds = f", kinds {100 * found['kinds']:.0f} %" if "kinds" in found else ""
+            parts.append(words + kinds)
+        if parts:
+            lines.append(f"\nauto: {'; '.join(parts)}")
+    return "".join(lines)
 
 
 def strength_text(strength: Mapping[str, float], params: Mapping[str, Any] = _NONE) -> str:
