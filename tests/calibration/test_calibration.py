@@ -9,6 +9,7 @@ import pytest
 
 import distnorm
 from distnorm import DistnormError, make, normalize
+from distnorm.calibration.sample import calibration_warnings, labelled_pairs
 from distnorm.calibration.tail import ParetoTail, fit_tails, tail_bins
 
 SIDES = ("image", "text")
@@ -113,7 +114,9 @@ def test_rows_that_a_bank_holds_in_part_are_left_out():
     other.calibrate(images=images[120:], texts=texts[120:])
     assert other.notes.calibration["knots"]["score"] == table["knots"]["score"]
     with pytest.raises(DistnormError, match="3 images that the bank does not hold"):
-        norm.calibrate(images=images[:123], texts=texts[:123])
+        norm.calibrate(images=images[60:123], texts=texts[60:123])
+    # Nearly the rows of the statistics are cross-fitted like all of them.
+    assert norm.calibrate(images=images[:123], texts=texts[:123]).notes.calibration["cross_fitted"]
 
 
 def test_given_pairs_may_be_many_to_one_or_none(big):
@@ -250,11 +253,11 @@ def test_other_bad_input():
         norm.false_alarm_rate([np.nan])
 
 
-def test_duplicate_rows_still_calibrate():
+def test_copies_of_a_row_are_one_item():
     norm = fitted()
     images, texts = world(40, seed=14)
     norm.calibrate(images=np.repeat(images, 3, axis=0), texts=texts, pairs="none")
-    assert norm.notes.calibration["n_pairs"] == 120 * 40
+    assert norm.notes.calibration["n_pairs"] == 40 * 40
     assert norm.false_alarm_rate(float(norm.threshold(0.1))).value == pytest.approx(0.1, rel=0.05)
 
 
@@ -357,3 +360,51 @@ def test_what_is_left_out_is_decided_in_float64(pairs):
         found, again = (draw_nonmatches(norm, *x, pairs, 0) for x in (rows, wide))
         np.testing.assert_array_equal(np.isneginf(found.scores), np.isneginf(again.scores))
         assert found.hidden == again.hidden
+
+
+@pytest.mark.parametrize("method", ["dot", "dn", "nnn"])
+@pytest.mark.parametrize("same_rows", [False, True])
+def test_an_image_once_per_caption_has_all_its_captions_for_matches(method, same_rows):
+    images, texts = world(60, seed=21)
+    more = texts + 0.05 * np.random.default_rng(22).normal(size=texts.shape)
+    rows = np.repeat(images, 2, axis=0)
+    captions = np.stack([texts, distnorm.normalize(more)], axis=1).reshape(len(rows), -1)
+    norm = make(method).fit(images=rows, texts=captions) if same_rows else fitted(method)
+    norm.calibrate(images=rows, texts=captions)
+    table = norm.notes.calibration
+    assert (table["pairs"], table["n_rows"]["image"]) == ("rows", 60)
+    assert table["cross_fitted"] == (same_rows and method != "dot")
+    if not table["cross_fitted"]:
+        assert table["n_pairs"] == 60 * 120 - 120
+        assert table["right_pairs"] > 0.9
+
+
+def test_half_wrong_pairs_are_noticed():
+    images, texts = world(100, seed=23)
+    wrong = np.arange(100)
+    wrong[:50] = np.roll(wrong[:50], 1)
+    right = fitted().calibrate(images=images, texts=texts, pairs="rows")
+    half = fitted().calibrate(images=images, texts=texts, pairs=wrong)
+    assert not calibration_warnings(right.notes.calibration)
+    (line,) = calibration_warnings(half.notes.calibration)
+    assert "of the given pairs score as matches do" in line
+    assert half.notes.calibration["hidden_matches"]
+    assert float(half.threshold(0.01)) == pytest.approx(float(right.threshold(0.01)), rel=0.1)
+
+
+def test_statistics_of_the_same_rows_are_said_and_the_diagonal_is_found():
+    images, texts = world(120, seed=24)
+    for method in ("dn", "dn2", "nnn", "is"):
+        norm = make(method).fit(images=images, texts=texts).calibrate(images=images, texts=texts)
+        assert norm.notes.calibration["pairs"] == "rows"
+        lines = calibration_warnings(norm.notes.calibration)
+        assert "fitted on 120 of the 120 rows" in lines[0]
+
+
+def test_labels_say_which_rows_match():
+    owner = labelled_pairs([1, 0, True, 0], 4, 4)
+    assert owner.tolist() == [0, -1, 2, -1]
+    with pytest.raises(DistnormError, match="0 or 1 for each pair"):
+        labelled_pairs([1, 2, 0, 0], 4, 4)
+    with pytest.raises(DistnormError, match="4 and 5 rows"):
+        labelled_pairs([1, 1, 0, 0], 4, 5)

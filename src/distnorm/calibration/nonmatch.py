@@ -102,6 +102,11 @@ def calibrate(
         "pairs": sample.pairs,
         "hidden_matches": sample.hidden,
         "cross_fitted": sample.cross_fitted,
+        "right_pairs": sample.right_pairs,
+        "shared_rows": {
+            side: None if each is None else each.to_dict()
+            for side, each in sample.shared_rows.items()
+        },
         "replicates": REPLICATES,
         "seed": seed,
         "tail": {**vars(tail), "exceedances": len(exceeding)},

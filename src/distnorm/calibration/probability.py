@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, to_numpy
+from distnorm.calibration.items import Items, matching
 from distnorm.calibration.reading import as_scores, check_settings
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.calibration.scorer import Scorer
@@ -201,7 +202,11 @@ def _labelled(
         few = min(n, _MAX_ROWS)
         start = np.arange(few)
         cross = to_numpy(norm.similarity(one.take(start), two.take(start)), np.float64)
-        at = np.argwhere(~np.eye(few, dtype=bool))
+        # Copies of an image or a text are one item: its partners are no non-matches.
+        items = Items.of(one.take(start)), Items.of(two.take(start))
+        same = np.zeros([len(each.first) for each in items], dtype=bool)
+        same[matching(*items, start)] = True
+        at = np.argwhere(~same[np.ix_(items[0].of_row, items[1].of_row)])
         order = np.argsort(cross[at[:, 0], at[:, 1]], kind="stable")
         # Evenly through the sorted scores: the shape stays, a million pairs do not.
         at = at[order[np.linspace(0, len(order) - 1, min(len(order), _MAX_NONMATCHES)).astype(int)]]

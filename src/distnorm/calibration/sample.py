@@ -3,9 +3,12 @@
 Of n images and m texts nearly all n m pairs do not match, but up to min(n, m) may, and these are
 one pair in max(n, m): enough to ruin every rate below that. What is done about them:
 
-* known pairs are left out;
-* of as many images as texts, row i may belong to row i: it does if the diagonal's ranks in
-  their rows are far above average (z > 5 under uniform ranks), and then it is left out;
+* equal rows are one item: copies of an image or a caption count once, and known pairs of items
+  are left out wherever their rows stand;
+* of as many images as texts, row i may belong to row i: it does if the diagonal's ranks by the
+  dot product are far above average (z > 5 under uniform ranks), and then it is left out;
+* known pairs of which fewer than about 3 in 4 are right (a wrong one scores as often below the
+  middle of its row as above) are said to be doubtful, and hidden matches are looked for as well;
 * of images that each show one of the classes, the best class is left out (``best``);
 * hidden matches, in any order, show in how many pairs are each other's best. Their share a_1 is
   compared with the share a_2 among the same scores without these pairs. Unrelated rows have
@@ -22,20 +25,30 @@ Of rows that a bank holds only in part, the others are looked at.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, to_numpy
+from distnorm.arrays import Array, CheckedRows, as_working, to_numpy
+from distnorm.calibration.items import Items, matching
 from distnorm.calibration.scorer import Scorer
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
 from distnorm.methods.base import seed as check_seed
+from distnorm.methods.statistics import SideStatistics
 from distnorm.metrics.ranks import top_items
+from distnorm.moments import Overlap
 
-__all__ = ["MAX_ROWS", "NonMatches", "draw_nonmatches"]
+__all__ = [
+    "MAX_ROWS",
+    "NonMatches",
+    "calibration_warnings",
+    "draw_nonmatches",
+    "labelled_pairs",
+]
 
 MAX_ROWS = 2000
 """Rows of each side that a calibration looks at: 4 million pairs, 16 MB of scores."""
@@ -45,6 +58,7 @@ _MIN_ROWS = 5
 _DIAGONAL_Z = 5.0
 _HIDDEN_Z = 3.0
 _MOST_PARTNERS = 10
+_NEARLY, _MOSTLY_RIGHT, _FEWEST_PAIRS = 0.9, 0.75, 30
 
 Cells = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
@@ -55,6 +69,7 @@ class NonMatches:
 
     ``pairs`` is none, given, rows, best, hidden or not found. ``hidden`` of the mutually best
     pairs, ``candidates`` from the best on, are left out as likely matches, give or take ``spread``.
+    ``shared_rows`` were fitted; ``right_pairs`` is about the share of known pairs that are right.
     """
 
     scores: npt.NDArray[np.float32]
@@ -64,6 +79,8 @@ class NonMatches:
     scores_of_candidates: npt.NDArray[np.float32]
     spread: float
     cross_fitted: bool
+    shared_rows: Mapping[str, Overlap | None]
+    right_pairs: float | None
 
 
 def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed: int) -> NonMatches:
@@ -81,16 +98,38 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
     for side, rows in zip(norm.sides, both, strict=True):
         check_sides(norm, side, rows)
     owner = _owner(pairs, n, m)
+    statistics = [norm.statistics[side] for side in norm.sides]
+    shared = {
+        side: each.overlap(rows)
+        for side, each, rows in zip(norm.sides, statistics, both, strict=True)
+        if norm.spec.corrects
+    }
     seen = [
-        norm.statistics[side].came_from(rows) for side, rows in zip(norm.sides, both, strict=True)
+        _same_rows(each, rows, shared.get(side))
+        for side, each, rows in zip(norm.sides, statistics, both, strict=True)
     ]
     check_seed("seed", seed)
     rng = np.random.default_rng(seed)
     cross = any(seen) and norm.spec.corrects
-    keep_first, keep_second = _kept(norm, both, rng, everything=cross)
-    left, right = _wide(one.take(keep_first)), _wide(two.take(keep_second))
+    word = pairs if isinstance(pairs, str) else "not found"
+    if owner is not None:
+        word = "given"
+    elif pairs is None and n == m and _aligned(one, two, rng):
+        owner, word = np.arange(n), "rows"
+    items = Items.of(one), Items.of(two)
+    for each, name, count in zip(items, names, (n, m), strict=True):
+        if len(each.first) < _MIN_ROWS:
+            raise DistnormError(
+                f"{count} {name} of which {len(each.first)} differ: copies all score alike",
+                f"at least {_MIN_ROWS} different ones",
+                "pass embeddings of different data",
+            )
+    distinct = one.take(items[0].first), two.take(items[1].first)
+    kept = _kept(norm, distinct, rng, everything=cross)
+    left, right = (_wide(x.take(numbers)) for x, numbers in zip(distinct, kept, strict=True))
     if cross:
-        scores = _cross_fitted(norm, (left, right), seen, rng)
+        outside = [_items_of_rows(each, numbers) for each, numbers in zip(items, kept, strict=True)]
+        scores = _cross_fitted(norm, (left, right), both, outside, seen, rng)
     else:
         scores = to_numpy(norm.similarity(left, right), np.float64).copy()
     finite = scores[np.isfinite(scores)]
@@ -100,18 +139,17 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
             "rows that differ",
             "pass embeddings of different data: these are copies of one row",
         )
-    word, none = (pairs if isinstance(pairs, str) else "not found"), np.zeros(0, dtype=np.intp)
+    none, right_share = np.zeros(0, dtype=np.intp), None
     if owner is not None:
-        word = "given"
-        place = np.full(n, -1)
-        place[keep_first] = np.arange(len(keep_first))
-        kept = owner[keep_second]
-        at = np.where(kept >= 0, place[kept], -1)
-        scores[at[at >= 0], np.flatnonzero(at >= 0)] = -np.inf
-    elif pairs is None and n == m and (cross or _diagonal_matches(scores)):
-        # Folds of a cross-fit never meet themselves, so there the diagonal is gone already.
-        word = "not found" if cross else "rows"
-        np.fill_diagonal(scores, -np.inf)
+        matches = matching(*items, owner)
+        places = [
+            _place(len(each.first), numbers) for each, numbers in zip(items, kept, strict=True)
+        ]
+        at = tuple(place[cells] for place, cells in zip(places, matches, strict=True))
+        both_kept = (at[0] >= 0) & (at[1] >= 0)
+        cells = at[0][both_kept], at[1][both_kept]
+        right_share = _right_share(scores, cells)
+        scores[cells] = -np.inf
     if word == "best":
         best = (
             _first_best(scores, axis=1)
@@ -121,13 +159,87 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
         scores[np.arange(len(scores)), best] = -np.inf
     hidden, spread = 0, 0.0
     candidates: Cells = (none, none)
-    if word == "not found":
+    doubtful = right_share is not None and right_share < _MOSTLY_RIGHT
+    if word == "not found" or doubtful:
         hidden, spread, candidates = _hidden_matches(scores)
-        word = "hidden" if hidden else word
+        word = "hidden" if hidden and not doubtful else word
     values = scores[candidates].copy()
     scores[candidates[0][:hidden], candidates[1][:hidden]] = -np.inf
     single = scores.astype(np.float32), values.astype(np.float32)
-    return NonMatches(single[0], word, hidden, candidates, single[1], spread, cross)
+    return NonMatches(
+        single[0], word, hidden, candidates, single[1], spread, cross, shared, right_share
+    )
+
+
+def labelled_pairs(labels: Any, n: int, m: int) -> npt.NDArray[np.intp]:
+    """Pairs of a calibration from whether row i matches row i: that row where it does, else -1."""
+    match = np.asarray(labels)
+    if n != m or match.shape != (n,) or not np.isin(match, (0, 1)).all():
+        raise DistnormError(
+            f"labels of shape {match.shape} for {n} and {m} rows",
+            "0 or 1 for each pair of rows",
+            "give pairs row by row, and one label each",
+        )
+    return np.where(match.astype(bool), np.arange(n), -1)
+
+
+def calibration_warnings(table: Mapping[str, Any]) -> list[str]:
+    """What to mind of a calibration, one line each."""
+    lines = []
+    right = table.get("right_pairs")
+    if right is not None and right < _MOSTLY_RIGHT:
+        lines.append(
+            f"only about {right:.0%} of the given pairs score as matches do: are rows in order? "
+            "Others were looked for and left out; check the pairs"
+        )
+    for side, shared in (table.get("shared_rows") or {}).items():
+        if shared is not None and shared["fitted"]:
+            how = (
+                "scores come from statistics of the other rows"
+                if table["cross_fitted"]
+                else "their scores are those of rows that the statistics know"
+            )
+            said = str(Overlap(**shared)).replace("evaluated ", "")
+            lines.append(f"{side} statistics were {said}: {how}")
+    return lines
+
+
+def _same_rows(statistics: SideStatistics, rows: CheckedRows, shared: Overlap | None) -> bool:
+    """Whether statistics come from these rows, or from nearly these and hardly others."""
+    if statistics.came_from(rows):
+        return True
+    n = rows.shape[0]
+    nearly = shared is not None and shared.exact and shared.share >= _NEARLY
+    return nearly and statistics.moments.count <= n / _NEARLY
+
+
+def _aligned(one: CheckedRows, two: CheckedRows, rng: np.random.Generator) -> bool:
+    """Whether row i belongs to row i, by the plain dot products: no statistics have a part."""
+    some = np.sort(rng.permutation(one.shape[0])[:MAX_ROWS])
+    left, right = (to_numpy(as_working(rows.take(some).rows), np.float64) for rows in (one, two))
+    return _diagonal_matches(left @ right.T)
+
+
+def _place(count: int, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Where each of ``count`` items stands among the kept ones, -1 for none."""
+    place = np.full(count, -1)
+    place[numbers] = np.arange(len(numbers))
+    return place
+
+
+def _items_of_rows(items: Items, kept: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """For every row the place of its item among the kept ones, -1 for none."""
+    return _place(len(items.first), kept)[items.of_row]
+
+
+def _right_share(scores: npt.NDArray[np.float64], cells: Cells) -> float | None:
+    """About which share of known pairs are right: a wrong one is as often low as high."""
+    own = scores[cells]
+    known = np.isfinite(own)
+    if known.sum() < _FEWEST_PAIRS:
+        return None
+    middle = np.nanmedian(np.where(np.isfinite(scores), scores, np.nan), axis=1)[cells[0]]
+    return float(np.clip(2 * np.mean(own[known] > middle[known]) - 1, 0.0, 1.0))
 
 
 def _kept(
@@ -190,21 +302,30 @@ def _owner(pairs: Any, n: int, m: int) -> npt.NDArray[np.intp] | None:
 
 
 def _cross_fitted(
-    norm: Scorer, sides: tuple[CheckedRows, CheckedRows], seen: list[bool], rng: np.random.Generator
+    norm: Scorer,
+    items: tuple[CheckedRows, CheckedRows],
+    rows: tuple[CheckedRows, CheckedRows],
+    item_of_row: list[npt.NDArray[np.intp]],
+    seen: list[bool],
+    rng: np.random.Generator,
 ) -> npt.NDArray[np.float64]:
     """Scores of fold i with fold j under statistics of all other folds; -inf within a fold."""
-    first, second = sides
+    first, second = items
     n, m = first.shape[0], second.shape[0]
     one = rng.permutation(np.arange(n) % _FOLDS)
     two = one if n == m else rng.permutation(np.arange(m) % _FOLDS)
-    scores = np.full((n, m), -np.inf)
+    folds = [
+        np.where(place >= 0, fold[place], -1)
+        for fold, place in zip((one, two), item_of_row, strict=True)
+    ]
+    scores = np.full((n, m), -np.inf, dtype=np.float64)
     for i in range(_FOLDS):
         for j in range(i + 1, _FOLDS):
             fresh = {}
             for at, side in enumerate(norm.sides):
                 if seen[at]:
-                    outside = np.flatnonzero(((one, two)[at] != i) & ((one, two)[at] != j))
-                    anew = norm.clone().partial_fit(**{side: sides[at].take(outside)})
+                    outside = np.flatnonzero((folds[at] >= 0) & ~np.isin(folds[at], (i, j)))
+                    anew = norm.clone().partial_fit(**{side: rows[at].take(outside)})
                     fresh[side] = anew.statistics[side]
             # The choice of `auto` stays: folds are no reason to choose anew.
             rest = norm.with_statistics(fresh)

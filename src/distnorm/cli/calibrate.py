@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,7 +37,11 @@ __all__ = ["calibrate"]
     help="none, rows, best (texts are classes), or a file with each text's image row; "
     "looked for if left out.",
 )
-@click.option("--labels", type=click.Path(), help="0 or 1 per row: also P(match), pairs by row.")
+@click.option(
+    "--labels",
+    type=click.Path(),
+    help="0 or 1 per row: the matches among pairs by row; also P(match).",
+)
 @click.option("--matches", is_flag=True, help="All rows are matches: also P(match).")
 @click.option("--prior", type=float, help="Share of matches among pairs to be asked about.")
 @click.option("--curve", type=click.Choice(["isotonic", "platt"]), default="isotonic")
@@ -61,6 +66,7 @@ def calibrate(
     json_path: str | None,
 ) -> None:
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
+    from distnorm.calibration.sample import calibration_warnings, labelled_pairs
     from distnorm.normalization import load
     from distnorm.report.terminal import calibration_table
     from distnorm.system.files import check_writable
@@ -76,15 +82,21 @@ def calibrate(
     if images != texts and (probability or pairs not in (None, "none", "best")):
         check_lines(texts)
     rows = vectors.sides({one: images, two: texts})
-    known = pairs if pairs in (None, "none", "rows", "best") else read_rows(str(pairs))
+    given = None if labels is None else read_rows(str(labels), MATCHES)
+    known: Any = pairs if pairs in (None, "none", "rows", "best") else read_rows(str(pairs))
+    if known is None and matches:
+        known = "rows"
+    elif known is None and given is not None:
+        known = labelled_pairs(given, *(len(x) for x in rows.values()))
     with progress_bar("calibrating", "steps") as bar:
         norm.calibrate(pairs=known, seed=seed, **rows)
         if probability:
             bar.step("P(match)", 1, 2)
-            given = None if labels is None else read_rows(str(labels), MATCHES)
             norm.calibrate_probability(labels=given, prior=prior, method=curve, seed=seed, **rows)
     norm.save(target)
     console().print(calibration_table(norm))
+    for line in calibration_warnings(norm.notes.calibration or {}):
+        say(line)
     say(f"saved to {target}")
     found = {key: getattr(norm.notes, key) for key in ("calibration", "probability")}
     write_json({"schema": 1, "out": target, **found}, json_path)

@@ -18,6 +18,7 @@ def inspect(path: str, json_path: str | None) -> None:
     """Show method, strength, counts, and how sure the means are."""
     from distnorm.metrics import modality_gap
     from distnorm.monitoring.banks import bank_figures
+    from distnorm.monitoring.card import build_card
     from distnorm.normalization import load
     from distnorm.report.terminal import normalization_table
     from distnorm.storage import read
@@ -42,6 +43,17 @@ def inspect(path: str, json_path: str | None) -> None:
     console().print(normalization_table(norm))
     for bank in banks.values():
         say(bank.text)
+    if norm.notes.calibration is not None:
+        from distnorm.calibration.sample import calibration_warnings
+        from distnorm.report.terminal import calibration_table
+
+        result["calibration"] = build_card(norm)["calibration"]
+        if result["calibration"] is None:
+            say("a calibration of other settings: calibrate again")
+        else:
+            console().print(calibration_table(norm))
+            for line in calibration_warnings(norm.notes.calibration):
+                say(line)
     if norm.selection is not None:
         from distnorm.report.html.choices import choice_tables
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from distnorm.arrays import Array
 from distnorm.calibration.reading import calibration_of, false_alarm_rate, threshold
+from distnorm.calibration.sample import calibration_warnings
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.comparison.diagnostics import hubness
 from distnorm.errors import DistnormError
@@ -183,6 +184,7 @@ def _calibration(norm: ScoreNormalization) -> dict[str, Any] | None:
     except DistnormError:
         return None
     keep = ("score", "n_rows", "n_pairs", "pairs", "hidden_matches", "cross_fitted", "by_query")
+    since = ("right_pairs", "shared_rows")
     thresholds = []
     for rate in _RATES:
         at = threshold(table, rate)
@@ -193,7 +195,8 @@ def _calibration(norm: ScoreNormalization) -> dict[str, Any] | None:
                 "interval_of_rate": false_alarm_rate(table, float(at)).to_dict(),
             }
         )
-    return {**{key: table[key] for key in keep}, "thresholds": thresholds}
+    about = {key: table[key] for key in keep} | {key: table.get(key) for key in since}
+    return {**about, "thresholds": thresholds}
 
 
 def _probability(table: Any) -> dict[str, Any] | None:
@@ -218,6 +221,7 @@ def _caveats(card: Mapping[str, Any]) -> list[str]:
             caveats.append(
                 f"The {side} mean is uncertain: cosine {mean['cosine']:.2f} with the true one."
             )
+    caveats += [f"Calibration: {line}." for line in calibration_warnings(card["calibration"] or {})]
     caveats += [f"Bank of {b['warning']}." for b in card["banks"].values() if b["warning"]]
     for key, why in (
         ("model", "nobody is kept from using it with another one"),
