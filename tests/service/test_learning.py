@@ -130,6 +130,7 @@ def test_a_service_learns_publishes_and_rolls_back(place):
         until(lambda: client.get("/learn")[1]["in_force"])
         found = client.post("/search", {"vector": TEXTS[0].tolist()})[1]
         assert found["statistics"] == {"source": "learned", "version": 1}
+        assert "learned from" in found["notes"][0]
         assert [each["method"] for each in found["lists"]] == ["dot", "dn"]
         assert client.post("/learn", {"action": "publish"})[0] == 200
         written = distnorm.load(place / "learned.safetensors")

@@ -162,7 +162,7 @@ def _move(rank: int, other: int | None, at: int, k: int) -> dict[str, Any]:
 
 
 def _notes(job: Asked, wish: Wish, lines: list[Line], rankings: Rankings) -> list[str]:
-    notes = []
+    notes = [rankings.note] if rankings.note and len(wish.rankings) > 1 else []
     missing = max((line.without_bias for line in lines), default=0)
     if missing:
         notes.append(f"{missing} items have no stored bias: run distnorm index bias")

@@ -108,6 +108,7 @@ class Live:
                     engine.items.side,
                     "learned",
                     engine.rankings.version + 1,
+                    _note(proposal),
                 )
                 engine.replace(await service.prepared(engine.items, rankings))
                 self.in_force = True
@@ -196,3 +197,11 @@ class Live:
         if self._file.exists():
             os.replace(self._file, f"{self._file}.rolled-back")
             self._service.log(f"{self._file} was moved to {self._file.name}.rolled-back")
+
+
+def _note(proposal: Proposal) -> str:
+    """What people should know of learned statistics, with their results."""
+    words = f"ranked by statistics learned from {proposal.effective:.0f} effective queries"
+    if proposal.overlap is not None:
+        words += f"; {1 - proposal.overlap:.0%} of the first ten items are others than before"
+    return words

@@ -59,18 +59,26 @@ class Rankings:
         ``file``, ``learned`` or ``none``: where the statistics are from.
     version : int
         Counts the reloads.
+    note : str
+        What people should know of the statistics.
     """
 
     norms: Mapping[str, ScoreNormalization] = field(default_factory=dict)
     side: str = "image"
     source: str = "none"
     version: int = 0
+    note: str = ""
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def of(
-        cls, norms: list[ScoreNormalization], side: str, source: str, version: int = 0
+        cls,
+        norms: list[ScoreNormalization],
+        side: str,
+        source: str,
+        version: int = 0,
+        note: str = "",
     ) -> Rankings:
         """Of saved normalizations, the first one being the default, and what they can serve.
 
@@ -96,11 +104,11 @@ class Rankings:
             for name in METHODS:
                 if name not in named and (other := _derived(norm, name, side)) is not None:
                     named[name] = other
-        return cls(named, side, source if named else "none", version)
+        return cls(named, side, source if named else "none", version, note)
 
     def anew(self, version: int) -> Rankings:
         """The same without biases that were computed, for other items."""
-        return Rankings(self.norms, self.side, self.source, version)
+        return Rankings(self.norms, self.side, self.source, version, self.note)
 
     @property
     def asking(self) -> str:
