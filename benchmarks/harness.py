@@ -45,7 +45,7 @@ def arguments(
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and memory."""
+    """Processor, cores, memory, and how busy it is: more than 1 a core says that it is shared."""
     model = platform.processor() or platform.machine()
     try:
         listing = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
@@ -62,6 +62,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(pages / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
+        "load": round(os.getloadavg()[1], 1),
     }
 
 
@@ -208,7 +209,8 @@ def publish(
     lines = [
         f"# {name}{' (quick sizes: no result)' if options.quick else ''}",
         "",
-        f"{about['date']}, {box['processor']}, {box['cores']} cores, {box['memory_gib']} GiB; "
+        f"{about['date']}, {box['processor']}, {box['cores']} cores, {box['memory_gib']} GiB, "
+        f"load of the last five minutes {box['load']}; "
         + ", ".join(f"{key} {value}" for key, value in about["versions"].items()),
         "",
         "Settings: " + ", ".join(f"{key} {value}" for key, value in settings.items()),

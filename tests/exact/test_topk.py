@@ -249,6 +249,28 @@ def test_every_library_keeps_its_own(library, rng):
     np.testing.assert_array_equal(library.to_numpy(scores), wanted[0])
 
 
+def test_one_query_of_a_known_gallery_is_one_product_a_thread(rng, monkeypatch):
+    monkeypatch.setattr(scan_module, "threads", lambda: 3)
+    monkeypatch.setattr(scan_module, "_CHUNK", 64)
+    items, query = (rng.standard_normal((n, 8)).astype(np.float32) for n in (100, 1))
+    gallery, sizes = Gallery(items), []
+    real = engines_module.FewEngine.multiply
+
+    def multiply(engine, rows, out):
+        sizes.append(len(rows))
+        real(engine, rows, out)
+
+    monkeypatch.setattr(engines_module.FewEngine, "multiply", multiply)
+    wanted = oracle(query, items, 5)
+    for most in (8, 40):
+        scores, rows = topk(query, gallery, 5)
+        np.testing.assert_array_equal(rows, wanted[1])
+        np.testing.assert_array_equal(scores, wanted[0])
+        assert sum(sizes) == 100
+        assert max(sizes) == most
+        sizes.clear()
+
+
 def test_torch_half_precision(rng):
     torch = pytest.importorskip("torch", reason="tensors in bfloat16")
     items, queries = (torch.from_numpy(rng.standard_normal((n, 8))).bfloat16() for n in (300, 3))

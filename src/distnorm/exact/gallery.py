@@ -117,6 +117,18 @@ class Gallery:
             self._longest[key] = longest
         return self._longest[key]
 
+    def known(self, columns: list[slice], engine: Any) -> float | None:
+        """Length of the longest row of some blocks, or more; None if one was not looked at."""
+        kind = type(engine), str(engine.dtype)
+        found = [self._longest.get((one.start, one.stop, *kind)) for one in columns]
+        return None if None in found else max(one for one in found if one is not None)
+
+    def shown(self, columns: slice, engine: Any) -> npt.NDArray[Any] | None:
+        """Some items as an engine takes them, where they lie so in memory; else None."""
+        if not self._is_plain or self._items.dtype != engine.dtype:
+            return None
+        return np.asarray(self._items[columns])
+
     def check(self, columns: slice) -> None:
         """Raise for NaN, infinity and all-zero rows in a block."""
         if self._checked:

@@ -77,9 +77,15 @@ def _by_items(source: Source, n: int, k: int, progress: _Progress) -> list[Candi
             tile = room[:, :w]
 
             def multiply(share: slice, columns: slice = columns, tile: Any = tile) -> float:
-                longest = 0.0
+                start, longest = columns.start, 0.0
+                whole = slice(start + share.start, start + share.stop)
+                known, rows = items.known(within(whole, chunk), engine), items.shown(whole, engine)
+                if n == 1 and known is not None and rows is not None:
+                    # Nothing to look at, or to read twice: one product, without Python between.
+                    engine.multiply(rows, tile[:, share])
+                    return known
                 for some in within(share, chunk):
-                    here = slice(columns.start + some.start, columns.start + some.stop)
+                    here = slice(start + some.start, start + some.stop)
                     block = items.block(here, engine)
                     engine.multiply(block, tile[:, some])
                     longest = max(longest, items.longest(block, here, engine, tile[0, some]))
