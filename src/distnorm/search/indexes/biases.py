@@ -205,6 +205,7 @@ class _Job:
             with system.plain_errors("read biases"):
                 values = store.read(column, names)
             lacking = np.flatnonzero(np.isnan(values))
+            self._usable(names, rows)
             if anew:
                 right = bias_of(system, norm, self.side, rows)
                 lacking = np.flatnonzero(~same_biases(values, right))
@@ -263,6 +264,19 @@ class _Job:
             store.publish(column, about)
         return Upload(column, norm.method, written, already, lowest, mean)
 
+    def _usable(self, names: list[Any], rows: npt.NDArray[Any]) -> None:
+        """Raise for vectors without a direction, by the ids of their items."""
+        wide = rows.astype(np.float64)
+        bad = np.flatnonzero(~np.isfinite(wide).all(axis=1) | ~wide.any(axis=1))
+        if len(bad):
+            kind = "zeros alone" if np.isfinite(wide[bad]).all() else "NaN, infinity or zeros alone"
+            some = ", ".join(repr(names[at]) for at in bad[:5]) + (", ..." if len(bad) > 5 else "")
+            raise DistnormError(
+                f"vectors of {kind} in {self.system.place}, of the ids {some}",
+                "a direction in every vector",
+                "embed these items again, or take them out",
+            )
+
     def _alone(self) -> None:
         """Raise if these biases were published with a linear part since the upload began."""
         if self.before is None or "linear" not in self.before:
@@ -284,6 +298,8 @@ class _Job:
         if part or system.capabilities.bias_dimension or not system.seen[0]:
             return None
         rows = some_rows(system, batch)
+        if not len(rows):
+            return None
         return fitted(system, rows, bias_of(system, self.norm, self.side, rows))
 
     def _nothing(self, total: int) -> DistnormError:

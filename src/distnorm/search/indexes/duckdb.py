@@ -8,7 +8,7 @@ again for writing. Biases lie in a table of their own (see `sql`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +23,11 @@ __all__ = ["DuckDBIndex"]
 
 
 _VECTORS = re.compile(r"(FLOAT|DOUBLE)\[(\d*)\]")
+
+
+def _spelled(name: str, names: Iterable[str]) -> str:
+    """A column as it is written in the table, whatever its letters' size."""
+    return next((each for each in names if each.lower() == name.lower()), name)
 
 
 class DuckDBIndex(SqlIndex):
@@ -60,6 +65,9 @@ class DuckDBIndex(SqlIndex):
         super().__init__(connection, parts, place, id, column)
         with self.plain_errors("open"):
             types = {row[0]: row[1] for row in self.run(f"DESCRIBE {self._table}")}
+            # SQL's own names know no large and small letters here.
+            column, id = (_spelled(name, types) for name in (column, id))
+            self._id, self._column, self.vector = self.name_of(id), self.name_of(column), column
             known_columns(types, self.place, column, id)
             number, size = self._kind(types[column])
             schema = parts[-2] if len(parts) > 1 else self.run("SELECT current_schema()")[0][0]
@@ -97,6 +105,13 @@ class DuckDBIndex(SqlIndex):
         place = f"duckdb:{target}"
         options = {"column": column, "id": id, "path": path}
         return cls.owning(connection.close, connection, table, place, **options)
+
+    def remedy(self, error: BaseException, doing: str) -> tuple[str, str] | None:
+        """For a null among the numbers of a vector."""
+        if "can not contain NULL" in str(error):
+            clean = f"list_count({self._column}::DOUBLE[]) = len({self._column}::DOUBLE[])"
+            return "vectors without nulls in them", f"search a view of the rows WHERE {clean}"
+        return super().remedy(error, doing)
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Rows."""

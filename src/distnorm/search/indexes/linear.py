@@ -88,11 +88,11 @@ def linear_part(about: Mapping[str, Any], dimension: int) -> LinearPart | None:
 
 
 def some_rows(system: System, batch: int) -> npt.NDArray[Any]:
-    """The first rows that the index gives back, enough to fit to."""
+    """The first rows with a direction that the index gives back, enough to fit to."""
     parts: list[npt.NDArray[Any]] = []
     with system.plain_errors("read vectors"):
         for _, rows in system.vectors(batch):
-            parts.append(rows)
+            parts.append(rows[np.isfinite(rows).all(axis=1) & rows.any(axis=1)])
             if sum(map(len, parts)) >= _SAMPLE:
                 break
     return np.concatenate(parts)[:_SAMPLE] if parts else np.empty((0, system.dimension), np.float32)

@@ -73,6 +73,9 @@ class QdrantIndex(Index):
                     self.place,
                     lambda: [each.name for each in client.get_collections().collections],
                 ) from error
+        if not vector and isinstance(params.vectors, dict) and len(params.vectors) == 1:
+            # The only one need not be named.
+            vector = next(iter(params.vectors))
         found = _described(params, vector, self.place)
         if isinstance(params.vectors, dict):
             self.vector, self.one_vector = vector, len(params.vectors) == 1
@@ -137,8 +140,7 @@ class QdrantIndex(Index):
         filter: Any = None,
     ) -> list[Hits]:
         """All queries in one request, biases with the answer."""
-        if isinstance(filter, Mapping):
-            filter = self._models.Filter(**filter)
+        filter = self._filter(filter)
         requests = [
             self._models.QueryRequest(
                 query=row.tolist(),
@@ -172,9 +174,7 @@ class QdrantIndex(Index):
         filter: Any = None,
     ) -> list[Hits]:
         """A formula over the points that are fetched first; one without the key takes the mean."""
-        models = self._models
-        if isinstance(filter, Mapping):
-            filter = models.Filter(**filter)
+        models, filter = self._models, self._filter(filter)
         cosine = self.metric == "cos"
         lengths = np.linalg.norm(queries.astype(np.float64), axis=1).tolist()
         factors = lengths if cosine else [1.0] * len(queries)
@@ -209,6 +209,17 @@ class QdrantIndex(Index):
             scores = np.array([point.score for point in answer.points], dtype=np.float64)
             found.append(Hits(ids, scores + np.where(np.isnan(biases), mean, biases), biases))
         return found
+
+    def _filter(self, filter: Any) -> Any:
+        """What is passed on, made of a dict if it is one."""
+        if not isinstance(filter, Mapping):
+            return filter
+        try:
+            return self._models.Filter(**filter)
+        except ValueError as error:
+            got = f"filter={str(dict(filter))[:80]!r}"
+            remedy = 'write {"must": [{"key": ..., "match": {"value": ...}}]}'
+            raise DistnormError(got, self.filters, remedy) from error
 
     def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
         """Scroll through the points."""

@@ -301,7 +301,16 @@ class System(abc.ABC):
 
     def check_ids(self, ids: Sequence[Any]) -> None:
         """Raise for an id of several vectors: a bias would not know which of them it is of."""
-        if len(set(ids)) < len(ids):
+        try:
+            several = len(set(ids)) < len(ids)
+        except TypeError as error:
+            kind = next(type(item).__name__ for item in ids if isinstance(item, (list, dict, set)))
+            raise DistnormError(
+                f"ids of type {kind} in {self.place}",
+                "numbers, texts or UUIDs",
+                "name another column of ids with id=",
+            ) from error
+        if several:
             item = Counter(ids).most_common(1)[0][0]
             raise DistnormError(
                 f"the id {item!r} of several vectors in {self.place}",
@@ -339,6 +348,13 @@ class System(abc.ABC):
     def offers(self, what: str) -> None:
         """Raise unless the probe found that ``raw``, ``shift`` or ``biases`` come out right."""
         if not getattr(self.probe, what):
+            ids, rows = self.seen
+            for item in (ids[at] for at in np.flatnonzero(~np.isfinite(rows).all(axis=1))):
+                raise DistnormError(
+                    f"NaN or infinity in the vector of {item!r} in {self.place}",
+                    "finite numbers",
+                    "embed such items again, or take them out",
+                )
             raise DistnormError(
                 f"scores of {self.place} that are not those of the rows it gives back",
                 "inner product, cosine or L2 of its rows",
