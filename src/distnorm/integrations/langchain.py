@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import Callbacks
     from langchain_core.documents import BaseDocumentCompressor, Document
     from langchain_core.embeddings import Embeddings
+    from pydantic import ConfigDict
 else:
     _core = require("langchain_core.documents", "langchain")
     BaseDocumentCompressor, Document = _core.BaseDocumentCompressor, _core.Document
+    ConfigDict = require("pydantic", "langchain").ConfigDict
     Embeddings = require("langchain_core.embeddings", "langchain").Embeddings
     Callbacks = Any
 
@@ -79,8 +81,10 @@ class NormalizedCompressor(BaseDocumentCompressor):
         At most so many.
     """
 
-    embeddings: Any
-    norm: Any
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    embeddings: Embeddings
+    norm: ScoreNormalization
     query_side: str | None = None
     false_alarm_rate: float | None = None
     top_n: int | None = None

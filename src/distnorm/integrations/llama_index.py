@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from distnorm.errors import DistnormError, require
 from distnorm.integrations.ranking import ranked, shifted, side_of_queries
+from distnorm.normalization import ScoreNormalization
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
     from llama_index.core.schema import NodeWithScore, QueryBundle
+    from pydantic import ConfigDict
 else:
     BaseEmbedding = require("llama_index.core.base.embeddings.base", "llama-index").BaseEmbedding
     BaseNodePostprocessor = require(
         "llama_index.core.postprocessor.types", "llama-index"
     ).BaseNodePostprocessor
+    ConfigDict = require("pydantic", "llama-index").ConfigDict
     _schema = require("llama_index.core.schema", "llama-index")
     NodeWithScore, QueryBundle = _schema.NodeWithScore, _schema.QueryBundle
 
@@ -39,8 +42,10 @@ class ShiftedEmbedding(BaseEmbedding):
         The side of the queries: "query" or "text" if the normalization has one of these.
     """
 
-    embedding: Any
-    norm: Any
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    embedding: BaseEmbedding
+    norm: ScoreNormalization
     query_side: str | None = None
 
     def model_post_init(self, context: Any, /) -> None:
@@ -82,8 +87,10 @@ class NormalizedPostprocessor(BaseNodePostprocessor):
         At most so many.
     """
 
-    embedding: Any
-    norm: Any
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    embedding: BaseEmbedding
+    norm: ScoreNormalization
     query_side: str | None = None
     false_alarm_rate: float | None = None
     top_n: int | None = None
