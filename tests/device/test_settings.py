@@ -99,3 +99,12 @@ def test_where_tensors_count_as_being_on_a_device():
     assert not on_device(torch.zeros(1))
     assert not on_device(torch.zeros(1, device="meta"))
     assert not on_device([1.0])
+
+
+def test_kernels_that_do_not_run_on_a_card_are_left_alone(monkeypatch):
+    """Where a card is said to be and none is, as without a compiler: torch does it."""
+    from distnorm.device import operations
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
+    assert operations._kernels.__wrapped__("cuda", 0) is None
+    assert operations._kernels.__wrapped__("xpu", 0) is None

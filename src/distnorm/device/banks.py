@@ -18,6 +18,7 @@ from distnorm.device.operations import (
     group_maxima,
     halved,
     kernels,
+    launch,
     product,
     row_lengths,
     tensor_of,
@@ -114,7 +115,9 @@ def _exponential_sums(left: Any, right: Any, factor: float, less: Any, more: Any
         n, d = left.shape
         tile = tile_for(left, n)
         sums = torch.empty(n, dtype=torch.float64, device=left.device)
-        found.exponential_sums[(-(-n // tile.rows),)](
+        launch(
+            found.exponential_sums,
+            -(-n // tile.rows),
             *(left, right, less, less if more is None else more, sums, n, len(right), factor),
             D=d,
             HAS_MORE=more is not None,

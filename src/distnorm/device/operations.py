@@ -34,6 +34,7 @@ __all__ = [
     "group_maxima",
     "halved",
     "kernels",
+    "launch",
     "pair_scores",
     "product",
     "row_lengths",
@@ -100,9 +101,24 @@ def _kernels(kind: str, index: int | None) -> Any | None:
     if nvidia and torch.cuda.get_device_capability(index) < (8, 0):
         return None
     try:
-        return importlib.import_module("distnorm.device.kernels")
-    except (ImportError, AttributeError):
-        return None  # of a version that is another
+        found = importlib.import_module("distnorm.device.kernels")
+        if kind == "cuda":
+            x = torch.ones(2, 16, dtype=torch.float16, device=torch.device(kind, index or 0))
+            sums, squares = (torch.zeros(n, dtype=torch.float32, device=x.device) for n in (16, 2))
+            launch(found.row_sums, 1, x, sums, squares, 2, 16, D=16, BD=16, BR=2, ROWS=2)
+            return found if bool((sums == 2).all() & (squares == 16).all()) else None
+    except Exception:  # no compiler, a card or a version that is another: torch will do
+        return None
+    return found
+
+
+def launch(kernel: Any, programs: int, *arguments: Any, **options: Any) -> None:
+    """Run a kernel on the device of its first argument, whichever is the current one."""
+    import torch  # the caller's: there are tensors
+
+    current: Any = torch.cuda.device_of
+    with current(arguments[0]):
+        kernel[(programs,)](*arguments, **options)
 
 
 @dataclass(frozen=True)
@@ -267,8 +283,9 @@ def _fused_maxima(
     groups = -(-m // tile.columns) * width
     values = torch.empty(n, groups, dtype=torch.float32, device=queries.device)
     scores = torch.empty(n, m, dtype=torch.float32, device=queries.device) if keep else values
-    grid = (-(-n // tile.rows) * -(-m // tile.columns),)
-    found.group_maxima[grid](
+    launch(
+        found.group_maxima,
+        -(-n // tile.rows) * -(-m // tile.columns),
         *(queries, items, values if bias is None else bias, values, scores, n, m, groups),
         D=d,
         G=size,
@@ -292,7 +309,9 @@ def pair_scores(queries: Any, items: Any, bias: Any, groups: Any, size: int, wid
     found = kernels(queries)
     if found is not None:
         scores = torch.empty(n, taken * size, dtype=torch.float64, device=queries.device)
-        found.pair_scores[(n * taken,)](
+        launch(
+            found.pair_scores,
+            n * taken,
             *(queries, items, scores if bias is None else bias, groups.contiguous(), scores),
             *(m, taken, width, *queries.stride(), *items.stride()),
             D=d,

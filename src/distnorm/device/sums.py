@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from distnorm.arrays import blocks
-from distnorm.device.operations import kernels, row_lengths
+from distnorm.device.operations import kernels, launch, row_lengths
 from distnorm.device.settings import whole_sums
 
 __all__ = ["gram", "sum_of_rows"]
@@ -38,7 +38,9 @@ def sum_of_rows(x: Any) -> tuple[Any, float] | None:
         columns = torch.empty(programs, d, dtype=torch.float32, device=x.device)
         squares = torch.empty(n, dtype=torch.float32, device=x.device)
         width = 1 << (d - 1).bit_length()
-        found.row_sums[(programs,)](
+        launch(
+            found.row_sums,
+            programs,
             *(x, columns, squares, n, x.stride(0)),
             D=d,
             BD=width,

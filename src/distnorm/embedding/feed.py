@@ -117,7 +117,7 @@ class Feed:
                 entry = window.popleft()
                 # Rows wait for their shard: not with the whole file in their hands.
                 self._held -= len(entry.item.content or b"")
-                entry.item = replace(entry.item, content=None)
+                entry.item = _without_content(entry.item)
                 self._put(entry)
             if self._pool is not None and (window or not self._pool.has_room()):
                 # Short, as nothing tells when the model's side gives a slot back.
@@ -190,7 +190,7 @@ class Feed:
             result = entry.job.result
             if result is None:
                 return False
-            entry.job.item = replace(entry.job.item, content=None)
+            entry.job.item = _without_content(entry.job.item)
         entry.verdict = self._verdict(entry, result)
         if entry.verdict != "new" and entry.job is not None:
             self._leave(entry.job)
@@ -226,3 +226,8 @@ class Feed:
             if other is job:
                 del self._recent[key]
                 break
+
+
+def _without_content(item: Item) -> Item:
+    """An item that does not hold its picture's bytes; most never did."""
+    return item if item.content is None else replace(item, content=None)

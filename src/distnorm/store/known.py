@@ -136,5 +136,7 @@ def _sorted(keys: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.in
 
 def _find(keys: npt.NDArray[Any], key: bytes) -> int:
     """Where a key stands in sorted ones, the last of equal ones; -1 if it does not."""
+    if not len(keys):
+        return -1  # a new store: asked three times for every picture
     at = int(np.searchsorted(keys, np.bytes_(key), side="right")) - 1
     return at if at >= 0 and keys[at] == key.rstrip(b"\0") else -1
