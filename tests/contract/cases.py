@@ -366,6 +366,14 @@ CASES = {
         needs=("faiss",),
         prepare=_faiss,
     ),
+    "export-atlas": Case(
+        (
+            "export-atlas image.npy --queries text.npy --normalization dn.safetensors --k 5 "
+            "--out map.parquet",
+            "export-atlas image.npy --normalization dn.safetensors --out alone.parquet",
+        ),
+        needs=("pyarrow", "PIL"),
+    ),
     "embed": Case(
         (
             "embed scenes --model builtin --out store --workers 0",

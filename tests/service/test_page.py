@@ -414,3 +414,23 @@ def test_a_log_of_queries_is_read_with_its_words(engine, tmp_path):
     np.save(wrong, np.ones((3, 5), np.float32))
     with pytest.raises(distnorm.errors.DistnormError, match="5 dimensions"):
         open_shown(engine, str(wrong), None)
+
+
+def test_texts_of_a_store_are_its_queries(tmp_path, rng):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name in ("img_emb", "text_emb", "metadata"):
+        (tmp_path / name).mkdir()
+    for name in ("img", "text"):
+        rows = distnorm.normalize(rng.normal(size=(30, 8)).astype(np.float32))
+        np.save(tmp_path / f"{name}_emb" / f"{name}_emb_0.npy", rows)
+    captions = [f"caption {number}" for number in range(30)]
+    table = pa.table({"image_path": captions, "caption": captions})
+    pq.write_table(table, tmp_path / "metadata" / "metadata_0.parquet")
+    found = open_shown(open_engine(Opening(str(tmp_path))), None, None).queries
+    assert list(found.words) == captions
+    assert found.rows.shape == (30, 8)
+    np.save(tmp_path / "alone.npy", rows)
+    alone = open_engine(Opening(str(tmp_path / "alone.npy")))
+    assert open_shown(alone, None, None).queries is None

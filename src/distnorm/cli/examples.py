@@ -49,6 +49,8 @@ EXAMPLES = {
     "evaluate retrieval": "distnorm evaluate retrieval --images image.npy --texts text.npy"
     " --normalization norm.safetensors",
     "export": "distnorm export norm.safetensors --format sql",
+    "export-atlas": "distnorm export-atlas store --normalization norm.safetensors"
+    " --out map.parquet",
     "fit": "distnorm fit --images image.npy --texts log.npy --method dn --out norm.safetensors",
     "index": "distnorm index check faiss:photos.index --normalization norm.safetensors",
     "index bias": "distnorm index bias qdrant:http://localhost:6333/photos"

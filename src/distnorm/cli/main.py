@@ -22,7 +22,7 @@ from distnorm.text import plain
 
 __all__ = ["cli", "main"]
 
-# A command is `distnorm.cli.NAME.NAME`, imported when it is asked for.
+# A command is `distnorm.cli.NAME.NAME`, _ for -, imported when it is asked for.
 COMMANDS = [
     "benchmark",
     "calibrate",
@@ -33,6 +33,7 @@ COMMANDS = [
     "embed",
     "evaluate",
     "export",
+    "export-atlas",
     "fit",
     "index",
     "inspect",
@@ -51,9 +52,8 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(
-            importlib.import_module(f"distnorm.cli.{cmd_name}"), cmd_name
-        )
+        module = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"distnorm.cli.{module}"), module)
         return with_example(command, cmd_name)
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:

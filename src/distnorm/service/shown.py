@@ -129,7 +129,7 @@ def _read(engine: Engine, name: str, model: str | None) -> LoggedQueries:
 def _own(engine: Engine) -> LoggedQueries | None:
     """The other side of the store that is served; None where it has none."""
     commit, asking = engine.items.commit, engine.rankings.asking
-    if commit is None or asking not in commit.sides:
+    if commit is None or asking not in commit.held:
         return None
     rows = open_embeddings(commit, asking)
     if not len(rows):

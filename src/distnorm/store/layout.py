@@ -149,6 +149,11 @@ class Commit:
             **self.others,
         }
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Sides with vectors: those that ``store.json`` says, else those with shards."""
+        return self.sides or tuple(side for side, part in PARTS.items() if self.files(part))
+
     def files(self, part: str) -> list[Path]:
         """The shards of ``part`` ("img_emb", "text_emb" or "metadata") in the order of rows."""
         return [file for file, _ in self.counted_files(part)]
