@@ -53,10 +53,9 @@ class Tabs:
 
     def examples(self) -> list[str]:
         """A few queries to try; of a log without words none."""
-        words = [] if self._queries is None else list(self._queries.words)
-        step = max(1, len(words) // _EXAMPLES)
-        fit = [word for word in words[::step] if len(word) <= 60]
-        return fit[:_EXAMPLES]
+        words = [] if self._queries is None else self._queries.words
+        fit = [word for word in words if 0 < len(word) <= 60]
+        return fit[:: max(1, len(fit) // _EXAMPLES)][:_EXAMPLES]
 
     async def hubs(self, request: Request) -> Response:
         """Items that come up for every query; with ``?item=N`` the queries that find one."""
