@@ -179,8 +179,8 @@ def main() -> None:
     options = arguments(__doc__)
     if not folder().is_dir():
         raise SystemExit(f"no real features in {folder()}: set DISTNORM_REAL_DATA")
-    repeats = options.repeats or (2 if options.quick else 10)
-    streams, length, trials = (4, 1000, 4) if options.quick else (40, 2000, 40)
+    repeats = options.repeats or (2 if options.quick else 4)
+    streams, length, trials = (4, 1000, 4) if options.quick else (12, 1000, 12)
     results = {
         "calibration": calibrated(repeats),
         "hub_texts": hub_texts(repeats),

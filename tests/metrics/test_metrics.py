@@ -107,6 +107,14 @@ def test_recall_of_a_matrix_with_negative_scores(seed):
     assert recall_at_k(scores + 7.0, truth, k=(1, 5, 100)) == wanted
 
 
+def test_positives_outside_of_the_gallery_stay_in_r():
+    positives = Positives.of([[0, 1]], 1, 5)
+    ranks, three = np.array([1, 3]), np.array([3])
+    assert r_precision(ranks, positives, three)[0] == pytest.approx(2 / 3)
+    assert r_precision(ranks, positives)[0] == pytest.approx(1 / 2)
+    assert average_precision_at_r(ranks, positives, three)[0] == pytest.approx((1 + 2 / 3) / 3)
+
+
 def test_r_precision_and_map_at_r_by_hand():
     truth = Positives.of([[0, 1, 2], [3]], 2, 5)
     ranks = np.array([1, 3, 5, 2])

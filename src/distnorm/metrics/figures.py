@@ -137,20 +137,29 @@ def check_k(k: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
-def r_precision(ranks: Ranks, positives: Positives) -> Float64:
-    """Share of each query's positives among its first R items; ranks of all pairs in order."""
-    inside = (ranks <= positives.counts[positives.rows]).astype(np.float64)
-    return np.add.reduceat(inside, positives.indptr[:-1]) / positives.counts
+def r_precision(
+    ranks: Ranks, positives: Positives, relevant: npt.NDArray[np.intp] | None = None
+) -> Float64:
+    """Share of each query's positives among its first R items; ranks of all pairs in order.
+
+    R is ``relevant``, (n_queries,), where some positives are outside of the gallery.
+    """
+    count = positives.counts if relevant is None else relevant
+    inside = (ranks <= count[positives.rows]).astype(np.float64)
+    return np.add.reduceat(inside, positives.indptr[:-1]) / count
 
 
-def average_precision_at_r(ranks: Ranks, positives: Positives) -> Float64:
-    """AP@R of each query, shape (n_queries,); its mean is mAP@R."""
+def average_precision_at_r(
+    ranks: Ranks, positives: Positives, relevant: npt.NDArray[np.intp] | None = None
+) -> Float64:
+    """AP@R of each query, shape (n_queries,); its mean is mAP@R. ``relevant``: `r_precision`."""
+    count = positives.counts if relevant is None else relevant
     order = np.lexsort((ranks, positives.rows))
     ordered = ranks[order]
     position = np.arange(len(ordered)) - np.repeat(positives.indptr[:-1], positives.counts) + 1
-    inside = ordered <= positives.counts[positives.rows]
+    inside = ordered <= count[positives.rows]
     precision = np.where(inside, position / ordered, 0.0)
-    return np.add.reduceat(precision, positives.indptr[:-1]) / positives.counts
+    return np.add.reduceat(precision, positives.indptr[:-1]) / count
 
 
 def k_occurrence(top: npt.NDArray[np.intp], n_items: int) -> npt.NDArray[np.int64]:

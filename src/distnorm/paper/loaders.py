@@ -144,8 +144,12 @@ def coco(root: Path, context: Context) -> PairedData:
 
 def _truth(
     test: RetrievalSet, home: Path, name: str, check: bool
-) -> dict[str, tuple[Rows, list[Rows]]]:
-    """For each direction the rows of the queries and of their items."""
+) -> dict[str, tuple[Rows, list[Rows], Rows]]:
+    """For each direction the rows of the queries, those of their items, and R of each query.
+
+    A sixth caption of an image is in some ground truths and never in the 5K split: it stays in R,
+    as in the official evaluation.
+    """
     image = {number: row for row, number in enumerate(test.image_ids)}
     text = {number: row for row, number in enumerate(test.text_ids)}
     truth = {}
@@ -153,15 +157,16 @@ def _truth(
         ("image_retrieval", "caption", text, image),
         ("text_retrieval", "image", image, text),
     ):
-        rows, lists = [], []
+        rows, lists, relevant_ones = [], [], []
         published = datasets.coco_ground_truth(home, name, queries=kind, check=check)
         for query, relevant in published.items():
-            # A sixth caption of an image is in some ground truths and never in the 5K split.
             present = [items[i] for i in relevant if i in items]
             if query in queries and present:
                 rows.append(queries[query])
                 lists.append(np.array(present, dtype=np.intp))
-        truth[direction] = (np.array(rows, dtype=np.intp), lists)
+                relevant_ones.append(len(relevant))
+        counts = np.array(relevant_ones, dtype=np.intp)
+        truth[direction] = (np.array(rows, dtype=np.intp), lists, counts)
     return truth
 
 

@@ -52,7 +52,7 @@ class PairedData:
     texts: tuple[str, ...]
     image_of_text: Rows
     pool: PairedData | None = None
-    truths: Mapping[str, Mapping[str, tuple[Rows, list[Rows]]]] = field(default_factory=dict)
+    truths: Mapping[str, Mapping[str, tuple[Rows, list[Rows], Rows]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

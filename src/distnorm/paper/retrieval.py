@@ -105,7 +105,7 @@ def retrieval_results(
 
 
 def _extended(
-    truth: Mapping[str, tuple[Rows, list[Rows]]],
+    truth: Mapping[str, tuple[Rows, list[Rows], Rows]],
     images: npt.NDArray[Any],
     texts: npt.NDArray[Any],
     norms: Mapping[str, ScoreNormalization],
@@ -121,15 +121,15 @@ def _extended(
             "image_retrieval": (norm.sides[1], texts, images),
         }
         for direction, (side, queries, items) in sides.items():
-            rows, lists = truth[direction]
+            rows, lists, relevant = truth[direction]
             positives = Positives.of(lists, len(rows), len(items))
             ranks = pair_ranks(norm.ranking(queries[rows], items, side), positives)
             best = np.minimum.reduceat(ranks, positives.indptr[:-1])
             for k in KS:
                 metrics[f"{direction}_recall@{k}"] = float((best <= k).mean())
-            precision = r_precision(ranks, positives)
+            precision = r_precision(ranks, positives, relevant)
             metrics[f"{direction}_r_precision"] = float(precision.mean())
-            average = average_precision_at_r(ranks, positives)
+            average = average_precision_at_r(ranks, positives, relevant)
             metrics[f"{direction}_map@r"] = float(average.mean())
         return Outcome(norm, metrics, {})
 

@@ -163,7 +163,7 @@ def _evaluated(evaluation: Evaluation) -> Iterable[Cell | Missing]:
         for truth, ranked in extended.items():
             queries = {
                 f"n_{direction}_queries": len(rows)
-                for direction, (rows, _) in evaluation.data.truths[truth].items()
+                for direction, (rows, *_) in evaluation.data.truths[truth].items()
             }
             yield from _cells(evaluation, f"{source.name}-{truth}", ranked, {**extra, **queries})
     else:
