@@ -13,8 +13,6 @@ from distnorm.monitoring.banks import bank_figures
 CORRECTING = sorted(
     name for name, method in METHODS.items() if method.corrects and method.rows != "raw"
 )
-    name for name, method in METHODS.items() if method.corrects and method.rows != "raw"
-)
 
 
 @pytest.fixture
