@@ -21,7 +21,7 @@ FEATURES = {
     "mimic500-convirt": "MIMIC-CXR, ConVIRT",
 }
 DIRECTIONS = {"text_retrieval_recall@1": "image→text", "image_retrieval_recall@1": "text→image"}
-METHODS = ("dot", "dn", "dn*", "dn2", "is", "nnn")
+METHODS = ("dot", "dn", "dn*", "dn2", "is", "nnn", "auto")
 
 
 def folder() -> Path:
