@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -112,3 +113,15 @@ def test_the_only_named_vector_need_not_be_named(rows):
     with pytest.raises(DistnormError, match=r"filter=.*year.*write \{\"must\""):
         named.search(rows[:1], 1, filter={"year": 3})
     client.close()
+
+
+def test_times_as_ids_of_lancedb(tmp_path, rows):
+    lancedb = pytest.importorskip("lancedb", reason="lancedb is not installed")
+    ids = [datetime(2024, 1, 1) + timedelta(seconds=at) for at in range(len(rows))]
+    items = [{"id": item, "vector": row} for item, row in zip(ids, rows, strict=True)]
+    lancedb.connect(tmp_path / "shop").create_table("photos", items)
+    norm = distnorm.make("nnn", k=3).fit(images=rows, texts=rows)
+    with open_index(f"lancedb:{tmp_path / 'shop'}/photos") as index:
+        index.upload_bias(norm)
+        assert index.check(norm, everything=True).healthy
+        assert index.search(rows[:1], 1).ids == ((ids[0],),)

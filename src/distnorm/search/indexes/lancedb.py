@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 import numpy as np
@@ -276,4 +277,6 @@ def _tables(database: Any) -> list[str]:
 def _literal(item: Any) -> str:
     if isinstance(item, bytes):
         return f"X'{item.hex()}'"
+    if isinstance(item, (datetime, date)):
+        return f"{'timestamp' if isinstance(item, datetime) else 'date'} '{item}'"
     return str(item) if isinstance(item, (int, float)) else "'" + str(item).replace("'", "''") + "'"
