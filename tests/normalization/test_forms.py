@@ -125,6 +125,8 @@ def test_tensors_that_cannot_be_statistics_are_refused(tmp_path, method):
     make(method).fit(images=rows(30), texts=rows(40, 1)).save(path)
     settings, tensors, _ = storage.read(path)
     extra = "image.second" if method == "dn2" else "image.bank"
+    # A sketch may have no points of rows, as older files have no sketch.
+    needed = {name for name in tensors if name.startswith("image.")} - {"image.sketch_points"}
     changes = [
         {"image.sum": tensors["image.sum"] * np.nan},
         {"image.sum": tensors["image.sum"] * 100},
@@ -135,7 +137,7 @@ def test_tensors_that_cannot_be_statistics_are_refused(tmp_path, method):
         {extra: tensors[extra][1:]},
         {extra: tensors[extra].ravel()},
         {extra: tensors[extra] * np.inf},
-        *({name: None} for name in tensors if name.startswith("image.")),
+        *({name: None} for name in tensors if name in needed),
     ]
     for change in changes:
         left = {key: value for key, value in {**tensors, **change}.items() if value is not None}

@@ -159,7 +159,7 @@ class RowSketch:
         if self.points is None or other.points is None:
             return self.points if other.points is None else other.points
         # Beyond the last point of either there may be rows whose points nobody has.
-        reach = min(each._reach for each in (self, other))
+        reach = min(each.reach for each in (self, other))
         own = hashes[hashes <= reach][:POINTS]
         known = np.concatenate([self.hashes[: len(self.points)], other.hashes[: len(other.points)]])
         every = np.concatenate([self.points, other.points])
@@ -168,7 +168,7 @@ class RowSketch:
         return np.asarray(every[order][place])
 
     @property
-    def _reach(self) -> np.uint64:
+    def reach(self) -> np.uint64:
         """The hash up to which every row has its point."""
         have = 0 if self.points is None else len(self.points)
         if have < len(self.hashes):

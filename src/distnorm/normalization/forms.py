@@ -67,6 +67,7 @@ _MADE_BY = {
     "score": record({"method": text, "strength": table(number())}),
     "params": table(scalar),
 }
+_OVERLAP = closed({"fitted": whole(0), "rows": whole(0), "exact": flag})
 _CALIBRATION = record(
     {
         **_MADE_BY,
@@ -77,7 +78,11 @@ _CALIBRATION = record(
         "cross_fitted": flag,
         "knots": _rising("score", "rate", "low", "high"),
         "by_query": _by_query,
-    }
+    },
+    {
+        "right_pairs": optional(_share),
+        "shared_rows": table(optional(_OVERLAP)),
+    },
 )
 _PROBABILITY = record(
     {
