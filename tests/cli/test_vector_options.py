@@ -142,7 +142,7 @@ def test_images_repeated_for_every_caption():
         (np.stack([IMAGES, IMAGES]), "pool to one row"),
         (np.packbits(IMAGES > 0, axis=1), "unpackbits"),
         (np.array(["a", "b"]), "embed these words"),
-        (np.zeros(3, dtype=[("id", "i4")]), "x['field']"),
+        (np.zeros(3, dtype=[("id", "i4")]), "structured_to_unstructured"),
         (IMAGES[:0], "at least one row"),
     ],
     ids=["number", "row", "tokens", "bits", "words", "fields", "nothing"],

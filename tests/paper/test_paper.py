@@ -473,7 +473,7 @@ def test_cells_of_an_earlier_run_do_not_linger(data, encoder, tmp_path):
         (("--methods", "dnn"), 1, "did you mean"),
         (("--protocol", "best"), 2, "best"),
         (("--class-names", "coco=x"), 2, "imagenet=FILE"),
-        (("--templates", "/none"), 1, "a file of lines"),
+        (("--templates", "/none"), 1, "no file /none"),
         (("--data", "/none"), 1, "no folder /none"),
         (("--model", "nothing"), 1, "model 'nothing'"),
     ],

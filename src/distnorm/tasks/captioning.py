@@ -181,6 +181,8 @@ def evaluate_captions(
     DistnormError
         As `score_captions`; for judgements of another shape, or that are all the same.
     """
+    images = checked(images, "images")
+    captions = checked(captions, "captions", dimension=images.shape[1])
     scores = score_captions(norm, images, captions, image_of_caption, **options)
     judged = check_judgements(human, len(scores))
     return CaptionResult(agreement(scores, judged), scores, shared_captions(norm, images, captions))
