@@ -44,7 +44,13 @@ __all__ = ["calibrate"]
 )
 @click.option("--matches", is_flag=True, help="All rows are matches: also P(match).")
 @click.option("--prior", type=float, help="Share of matches among pairs to be asked about.")
-@click.option("--curve", type=click.Choice(["isotonic", "platt"]), default="isotonic")
+@click.option(
+    "--curve",
+    type=click.Choice(["isotonic", "platt"]),
+    default="isotonic",
+    show_default=True,
+    help="Of P(match): isotonic needs some hundred matches, platt some dozen.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--out", type=NewFile(), help="Write here, not into NORMALIZATION.")
 @options_of(VectorOptions, "vectors")

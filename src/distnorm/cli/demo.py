@@ -20,7 +20,12 @@ __all__ = ["demo"]
 
 
 @click.command()
-@click.option("--world", default="faded", show_default=True, help="What the pictures are like.")
+@click.option(
+    "--world",
+    default="faded",
+    show_default=True,
+    help="What the pictures are like: matched, night, red, stars, products, faded, dim.",
+)
 @click.option("--size", default=1000, show_default=True, help="Pictures.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--fresh", is_flag=True, help="Compute also what is kept in the package.")

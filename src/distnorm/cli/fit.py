@@ -48,7 +48,11 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 @click.option("--device", help="cpu, cuda ...; the model's own choice if left out.")
 @click.option("--prompt", help="Words around every sentence, as in 'a photo of {}.', or before it.")
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; default: cores.")
-@click.option("--input", type=click.Choice(["unit", "raw", "any"]))
+@click.option(
+    "--input",
+    type=click.Choice(["unit", "raw", "any"]),
+    help="Length of rows: 1, not 1, any; the method's own demand if left out.",
+)
 @options_of(VectorOptions, "vectors")
 @options_of(SelectionOptions, "selection")
 @click.option("--update", "old", type=click.Path(), help="Bring this file up to date instead.")

@@ -30,12 +30,22 @@ __all__ = ["hubs"]
 
 @click.command()
 @click.argument("place", metavar="STORE|SPEC")
-@click.option("--queries", required=True, help="A .npy of vectors, or sentences, one per line.")
+@click.option(
+    "--queries",
+    required=True,
+    help="A file of vectors, or sentences: one per line, or a table's captions.",
+)
 @click.option("--normalization", type=click.Path(), help="A saved normalization, to compare with.")
 @click.option("--model", help="What encodes sentences; for vectors, their model's id.")
 @click.option("--k", default=10, show_default=True, type=click.IntRange(min=1))
 @click.option("--side", default="image", show_default=True, help="The items' side.")
-@click.option("--show", default=20, show_default=True, type=click.IntRange(min=1), help="Hubs.")
+@click.option(
+    "--show",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Hubs to show, of the list before and of that after.",
+)
 @click.option(
     "--alert-rate",
     default=0.01,

@@ -62,6 +62,7 @@ def threshold_options(command: Command) -> Command:
 _FIT_IMAGES = "Images that give the statistics."
 _FIT_TEXTS = "Texts that give the statistics."
 _INPUTS = ("unit", "raw", "any")
+_INPUT = "Length of rows: 1, not 1, any; the method's own demand if left out."
 _PATH = click.Path()
 
 
@@ -70,7 +71,10 @@ class ProtocolOptions:
     """What is compared, and where statistics come from."""
 
     methods: str = option(
-        "--methods", default="dot,dn,dn*,ridge,dn2,is,nnn,auto", show_default=True
+        "--methods",
+        default="dot,dn,dn*,ridge,dn2,is,nnn,auto",
+        show_default=True,
+        help="See docs/method.md; with a strength and parameters as dn@0.25,nnn:k=16.",
     )
     strength: str | None = option(
         "--strength", help="For every method: a number, or image=0.25,text=0.5."
@@ -80,7 +84,8 @@ class ProtocolOptions:
         type=click.Choice(["held-out", "paper", "reference", "transductive"]),
         default="held-out",
         show_default=True,
-        help="Where statistics come from.",
+        help="Statistics from a random half, from --samples rows, from --fit-images and "
+        "--fit-texts, or from the evaluated rows.",
     )
     fit_fraction: float = option(
         "--fit-fraction", default=0.5, show_default=True, help="Share held out (held-out)."
@@ -97,7 +102,7 @@ class ProtocolOptions:
     prompt: str | None = option(
         "--prompt", help="Prefix or template of the texts, printed with the results."
     )
-    input: str | None = option("--input", type=click.Choice(_INPUTS))
+    input: str | None = option("--input", type=click.Choice(_INPUTS), help=_INPUT)
 
     def sources(self, data: Data) -> tuple[str, str]:
         """What images and texts a normalization for use would be fitted on."""
@@ -137,7 +142,7 @@ class MethodOptions:
     strength: str | None = option("--strength", help="A number, or image=0.25,text=0.5.")
     fit_images: str | None = option("--fit-images", "--fit-first", type=_PATH, help=_FIT_IMAGES)
     fit_texts: str | None = option("--fit-texts", "--fit-second", type=_PATH, help=_FIT_TEXTS)
-    input: str | None = option("--input", type=click.Choice(_INPUTS))
+    input: str | None = option("--input", type=click.Choice(_INPUTS), help=_INPUT)
 
     def norm(self, data: Data) -> ScoreNormalization:
         """The fitted normalization, of the same model as all the vectors."""

@@ -88,8 +88,9 @@ def search(
 ) -> None:
     """Search a STORE's pictures or texts, or an INDEX, for a sentence or the picture of a path.
 
-    An INDEX is system:place, such as faiss:photos.index; it needs --model. With --query-vectors,
-    search for many queries at once.
+    STORE may be a file of vectors. An INDEX is system:place, such as faiss:photos.index. Both need
+    --model to encode the query. With --query-vectors, search for many queries at once, without a
+    model.
     """
     if (query is None) == (query_vectors is None):
         raise click.UsageError("give a QUERY or --query-vectors")
