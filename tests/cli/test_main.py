@@ -59,3 +59,16 @@ def test_version_and_help(run):
     assert distnorm.__version__ in run("--version").stdout
     for words in (["-h"], ["compare", "retrieval", "-h"], ["fit", "-h"]):
         assert run(*words).exit_code == 0
+
+
+def test_a_mistyped_command_is_answered_with_the_one_that_is_meant(run):
+    done = run("serch")
+    assert done.exit_code == 2
+    assert "No such command 'serch'. Did you mean 'search'?" in done.stderr
+    assert "Did you mean" not in run("zzz").stderr
+
+
+def test_choices_of_a_missing_option_stand_in_one_line(run):
+    done = run("export", "n.safetensors")
+    assert "Choose from: json, sql, js, go" in done.stderr
+    assert "\\n" not in done.stderr

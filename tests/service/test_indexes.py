@@ -55,3 +55,22 @@ def test_an_index_is_served_by_dot_and_normalized(case, tmp_path):
         assert len(normalized["results"]) == 5
     finally:
         built.stop()
+
+
+def test_a_model_by_its_name_and_statistics_by_its_id(tmp_path):
+    faiss = pytest.importorskip("faiss")
+    pytest.importorskip("onnxruntime", reason="the built-in model")
+    encoder = distnorm.load_encoder("builtin")
+    texts = [f"a {color} {shape}" for color in ("red", "blue") for shape in ("star", "cross")]
+    rows = encoder.encode_texts(texts)
+    index = faiss.IndexFlatIP(rows.shape[1])
+    index.add(rows)
+    faiss.write_index(index, str(tmp_path / "f.index"))
+    norm = distnorm.make("dn", model=encoder.model_id).fit(images=rows, texts=rows)
+    norm.save(tmp_path / "dn.safetensors")
+    place = f"faiss:{tmp_path / 'f.index'}"
+    opening = Opening(place, (str(tmp_path / "dn.safetensors"),), model="builtin")
+    with served(Service(open_engine(opening), log=print)) as client:
+        status, found, _ = client.post("/search", {"query": texts[2], "k": 1})
+    assert status == 200
+    assert found["lists"][0]["results"][0]["id"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import os
@@ -56,6 +57,18 @@ class _Group(click.Group):
         command: click.Command = getattr(importlib.import_module(f"distnorm.cli.{module}"), module)
         return with_example(command, cmd_name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            alike = difflib.get_close_matches(args[0], COMMANDS, 1)
+            if not alike:
+                raise
+            message = f"{error.format_message()} Did you mean {alike[0]!r}?"
+            raise click.UsageError(message, ctx) from error
+
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with _plain_usage():
             return super().make_context(*args, **options)
@@ -97,9 +110,11 @@ def _plain_usage() -> Iterator[None]:
         raise
     except click.UsageError as error:
         message = error.format_message()
-        if plain(message) == message:
+        # click lists choices below one another.
+        told = plain(" ".join(message.split()))
+        if told == message:
             raise
-        raise click.UsageError(plain(message), error.ctx) from error
+        raise click.UsageError(told, error.ctx) from error
 
 
 @contextmanager

@@ -51,7 +51,8 @@ class PlainTable(Table):
             self.add_column(head, justify="left" if head in to_the_left else "right")
 
     def add_column(self, header: Any = "", *args: Any, **options: Any) -> None:
-        """Add a column."""
+        """Add a column; what does not fit goes on in the next line, and nothing is cut off."""
+        options.setdefault("overflow", "fold")
         super().add_column(_cell(header), *args, **options)
 
     def add_row(self, *cells: Any, **options: Any) -> None:

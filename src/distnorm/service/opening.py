@@ -24,6 +24,7 @@ from distnorm.service.store_items import Shelf, StoreItems
 from distnorm.store.models import other_resizer
 
 if TYPE_CHECKING:
+    from distnorm.encoders.base import Encoder
     from distnorm.service.app import Service
 
 __all__ = ["LEARNED_FROM", "Opening", "check", "open_engine", "open_items", "watch_and_learn"]
@@ -63,14 +64,11 @@ def open_engine(
         For what cannot be opened, or does not belong together.
     """
     norms = [*_read_norms(opening), *norms]
-    items = open_items(opening, shelf)
+    encoder = _encoder(opening.model)
+    items = open_items(opening, shelf, None if encoder is None else encoder.model_id)
     commit = items.commit
-    name = opening.model or (None if commit is None else commit.model)
-    encoder = None
-    if name is not None:
-        from distnorm.encoders import load_encoder
-
-        encoder = load_encoder(name)
+    if encoder is None and commit is not None:
+        encoder = _encoder(commit.model)
     model_id = encoder.model_id if encoder is not None else None
     prompt = None
     if commit is not None:
@@ -167,15 +165,23 @@ def _read_norms(opening: Opening) -> list[ScoreNormalization]:
     return [load(path) for path in files]
 
 
-def open_items(opening: Opening, shelf: Shelf | None = None) -> Items:
-    """The store or index."""
+def _encoder(name: str | None) -> Encoder | None:
+    if name is None:
+        return None
+    from distnorm.encoders import load_encoder
+
+    return load_encoder(name)
+
+
+def open_items(opening: Opening, shelf: Shelf | None = None, model: str | None = None) -> Items:
+    """The store or index; ``model`` is the id of the model that embeds queries."""
     if shelf is not None:
         return StoreItems(shelf, opening.side, opening.pictures)
     if is_spec(opening.place):
         return IndexItems(
             opening.place,
             opening.side,
-            model=opening.model,
+            model=model,
             fields=opening.fields,
             titles=opening.titles,
             pictures=opening.pictures,
