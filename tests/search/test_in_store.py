@@ -100,6 +100,17 @@ def test_both_sides_in_one_list(store, norms):
     assert "side" in shown.stderr
 
 
+def test_pictures_beside_their_store_need_no_name(scenes, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for path in sorted(scenes.glob("*.png"))[:4]:
+        shutil.copy(path, tmp_path / "photos")
+    out, page = tmp_path / "store", tmp_path / "page.html"
+    assert invoke("embed", tmp_path / "photos", "--model", "builtin", "--out", out).exit_code == 0
+    done = invoke("search", out, "a star", "--k", "3", "--sheet", page)
+    assert "not found" not in done.stderr
+    assert page.read_text().count("data:image/jpeg;base64,") == 3
+
+
 def test_a_page_with_both_lists(store, scenes, norms, tmp_path):
     page = tmp_path / "page.html"
     done = invoke("search", store, "a <red> star", "--normalization", norms / "dn.safetensors",

@@ -108,8 +108,10 @@ def hubs(
 
     def page() -> str:
         from distnorm.report.html.hubs import hubs_page
+        from distnorm.store.catalog import picture_folder
 
-        text, missing = hubs_page(found, _counts(result), pictures)
+        folder = pictures or picture_folder(items or place)
+        text, missing = hubs_page(found, _counts(result), folder)
         if missing:
             say(f"{missing} pictures were not found: name their folder with --pictures")
         return text

@@ -125,8 +125,9 @@ def search(
         say(f"note: {note}")
     if page is not None:
         from distnorm.report.html.sheet import write_sheet
+        from distnorm.store.catalog import picture_folder
 
-        missing = write_sheet(page, found, pictures)
+        missing = write_sheet(page, found, pictures or picture_folder(store))
         words = f"written to {page}"
         if missing:
             words += f"; {missing} pictures were not found: name their folder with --pictures"

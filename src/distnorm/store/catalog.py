@@ -21,7 +21,7 @@ from distnorm.store.layout import METADATA, Commit
 from distnorm.store.origins import source_folder
 from distnorm.store.vectors import open_embeddings
 
-__all__ = ["Catalog"]
+__all__ = ["Catalog", "picture_folder"]
 
 _HASHES = ("hash", "sha256", "md5")
 _BLOCK = 8192
@@ -81,19 +81,26 @@ class Catalog:
         That folder is ``folder`` if given, else the source of the row if the store says it. No
         name leads out of it, by dots, as an absolute path or over a link.
         """
+        folder = folder or self._folder(self._sources[row])
         if folder is None:
-            source = self._sources[row]
-            if self._commit is None:
-                return None
-            place = None if source is None else source_folder(source, self._commit.folder)
-            if place is None or not os.path.isabs(place):
-                return None
-            folder = Path(place)
+            return None
         try:
             path, root = (folder / self.names[row]).resolve(), folder.resolve()
             return path if path.is_relative_to(root) and path.is_file() else None
         except (OSError, ValueError, RuntimeError):
             return None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that all pictures' names start from, if there is one and it is there."""
+        places = {self._folder(source) for source in set(self._sources)}
+        return places.pop() if len(places) == 1 else None
+
+    def _folder(self, source: str | None) -> Path | None:
+        if source is None or self._commit is None:
+            return None
+        place = source_folder(source, self._commit.folder)
+        return Path(place) if os.path.isabs(place) else None
 
     def _full_name(self, source: str | None, name: str) -> str:
         """A name with the folder that it starts from."""
@@ -122,6 +129,12 @@ class Catalog:
             known = "source" in table.column_names
             sources += table.column("source").to_pylist() if known else [None] * count
         return sources or [None] * len(self.names)
+
+
+def picture_folder(place: str | os.PathLike[str]) -> Path | None:
+    """Where a store's pictures lie, if it says so and they are there; None for other places."""
+    path = Path(place)
+    return Catalog.read(Commit.read(path), "image").folder if path.is_dir() else None
 
 
 def _pictures(commit: Commit, names: list[str]) -> npt.NDArray[Any]:
