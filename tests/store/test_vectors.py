@@ -192,3 +192,9 @@ def test_shards_that_a_series_lacks_are_said(tmp_path, names, lacking):
         assert len(read_embeddings(tmp_path)) == 21
     assert len(caught) == (lacking is not None)
     assert lacking is None or lacking in str(caught[0].message)
+
+
+def test_a_folder_of_pictures_names_the_command_that_embeds_them(tmp_path):
+    (tmp_path / "a.JPG").write_bytes(b"")
+    with pytest.raises(DistnormError, match=r"distnorm embed .* --model NAME --out store"):
+        read_embeddings(tmp_path, "image")

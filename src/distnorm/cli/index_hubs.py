@@ -103,6 +103,9 @@ def hubs(
         entry["name"] = names(hub.id) if title is None else str(about.get(title, ""))
         if picture is not None:
             entry["picture"] = str(about.get(picture, ""))
+    for field in settings["fields"]:
+        if result.hubs and not any((hub.fields or {}).get(field) for hub in result.hubs):
+            say(f"note: none of the hubs has a field {field!r}")
     console().print(hubs_table(found))
     write_json(found, json_path)
 

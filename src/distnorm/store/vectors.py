@@ -57,6 +57,7 @@ _READERS: Mapping[str, Callable[[Path], Mapping[str, Callable[[], npt.NDArray[An
 }
 _BINARY = (".npy", ".npz", ".safetensors")
 _ARROW = (".parquet", ".arrow", ".feather")
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _SHARDS = (".npy", ".safetensors", ".parquet")
 _STARTS = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"PAR1": ".parquet", b"\x89HDF": ".h5"}
 
@@ -260,7 +261,9 @@ def _shards(commit: Commit, side: str, key: str | None) -> list[npt.NDArray[Any]
         raise DistnormError(
             f"the directory {commit.folder} without {part}/*.npy",
             "a clip-retrieval folder, a folder of shards, or a file",
-            f"name the {side} embeddings' file",
+            f"embed its pictures first: distnorm embed {commit.folder} --model NAME --out store"
+            if any(each.suffix.lower() in _PICTURES for each in commit.folder.iterdir())
+            else f"name the {side} embeddings' file",
         )
     if not is_store(commit.folder):
         _say_lacking([file for file, _ in files], place)
