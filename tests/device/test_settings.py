@@ -108,3 +108,26 @@ def test_kernels_that_do_not_run_on_a_card_are_left_alone(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
     assert operations._kernels.__wrapped__("cuda", 0) is None
     assert operations._kernels.__wrapped__("xpu", 0) is None
+
+
+def test_a_kernel_that_a_card_refuses_is_asked_once(monkeypatch):
+    """As one that wants more shared memory than there is: plain torch does it from then on."""
+    from types import SimpleNamespace
+
+    from distnorm.device import operations
+
+    class Refused:
+        asked = 0
+
+        def __getitem__(self, grid):
+            self.asked += 1
+            raise RuntimeError("out of resource: shared memory")
+
+    kernel = Refused()
+    card = SimpleNamespace(is_cuda=False, device=torch.device("cuda", 0))
+    monkeypatch.setattr(operations, "_refused", set())
+    assert not operations.launch(kernel, 1, card, D=8)
+    assert not operations.launch(kernel, 1, card, D=8)
+    assert kernel.asked == 1
+    with pytest.raises(RuntimeError, match="shared memory"):
+        operations.launch(kernel, 1, torch.zeros(1), D=8)

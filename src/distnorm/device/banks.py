@@ -115,7 +115,7 @@ def _exponential_sums(left: Any, right: Any, factor: float, less: Any, more: Any
         n, d = left.shape
         tile = tile_for(left, n)
         sums = torch.empty(n, dtype=torch.float64, device=left.device)
-        launch(
+        ran = launch(
             found.exponential_sums,
             -(-n // tile.rows),
             *(left, right, less, less if more is None else more, sums, n, len(right), factor),
@@ -123,7 +123,8 @@ def _exponential_sums(left: Any, right: Any, factor: float, less: Any, more: Any
             HAS_MORE=more is not None,
             **tile.options,
         )
-        return sums
+        if ran:
+            return sums
     scores = product(left, right).mul_(factor).sub_(less[:, None])
     if more is not None:
         scores += more

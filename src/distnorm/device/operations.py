@@ -48,6 +48,8 @@ _ROUNDED = _HALF_UNIT / (1 - _HALF_UNIT)
 _LARGEST = 2.0**14
 # Rows that are converted, and scores that plain torch keeps, at a time.
 _CONVERTED, _KEPT = 1 << 16, 1 << 29
+# Rows that tell the usual length.
+_LOOKED_AT = 1 << 12
 # Queries up to which the time goes into reading the items, which a plain product does best.
 _FEW = 16
 # Numbers in float64 that plain torch scores pairs with at a time.
@@ -105,20 +107,41 @@ def _kernels(kind: str, index: int | None) -> Any | None:
         if kind == "cuda":
             x = torch.ones(2, 16, dtype=torch.float16, device=torch.device(kind, index or 0))
             sums, squares = (torch.zeros(n, dtype=torch.float32, device=x.device) for n in (16, 2))
-            launch(found.row_sums, 1, x, sums, squares, 2, 16, D=16, BD=16, BR=2, ROWS=2)
-            return found if bool((sums == 2).all() & (squares == 16).all()) else None
+            ran = launch(found.row_sums, 1, x, sums, squares, 2, 16, D=16, BD=16, BR=2, ROWS=2)
+            return found if ran and bool((sums == 2).all() & (squares == 16).all()) else None
     except Exception:  # no compiler, a card or a version that is another: torch will do
         return None
     return found
 
 
-def launch(kernel: Any, programs: int, *arguments: Any, **options: Any) -> None:
-    """Run a kernel on the device of its first argument, whichever is the current one."""
+# Kernels and options that a device has refused: not compiled again for each block.
+_refused: set[Any] = set()
+
+
+def launch(kernel: Any, programs: int, *arguments: Any, **options: Any) -> bool:
+    """Run a kernel on the device of its first argument, whichever is the current one.
+
+    False where the device or this version of Triton refuses it, as for want of shared memory.
+    """
     import torch  # the caller's: there are tensors
 
+    device = arguments[0].device
+    key = (kernel, device, *options.items())
+    if key in _refused:
+        return False
     current: Any = torch.cuda.device_of
-    with current(arguments[0]):
-        kernel[(programs,)](*arguments, **options)
+    try:
+        with current(arguments[0]):
+            # Fused or not has another default from Triton 3.10 on, and a warning before.
+            kernel[(programs,)](*arguments, enable_fp_fusion=True, **options)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception:
+        if device.type == "cpu":
+            raise  # of the interpreter, where nothing is refused
+        _refused.add(key)
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -174,7 +197,9 @@ def halved(x: Any, lengths: Any) -> HalfRows | None:
     """Rows, (n, d), in half precision, given their lengths; None where it cannot hold them."""
     import torch  # the caller's: there are tensors
 
-    usual, longest = (float(v) for v in torch.stack([lengths.median(), lengths.max()]))
+    # Of some rows: a GPU finds the median of a million by a single one of its units.
+    some = lengths[:: -(-len(lengths) // _LOOKED_AT)]
+    usual, longest = (float(v) for v in torch.stack([some.median(), lengths.max()]))
     scale = 2.0 ** -round(math.log2(usual))
     if x.dtype == torch.float16 and 2.0**-4 <= usual <= 2.0**6:
         scale = 1.0
@@ -203,8 +228,10 @@ def product(left: Any, right: Any) -> Any:
         if left.is_cuda:
             try:
                 return torch.mm(left, right.T, out_dtype=torch.float32)
-            except (TypeError, NotImplementedError):
-                pass  # of a version that cannot
+            except torch.cuda.OutOfMemoryError:
+                raise
+            except (TypeError, RuntimeError):
+                pass  # of a version or a card that cannot
         return left.float() @ right.float().T
 
 
@@ -219,7 +246,9 @@ def group_maxima(
 
     found = kernels(queries)
     if found is not None and (len(queries) > _FEW or keep):
-        return _fused_maxima(found, queries, items, bias, size, keep)
+        fused = _fused_maxima(found, queries, items, bias, size, keep)
+        if fused is not None:
+            return fused
     if keep:
         scores = product(queries, items)
         kept = scores if bias is None else scores.sub_(bias)
@@ -274,7 +303,7 @@ def plain_maxima(
 
 def _fused_maxima(
     found: Any, queries: Any, items: Any, bias: Any, size: int, keep: bool
-) -> GroupMaxima:
+) -> GroupMaxima | None:
     import torch  # the caller's: there are tensors
 
     n, m, d = len(queries), len(items), queries.shape[1]
@@ -283,7 +312,7 @@ def _fused_maxima(
     groups = -(-m // tile.columns) * width
     values = torch.empty(n, groups, dtype=torch.float32, device=queries.device)
     scores = torch.empty(n, m, dtype=torch.float32, device=queries.device) if keep else values
-    launch(
+    ran = launch(
         found.group_maxima,
         -(-n // tile.rows) * -(-m // tile.columns),
         *(queries, items, values if bias is None else bias, values, scores, n, m, groups),
@@ -294,7 +323,7 @@ def _fused_maxima(
         KEEP=keep,
         **tile.options,
     )
-    return GroupMaxima(values, size, width, scores=scores if keep else None)
+    return GroupMaxima(values, size, width, scores=scores if keep else None) if ran else None
 
 
 def pair_scores(queries: Any, items: Any, bias: Any, groups: Any, size: int, width: int) -> Any:
@@ -309,7 +338,7 @@ def pair_scores(queries: Any, items: Any, bias: Any, groups: Any, size: int, wid
     found = kernels(queries)
     if found is not None:
         scores = torch.empty(n, taken * size, dtype=torch.float64, device=queries.device)
-        launch(
+        ran = launch(
             found.pair_scores,
             n * taken,
             *(queries, items, scores if bias is None else bias, groups.contiguous(), scores),
@@ -319,7 +348,8 @@ def pair_scores(queries: Any, items: Any, bias: Any, groups: Any, size: int, wid
             BK=64 if d <= 64 else 128,
             HAS_BIAS=bias is not None,
         )
-        return scores
+        if ran:
+            return scores
     member = torch.arange(size, device=queries.device) * width
     first = groups // width * (width * size) + groups % width
     number = (first[:, :, None] + member).view(n, taken * size)

@@ -32,22 +32,9 @@ def sum_of_rows(x: Any) -> tuple[Any, float] | None:
     import torch  # the caller's: there are tensors
 
     n, d = x.shape
-    found = None if x.dtype == torch.float64 or x.stride(1) != 1 else kernels(x)
-    if found is not None:
-        programs = -(-n // _ROWS)
-        columns = torch.empty(programs, d, dtype=torch.float32, device=x.device)
-        squares = torch.empty(n, dtype=torch.float32, device=x.device)
-        width = 1 << (d - 1).bit_length()
-        launch(
-            found.row_sums,
-            programs,
-            *(x, columns, squares, n, x.stride(0)),
-            D=d,
-            BD=width,
-            BR=max(1, min(_ROWS, 8192 // width)),
-            ROWS=_ROWS,
-        )
-        total = columns.sum(dim=0, dtype=torch.float64)
+    sums = _by_kernel(x)
+    if sums is not None:
+        total, squares = sums
     else:
         wide = torch.float64 if x.dtype == torch.float64 else torch.float32
         total = torch.zeros(d, dtype=torch.float64, device=x.device)
@@ -60,6 +47,30 @@ def sum_of_rows(x: Any) -> tuple[Any, float] | None:
     if not bool(fit.all()):
         return None
     return total, float(squares.sum(dtype=torch.float64))
+
+
+def _by_kernel(x: Any) -> tuple[Any, Any] | None:
+    """The sum of rows, (d,) in float64, and squared lengths, (n,), where Triton's kernel runs."""
+    import torch  # the caller's: there are tensors
+
+    n, d = x.shape
+    found = None if x.dtype == torch.float64 or x.stride(1) != 1 else kernels(x)
+    if found is None:
+        return None
+    programs = -(-n // _ROWS)
+    columns = torch.empty(programs, d, dtype=torch.float32, device=x.device)
+    squares = torch.empty(n, dtype=torch.float32, device=x.device)
+    width = 1 << (d - 1).bit_length()
+    ran = launch(
+        found.row_sums,
+        programs,
+        *(x, columns, squares, n, x.stride(0)),
+        D=d,
+        BD=width,
+        BR=max(1, min(_ROWS, 8192 // width)),
+        ROWS=_ROWS,
+    )
+    return (columns.sum(dim=0, dtype=torch.float64), squares) if ran else None
 
 
 def gram(x: Any) -> Any:
@@ -88,7 +99,9 @@ def _products(batches: Any) -> Any:
         if batches.is_cuda:
             try:
                 return torch.bmm(batches.transpose(1, 2), batches, out_dtype=torch.float32)
-            except (TypeError, NotImplementedError):
-                pass  # of a version that cannot
+            except torch.cuda.OutOfMemoryError:
+                raise
+            except (TypeError, RuntimeError):
+                pass  # of a version or a card that cannot
         wide = batches.float()
         return torch.bmm(wide.transpose(1, 2), wide)
