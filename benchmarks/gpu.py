@@ -26,7 +26,14 @@ SIZES = {
     "tiny": (900, 70, 32, 300, 600, (40, 120)),
 }
 COLUMNS = 1 << 16
-HOST = ("device.settings", "exact.gallery", "methods.bank", "metrics.ranks", "moments.sums")
+HOST = (
+    "device.settings",
+    "exact.gallery",
+    "methods.bank",
+    "metrics.ranks",
+    "moments.sketch",
+    "moments.sums",
+)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ CALLERS = (
     "exact.gallery",
     "methods.bank",
     "metrics.ranks",
+    "moments.sketch",
     "moments.sums",
 )
 

@@ -74,3 +74,16 @@ def test_memory_that_runs_out_is_said_in_one_line(torch, monkeypatch):
     monkeypatch.setattr("distnorm.moments.sums.gram", none)
     with pytest.raises(DistnormError, match="too little memory on the device for sums of rows"):
         Moments(order=2).update(torch.from_numpy(rows()))
+
+
+@pytest.mark.parametrize("d", [5, 16, 150])
+@pytest.mark.parametrize("different", [4000, 700])
+def test_the_sketch_is_that_of_the_host(torch, monkeypatch, d, different):
+    monkeypatch.setattr("distnorm.moments.sketch._DEVICE_BLOCK", 1000)
+    given = np.random.default_rng(0).standard_normal((different, d)).astype(np.float32)
+    given = np.tile(given, (-(-4000 // different), 1))
+    there, here = (Moments().update(x).sketch for x in (torch.from_numpy(given), given))
+    assert np.array_equal(there.hashes, here.hashes)
+    assert np.array_equal(there.counts, here.counts)
+    assert there.limit == here.limit
+    assert np.array_equal(there.points, here.points)

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, CheckedRows, as_working, blocks, take_rows, to_numpy
+from distnorm.device.settings import on_device
 
 __all__ = ["LEADING", "POINTS", "SIZE", "Overlap", "RowSketch", "row_hashes"]
 
@@ -44,7 +45,7 @@ LEADING = 16
 """Components of which the leading bits of a hash are the signs."""
 
 _BY_SIGNS, _MOST_SIGNS, _FEWEST = 128, 256, 16
-_BLOCK = 1 << 15
+_BLOCK, _DEVICE_BLOCK = 1 << 15, 1 << 20
 _SHIFT = np.uint64(48)
 
 
@@ -197,19 +198,41 @@ def _lowest(
     rows: Array, signs: npt.NDArray[np.bool_] | None
 ) -> tuple[UInt64, npt.NDArray[np.intp], np.uint64]:
     """Hashes of the rows with the lowest keys, their numbers, what they are complete up to."""
-    keys = _keys(rows, signs)
-    if len(keys) <= SIZE:
-        return _complete(rows, keys), np.arange(len(keys)), _EVERY
-    last = int(np.searchsorted(np.cumsum(np.bincount(keys, minlength=1 << 16)), SIZE))
+    n = rows.shape[0]
+    if n <= SIZE:
+        return _complete(rows, _keys(rows, signs)), np.arange(n), _EVERY
+    there = on_device(rows)
+    keys = _device_keys(rows) if there else _keys(rows, signs)
+    counts = keys.bincount(minlength=1 << 16).cpu().numpy() if there else np.bincount(keys)
+    last = int(np.searchsorted(np.cumsum(counts), SIZE))
     while True:
-        numbers = np.flatnonzero(keys <= last)
-        found = _complete(rows, keys, numbers)
-        if len(numbers) == len(keys):
+        kept = keys <= last
+        numbers = to_numpy(kept.nonzero()[:, 0]) if there else np.flatnonzero(kept)
+        own = to_numpy(keys[kept]).astype(np.uint16) if there else keys[numbers]
+        found = _complete(rows, own, numbers)
+        if len(numbers) == n:
             return found, numbers, _EVERY
         if len(np.unique(found)) >= SIZE:
             return found, numbers, np.uint64(((last + 1) << int(_SHIFT)) - 1)
         # Repeats: the rows looked at are too few different ones.
         last = min(2 * last + 1, (1 << 16) - 1)
+
+
+def _device_keys(rows: Any) -> Any:
+    """`_keys` of a tensor where it is, as integers there: millions need not come to the host."""
+    import torch  # the caller's: there are tensors
+
+    # Bits as NumPy packs them: of each eight the first is the highest, of two bytes the first low.
+    places = [8 * (i // 8) + 7 - i % 8 for i in range(min(rows.shape[1], LEADING))]
+    worth = torch.tensor([1 << place for place in places], dtype=torch.int32, device=rows.device)
+    parts = []
+    for part in blocks(len(rows), _DEVICE_BLOCK):
+        negative = rows[part, : len(places)].detach() < 0
+        parts.append((negative * worth).sum(dim=1))
+    keys = torch.cat(parts)
+    keys = (keys * 0x9E37) & 0xFFFF
+    keys = keys ^ (keys >> 7)
+    return (keys * 0x85EB) & 0xFFFF
 
 
 def _keys(rows: Array, bits: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.uint16]:
@@ -230,7 +253,7 @@ def _keys(rows: Array, bits: npt.NDArray[np.bool_] | None = None) -> npt.NDArray
 def _complete(
     rows: Array, keys: npt.NDArray[np.uint16], numbers: npt.NDArray[np.intp] | None = None
 ) -> UInt64:
-    """Hashes of the rows with these numbers, all if left out, from the keys of all."""
+    """Hashes of the rows with these numbers, all if left out, from the keys of these."""
     n, d = rows.shape if numbers is None else (len(numbers), rows.shape[1])
     hashes = np.empty(n, np.uint64)
     for part in blocks(n, _BLOCK):
@@ -249,8 +272,7 @@ def _complete(
                 take_rows(rows, others if numbers is None else numbers[others])
             )
     hashes >>= np.uint64(16)
-    own = keys if numbers is None else keys[numbers]
-    hashes |= own.astype(np.uint64) << _SHIFT
+    hashes |= keys.astype(np.uint64) << _SHIFT
     return hashes
 
 
