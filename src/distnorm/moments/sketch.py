@@ -202,7 +202,7 @@ def _lowest(
     if n <= SIZE:
         return _complete(rows, _keys(rows, signs)), np.arange(n), _EVERY
     there = on_device(rows)
-    keys = _device_keys(rows) if there else _keys(rows, signs)
+    keys: Any = _device_keys(rows) if there else _keys(rows, signs)
     counts = keys.bincount(minlength=1 << 16).cpu().numpy() if there else np.bincount(keys)
     last = int(np.searchsorted(np.cumsum(counts), SIZE))
     while True:
