@@ -131,3 +131,20 @@ def test_a_kernel_that_a_card_refuses_is_asked_once(monkeypatch):
     assert kernel.asked == 1
     with pytest.raises(RuntimeError, match="shared memory"):
         operations.launch(kernel, 1, torch.zeros(1), D=8)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
+def test_rows_on_a_device_are_looked_at_at_once(monkeypatch, dtype, value):
+    from distnorm import arrays
+
+    monkeypatch.setattr(arrays, "_ANSWERED_BY_BLOCK", ("meta",))
+    x = torch.ones(50, 8, dtype=getattr(torch, dtype), requires_grad=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(arrays, "check_rows", lambda *x: pytest.fail("looked at twice"))
+        assert arrays.check_embeddings(x, "images") is x
+    x.data[31] = value
+    with pytest.raises(DistnormError, match="row 31"):
+        arrays.check_embeddings(x, "images")
+    x.data[31] = 1e-30 if dtype in ("float32", "float64") else 1e-7
+    assert arrays.check_embeddings(x, "images") is x
