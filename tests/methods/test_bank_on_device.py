@@ -85,8 +85,8 @@ def test_memory_that_runs_out(torch, monkeypatch):
     true, sizes = banks._pair, []
 
     def tight(rows, others):
-        sizes.append(len(rows))
-        if len(rows) > limit:
+        sizes.append(len(rows.rows))
+        if len(rows.rows) > limit:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return true(rows, others)
 

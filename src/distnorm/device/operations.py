@@ -40,6 +40,7 @@ __all__ = [
     "row_lengths",
     "tensor_of",
     "tile_for",
+    "usual_length",
 ]
 
 _HALF_UNIT, _HALF_TINY = 2.0**-11, 2.0**-25
@@ -193,13 +194,16 @@ def row_lengths(x: Any) -> Any:
     return torch.linalg.vector_norm(x, dim=1, dtype=dtype)
 
 
+def usual_length(lengths: Any) -> Any:
+    """The median of some lengths: that of a million is found by a single unit of a GPU."""
+    return lengths[:: -(-len(lengths) // _LOOKED_AT)].median()
+
+
 def halved(x: Any, lengths: Any) -> HalfRows | None:
     """Rows, (n, d), in half precision, given their lengths; None where it cannot hold them."""
     import torch  # the caller's: there are tensors
 
-    # Of some rows: a GPU finds the median of a million by a single one of its units.
-    some = lengths[:: -(-len(lengths) // _LOOKED_AT)]
-    usual, longest = (float(v) for v in torch.stack([some.median(), lengths.max()]))
+    usual, longest = (float(v) for v in torch.stack([usual_length(lengths), lengths.max()]))
     scale = 2.0 ** -round(math.log2(usual))
     if x.dtype == torch.float16 and 2.0**-4 <= usual <= 2.0**6:
         scale = 1.0

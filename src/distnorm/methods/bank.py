@@ -116,7 +116,7 @@ def _on_device(items: Array, bank: Bank, beta: float, mean: Any, radius: float) 
         banks.tensor_of(bank.rows, rows.device),
         beta,
         linear,
-        beta * radius * float(banks.row_lengths(rows).max()),
+        radius,
         weights,
     )
     return None if sums is None else linear + (sums / beta).to(linear.dtype)
