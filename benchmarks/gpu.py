@@ -265,9 +265,13 @@ def biases(bench: Bench) -> None:
     import distnorm
 
     items, bank = bench.unit(bench.items, 1), bench.unit(bench.bank, 6, 98)
-    functions: dict[str, Callable[[], object]] = {
-        "product": lambda: [part @ bank.T for part in items.split(COLUMNS)]
-    }
+
+    def product() -> None:
+        # One part at a time: all of them together are 40 GB.
+        for part in items.split(COLUMNS):
+            part @ bank.T
+
+    functions: dict[str, Callable[[], object]] = {"product": product}
     for method in ("dn", "is", "nnn"):
         norm = distnorm.make(method).fit(texts=bank, images=items[: bench.bank])
         functions[method] = lambda norm=norm: norm.item_bias(images=items)
