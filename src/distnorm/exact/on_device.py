@@ -52,6 +52,8 @@ __all__ = ["DeviceSearch", "usual_rows"]
 _Places = npt.NDArray[np.intp]
 # Group maxima of a block of queries, scores in float64, and bytes of items on their way: at a time.
 _MAXIMA, _SCORES, _BYTES = 1 << 28, 1 << 26, 1 << 30
+# Queries of a tile of products.
+_TILE = 128
 # Groups of one query that are scored at most before a higher precision is asked.
 _MOST_GROUPS = 1 << 12
 # Candidates beyond k among which ties are looked for first.
@@ -188,7 +190,9 @@ class DeviceSearch:
         k = min(self._k, m)
         step = min(_MAXIMA // max(1, -(-m // self._group)), _SCORES // (_take(k) * self._group))
         step = max(1, min(n, step))
+        # Blocks of one size, and of whole tiles where that is little more.
         step = -(-n // -(-n // step))
+        step = -(-step // _TILE) * _TILE if step > 8 * _TILE else step
         found = list(
             in_blocks(n, step, lambda rows: self._block(rows, piece, k), "scores of one query")
         )
