@@ -175,12 +175,13 @@ def row_sums(
     """Sums of ROWS rows each, and the squared length of every row."""
     program = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BD)
-    total = tl.zeros((BD,), dtype=tl.float32)
+    # Added up by place: across threads once, at the end.
+    totals = tl.zeros((BR, BD), dtype=tl.float32)
     for start in range(0, ROWS, BR):
         row = program * ROWS + start + tl.arange(0, BR)
         inside = (row < n)[:, None] & (column < D)[None, :]
         x = tl.load(X + row[:, None] * stride + column[None, :], mask=inside, other=0.0)
         x = x.to(tl.float32)
-        total += tl.sum(x, axis=0)
+        totals += x
         tl.store(SQUARES + row, tl.sum(x * x, axis=1), mask=row < n)
-    tl.store(COLUMNS + program * D + column, total, mask=column < D)
+    tl.store(COLUMNS + program * D + column, tl.sum(totals, axis=0), mask=column < D)
