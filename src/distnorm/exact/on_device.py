@@ -93,6 +93,20 @@ class _Scored:
         wide = values.double()
         return (wide + self.off(wide)) / self.scale
 
+    def reaching(self, scores: Any) -> Any:
+        """How many groups of each query can hold its score, (h,) -> (h,), or a few more.
+
+        Maxima are compared as they are: in float64 they would be several times their size.
+        """
+        import torch  # the caller's: there are tensors
+
+        values, rounding = self.maxima.values, self.maxima.rounding
+        least = scores * self.scale - self.maxima.absolute - self.error
+        least = torch.where(least > 0, least / (1 + rounding), least / (1 - rounding))
+        about = torch.finfo(values.dtype)
+        least -= 2 * (about.eps * least.abs() + about.tiny)
+        return (values >= least.to(values.dtype)[:, None]).sum(dim=1)
+
     def off(self, wide: Any) -> Any:
         """How far from the truth maxima can be."""
         size = wide.abs()
@@ -276,8 +290,7 @@ class DeviceSearch:
         if taken == groups or bool(sure.all()):
             return scores, places, sure
         more = torch.nonzero(plain & ~sure)[:, 0]
-        some = scored.some(more)
-        wanted = (some.upper(some.maxima.values) >= scores[more, k - 1, None]).sum(dim=1)
+        wanted = scored.some(more).reaching(scores[more, k - 1])
         more, wanted = more[wanted <= _MOST_GROUPS], wanted[wanted <= _MOST_GROUPS]
         if not len(more):
             return scores, places, sure
