@@ -139,6 +139,7 @@ class _Job:
     bias: Any
     gate: Any
     axis: int
+    one_each: bool
     ahead: Any
 
     @classmethod
@@ -153,7 +154,9 @@ class _Job:
         error = terms * (unit * reach + FLOAT32.underflow)
         bias = None if pairs.bias is None else pairs.here(pairs.bias).to(dtype)
         gate = None if pairs.gate is None else pairs.here(pairs.gate)
-        return cls(pairs, row, column, own, error, bias, gate, axis, torch.zeros_like(row))
+        one_each = np.array_equal(asked[0], np.arange(len(pairs)))
+        ahead = torch.zeros_like(row)
+        return cls(pairs, row, column, own, error, bias, gate, axis, one_each, ahead)
 
     def count(self, scores: Any, rows: slice) -> None:
         """Count in the bare scores of some rows of the product, which stay as they are."""
@@ -173,10 +176,14 @@ class _Job:
         for part in blocks(pairs.stop - pairs.start, step):
             here = slice(pairs.start + part.start, pairs.start + part.stop)
             row = self.row[here]
-            lines = scores[row - above]
+            if self.one_each:
+                # Not copied: columns of scores, taken by number, are read in pieces.
+                lines = scores[here.start - above : here.stop - above]
+            else:
+                lines = scores[row - above]
             if self.bias is not None:
                 less = self.bias[items][None, :]
-                lines -= less if self.gate is None else less * self.gate[row][:, None]
+                lines = lines - (less if self.gate is None else less * self.gate[row][:, None])
             own, error = self.own[here], self.error[row]
             lower, upper = ((own + e).to(lines.dtype)[:, None] for e in (-error, error))
             ahead = lines > upper
