@@ -27,6 +27,12 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+# Triton decides when it is first imported, by whomever, whether its kernels are interpreted.
+if importlib.util.find_spec("triton") and importlib.util.find_spec("torch"):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        importlib.import_module("distnorm.device.kernels")
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 # No test fetches a model: huggingface_hub reads this when it is imported.

@@ -5,13 +5,9 @@ Kernels run in Triton's interpreter, where Triton is installed; nothing here nee
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
-
-# Triton reads this when it is first imported.
-os.environ.setdefault("TRITON_INTERPRET", "1")
 
 WAYS = ("torch", "triton")
 CALLERS = (

@@ -1,6 +1,7 @@
 """LangChain's own store and retriever with shifted queries and documents ranked again."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -39,8 +40,17 @@ def test_a_store_of_raw_vectors_ranks_by_dn(words, dn):
 
 def test_the_asynchronous_way_is_the_same(words, dn):
     shifted = ShiftedEmbeddings(Given(words), dn)
-    assert asyncio.run(shifted.aembed_query("sentence 1")) == shifted.embed_query("sentence 1")
-    assert asyncio.run(shifted.aembed_documents(["sentence 1"])) == [words("sentence 1")]
+
+    async def both():
+        return await shifted.aembed_query("sentence 1"), await shifted.aembed_documents(
+            ["sentence 1"]
+        )
+
+    # A thread of its own: a browser's driver may keep a loop in this one.
+    with ThreadPoolExecutor(1) as pool:
+        query, documents = pool.submit(lambda: asyncio.run(both())).result()
+    assert query == shifted.embed_query("sentence 1")
+    assert documents == [words("sentence 1")]
 
 
 def test_documents_of_a_retriever_are_ranked_and_cut(words, dn, expected):
