@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import array_api_compat as compat
 import numpy as np
 
 from distnorm.errors import DistnormError
 
-__all__ = ["dtype_error", "matrix_of", "not_an_array", "shape_error"]
+__all__ = ["dtype_error", "matrix_of", "not_an_array", "shape_error", "sound_on_device"]
 
 _POOLED = ("image_embeds", "text_embeds", "pooler_output", "sentence_embedding", "embeddings")
+# Kinds of torch's devices whose rows are checked block by block: an answer costs nothing there.
+_ANSWERED_BY_BLOCK = ("cpu", "meta", "mps")
 _REMEDIES = {
     "uint8": "packed bits become rows of -1 and 1: numpy.unpackbits(x, axis=1) * 2.0 - 1; "
     "quantised rows need their ranges",
@@ -145,3 +148,14 @@ def _of_list(x: Any, name: str) -> Any:
         got = f"{name} of dtype object, from a list with what is no number or too large for one"
         raise DistnormError(got, "numbers", "give every row as a list of floats")
     return array
+
+
+def sound_on_device(x: Any) -> bool:
+    """Whether nothing is suspicious in a tensor on a GPU, read once and answered once."""
+    if not compat.is_torch_array(x) or x.device.type in _ANSWERED_BY_BLOCK:
+        return False
+    import torch  # the caller's: there are tensors
+
+    dtype = None if x.dtype == torch.float64 else torch.float32
+    lengths = torch.linalg.vector_norm(x.detach(), dim=1, dtype=dtype)
+    return bool((lengths.isfinite() & (lengths > 0)).all())

@@ -17,7 +17,7 @@ import array_api_compat as compat
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.array_kinds import dtype_error, matrix_of, not_an_array, shape_error
+from distnorm.array_kinds import dtype_error, matrix_of, not_an_array, shape_error, sound_on_device
 from distnorm.errors import DistnormError
 
 __all__ = [
@@ -60,8 +60,6 @@ REQUIREMENTS = ("unit", "raw", "any")
 
 BLOCK_BYTES = 1 << 25
 _EXACT_ROWS = 1 << 12
-# Kinds of torch's devices whose rows are checked block by block: an answer costs nothing there.
-_ANSWERED_BY_BLOCK = ("cpu", "meta", "mps")
 _SMALLEST_SQUARE = 1e-24
 
 
@@ -226,22 +224,11 @@ def check_embeddings(x: Array, name: str, *, dimension: int | None = None) -> Ar
     """
     seen = isinstance(x, CheckedRows)
     x = check_form(x, name, dimension)
-    if seen or _sound_on_device(x):
+    if seen or sound_on_device(x):
         return x
     for rows in blocks(x.shape[0], rows_per_block(x.shape[1])):
         check_rows(x[rows, ...], name, rows.start)
     return x
-
-
-def _sound_on_device(x: Array) -> bool:
-    """Whether nothing is suspicious in a tensor on a GPU, read once and answered once."""
-    if not compat.is_torch_array(x) or x.device.type in _ANSWERED_BY_BLOCK:
-        return False
-    import torch  # the caller's: there are tensors
-
-    dtype = None if x.dtype == torch.float64 else torch.float32
-    lengths = torch.linalg.vector_norm(x.detach(), dim=1, dtype=dtype)
-    return bool((lengths.isfinite() & (lengths > 0)).all())
 
 
 @dataclass(frozen=True, eq=False)
