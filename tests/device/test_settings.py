@@ -138,7 +138,7 @@ def test_a_kernel_that_a_card_refuses_is_asked_once(monkeypatch):
 def test_rows_on_a_device_are_looked_at_at_once(monkeypatch, dtype, value):
     from distnorm import arrays
 
-    monkeypatch.setattr(arrays, "_ANSWERED_BY_BLOCK", ("meta",))
+    monkeypatch.setattr("distnorm.array_kinds._ANSWERED_BY_BLOCK", ("meta",))
     x = torch.ones(50, 8, dtype=getattr(torch, dtype), requires_grad=True)
     with monkeypatch.context() as patch:
         patch.setattr(arrays, "check_rows", lambda *x: pytest.fail("looked at twice"))
