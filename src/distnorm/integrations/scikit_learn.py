@@ -111,7 +111,8 @@ class ZeroShotClasses(ClassifierMixin, BaseEstimator):
     >>> from distnorm.integrations.scikit_learn import ZeroShotClasses
     >>> C = np.eye(3, 4)
     >>> X, y = np.repeat(C, 4, axis=0), np.repeat(range(3), 4)
-    >>> GridSearchCV(ZeroShotClasses(C), {"strength": [0.0, 0.5]}, cv=2).fit(X, y).best_score_
+    >>> search = GridSearchCV(ZeroShotClasses(C), {"strength": [0.0, 0.5]}, cv=2).fit(X, y)
+    >>> float(search.best_score_)
     1.0
     """
 
