@@ -153,6 +153,7 @@ class System(abc.ABC):
 
         Values are q.x, biases the numbers under ``column``.
         """
+        # Asked only of systems that say they subtract: the others are ranked again here.
         raise NotImplementedError
 
     def sample(self, n: int) -> tuple[list[Any], npt.NDArray[np.float32]] | None:
