@@ -8,8 +8,8 @@ Wanted: the normalized search within the spread of the raw one, agreement 1 wher
 exact.
 
 With --real instead: the COCO photos and drawn scenes under the built-in model, and ImageNet's
-vectors with class texts as queries, in every system; rewrites the table in docs/indexes.md. With
---habits: collections as people have them (see `index_habits`), and the second table there.
+vectors with class texts as queries, in every system; rewrites the table in results/indexes_real.md.
+With --habits: collections as people have them (see `index_habits`), and the second table there.
 
 Run: python benchmarks/indexes.py [--quick] [--only NAME,NAME] [--real | --habits]
 """
@@ -37,7 +37,7 @@ import distnorm
 
 DIMENSIONS, QUERIES, K = 512, 20, 10
 RESULT = HERE / "results" / "indexes_real.json"
-PAGE = HERE.parent / "docs" / "indexes.md"
+PAGE = HERE / "results" / "indexes_real.md"
 HABITS = "<!-- table: benchmarks/indexes.py --habits -->"
 BEGIN, END = "<!-- table: benchmarks/indexes.py --real -->", "<!-- end of table -->"
 # One or two of each system: metrics do not differ in what is shown.
@@ -316,7 +316,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=None)
     parser.add_argument("--out", type=Path, default=None, help="folder; default benchmarks/results")
     parser.add_argument("--only", default="", help="names of cases between commas")
-    parser.add_argument("--real", action="store_true", help="real inputs; rewrites docs/indexes.md")
+    parser.add_argument("--real", action="store_true", help="real inputs; rewrites its table")
     parser.add_argument("--habits", action="store_true", help="collections as people have them")
     options = parser.parse_args()
     # What the systems' clients say of their own dependencies is no result.
