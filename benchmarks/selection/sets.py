@@ -65,6 +65,16 @@ HELD_BACK = (
 )
 SETS = DEVELOPMENT + HELD_BACK
 
+QUICK = (
+    "coco500, no gap",
+    "coco500, over-fine-tuned",
+    "world-matched, noisy texts",
+    "flickr8k-100x5",
+    "imagenet4shot",
+    "random",
+)
+"""A set of each kind, to see that a benchmark runs."""
+
 _EVALUATED, _TRAINED = 250, 150
 _SCENES = 800
 
@@ -106,6 +116,12 @@ class Trial:
 def folder() -> Path:
     """Where the real features are."""
     return Path(os.environ.get("DISTNORM_REAL_DATA", HERE.parents[2] / "shared" / "data"))
+
+
+def shrink() -> None:
+    """Few drawn scenes from now on, kept in a folder of their own: to see that it runs."""
+    global RUN, _SCENES, _EVALUATED
+    RUN, _SCENES, _EVALUATED = RUN / "quick", 80, 30
 
 
 def load(name: str) -> Data:

@@ -152,7 +152,7 @@ def recall(scores: np.ndarray, trial: sets.Trial, side: str) -> float:
 def main() -> None:
     """Measure what is missing, then write results.json and results.md."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="2 splits, 2 sizes: no result")
+    parser.add_argument("--quick", action="store_true", help="2 splits of few sets: no result")
     parser.add_argument("--development", action="store_true", help="only sets the rule has seen")
     parser.add_argument("--sets", default="", help="only these, separated by ';': no result")
     parser.add_argument("--repeats", type=int, default=None)
@@ -161,11 +161,12 @@ def main() -> None:
     if not sets.folder().is_dir():
         raise SystemExit(f"no real features in {sets.folder()}: set DISTNORM_REAL_DATA")
     repeats = options.repeats or (2 if options.quick else 20)
-    sizes = (10, 100) if options.quick else SIZES
-    if options.quick:
-        sets.RUN = sets.RUN / "quick"
-    cells: dict[str, list[dict[str, Any]]] = {}
+    sizes = (10, 30) if options.quick else SIZES
     named = options.sets.split(";") if options.sets else sets.SETS
+    if options.quick:
+        sets.shrink()
+        named = named if options.sets else sets.QUICK
+    cells: dict[str, list[dict[str, Any]]] = {}
     whole = not (options.quick or options.development or options.sets)
     for name in sets.DEVELOPMENT if options.development else named:
         if missing(name, sets.RUN):
