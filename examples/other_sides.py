@@ -1,4 +1,4 @@
-"""Any pair of modalities, not only images and texts: name the two sides.
+"""My two sides are not images and texts: what then? Name them.
 
 Run: python examples/other_sides.py
 """

@@ -1,22 +1,16 @@
-"""torch in, torch out, on the same device. Needs torch; without it, says so and stops.
+"""My vectors are tensors, on a GPU perhaps: what do I do? Nothing: tensors in, tensors out.
 
+Needs: pip install 'distnorm[torch]'
 Run: python examples/with_torch.py
 """
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
+import torch
 from make_vectors import synthetic_pairs
 
 import distnorm
-
-try:
-    import torch
-except ModuleNotFoundError:
-    print("torch is not installed: nothing shown")
-    sys.exit(0)
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
 images, texts = (torch.from_numpy(rows).to(device).bfloat16() for rows in synthetic_pairs())

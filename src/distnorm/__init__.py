@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from distnorm.tasks.score_matrix import evaluate_scores, normalize_scores
     from distnorm.tasks.zero_shot import ZeroShotClassifier
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "METHODS",

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,10 +82,20 @@ def test_ships_the_marker_for_type_checkers():
 
 def test_version_is_that_of_the_installed_package():
     try:
-        installed = importlib.metadata.version("distnorm")
+        installed = importlib.metadata.distribution("distnorm")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("distnorm runs from the source tree and is not installed")
-    assert distnorm.__version__ == installed
+    if not Path(distnorm.__file__).samefile(installed.locate_file("distnorm/__init__.py")):
+        pytest.skip("distnorm runs from the source tree, another one is installed")
+    assert distnorm.__version__ == installed.version
+
+
+def test_the_version_is_the_same_wherever_it_is_stated(project):
+    cited = re.search(r"^version: (\S+)$", (project / "CITATION.cff").read_text("utf-8"), re.M)
+    latest = re.search(r"^## \[(\d\S*)\]", (project / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert cited
+    assert latest
+    assert cited[1] == latest[1] == distnorm.__version__
 
 
 def test_core_depends_on_seven_light_packages_only():

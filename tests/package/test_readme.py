@@ -79,18 +79,6 @@ def test_ci_runs_the_shell_commands_of_the_readme(project):
         assert f"readme '{mark}'" in script
 
 
-@pytest.mark.parametrize(
-    "name", ["make_vectors", "fit_save_load", "query_shift", "bias_column", "ingest"]
-)
-def test_example_runs(name, project, tmp_path):
-    run(sys.executable, str(project / "examples" / f"{name}.py"), cwd=tmp_path)
-
-
-def test_every_example_is_named_in_its_own_run_line(project):
-    for path in sorted((project / "examples").glob("*.py")):
-        assert f"Run: python examples/{path.name}" in path.read_text(encoding="utf-8")
-
-
 @pytest.mark.skipif(
     bool(os.environ.get("DISTNORM_SKIP_SLOW")), reason="DISTNORM_SKIP_SLOW is set: takes 10 s"
 )

@@ -1,8 +1,10 @@
-"""Methods that are no query shift: store one number beside each item, or one more dimension.
+"""How do I use methods with a number per item in an index of my own?
+
+Store it beside each item, or as one more dimension:
 
     score(q, y) = q.y - bias(y) = [q, -1] . [y, bias(y)]
 
-Run: python examples/bias_column.py
+Run: python examples/one_number_per_item.py
 """
 
 from __future__ import annotations

@@ -1,28 +1,23 @@
-"""A job that adds photos with their biases, so that none is without one until the next upload.
+"""My job adds photos every day: how do they get their numbers, so that none is without one?
 
 Where biases are a key of each item (Qdrant, Chroma, Milvus), write it with the item itself:
 ``payload={"title": ..., added.key: float(bias), added.residual_key: float(residual)}``, without the
 second one where `residuals` is None. Where they are a table or a folder, as here,
-``index.biases.write`` does it. Needs duckdb; without it, says so and stops.
+``index.biases.write`` does it.
 
-Run: python examples/ingest.py
+Needs: pip install 'distnorm[duckdb]'
+Run: python examples/new_photos.py
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
+import duckdb
 from make_vectors import synthetic_pairs
 
 import distnorm
-
-try:
-    import duckdb
-except ModuleNotFoundError:
-    print("duckdb is not installed: nothing shown")
-    sys.exit(0)
 
 images, texts = synthetic_pairs()
 norm = distnorm.make("nnn").fit(images=images[:300], texts=texts[:300])

@@ -1,6 +1,9 @@
-"""Every method side by side from Python, with held-out statistics and paired intervals.
+"""Does it help my model? Which method does?
 
-Run: python examples/compare_methods.py
+Every method side by side, with held-out statistics and paired intervals; on vectors in files
+`distnorm compare retrieval --images image.npy --texts text.npy` does the same.
+
+Run: python examples/does_it_help.py
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ from make_vectors import synthetic_pairs
 import distnorm
 
 images, texts = synthetic_pairs()
-comparison = distnorm.compare_retrieval(images, texts, repeats=5, seed=0)
+methods = ["dot", "dn", "dn*", "dn2", "is", "nnn"]
+comparison = distnorm.compare_retrieval(images, texts, methods=methods, repeats=5, seed=0)
 metric = "image_retrieval_recall@1"
 print(f"{metric} (text->image), synthetic vectors, 5 held-out halves")
 for result in comparison.to_dict()["results"]:
@@ -21,3 +25,6 @@ for result in comparison.to_dict()["results"]:
         f"{result['method']:5} {numbers['mean']:.3f} +- {numbers['std']:.3f}"
         f"   against dot {delta:+.3f} [{low:+.3f}, {high:+.3f}]"
     )
+verdict = comparison.verdict()
+if verdict is not None:
+    print(f"recommended: {verdict.recommended} ({verdict.reason}); next: {verdict.next[0]}")

@@ -1,6 +1,6 @@
-"""Fit on unlabelled vectors, save one small file, load it elsewhere, score.
+"""How do I keep what was fitted? In one small file, loaded elsewhere.
 
-Run: python examples/fit_save_load.py
+Run: python examples/keep_statistics.py
 """
 
 from __future__ import annotations

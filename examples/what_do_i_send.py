@@ -1,11 +1,11 @@
-"""Keep the index you have: shift the query, search as before, recover the DN score.
+"""What do I send to the index I have, and what do the scores that come back mean?
 
 An index built on raw unit vectors, stood in for by NumPy here, gives the order of Distribution
 Normalization for q' = q - s m, whether it ranks by inner product, cosine or squared L2:
 
     DN score of an item = ip - c = |q'| cos - c = (|q'|^2 + 1 - d2) / 2 - c,   c = s q'.m_image
 
-Run: python examples/query_shift.py
+Run: python examples/what_do_i_send.py
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Statistics of more vectors than fit into memory: memory-mapped, in chunks, on many machines.
+"""My vectors do not fit into memory, or lie on many machines: how do I fit?
 
 Count and sums are what is kept, so any chunking, any order and any merge gives the same result.
 
-Run: python examples/shards.py
+Run: python examples/too_many_for_memory.py
 """
 
 from __future__ import annotations
