@@ -76,3 +76,11 @@ def test_a_block_that_does_not_run_says_why():
         for m in BLOCK.finditer(page.read_text("utf-8")):
             mark = m["mark"] or ""
             assert mark == "" or re.fullmatch(r"not run: .+", mark), (page.name, mark)
+
+
+def test_figures_beside_the_papers_are_those_of_the_benchmark():
+    page = (PROJECT / "docs" / "paper.md").read_text("utf-8")
+    lines = (PROJECT / "benchmarks" / "results" / "reproduced.md").read_text("utf-8").splitlines()
+    cells = [line.split(" | ")[1] for line in lines if re.match(r"\| \S.*, (dot|dn\S*) \|", line)]
+    assert len(cells) == 16
+    assert [cell for cell in cells if f"| {cell} |" not in page] == []

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Column, Table
 from rich.text import Text
 
 from distnorm.text import plain
@@ -36,7 +38,8 @@ class PlainTable(Table):
     """A table with its title on the left; title, heads, cells and caption pass `plain`.
 
     Columns are to the right but those in ``left``. A caption may have several lines: what users
-    wrote passes `plain` before it becomes a part of one.
+    wrote passes `plain` before it becomes a part of one. No word is broken where the terminal has
+    room for the longest of each column, and no head where it has room for those of heads.
     """
 
     title: Any = _Words()
@@ -58,6 +61,37 @@ class PlainTable(Table):
     def add_row(self, *cells: Any, **options: Any) -> None:
         """Add a row."""
         super().add_row(*map(_cell, cells), **options)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lines of the table, in columns that hold whole words if the terminal is wide enough."""
+        room = options.max_width - 3 * len(self.columns) - 1
+        for column, width in zip(self.columns, _widths(self.columns, room), strict=True):
+            column.width = width
+        yield from super().__rich_console__(console, options)
+
+
+def _widths(columns: Iterable[Column], room: int) -> list[int | None]:
+    """Columns' widths within ``room``; None where rich's own will do, or heads must be broken."""
+    texts = [[str(text) for text in (column.header, *column.cells)] for column in columns]
+    whole = [max(map(cell_len, each)) for each in texts]
+    if sum(whole) <= room:
+        return [None] * len(texts)
+    for widths in ([_longest_word(each) for each in texts], [_longest_word(x[:1]) for x in texts]):
+        rest = room - sum(widths)
+        if rest >= 0:
+            break
+    else:
+        return [None] * len(texts)
+    # Columns that lack least are made whole first.
+    for place in sorted(range(len(texts)), key=lambda place: whole[place] - widths[place]):
+        more = min(rest, whole[place] - widths[place])
+        widths[place] += more
+        rest -= more
+    return [*widths]
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    return max((cell_len(word) for text in texts for word in text.split()), default=1)
 
 
 def _cell(cell: Any) -> Any:

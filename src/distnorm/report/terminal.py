@@ -83,7 +83,8 @@ def score_matrix_table(
     one, two = map(Sides.plural, sides)
     title = f"{name}{word}, {result.n_images} {one}, {result.n_texts} {two}"
     names = [n.partition("_retrieval_")[2] for n in result.metrics if n.startswith(DIRECTIONS[0])]
-    table = _table(title, ("direction", *names), left=("direction",))
+    heads = [name.replace("_", " ") for name in names]
+    table = _table(title, ("direction", *heads), left=("direction",))
     for direction in DIRECTIONS:
         values = [(name, result.metrics[f"{direction}_{name}"]) for name in names]
         table.add_row(
@@ -115,7 +116,7 @@ def comparison_tables(comparison: Comparison) -> list[RenderableType]:
     tables.append(words(_footer(comparison), style="dim"))
     if comparison.diagnostics is not None:
         hubs = _hubness(comparison.diagnostics, _sides(comparison))
-        tables += [hubs, _ladder(comparison.diagnostics)]
+        tables += [*hubs, _ladder(comparison.diagnostics)]
     return tables
 
 
@@ -324,28 +325,25 @@ def _most_shared(comparison: Comparison) -> str:
     return f"\n{said}{equal} (of all splits the one with most)" if said else ""
 
 
-def _hubness(diagnostics: dict[str, Any], sides: Sequence[str]) -> Table:
-    columns = [
-        f"{direction_title(direction, sides)} {what}"
-        for direction in DIRECTIONS
-        for what in ("skewness", "occupancy %", "top hub")
-    ]
-    table = _table("hubs (first split)", ("method", *columns), left=("method",))
-    for entry in diagnostics["hubness"]:
-        cells = []
-        for direction in DIRECTIONS:
+def _hubness(diagnostics: dict[str, Any], sides: Sequence[str]) -> list[Table]:
+    tables = []
+    for direction in DIRECTIONS:
+        title = f"hubs, {direction_title(direction, sides)} (first split)"
+        table = _table(title, ("method", "skewness", "occupancy %", "top hub"), left=("method",))
+        for entry in diagnostics["hubness"]:
             found = entry[direction]
             hub = found["hubs"][0]
-            cells += [
+            table.add_row(
+                entry["method"],
                 f"{found['k_occurrence_skewness']:.2f}",
                 f"{100 * found['occupancy']:.0f}",
                 f"#{hub['item']} x{hub['count']}",
-            ]
-        table.add_row(entry["method"], *cells)
+            )
+        tables.append(table)
     norms = ", ".join(f"|mean {s}| {v:.3f}" for s, v in diagnostics["mean_norm"].items() if v)
     gap = diagnostics["modality_gap"]
     table.caption = f"modality gap {gap:.3f}, {norms}" if gap is not None else norms
-    return table
+    return tables
 
 
 def _ladder(diagnostics: dict[str, Any]) -> Table:
