@@ -16,7 +16,7 @@ N, D = 1500, 40
 def torch(request, monkeypatch):
     """Torch, whose tensors count as lying on a device, however few."""
     found = device_ways.as_device(request.param, monkeypatch)
-    monkeypatch.setattr("distnorm.moments.sums._SMALL", 0)
+    monkeypatch.setattr("distnorm.moments.sums.LARGEST_EXACT", 0)
     monkeypatch.setattr("distnorm.moments.sums._on_host_without_copy", lambda x: x)
     monkeypatch.setattr("distnorm.device.sums._AT_ONCE", 600)
     monkeypatch.setattr("distnorm.device.sums._PRODUCTS", 128)

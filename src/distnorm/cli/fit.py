@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from distnorm.cli.engine import EngineOptions
 from distnorm.cli.options import make_norm, options_of
 from distnorm.cli.output import NewFile, console, json_option, say, say_dropped, write_json
 from distnorm.cli.progress import progress_bar
@@ -55,6 +56,7 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 )
 @options_of(VectorOptions, "vectors")
 @options_of(SelectionOptions, "selection")
+@options_of(EngineOptions, "engine")
 @click.option("--update", "old", type=click.Path(), help="Bring this file up to date instead.")
 @click.option("--out", type=NewFile(), help="The .safetensors file to write.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
@@ -71,6 +73,7 @@ def fit(
     input: str | None,
     vectors: VectorOptions,
     selection: SelectionOptions,
+    engine: EngineOptions,
     old: str | None,
     out: str | None,
     overwrite: bool,
@@ -88,6 +91,8 @@ def fit(
     from distnorm.monitoring.banks import bank_figures
     from distnorm.report.terminal import normalization_table
 
+    if engine.ray and old is not None:
+        raise click.UsageError("--update reads what changed alone: leave --engine ray out")
     if old is not None:
         _update(old, (*images, *texts), out, overwrite, json_path)
         return
@@ -99,11 +104,13 @@ def fit(
     both = (names.first, names.second)
     norm = make_norm(method, strength, sides=both, input=input, weights=weights)
     reading = Reading(vectors.keys(*both), vectors.normalize)
-    inputs = Inputs({names.first: images, names.second: texts}, reading=reading, **how)
-    with progress_bar("fitting", "rows") as show:
-        done = fit_inputs(norm, inputs, samples=samples, seed=seed, progress=show)
-    if norm.method == "auto":
-        selection.select(norm, inputs)
+    sources: dict[str, Any] = {names.first: images, names.second: texts}
+    with engine.reader(how["workers"]) as opened:
+        inputs = Inputs(sources, reading=reading, opened=opened, **how)
+        with progress_bar("fitting", "rows") as show:
+            done = fit_inputs(norm, inputs, samples=samples, seed=seed, progress=show)
+        if norm.method == "auto":
+            selection.select(norm, inputs)
     norm.save(target)
     console().print(normalization_table(norm))
     banks = bank_figures(norm)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distnorm.cli.engine import EngineOptions
 from distnorm.cli.groups import options_of
 from distnorm.cli.index_hubs import hubs
+from distnorm.cli.index_ray import Items, store_on_ray
 from distnorm.cli.output import complain, console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.vectors import VectorOptions
@@ -16,6 +18,7 @@ from distnorm.errors import masked
 
 if TYPE_CHECKING:
     from distnorm.normalization import ScoreNormalization
+    from distnorm.search.indexes.biases import Upload
 
 __all__ = ["index"]
 
@@ -61,9 +64,16 @@ index.add_command(hubs)
 )
 @_BIASES
 @click.option("--fresh", is_flag=True, help="Compute all anew.")
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="With --engine ray, where SPEC is a file or folder of vectors or a store: the folder for "
+    "the biases, as Parquet. A Lance data set gets a column instead.",
+)
 @_SIDE
 @_MODEL
 @_BATCH
+@options_of(EngineOptions, "engine")
 @options_of(VectorOptions, "vectors")
 @json_option
 @click.pass_context
@@ -74,9 +84,11 @@ def bias(
     items: Path | None,
     biases: Path | None,
     fresh: bool,
+    out: str | None,
     side: str,
     model: str | None,
     batch: int,
+    engine: EngineOptions,
     vectors: VectorOptions,
     json_path: str | None,
 ) -> None:
@@ -89,6 +101,14 @@ def bias(
     from distnorm.search.indexes import open_index
 
     norm = load(normalization)
+    if engine.ray:
+        if items is not None or biases is not None:
+            raise click.UsageError("--engine ray excludes --items and --biases: SPEC is the items")
+        done = store_on_ray(norm, Items(spec, side, vectors), engine, out, fresh)
+        _report(spec, norm, done, json_path)
+        return
+    if out is not None:
+        raise click.UsageError("--out needs --engine ray")
     rows = None if items is None else vectors.rows(items, side)
     state = (0, 0)
     with open_index(spec, model=model, biases=biases) as opened:
@@ -116,13 +136,7 @@ def bias(
                 "run the same command without --fresh to go on"
             )
             context.exit(130)
-    say(
-        f"{done.written} biases written, {done.already} were there: "
-        f"{norm.method}, {_strengths(norm)}, as {done.column}",
-    )
-    write_json(
-        {"schema": 1, "task": "index bias", "index": masked(spec), **done.to_dict()}, json_path
-    )
+    _report(spec, norm, done, json_path)
 
 
 @index.command("check")
@@ -253,6 +267,16 @@ def drop(
     write_json(
         {"schema": 1, "task": "index drop", "index": masked(spec), "dropped": list(names)},
         json_path,
+    )
+
+
+def _report(spec: str, norm: ScoreNormalization, done: Upload, json_path: str | None) -> None:
+    say(
+        f"{done.written} biases written, {done.already} were there: "
+        f"{norm.method}, {_strengths(norm)}, as {done.column}",
+    )
+    write_json(
+        {"schema": 1, "task": "index bias", "index": masked(spec), **done.to_dict()}, json_path
     )
 
 

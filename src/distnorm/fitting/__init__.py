@@ -1,6 +1,6 @@
 """Statistics from anything: stores, vectors, photos, sentences, or a mix."""
 
-from distnorm.fitting.inputs import Inputs, Reading
+from distnorm.fitting.inputs import Inputs, Reading, Wanted
 from distnorm.fitting.statistics import Fit, fit_inputs
 from distnorm.fitting.update import Update, update
 
@@ -9,6 +9,7 @@ __all__ = [
     "Inputs",
     "Reading",
     "Update",
+    "Wanted",
     "fit_inputs",
     "update",
 ]

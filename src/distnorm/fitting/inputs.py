@@ -7,11 +7,11 @@ are embedded when they are taken, and not before they are chosen.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from distnorm.embedding.pipeline import decoders
 from distnorm.embedding.sources import Source, open_source
 from distnorm.encoders.registry import stated_id
 from distnorm.errors import DistnormError
+from distnorm.moments import Moments
 from distnorm.store.known import KeySet, Known, key_of
 from distnorm.store.layout import PARTS, Commit, at_commit, is_store
 from distnorm.store.models import model_of, prompt_of
@@ -32,7 +33,7 @@ from distnorm.store.rows import StoredRows
 from distnorm.store.vectors import has_vectors, read_embeddings
 from distnorm.system.files import shared_name
 
-__all__ = ["Input", "Inputs", "Reading", "SourceRows", "VectorRows"]
+__all__ = ["Input", "Inputs", "Reading", "SourceRows", "SummedRows", "VectorRows", "Wanted"]
 
 Rows = npt.NDArray[Any]
 Chosen = npt.NDArray[np.intp]
@@ -55,6 +56,29 @@ class Input(Protocol):
 
     def note(self) -> dict[str, Any]:
         """What a later update needs to know of it."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Moments that are wanted of rows: their order and rank, and what the rows must be like.
+
+    ``name`` is what messages call them, ``method`` whose demand ``length`` is; see `check_lengths`.
+    """
+
+    name: str
+    order: int
+    rank: int | None
+    method: str
+    length: str
+    dimension: int | None
+
+
+@runtime_checkable
+class SummedRows(Protocol):
+    """An `Input` whose rows are added up where they are."""
+
+    def moments(self, wanted: Wanted) -> Iterator[Moments]:
+        """Moments of all its rows, part by part in their order."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +223,9 @@ class Inputs:
         Around every sentence that is embedded.
     reading : Reading, optional
         Of files of vectors.
+    opened : callable, optional
+        What opens each name, its side and the reading given, instead of what reads it here;
+        nothing is embedded then.
     **options
         ``device`` for the model, ``batch_size`` and ``workers``.
 
@@ -222,13 +249,15 @@ class Inputs:
         prompt: str | None = None,
         device: str | None = None,
         reading: Reading | None = None,
+        opened: Callable[[str, str, Reading], Input] | None = None,
         **options: Any,
     ) -> None:
         self._reading = Reading() if reading is None else reading
+        self._opened = opened
         paths = [name for group in names.values() for name in group]
         texts = [name for side, group in names.items() if side != "image" for name in group]
         stores = list(filter(is_store, paths))
-        sources = list(filter(_is_source, paths))
+        sources = list(filter(_is_source, paths)) if opened is None else []
         self.prompt = prompt_of(*filter(is_store, texts), stated=prompt)
         self.model_id = model_of(*stores, stated=stated_id(model))
         self.encoder: Any = None  # loaded only where something is to be embedded
@@ -256,6 +285,8 @@ class Inputs:
         }
 
     def _open(self, name: str, side: str, options: dict[str, Any]) -> Input:
+        if self._opened is not None:
+            return self._opened(name, side, self._reading)
         if _is_source(name):
             return SourceRows(name, side, self.encoder, self.prompt, **options)
         commit = Commit.read(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
-from distnorm.fitting.inputs import Input, Inputs
+from distnorm.fitting.inputs import Input, Inputs, SummedRows, Wanted
 from distnorm.methods.base import seed as check_seed
+from distnorm.methods.statistics import SideStatistics
+from distnorm.moments import Moments
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.progress import Progress
 
@@ -62,9 +64,15 @@ def fit_inputs(
     counts = {}
     for side, given in inputs.sides.items():
         before = done
-        whole = norm.spec.needs_bank or norm.weights != "even"
-        blocks = _all(given) if samples is None else _sampled(given, side, samples, rng)
-        for part in [_joined(blocks)] if whole or samples is not None else blocks:
+        whole = norm.spec.needs_bank or norm.weights != "even" or samples is not None
+        summed = [] if whole else [x for x in given if isinstance(x, SummedRows)]
+        for moments in _summed(norm, side, summed):
+            done += moments.count
+            if progress is not None:
+                progress(done, total)
+        here = given if whole else [x for x in given if not isinstance(x, SummedRows)]
+        blocks = _all(here) if samples is None else _sampled(here, side, samples, rng)
+        for part in [_joined(blocks)] if whole else blocks:
             rows: dict[str, Any] = {side: part}
             norm.partial_fit(**rows)
             done += len(part)
@@ -79,6 +87,22 @@ def fit_inputs(
     norm.notes = replace(norm.notes, fitted_on=fitted_on)
     every = [x for given in inputs.sides.values() for x in given]
     return Fit(counts, sum(x.failed for x in every), sum(x.over_long for x in every))
+
+
+def _summed(norm: ScoreNormalization, side: str, given: Sequence[SummedRows]) -> Iterator[Moments]:
+    """Add inputs whose rows are added up elsewhere; gives each part of their moments."""
+    if not given:
+        return
+    before, spec = norm.statistics[side].moments, norm.spec
+    total = Moments(order=before.order, rank=before.rank)
+    name = norm.names.plural(side)
+    wanted = Wanted(name, before.order, before.rank, spec.name, norm.input, norm.dimension)
+    for x in given:
+        for part in x.moments(wanted):
+            total.include(part)
+            yield part
+    added = SideStatistics(before.merge(total), None)
+    norm.state = norm.state.with_statistics({side: added})
 
 
 def _all(given: list[Input]) -> Iterator[npt.NDArray[Any]]:

@@ -35,11 +35,13 @@ from distnorm.device.settings import in_memory, on_device
 from distnorm.device.sums import gram, sum_of_rows
 from distnorm.moments.sketch import LEADING
 
-__all__ = ["BlockSums", "sum_rows"]
+__all__ = ["LARGEST_EXACT", "BlockSums", "sum_rows"]
+
+LARGEST_EXACT = 1 << 22
+"""Numbers up to which rows are added up in float64."""
 
 _ROWS = 512
 _DEVICE_ROWS = 1 << 16
-_SMALL = 1 << 22
 _LARGEST_SQUARES = 2.0**32
 _HALF_MASK = np.uint32(0x8FFFE000).astype(np.int32)
 _HALF_SCALE = np.float32(2.0**112)
@@ -81,12 +83,12 @@ def sum_rows(
         if not seen:
             check_embeddings(x, name)
         return _sum_weighted(x, weights, second)
-    if isinstance(x, np.ndarray) and x.dtype != np.float64 and x.size > _SMALL:
+    if isinstance(x, np.ndarray) and x.dtype != np.float64 and x.size > LARGEST_EXACT:
         total = _sum_in_parallel(x, second)
         if total is not None:
             return total
         # Something is not finite, zero, or too large for float32 sums: name it, or go slowly.
-    if on_device(x) and x.shape[0] * x.shape[1] > _SMALL:
+    if on_device(x) and x.shape[0] * x.shape[1] > LARGEST_EXACT:
         total = _sum_tensor(x.detach(), second)
         if total is not None:
             return total
@@ -211,7 +213,7 @@ def _sum_on_device(x: Array, second: bool) -> BlockSums:
     total = _zero(x.shape[1], second)
     for rows in blocks(x.shape[0], _DEVICE_ROWS):
         block = as_working(x[rows, ...])
-        if x.shape[0] * x.shape[1] <= _SMALL:
+        if x.shape[0] * x.shape[1] <= LARGEST_EXACT:
             block = _widest(block)
         total.add(
             BlockSums(

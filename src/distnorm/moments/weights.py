@@ -24,7 +24,7 @@ import numpy.typing as npt
 from distnorm.arrays import Array, CheckedRows, as_working, blocks, rows_per_block, to_numpy
 from distnorm.errors import DistnormError
 
-__all__ = ["MOST_COMPARED", "check_weights", "density_weights", "fold"]
+__all__ = ["MOST_COMPARED", "check_weights", "density_weights", "fold", "weights_against"]
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -94,11 +94,7 @@ def density_weights(
     host = to_numpy(as_working(rows), np.float32)
     distinct, place, counts = fold(host)
     mean = np.asarray(counts @ distinct.astype(np.float64)) / counts.sum()
-    centred = (distinct - mean).astype(np.float32)
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    np.divide(centred, lengths, out=centred, where=lengths > 0)
-    # 2 g - 1 where positive, so that a product of these rows less 1 is the ramp.
-    centred *= math.sqrt(1 / (1 - _LIKE))
+    centred = _directions(distinct.astype(np.float32, copy=False), mean)
     n = len(centred)
     if n <= most:
         weights = 1 / (counts + _like_each_other(centred, counts))
@@ -118,6 +114,53 @@ def density_weights(
     share = (counts.sum() - counts) / np.maximum(compared, 1)
     weights = 1 / (counts + share * like)
     return np.asarray(weights[place])
+
+
+def weights_against(
+    rows: npt.NDArray[np.floating],
+    sample: npt.NDArray[np.floating],
+    n: int,
+    numbers: npt.NDArray[np.int64],
+    of_sample: npt.NDArray[np.int64],
+) -> Float64:
+    """Weights of some of n rows by a random sample of all, which must not be empty.
+
+    Parameters
+    ----------
+    rows, sample : ndarray, shape (k, d) and (m, d)
+    n : int
+        Rows in all.
+    numbers, of_sample : ndarray, shape (k,) and (m,), rising
+        Which rows these are: none is compared with itself.
+
+    Returns
+    -------
+    ndarray, shape (k,), float64
+        In (0, 1]; of rows equal to t - 1 others around 1 / t.
+    """
+    others = as_working(sample).astype(np.float32)
+    mean = others.mean(axis=0, dtype=np.float64)
+    others = _directions(others, mean)
+    place = np.minimum(np.searchsorted(of_sample, numbers), len(of_sample) - 1)
+    inside = of_sample[place] == numbers
+    like = np.empty(len(rows))
+    for part in blocks(len(rows), rows_per_block(len(others), itemsize=4)):
+        ramp = _ramp(_directions(as_working(rows[part]).astype(np.float32), mean), others)
+        own = np.flatnonzero(inside[part])
+        ramp[own, place[part][own]] = 0
+        like[part] = ramp.sum(axis=1, dtype=np.float64)
+    share = (n - 1) / np.maximum(len(others) - inside, 1)
+    return np.asarray(1 / (1 + share * like))
+
+
+def _directions(rows: Float32, mean: Float64) -> Float32:
+    """Rows less a mean, of such a length that their products less 1 are the ramp."""
+    centred = (rows - mean).astype(np.float32)
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    np.divide(centred, lengths, out=centred, where=lengths > 0)
+    # 2 g - 1 where positive, so that a product of these rows less 1 is the ramp.
+    centred *= math.sqrt(1 / (1 - _LIKE))
+    return centred
 
 
 def _ramp(rows: Float32, others: Float32) -> Float32:

@@ -22,6 +22,8 @@ from distnorm.errors import DistnormError, require
 from distnorm.store.vector_choice import speaks_of_vectors
 
 __all__ = [
+    "arrow_columns",
+    "arrow_rows",
     "families",
     "list_depth",
     "read_arrow",
@@ -139,36 +141,50 @@ def read_arrow(path: Path) -> Matrices:
         file = require("pyarrow.parquet", "parquet").ParquetFile(path)
         schema = file.schema_arrow
 
-        def column(name: str) -> Any:
-            return file.read([name]).column(0)
+        def table(columns: list[str]) -> Any:
+            return file.read(columns)
     else:
-        table = _arrow_table(path)
-        schema = table.schema
+        whole = _arrow_table(path)
+        schema = whole.schema
+        table = whole.select
 
-        def column(name: str) -> Any:
-            return table.column(name)
+    found = arrow_columns(schema, path, arrow.types)
+    return {
+        name: lambda columns=columns: arrow_rows(table(columns), columns, path)  # type: ignore[misc]
+        for name, columns in found.items()
+    }
 
-    types = arrow.types
+
+def arrow_columns(schema: Any, path: Path | str, types: Any) -> dict[str, list[str]]:
+    """Matrices of an Arrow schema by name: one column of lists, or those of numbers in a row."""
     lists = {field.name: list_depth(field.type, types) for field in schema}
     lists = {name: found for name, found in lists.items() if found[0]}
     floats = [name for name, (_, value) in lists.items() if types.is_floating(value)]
     numeric = [name for name, (_, value) in lists.items() if types.is_integer(value)]
-    found: dict[str, Callable[[], Matrix]] = {
-        name: lambda name=name: _list_rows(column(name), path, name, arrow)  # type: ignore[misc]
-        for name in floats or numeric
-    }
+    found = {name: [name] for name in floats or numeric}
     if not found:
         wide = [field.name for field in schema if types.is_floating(field.type)]
-        for prefix, names in families(wide, path).items():
-            found[prefix] = lambda names=names: np.column_stack(  # type: ignore[misc]
-                [column(name).to_numpy(zero_copy_only=False) for name in names]
-            )
+        found = families(wide, path)
     if not found:
         _refuse_packed(schema, path, types)
     return found
 
 
-def families(names: Iterable[str], path: Path) -> dict[str, list[str]]:
+def arrow_rows(table: Any, columns: list[str], place: Path | str, start: int = 0) -> Matrix:
+    """The matrix of one of `arrow_columns` of an Arrow table, whose first row has number ``start``.
+
+    Raises
+    ------
+    DistnormError
+        For empty cells, several vectors in a cell, different lengths, and no rows.
+    """
+    if len(columns) > 1:
+        parts = [table.column(name).to_numpy(zero_copy_only=False) for name in columns]
+        return np.column_stack(parts)
+    return _list_rows(table.column(columns[0]), place, columns[0], start)
+
+
+def families(names: Iterable[str], path: Path | str) -> dict[str, list[str]]:
     """Columns of numbered names, emb_0, emb_1 ..., in the order of their numbers, by prefix."""
     numbered: dict[str, dict[int, str]] = {}
     for name in names:
@@ -193,7 +209,7 @@ def families(names: Iterable[str], path: Path) -> dict[str, list[str]]:
     return found
 
 
-def _refuse_packed(schema: Any, path: Path, types: Any) -> None:
+def _refuse_packed(schema: Any, path: Path | str, types: Any) -> None:
     """Raise for a column that is called embedding, or so, of bytes or texts."""
     for field in schema:
         text, content = types.is_string(field.type), types.is_binary(field.type)
@@ -265,8 +281,8 @@ def _single(chunk: Any, compute: Any) -> bool:
     return bool(len(chunk)) and set(compute.list_value_length(chunk).to_pylist()) == {1}
 
 
-def _list_rows(column: Any, path: Path, name: str, arrow: Any) -> Matrix:
-    compute = require("pyarrow.compute", "parquet")
+def _list_rows(column: Any, path: Path | str, name: str, start: int) -> Matrix:
+    arrow, compute = require("pyarrow", "parquet"), require("pyarrow.compute", "parquet")
     where = f"{path}, column {name!r},"
     parts: list[Matrix] = []
     for chunk in column.chunks:
@@ -275,7 +291,7 @@ def _list_rows(column: Any, path: Path, name: str, arrow: Any) -> Matrix:
             first = int(np.flatnonzero(chunk.is_null().to_numpy(zero_copy_only=False))[0])
             raise DistnormError(
                 f"{where} with {chunk.null_count} empty cells, first in row "
-                f"{first + sum(len(part) for part in parts)}",
+                f"{start + first + sum(len(part) for part in parts)}",
                 "an embedding in every row",
                 "drop these rows on both sides",
             )

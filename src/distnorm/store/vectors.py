@@ -39,7 +39,7 @@ from distnorm.system.conversions import CONVERSIONS
 from distnorm.system.files import missing_file, plain_errors
 from distnorm.system.shards import ShardedRows
 
-__all__ = ["has_vectors", "open_embeddings", "read_embeddings", "read_sides"]
+__all__ = ["has_vectors", "open_embeddings", "read_embeddings", "read_sides", "shard_files"]
 
 _READERS: Mapping[str, Callable[[Path], Mapping[str, Callable[[], npt.NDArray[Any]]]]] = {
     ".npy": read_npy,
@@ -234,8 +234,21 @@ def _kind_of(path: Path) -> str | None:
     return next((end for magic, end in _STARTS.items() if start.startswith(magic)), None)
 
 
-def _shards(commit: Commit, side: str, key: str | None) -> list[npt.NDArray[Any]]:
+def shard_files(
+    commit: Commit, side: str, key: str | None = None
+) -> tuple[list[tuple[Path, int | None]], Path, str | None]:
+    """The files of one side's rows in a folder, their place, and which of a file's matrices counts.
+
+    With each file the rows that count of it, None for all. ``key`` is the name of a series of
+    files, or of a column of the only series of Parquet files.
+
+    Raises
+    ------
+    DistnormError
+        If there are none, they are another side's, or it is not plain which are meant.
+    """
     part = PARTS.get(side, f"{side}_emb")
+    inside: str | None = None
     files, place = commit.counted_files(part), commit.folder / part
     if not files and side not in PARTS:
         # Sides of other names, such as query and document: whichever the folder has alone.
@@ -254,7 +267,10 @@ def _shards(commit: Commit, side: str, key: str | None) -> list[npt.NDArray[Any]
             )
         series = _plain_shards(place)
         if series:
-            only = len(series) == 1 and (key is None or named is not None)
+            single = next(iter(series.values()))[0] if len(series) == 1 else None
+            column = single is not None and single.suffix == ".parquet" and key not in series
+            inside = key if column else None
+            only = single is not None and (key is None or named is not None or column)
             name = next(iter(series)) if only else choose(list(series), place, side, key)
             files = [(file, None) for file in series[name]]
     if not files:
@@ -267,7 +283,12 @@ def _shards(commit: Commit, side: str, key: str | None) -> list[npt.NDArray[Any]
         )
     if not is_store(commit.folder):
         _say_lacking([file for file, _ in files], place)
-    shards = [_first_rows(_read_file(file, side, None), file, rows) for file, rows in files]
+    return files, place, inside
+
+
+def _shards(commit: Commit, side: str, key: str | None) -> list[npt.NDArray[Any]]:
+    files, place, inside = shard_files(commit, side, key)
+    shards = [_first_rows(_read_file(file, side, inside), file, rows) for file, rows in files]
     for (file, _), rows in zip(files, shards, strict=True):
         if rows.shape[1:] != shards[0].shape[1:] or (rows.dtype.kind != shards[0].dtype.kind):
             raise DistnormError(

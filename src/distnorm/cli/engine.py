@@ -1,0 +1,62 @@
+"""Where the work of a command is done: in this process, or by the workers of a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from distnorm.cli.groups import option
+
+if TYPE_CHECKING:
+    from distnorm.distributed.session import Session
+
+__all__ = ["EngineOptions"]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Where the work is done."""
+
+    engine: str = option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="ray: by the workers of a Ray cluster, a local one unless --address names one.",
+    )
+    address: str | None = option(
+        "--address",
+        metavar="HOST:PORT",
+        help="Of a running Ray cluster, or auto; with --engine ray.",
+    )
+
+    @property
+    def ray(self) -> bool:
+        """Whether workers do it."""
+        if self.engine != "ray" and self.address is not None:
+            raise click.UsageError("--address needs --engine ray")
+        return self.engine == "ray"
+
+    @contextmanager
+    def session(self, workers: int | None = None) -> Iterator[Session]:
+        """The cluster, for the time of the work."""
+        from distnorm.distributed.session import connected
+
+        with connected(self.address, workers=workers) as session:
+            yield session
+
+    @contextmanager
+    def reader(self, workers: int | None = None) -> Iterator[Any]:
+        """What opens inputs of a fit; None where this process reads them."""
+        if not self.ray:
+            yield None
+            return
+        from distnorm.distributed.statistics import open_remote
+
+        with self.session(workers) as session:
+            yield partial(open_remote, session)
