@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Mapping, Sequence
 
-__all__ = ["code", "markdown", "plain"]
+__all__ = ["code", "columns", "markdown", "plain", "values"]
 
 # Controls (C0, DEL, C1), marks of direction, separators of lines, what has no width (but for the
 # two joiners, which scripts and emoji need), halves of surrogate pairs, tags.
@@ -51,6 +52,56 @@ def code(text: object) -> str:
     if re.search(r"[`<>&|\\]", words) or words != words.strip() or not words:
         return f'"{markdown(words)}"'
     return f"`{words}`"
+
+
+def values(named: Mapping[str, object]) -> str:
+    """Parameters in one line; what is None depends on the items that are scored together.
+
+    Examples
+    --------
+    >>> values({"k": 8, "beta": 35.21934, "own": False, "scale": None})
+    'k=8, beta=35.22, own=no, scale=by the items of a call'
+    """
+    words = {True: "yes", False: "no", None: "by the items of a call"}
+    return ", ".join(
+        f"{name}={words[value] if value is None or isinstance(value, bool) else _short(value)}"
+        for name, value in named.items()
+    )
+
+
+def columns(heads: tuple[str, ...], rows: Sequence[tuple[object, ...]], most: int = 48) -> str:
+    """A table of plain text: numbers to the right, words to the left and cut.
+
+    Examples
+    --------
+    >>> print(columns(("rank", "id", "score"), [(1, "a.jpg", 0.31), (2, "b.jpg", 0.2914)]))
+    rank  id      score
+       1  a.jpg  0.3100
+       2  b.jpg  0.2914
+    """
+    numbers = [all(isinstance(row[at], (int, float)) for row in rows) for at in range(len(heads))]
+    cells = [
+        [f"{cell:.4f}" if isinstance(cell, float) else _cut(plain(cell), most) for cell in row]
+        for row in rows
+    ]
+    table = [list(heads), *cells]
+    widths = [max(len(row[at]) for row in table) for at in range(len(heads))]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numbers, strict=True)
+        ).rstrip()
+        for row in table
+    )
+    return "\n".join(lines)
+
+
+def _cut(words: str, most: int) -> str:
+    return words if len(words) <= most else f"...{words[3 - most :]}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else plain(value)
 
 
 def _escape(character: str) -> str:

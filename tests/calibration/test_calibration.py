@@ -9,7 +9,7 @@ import pytest
 
 import distnorm
 from distnorm import DistnormError, make, normalize
-from distnorm.calibration.sample import calibration_warnings, labelled_pairs
+from distnorm.calibration.sample import calibration_warnings, labelled_pairs, without_wrong
 from distnorm.calibration.tail import ParetoTail, fit_tails, tail_bins
 
 SIDES = ("image", "text")
@@ -404,7 +404,74 @@ def test_statistics_of_the_same_rows_are_said_and_the_diagonal_is_found():
 def test_labels_say_which_rows_match():
     owner = labelled_pairs([1, 0, True, 0], 4, 4)
     assert owner.tolist() == [0, -1, 2, -1]
+    assert without_wrong([0, 1, 0, 3], [1, 0, 0, 1]).tolist() == [0, -1, 0, 3]
+    assert without_wrong([0, 1, 0, 3], [1, 0]).tolist() == [0, 1, 0, 3]
     with pytest.raises(DistnormError, match="0 or 1 for each pair"):
         labelled_pairs([1, 2, 0, 0], 4, 4)
     with pytest.raises(DistnormError, match="4 and 5 rows"):
         labelled_pairs([1, 1, 0, 0], 4, 5)
+
+
+def test_rows_of_one_name_are_one_item():
+    """Pictures that were embedded anew for each caption differ in their last digits."""
+    images, texts = world(90, seed=4)
+    norm = fitted()
+    rng = np.random.default_rng(0)
+    repeated = normalize(np.repeat(images, 4, axis=0) + rng.normal(0, 1e-3, (360, 48)))
+    captions = normalize(np.repeat(texts, 4, axis=0) + rng.normal(0, 0.05, (360, 48)))
+    names = {"images": [f"{row // 4}.jpg" for row in range(360)]}
+    tables = [
+        norm.calibrate(images=repeated, texts=captions, pairs="rows", names=given).notes.calibration
+        for given in (None, names)
+    ]
+    assert [table["n_rows"]["image"] for table in tables] == [360, 90]
+    assert tables[1]["n_pairs"] == 90 * 360 - 360
+    # Taken for non-matches, the other captions of an image raise the threshold.
+    known = norm.calibrate(images=images, texts=captions, pairs=np.arange(360) // 4)
+    wanted = float(known.threshold(0.01))
+    rows = {"images": repeated, "texts": captions, "pairs": "rows"}
+    by_name, without = (
+        float(norm.calibrate(**rows, names=given).threshold(0.01)) for given in (names, None)
+    )
+    assert by_name == pytest.approx(wanted, abs=0.01)
+    assert without > wanted + 0.03
+    # Equal rows under two names, and rows without a name, are told by the rows.
+    mixed = [None if row % 2 else f"{row}" for row in range(360)]
+    norm.calibrate(images=np.repeat(images, 4, axis=0), texts=captions, names={"image": mixed})
+    assert norm.notes.calibration["n_rows"]["image"] == 90
+    for bad, words in (({"images": ["a"]}, "one for each of the 360"), ({"sound": []}, "'sound'")):
+        with pytest.raises(DistnormError, match=words):
+            norm.calibrate(images=repeated, texts=captions, names=bad)
+
+
+def test_a_store_s_paths_are_its_names(tmp_path):
+    arrow = pytest.importorskip("pyarrow", reason="stores need pyarrow")
+    from click.testing import CliRunner
+
+    from distnorm.cli.main import cli
+
+    images, texts = world(60, seed=4)
+    rng = np.random.default_rng(0)
+    rows = {
+        "img_emb": normalize(np.repeat(images, 3, axis=0) + rng.normal(0, 1e-3, (180, 48))),
+        "text_emb": normalize(np.repeat(texts, 3, axis=0) + rng.normal(0, 0.05, (180, 48))),
+    }
+    for part, x in rows.items():
+        (tmp_path / "store" / part).mkdir(parents=True)
+        np.save(tmp_path / "store" / part / f"{part}_0.npy", x.astype(np.float32))
+    (tmp_path / "store" / "metadata").mkdir()
+    table = arrow.table(
+        {
+            "image_path": [f"photos/{row // 3}.jpg" for row in range(180)],
+            "caption": [f"caption {row}" for row in range(180)],
+        }
+    )
+    pytest.importorskip("pyarrow.parquet").write_table(
+        table, tmp_path / "store" / "metadata" / "metadata_0.parquet"
+    )
+    fitted().save(tmp_path / "n.safetensors")
+    place, file = str(tmp_path / "store"), str(tmp_path / "n.safetensors")
+    words = ["calibrate", file, "--images", place, "--texts", place, "--pairs", "rows"]
+    done = CliRunner().invoke(cli, [*words, "--json", "-"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["calibration"]["n_rows"] == {"image": 60, "text": 180}

@@ -526,13 +526,13 @@ def test_the_paper_s_table():
 
 
 def test_protocols_state_what_they_need(rng):
-    with pytest.raises(DistnormError, match="authors, clean"):
+    with pytest.raises(DistnormError, match="authors-later, clean"):
         Protocol("best")
     with pytest.raises(DistnormError, match="seeds = 0"):
         Protocol(seeds=0)
     with pytest.raises(DistnormError, match=r"'\{c\}' in it"):
         Protocol(templates=("a photo",))
-    assert PROTOCOLS == ("authors", "clean")
+    assert tuple(PROTOCOLS) == ("authors", "authors-first", "authors-later", "clean")
     owner = np.repeat(np.arange(10), 5)
     with pytest.raises(DistnormError, match="lower --samples"):
         list(draw_pool(Protocol(samples=6), 10, owner))

@@ -1,21 +1,25 @@
 """Items behind rows: an image in a row for each of its captions is one image.
 
-Rows with one hash (`distnorm.moments.sketch`) are one item. With g(i) the item of image row i and
-h(j) that of text row j, known pairs (i, j) say that item g(i) matches item h(j), wherever their
-rows stand: the other captions of an image are matches, and so is every copy of a caption.
+Rows with one hash (`distnorm.moments.sketch`) are one item, and so are rows of one name, such as
+the path of a picture in a store. With g(i) the item of image row i and h(j) that of text row j,
+known pairs (i, j) say that item g(i) matches item h(j), wherever their rows stand: the other
+captions of an image are matches, and so is every copy of a caption.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import CheckedRows
+from distnorm.errors import DistnormError
 from distnorm.moments.sketch import row_hashes
 
-__all__ = ["Items", "matching"]
+__all__ = ["Items", "check_names", "matching", "owner_of"]
 
 Indices = npt.NDArray[np.intp]
 
@@ -28,13 +32,67 @@ class Items:
     of_row: Indices
 
     @classmethod
-    def of(cls, rows: CheckedRows) -> Items:
-        """By equal rows."""
-        _, first, group = np.unique(row_hashes(rows), return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        return cls(first[order], place[group.ravel()])
+    def of(cls, rows: CheckedRows, names: Sequence[Any] | None = None) -> Items:
+        """By equal rows, and by equal names where there are any, (n,)."""
+        labels = [_groups(row_hashes(rows))]
+        if names is not None:
+            # A row without a name is its own.
+            keys = [f"#{row}" if name is None else f"={name}" for row, name in enumerate(names)]
+            labels.append(_groups(np.array(keys)))
+        least = labels[0]
+        while True:
+            lower = least
+            for label in labels:
+                smallest = np.full(len(label), len(label))
+                np.minimum.at(smallest, label, lower)
+                lower = smallest[label]
+            if np.array_equal(lower, least):
+                break
+            least = lower
+        first, of_row = np.unique(least, return_inverse=True)
+        return cls(first.astype(np.intp), of_row.ravel().astype(np.intp))
+
+
+def _groups(keys: npt.NDArray[Any]) -> Indices:
+    """For each row the first one with the same key, (n,)."""
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return np.asarray(first[group.ravel()], dtype=np.intp)
+
+
+def check_names(names: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
+    """Names of each side's rows, as many as there are; None for a side without."""
+    for side, values in names.items():
+        if len(values) != counts[side]:
+            raise DistnormError(
+                f"{len(values)} names of {side} rows",
+                f"one for each of the {counts[side]}",
+                "give None for a row that has none",
+            )
+    return {**dict.fromkeys(counts), **names}
+
+
+def owner_of(pairs: Any, n: int, m: int) -> Indices | None:
+    """First-side row of each second-side row, or None where no pair is known."""
+    if pairs is None or (isinstance(pairs, str) and pairs in ("none", "best")):
+        return None
+    if isinstance(pairs, str):
+        if pairs != "rows":
+            raise DistnormError(
+                f"pairs {pairs!r}",
+                "None, 'none', 'rows', 'best' or the row of each",
+                "see calibrate",
+            )
+        if n != m:
+            raise DistnormError(f"pairs 'rows' of {n} and {m} rows", "equal numbers", "pass rows")
+        return np.arange(n)
+    owner = np.asarray(pairs)
+    if owner.shape != (m,) or owner.dtype.kind not in "iu" or owner.min() < -1 or owner.max() >= n:
+        raise DistnormError(
+            f"pairs of shape {owner.shape} and dtype {owner.dtype}",
+            f"({m},) rows from 0 to {n - 1}, -1 for none",
+            "give the first side's row of each row of the second",
+        )
+    return owner.astype(np.intp)
 
 
 def matching(first: Items, second: Items, owner: Indices) -> tuple[Indices, Indices]:

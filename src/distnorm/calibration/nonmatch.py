@@ -15,6 +15,7 @@ The result is a table of scores and rates with bounds, plain values for a file; 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,13 @@ Float64 = npt.NDArray[np.float64]
 
 
 def calibrate(
-    norm: Scorer, first: Array, second: Array, *, pairs: Any = None, seed: int = 0
+    norm: Scorer,
+    first: Array,
+    second: Array,
+    *,
+    pairs: Any = None,
+    seed: int = 0,
+    names: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Where the two-sided score of non-matching pairs lies, from unlabelled, unpaired rows.
 
@@ -55,6 +62,9 @@ def calibrate(
         it), none at all, row i with row i, each row of the first side with its best of the
         second (classes), or the first side's row of each of the second (-1 for none).
     seed : int
+    names : mapping from side to sequence, optional
+        What rows are called, (n,) or None for a row: those of one name are one item, as equal
+        rows are.
 
     Returns
     -------
@@ -67,7 +77,7 @@ def calibrate(
         For unusable rows, fewer than 5 of a side, copies of one row, or a method without a
         two-sided score.
     """
-    sample = draw_nonmatches(norm, first, second, pairs, seed)
+    sample = draw_nonmatches(norm, first, second, pairs, seed, names)
     rng = np.random.default_rng([seed, 1])
     scores = sample.scores
     valid = np.isfinite(scores)

@@ -3,8 +3,8 @@
 Of n images and m texts nearly all n m pairs do not match, but up to min(n, m) may, and these are
 one pair in max(n, m): enough to ruin every rate below that. What is done about them:
 
-* equal rows are one item: copies of an image or a caption count once, and known pairs of items
-  are left out wherever their rows stand;
+* equal rows, and rows of one name, are one item: copies of an image or a caption count once, and
+  known pairs of items are left out wherever their rows stand;
 * of as many images as texts, row i may belong to row i: it does if the diagonal's ranks by the
   dot product are far above average (z > 5 under uniform ranks), and then it is left out;
 * known pairs of which fewer than about 3 in 4 are right (a wrong one scores as often below the
@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, CheckedRows, as_working, to_numpy
-from distnorm.calibration.items import Items, matching
+from distnorm.calibration.items import Items, check_names, matching, owner_of
 from distnorm.calibration.scorer import Scorer
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
@@ -48,6 +48,7 @@ __all__ = [
     "calibration_warnings",
     "draw_nonmatches",
     "labelled_pairs",
+    "without_wrong",
 ]
 
 MAX_ROWS = 2000
@@ -83,8 +84,18 @@ class NonMatches:
     right_pairs: float | None
 
 
-def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed: int) -> NonMatches:
-    """Two-sided scores of at most `MAX_ROWS` rows of each side, matches left out."""
+def draw_nonmatches(
+    norm: Scorer,
+    first: Array,
+    second: Array,
+    pairs: Any,
+    seed: int,
+    called: Mapping[str, Any] | None = None,
+) -> NonMatches:
+    """Two-sided scores of at most `MAX_ROWS` rows of each side, matches left out.
+
+    ``called`` are names of rows by side: those of one name are one item.
+    """
     names = [norm.names.plural(side) for side in norm.sides]
     one, two = both = norm.check_pair(first, second)
     n, m = one.shape[0], two.shape[0]
@@ -97,7 +108,7 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
             )
     for side, rows in zip(norm.sides, both, strict=True):
         check_sides(norm, side, rows)
-    owner = _owner(pairs, n, m)
+    owner = owner_of(pairs, n, m)
     statistics = [norm.statistics[side] for side in norm.sides]
     shared = {
         side: each.overlap(rows)
@@ -116,7 +127,9 @@ def draw_nonmatches(norm: Scorer, first: Array, second: Array, pairs: Any, seed:
         word = "given"
     elif pairs is None and n == m and _aligned(one, two, rng):
         owner, word = np.arange(n), "rows"
-    items = Items.of(one), Items.of(two)
+    counts = dict(zip(norm.sides, (n, m), strict=True))
+    known = check_names({norm.names.resolve(s): x for s, x in (called or {}).items()}, counts)
+    items = Items.of(one, known[norm.sides[0]]), Items.of(two, known[norm.sides[1]])
     for each, name, count in zip(items, names, (n, m), strict=True):
         if len(each.first) < _MIN_ROWS:
             raise DistnormError(
@@ -181,6 +194,14 @@ def labelled_pairs(labels: Any, n: int, m: int) -> npt.NDArray[np.intp]:
             "give pairs row by row, and one label each",
         )
     return np.where(match.astype(bool), np.arange(n), -1)
+
+
+def without_wrong(owner: Any, labels: Any) -> npt.NDArray[np.intp]:
+    """The image row of each text, -1 where the label of that row says that both do not match."""
+    rows, match = np.array(owner, dtype=np.intp), np.asarray(labels)
+    if rows.shape == match.shape:
+        rows[(match == 0) & (rows == np.arange(len(rows)))] = -1
+    return rows
 
 
 def calibration_warnings(table: Mapping[str, Any]) -> list[str]:
@@ -275,30 +296,6 @@ def _kept(
         np.sort(rows[keep][:MAX_ROWS]) for rows, keep in zip(drawn, fresh, strict=True)
     )
     return first, second
-
-
-def _owner(pairs: Any, n: int, m: int) -> npt.NDArray[np.intp] | None:
-    """First-side row of each second-side row, or None where no pair is known."""
-    if pairs is None or (isinstance(pairs, str) and pairs in ("none", "best")):
-        return None
-    if isinstance(pairs, str):
-        if pairs != "rows":
-            raise DistnormError(
-                f"pairs {pairs!r}",
-                "None, 'none', 'rows', 'best' or the row of each",
-                "see calibrate",
-            )
-        if n != m:
-            raise DistnormError(f"pairs 'rows' of {n} and {m} rows", "equal numbers", "pass rows")
-        return np.arange(n)
-    owner = np.asarray(pairs)
-    if owner.shape != (m,) or owner.dtype.kind not in "iu" or owner.min() < -1 or owner.max() >= n:
-        raise DistnormError(
-            f"pairs of shape {owner.shape} and dtype {owner.dtype}",
-            f"({m},) rows from 0 to {n - 1}, -1 for none",
-            "give the first side's row of each row of the second",
-        )
-    return owner.astype(np.intp)
 
 
 def _cross_fitted(

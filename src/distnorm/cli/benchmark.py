@@ -41,10 +41,10 @@ def benchmark() -> None:
 @click.option("--views", default="identity,flip,five-crop", show_default=True, help="Of tta.")
 @click.option(
     "--protocol",
-    type=click.Choice(["authors", "clean"]),
+    type=click.Choice(["authors", "authors-first", "authors-later", "clean"]),
     default="authors",
     show_default=True,
-    help="The authors' code to the letter, or ours.",
+    help="The paper's, its authors' scripts of January 2023 or 2024, or ours.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -129,8 +129,8 @@ def paper(
             done=lambda entry: _say(bar, entry),
         )
     files = write_results(found, out)
-    words = f"{len(found.cells)} cells, {len(found.missing)} missing; page: {files[-1]}"
-    say(words)
+    say(f"protocol {settings.name}: {settings.version}; {settings.sample_text}")
+    say(f"{len(found.cells)} cells, {len(found.missing)} missing; page: {files[-1]}")
     write_json(found.to_dict(), json_path)
     if not found.cells:
         raise DistnormError(

@@ -72,9 +72,13 @@ def calibrate(
     json_path: str | None,
 ) -> None:
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
-    from distnorm.calibration.sample import calibration_warnings, labelled_pairs
+    from distnorm.calibration.sample import (
+        calibration_warnings,
+        labelled_pairs,
+        without_wrong,
+    )
     from distnorm.normalization import load
-    from distnorm.report.terminal import calibration_table
+    from distnorm.report.normalizations import calibration_table
     from distnorm.system.files import check_writable
     from distnorm.tasks.files import MATCHES, read_rows
 
@@ -92,10 +96,13 @@ def calibrate(
     known: Any = pairs if pairs in (None, "none", "rows", "best") else read_rows(str(pairs))
     if known is None and matches:
         known = "rows"
-    elif known is None and given is not None:
+    elif given is not None and (known is None or known == "rows"):
         known = labelled_pairs(given, *(len(x) for x in rows.values()))
+    elif given is not None and not isinstance(known, str):
+        known = without_wrong(known, given)
     with progress_bar("calibrating", "steps") as bar:
-        norm.calibrate(pairs=known, seed=seed, **rows)
+        names = _names({one: images, two: texts}, rows)
+        norm.calibrate(pairs=known, seed=seed, names=names, **rows)
         if probability:
             bar.step("P(match)", 1, 2)
             norm.calibrate_probability(labels=given, prior=prior, method=curve, seed=seed, **rows)
@@ -113,3 +120,18 @@ def calibrate(
         return calibration_page(norm, Path(path).name)
 
     write_report(report, page)
+
+
+def _names(places: dict[str, str], rows: dict[str, Any]) -> dict[str, list[str]]:
+    """What stores among the places call their pictures and texts, by side."""
+    from distnorm.store.catalog import Catalog
+    from distnorm.store.layout import METADATA, PARTS, Commit
+
+    found = {}
+    for side, place in places.items():
+        commit = Commit.read(place)
+        if side in PARTS and commit.folder.is_dir() and commit.files(METADATA):
+            names = Catalog.read(commit, side).places
+            if len(names) == len(rows[side]):
+                found[side] = names
+    return found

@@ -41,6 +41,9 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
     type=click.Choice(["even", "density"]),
     help="density: rows of one kind count once together, for logs of queries; auto's own.",
 )
+@click.option(
+    "--no-sketch", is_flag=True, help="Keep no hashes of rows: no result can say it saw them."
+)
 @click.option("--samples", type=click.IntRange(min=1), help="Take so many random rows per side.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --samples."
@@ -68,6 +71,7 @@ def fit(
     strength: str | None,
     sides: str,
     weights: str | None,
+    no_sketch: bool,
     samples: int | None,
     seed: int,
     input: str | None,
@@ -89,7 +93,7 @@ def fit(
     from distnorm.methods.registry import parse_method
     from distnorm.methods.sides import Sides
     from distnorm.monitoring.banks import bank_figures
-    from distnorm.report.terminal import normalization_table
+    from distnorm.report.normalizations import normalization_table
 
     if engine.ray and old is not None:
         raise click.UsageError("--update reads what changed alone: leave --engine ray out")
@@ -102,7 +106,8 @@ def fit(
     names = Sides.of(tuple(sides.split(",")))
     selection.check(parse_method(method)[0])
     both = (names.first, names.second)
-    norm = make_norm(method, strength, sides=both, input=input, weights=weights)
+    kept = {"weights": weights, "sketch": not no_sketch}
+    norm = make_norm(method, strength, sides=both, input=input, **kept)
     reading = Reading(vectors.keys(*both), vectors.normalize)
     sources: dict[str, Any] = {names.first: images, names.second: texts}
     with engine.reader(how["workers"]) as opened:
@@ -133,7 +138,7 @@ def _update(
 ) -> None:
     from distnorm.fitting import update
     from distnorm.normalization import load
-    from distnorm.report.terminal import normalization_table
+    from distnorm.report.normalizations import normalization_table
     from distnorm.system.files import check_writable
 
     target = old if out is None or Path(out) == Path(old) else _new_file(out, overwrite)

@@ -201,7 +201,9 @@ class CaptionInput(VectorOptions):
         "--image-of-reference", type=_PATH, help="Image row of each reference."
     )
     rule: str | None = option(
-        "--rule", help="plain, clipscore, refclipscore, additive or harmonic."
+        "--rule",
+        help="plain, clipscore, refclipscore, additive, harmonic, exponential or "
+        "exponential-additive.",
     )
 
     @property

@@ -18,9 +18,9 @@ def inspect(path: str, json_path: str | None) -> None:
     """Show method, strength, counts, and how sure the means are."""
     from distnorm.metrics import modality_gap
     from distnorm.monitoring.banks import bank_figures
-    from distnorm.monitoring.card import build_card
+    from distnorm.monitoring.card import build_card, in_force
     from distnorm.normalization import load
-    from distnorm.report.terminal import normalization_table
+    from distnorm.report.normalizations import normalization_table
     from distnorm.storage import read
 
     settings, _, checksum = read(path)
@@ -33,6 +33,9 @@ def inspect(path: str, json_path: str | None) -> None:
         "format_version": settings["format_version"],
         "checksum": checksum,
         **norm.to_dict(),
+        "weights": norm.weighting,
+        "effective": norm.effective,
+        "in_force": in_force(norm),
         "modality_gap": modality_gap(first, second) if first and second else None,
         "mean_uncertainty": {
             side: found.uncertainty().to_dict() if found else None
@@ -45,7 +48,7 @@ def inspect(path: str, json_path: str | None) -> None:
         say(bank.text)
     if norm.notes.calibration is not None:
         from distnorm.calibration.sample import calibration_warnings
-        from distnorm.report.terminal import calibration_table
+        from distnorm.report.normalizations import calibration_table
 
         result["calibration"] = build_card(norm)["calibration"]
         if result["calibration"] is None:

@@ -101,6 +101,7 @@ def embed(
     prune: bool = False,
     rehash: bool = False,
     full: bool = False,
+    dtype: str = "float16",
     checkpoint: float = _CHECKPOINT,
     progress: OpenProgress | None = None,
 ) -> Embedded:
@@ -127,6 +128,8 @@ def embed(
         Read every file again, also those of unchanged size and time.
     full : bool
         Decode all pixels of JPEGs that are far larger than the model's input.
+    dtype : {"float16", "float32"}
+        Of the rows of a new store; one that was begun keeps its own.
     checkpoint : float
         Seconds after which what is done is written, if no shard is full before.
     progress : callable, optional
@@ -153,6 +156,7 @@ def embed(
         prompt or "",
         source.sides,
         resizer=getattr(encoder, "resizer", None) if "image" in source.sides else None,
+        dtype=dtype,
     )
     with StoreWriter(origin, shard_rows) as writer:
         known = Known(writer.tables(), source.label)

@@ -47,7 +47,7 @@ from distnorm.device.settings import on_device
 from distnorm.errors import DistnormError
 from distnorm.methods.bank_tiles import log_mean_exponential, mean_of_largest, on_host
 from distnorm.methods.base import Method, Parameter, flag_or_none, positive, positive_integer
-from distnorm.methods.coverage import Bank, bank_of
+from distnorm.methods.coverage import Bank, bank_of, own_in_force
 from distnorm.methods.linear import linear_bias
 from distnorm.methods.neighbors import k_largest, weighted_mean_of_largest
 from distnorm.methods.quadratic import query_spread, shrunk_covariance
@@ -64,7 +64,9 @@ __all__ = [
     "inverse_temperature",
     "inverted_softmax_bias",
     "mean_bias",
+    "nearest_in_force",
     "nearest_neighbor_bias",
+    "temperature_in_force",
 ]
 
 Float64 = npt.NDArray[np.float64]
@@ -289,6 +291,24 @@ def inverse_temperature(
     return float(params["scale"] / spread) if spread > 0 else 0.0
 
 
+def temperature_in_force(queries: SideStatistics, others: SideStatistics, params: Any) -> Any:
+    """`Method.in_force` of a bank with an inverse temperature."""
+    known = params["beta"] is not None or others.moments.count
+    rows = queries.bank_rows()
+    return {"beta": inverse_temperature(rows, queries, others, params) if known else None}
+
+
+def nearest_in_force(queries: SideStatistics, others: SideStatistics, params: Any) -> Any:
+    """`Method.in_force` of a bank's nearest rows."""
+    k = params["k"] or default_k(queries.moments.weight)
+    return {"k": k, "own": own_in_force(queries, others, params)}
+
+
+def _softmax_in_force(queries: SideStatistics, others: SideStatistics, params: Any) -> Any:
+    found = temperature_in_force(queries, others, params)
+    return {**found, "own": own_in_force(queries, others, params)}
+
+
 def _softmax(items: Array, queries: SideStatistics, others: SideStatistics, params: Any) -> Array:
     beta = inverse_temperature(items, queries, others, params)
     if not beta:
@@ -327,6 +347,7 @@ INVERTED_SOFTMAX = Method(
         "own": OWN,
     },
     bias=_softmax,
+    in_force=_softmax_in_force,
     of_scores=_softmax_of_scores,
     needs_bank=True,
     order=2,
@@ -338,6 +359,7 @@ NNN = Method(
     "Chowdhury et al., EMNLP 2024",
     parameters={"k": Parameter(None, positive_integer), "own": OWN},
     bias=_nearest,
+    in_force=nearest_in_force,
     of_scores=_nearest_of_scores,
     needs_bank=True,
 )
@@ -347,6 +369,7 @@ CSLS = Method(
     "Conneau et al., ICLR 2018",
     parameters={"k": Parameter(10, positive_integer), "own": OWN},
     bias=_nearest,
+    in_force=nearest_in_force,
     of_scores=_nearest_of_scores,
     needs_bank=True,
     factor=2.0,

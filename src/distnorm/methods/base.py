@@ -68,6 +68,9 @@ class Method:
         (statistics of the queries, statistics of the items, params) -> w, (d,) float64.
     bias : callable, optional
         (items, statistics of the queries, statistics of the items' side, params) -> (n,).
+    in_force : callable, optional
+        (statistics of the queries, statistics of the items' side, params) -> what the parameters
+        that are left open come to; None where that depends on the items of a call.
     of_scores : callable, optional
         (scores of a bank with the items, (m, n), params) -> (n,): the bias where there are no
         vectors.
@@ -103,6 +106,7 @@ class Method:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     direction: Callable[[SideStatistics, SideStatistics, Params], Float64] | None = None
     bias: Callable[[Array, SideStatistics, SideStatistics, Params], Array] | None = None
+    in_force: Callable[[SideStatistics, SideStatistics, Params], Params] | None = None
     of_scores: Callable[[Float64, Params], Float64] | None = None
     gate: Callable[[Array, SideStatistics], npt.NDArray[np.bool_]] | None = None
     transform: Callable[[Array, Float64 | None, str], Array] | None = None
@@ -167,9 +171,9 @@ class Method:
                 del values[key]
         return values
 
-    def empty_statistics(self, params: Mapping[str, Any]) -> SideStatistics:
+    def empty_statistics(self, params: Mapping[str, Any], *, sketch: bool = True) -> SideStatistics:
         """Statistics of no rows, of the kind this method needs."""
-        moments = Moments(order=self.order, rank=params.get("rank"))
+        moments = Moments(order=self.order, rank=params.get("rank"), sketch=sketch)
         return SideStatistics(moments, () if self.needs_bank else None)
 
     def item_by_item(

@@ -44,6 +44,7 @@ __all__ = [
     "bank_of",
     "coverage_of",
     "own_from",
+    "own_in_force",
     "spread_over",
 ]
 
@@ -144,6 +145,14 @@ def spread_over(
 def own_from(coverage: Coverage) -> Float64:
     """The score from which on each row of a bank is its own match, (m,)."""
     return coverage.best - _SAME
+
+
+def own_in_force(queries: SideStatistics, others: SideStatistics, params: Any) -> bool | None:
+    """Whether `bank_of` leaves own matches out; None where the items of a call say so."""
+    own = params.get("own")
+    if own is not None or queries.weights is None:
+        return bool(own)
+    return bool(queries.coverage_over(others, coverage_of).narrow) if others.bank else None
 
 
 def bank_of(queries: SideStatistics, items: Array, others: SideStatistics, params: Any) -> Bank:

@@ -56,13 +56,14 @@ Float64 = npt.NDArray[np.float64]
 class Covariance:
     """S as a form to evaluate: a full matrix, or A'A - m m' + isotropic I with factor A.
 
-    The mean m is subtracted in the low-rank form only.
+    The mean m is subtracted in the low-rank form only. ``shrinkage`` is the rho that was applied.
     """
 
     full: Float64 | None
     factor: Float64 | None
     mean: Float64
     isotropic: float
+    shrinkage: float
 
     def along(self, items: Array) -> Array:
         """Y' S y for every row y of ``items``, shape (n, d) -> (n,), never negative."""
@@ -116,7 +117,7 @@ def shrunk_covariance(moments: Moments, shrinkage: float | None = None) -> Covar
         rho = _weight(shrinkage, trace, square, n, d)
         full *= 1 - rho
         np.einsum("ii->i", full)[:] += rho * trace / d
-        return Covariance(full, None, m, 0.0)
+        return Covariance(full, None, m, 0.0, rho)
     factor = moments.factor / math.sqrt(n)
     rest = moments.residual / n / d
     gram = factor @ factor.T
@@ -126,7 +127,8 @@ def shrunk_covariance(moments: Moments, shrinkage: float | None = None) -> Covar
     square = low_square + 2 * rest * low_trace + rest**2 * d
     rho = _weight(shrinkage, trace, square, n, d)
     keep = math.sqrt(1 - rho)
-    return Covariance(None, keep * factor, keep * m, (1 - rho) * rest + rho * trace / d)
+    isotropic = (1 - rho) * rest + rho * trace / d
+    return Covariance(None, keep * factor, keep * m, isotropic, rho)
 
 
 def _weight(shrinkage: float | None, trace: float, square: float, n: float, d: int) -> float:
@@ -155,14 +157,26 @@ def quadratic_bias(items: Array, mean: Float64, covariance: Covariance, beta: fl
     return namespace(parts[0]).concat(parts)
 
 
+def _beta(covariance: Covariance, items: Moments | Array, params: Any) -> float:
+    if params["beta"] is not None:
+        return float(params["beta"])
+    spread = query_spread(covariance, items)
+    return float(params["scale"] / spread) if spread > 0 else 0.0
+
+
 def _bias(items: Array, queries: SideStatistics, others: SideStatistics, params: Any) -> Array:
     """Without moments of the items' side the items of the call set the scale."""
     covariance = shrunk_covariance(queries.moments, params["shrinkage"])
-    beta = params["beta"]
-    if beta is None:
-        spread = query_spread(covariance, others.moments if others.moments.count else items)
-        beta = params["scale"] / spread if spread > 0 else 0.0
+    beta = _beta(covariance, others.moments if others.moments.count else items, params)
     return quadratic_bias(items, queries.moments.mean, covariance, beta)
+
+
+def _in_force(queries: SideStatistics, others: SideStatistics, params: Any) -> Any:
+    covariance = shrunk_covariance(queries.moments, params["shrinkage"])
+    known = params["beta"] is not None or others.moments.count
+    beta = _beta(covariance, others.moments, params) if known else None
+    rank = params["rank"] or "full"
+    return {"beta": beta, "shrinkage": covariance.shrinkage, "rank": rank}
 
 
 DN2 = Method(
@@ -176,6 +190,7 @@ DN2 = Method(
         "rank": Parameter(None, positive_integer),
     },
     bias=_bias,
+    in_force=_in_force,
     order=2,
     scale_aware=True,
 )

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, to_numpy
 from distnorm.errors import DistnormError
-from distnorm.methods.bank import OWN, default_k, nearest_neighbor_bias
+from distnorm.methods.bank import OWN, default_k, nearest_in_force, nearest_neighbor_bias
 from distnorm.methods.base import Method, Parameter, positive, positive_integer
 from distnorm.methods.coverage import Bank, bank_of
 from distnorm.methods.statistics import SideStatistics
@@ -75,5 +75,6 @@ RIDGE = Method(
         "own": OWN,
     },
     direction=_direction,
+    in_force=nearest_in_force,
     needs_bank=True,
 )

@@ -30,7 +30,7 @@ from distnorm.arrays import (
     take_rows,
     to_numpy,
 )
-from distnorm.methods.bank import inverse_temperature, mean_bias
+from distnorm.methods.bank import inverse_temperature, mean_bias, temperature_in_force
 from distnorm.methods.base import Method, Parameter, positive, positive_integer
 from distnorm.methods.coverage import Bank
 from distnorm.methods.score_bank import beta_of_scores, potential_of_scores
@@ -123,6 +123,7 @@ SINKHORN = Method(
         "tolerance": Parameter(1e-5, positive),
     },
     bias=_bias,
+    in_force=temperature_in_force,
     of_scores=_of_scores,
     needs_bank=True,
     order=2,

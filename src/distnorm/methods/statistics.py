@@ -243,9 +243,10 @@ class SideStatistics:
 
     def _moments_of(self, rows: Array | CheckedRows, name: str, weights: Float64 | None) -> Moments:
         order, rank = self.moments.order, self.moments.rank
+        sketch = self.moments.sketch is not None
         if weights is not None:
-            return Moments(order=order, rank=rank).update(rows, name, weights)
-        return _moments(rows, name, order, rank)
+            return Moments(order=order, rank=rank, sketch=sketch).update(rows, name, weights)
+        return _moments(rows, name, order, rank, sketch=sketch)
 
 
 def check_weighting(name: object) -> None:
@@ -267,15 +268,18 @@ def _joined(parts: tuple[Array, ...]) -> Array:
     return namespace(first).concat([like_array(part, first) for part in parts])
 
 
-def _moments(rows: Array | CheckedRows, name: str, order: int, rank: int | None) -> Moments:
+def _moments(
+    rows: Array | CheckedRows, name: str, order: int, rank: int | None, *, sketch: bool = True
+) -> Moments:
     """Moments of ``rows``, of `CheckedRows` once for all methods: not to be changed."""
     if not isinstance(rows, CheckedRows):
-        return Moments(order=order, rank=rank).update(rows, name)
-    key, full = ("moments", order, rank), ("moments", 2, None)
+        return Moments(order=order, rank=rank, sketch=sketch).update(rows, name)
+    key, full = ("moments", order, rank, sketch), ("moments", 2, None, sketch)
     if key not in rows.memo:
         if order == 1 and full in rows.memo:
             rows.memo[key] = rows.memo[full].first_order()
         else:
-            rows.memo[key] = Moments(order=order, rank=rank).update(rows, name)
+            empty = Moments(order=order, rank=rank, sketch=sketch)
+            rows.memo[key] = empty.update(rows, name)
     moments: Moments = rows.memo[key]
     return moments

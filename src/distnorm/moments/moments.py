@@ -61,6 +61,8 @@ class Moments:
         2 keeps the second moment as well.
     rank : int, optional
         Keep the second moment at this rank instead of in full, (rank, d) numbers for d x d.
+    sketch : bool
+        Whether to keep which rows these are, as far as `RowSketch` does.
 
     Attributes
     ----------
@@ -77,7 +79,7 @@ class Moments:
     unit_length : bool or None
         Whether all rows had length 1; None before the first update.
     sketch : RowSketch or None
-        Which rows these are; None where an older file does not say.
+        Which rows these are; None where that is not kept, as in older files.
 
     Examples
     --------
@@ -88,7 +90,12 @@ class Moments:
     """
 
     def __init__(
-        self, dimension: int | None = None, *, order: int = 1, rank: int | None = None
+        self,
+        dimension: int | None = None,
+        *,
+        order: int = 1,
+        rank: int | None = None,
+        sketch: bool = True,
     ) -> None:
         if order not in (1, 2):
             raise DistnormError(
@@ -108,7 +115,7 @@ class Moments:
         self.factor: Float64 | None = None
         self.residual = 0.0
         self.unit_length: bool | None = None
-        self.sketch: RowSketch | None = RowSketch.empty()
+        self.sketch: RowSketch | None = RowSketch.empty() if sketch else None
         self._dimension = dimension
         if dimension is not None:
             self._allocate(dimension)
@@ -156,11 +163,12 @@ class Moments:
             weights = check_weights(weights, x.shape[0], name)
         full = self.order == 2 and self.rank is None
         sums = sum_rows(x, name, second=full, seen=seen is not None, weights=weights)
-        part = Moments(x.shape[1], order=self.order, rank=self.rank)
+        kept = self.sketch is not None
+        part = Moments(x.shape[1], order=self.order, rank=self.rank, sketch=kept)
         part.count, part.sum = sums.count, sums.sum
         part.weight = float(sums.count if weights is None else weights.sum())
         part.squares, part.second = sums.squares, sums.second
-        part.sketch = RowSketch.of(x, sums.signs)
+        part.sketch = RowSketch.of(x, sums.signs) if kept else None
         part.unit_length = is_unit_length(x) if seen is None else seen.unit_length
         if self.rank is not None and part.factor is not None:
             for rows in blocks(x.shape[0], max(512, 4 * self.rank)):

@@ -41,6 +41,8 @@ class BankFigures:
     items : int or None
     effective_items, coverage : float or None
         ``coverage`` is about the share of the items that rows ask for, by rows weighed by density.
+    kinds : float or None
+        Kinds of queries against those of as many even draws; see `distnorm.methods.coverage`.
     """
 
     side: str
@@ -51,6 +53,7 @@ class BankFigures:
     items: int | None = None
     effective_items: float | None = None
     coverage: float | None = None
+    kinds: float | None = None
 
     @property
     def warning(self) -> str | None:
@@ -74,6 +77,8 @@ class BankFigures:
         words = f"{self.side} bank: {self.compared} rows worth {self.effective_rows:.0f} by density"
         if self.coverage is not None and self.items is not None:
             words += f", {self.effective_items:.0f} of {self.items} items in effect"
+            words += f", coverage {min(self.coverage, 1.0):.0%}"
+        words += "" if self.kinds is None else f", kinds {self.kinds:.0%}"
         return words if self.warning is None else f"{words}; {self.warning.partition(': ')[2]}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,21 +108,22 @@ def bank_figures(norm: ScoreNormalization) -> dict[str, BankFigures]:
     >>> bank_figures(distnorm.make("nnn").fit(texts=rows))["text"].effective_rows
     4.0
     """
-    banks = {side: s.bank_rows() for side, s in norm.statistics.items() if s.bank}
+    counts = {side: count for side, count in norm.counts.items() if norm.statistics[side].bank}
+    rows = {side: CheckedRows(spaced(norm.statistics[side].bank_rows()), side) for side in counts}
+    weights = {side: density_weights(each) for side, each in rows.items()}
     figures = {}
-    for side, bank in banks.items():
-        rows = CheckedRows(spaced(bank), side)
-        weights = density_weights(rows)
-        count, worth = int(bank.shape[0]), float(weights.sum())
-        found = BankFigures(side, norm.weights, count, len(weights), worth)
-        items = banks.get(norm.names.other(side))
-        if items is not None:
-            coverage = coverage_of(rows, spaced(items), weights)
+    for side, own in weights.items():
+        found = BankFigures(side, norm.weights, counts[side], len(own), float(own.sum()))
+        other = norm.names.other(side)
+        if other in rows:
+            worth = float(weights[other].sum())
+            coverage = coverage_of(rows[side], rows[other], own, worth)
             found = replace(
                 found,
                 items=coverage.items,
                 effective_items=coverage.effective_items,
                 coverage=coverage.share,
+                kinds=coverage.kinds,
             )
         figures[side] = found
     return figures

@@ -18,9 +18,9 @@ from distnorm.errors import DistnormError
 from distnorm.metrics import modality_gap
 from distnorm.monitoring.banks import bank_figures, spaced
 from distnorm.normalization import ScoreNormalization, make
-from distnorm.text import code, markdown
+from distnorm.text import code, markdown, values
 
-__all__ = ["build_card", "card_markdown", "hubs_before_and_after"]
+__all__ = ["build_card", "card_markdown", "hubs_before_and_after", "in_force"]
 
 _RATES = (0.1, 0.01, 0.001, 0.0001)
 _FEW_ROWS, _SURE = 100, 0.95
@@ -58,6 +58,19 @@ def hubs_before_and_after(norm: ScoreNormalization, first: Array, second: Array)
             )
         }
     return hubs
+
+
+def in_force(norm: ScoreNormalization) -> dict[str, dict[str, Any] | None]:
+    """Method, strength and every parameter that queries of each side get; None without rows."""
+    if not any(norm.counts.values()):
+        return dict.fromkeys(norm.sides)
+    found = {side: norm.correction(side) for side in norm.sides}
+    return {
+        side: {"method": each.method.name, "strength": each.strength, "params": each.in_force}
+        if norm.counts[side]
+        else None
+        for side, each in found.items()
+    }
 
 
 def build_card(
@@ -99,6 +112,9 @@ def build_card(
         "title": norm.spec.title,
         "reference": norm.spec.reference,
         **norm.to_dict(),
+        "weights": norm.weighting,
+        "effective": norm.effective,
+        "in_force": in_force(norm),
         "score": score_kind(norm).to_dict(),
         "data": data if data is not None else norm.notes.data,
         "means": means,
@@ -132,26 +148,30 @@ def card_markdown(card: Mapping[str, Any]) -> str:
         f"| data | {markdown(card['data'] or 'not described')} |",
         f"| dimensions, rows | {card['dimension']}, {_lengths(card['input'])} |",
         f"| parameters | {markdown(params or 'none')} |",
+        f"| weights of rows | {card['weights']} |",
         f"| scores | {markdown(card['score']['label'])}"
         f"{'' if card['score']['is_cosine'] else ', not a cosine'} |",
         f"| checksum | {card['checksum'] or 'not saved'} |",
         "",
         "## Statistics",
         "",
-        "| side | rows | length of the mean | standard error | cosine of mean and true mean |",
-        "|---|---|---|---|---|",
+        "| side | rows | worth | length of the mean | standard error | "
+        "cosine of mean and true mean |",
+        "|---|---|---|---|---|---|",
     ]
+    worth = {markdown(side): f"{rows:.4g}" for side, rows in card["effective"].items()}
     for side, mean in card["means"].items():
         side = markdown(side)
         if mean is None:
-            lines.append(f"| {side} | 0 | - | - | - |")
+            lines.append(f"| {side} | 0 | - | - | - | - |")
             continue
         lines.append(
-            f"| {side} | {mean['rows']} | {mean['norm']:.4f} | "
+            f"| {side} | {mean['rows']} | {worth[side]} | {mean['norm']:.4f} | "
             f"{_number(mean['standard_error'])} | {mean['cosine']:.3f} |"
         )
     if card["modality_gap"] is not None:
         lines += ["", f"Modality gap (distance of the means): {card['modality_gap']:.3f}."]
+    lines += _force_lines(card["in_force"]) + _bank_lines(card["banks"])
     lines += _hub_lines(card["hubs"]) + _choice_lines(card["choice"])
     lines += _calibration_lines(card["calibration"]) + _probability_lines(card["probability"])
     if card["caveats"]:
@@ -167,7 +187,10 @@ def _choice(selection: Any) -> dict[str, Any] | None:
     if not isinstance(sides, Mapping):
         stated = {key: selection[key] for key in ("summary", "why") if key in selection}
         return stated or None
-    keep = ("method", "strength", "why", "evidence", "samples", "gallery", "more")
+    keep = (
+        *("method", "strength", "why", "evidence", "samples", "gallery", "more"),
+        *("effective_samples", "effective_items", "coverage", "kinds"),
+    )
     return {
         "rule": selection.get("rule"),
         "sides": {
@@ -214,7 +237,10 @@ def _caveats(card: Mapping[str, Any]) -> list[str]:
             caveats.append(f"No statistics of the {side} side: scores take none of it.")
             continue
         if mean["sketch"] is None:
-            caveats.append(f"Which {side} rows were fitted is not kept: fit again to have it.")
+            caveats.append(
+                f"Which {side} rows were fitted is not kept: results on a part of them are called "
+                "held-out."
+            )
         if mean["rows"] < _FEW_ROWS:
             caveats.append(f"Only {mean['rows']} {side} rows; {_FEW_ROWS} are the paper's sample.")
         if mean["cosine"] < _SURE:
@@ -234,6 +260,36 @@ def _caveats(card: Mapping[str, Any]) -> list[str]:
     elif not card["calibration"]["thresholds"][2]["threshold"]["reliable"]:
         caveats.append("Too small a calibration sample for false-alarm rates of 0.001.")
     return caveats
+
+
+def _force_lines(found: Mapping[str, Any]) -> list[str]:
+    """Method, strength and parameters as they are applied, by query side."""
+    rows = [
+        f"| {markdown(side)} | {code(about['method'])} | {about['strength']:.3g} | "
+        f"{markdown(values(about['params'])) or 'none'} |"
+        for side, about in found.items()
+        if about is not None
+    ]
+    if not rows:
+        return []
+    heads = ["| queries of | method | strength | parameters |", "|---|---|---|---|"]
+    return ["", "## In force", "", *heads, *rows]
+
+
+def _bank_lines(banks: Mapping[str, Any]) -> list[str]:
+    """What each bank is worth."""
+    lines = []
+    for side, bank in banks.items():
+        cells = [f"{bank['compared']}", f"{bank['effective_rows']:.0f}"]
+        cells += ["-" if bank["kinds"] is None else f"{bank['kinds']:.0%}"]
+        items = bank["effective_items"]
+        cells += ["-" if items is None else f"{items:.0f} of {bank['items']}"]
+        cells += ["-" if bank["coverage"] is None else f"{bank['coverage']:.0%}"]
+        lines.append(f"| {markdown(side)} | {' | '.join(cells)} |")
+    if not lines:
+        return []
+    heads = "| bank of | rows looked at | worth by density | kinds | items in effect | coverage |"
+    return ["", "## Banks", "", heads, "|---|---|---|---|---|---|", *lines]
 
 
 def _hub_lines(hubs: Mapping[str, Any] | None) -> list[str]:

@@ -45,6 +45,17 @@ class Correction:
         others = self.state.statistics[self.state.names.other(self.side)]
         return self.method.item_by_item(self.params, self.state.statistics[self.side], others)
 
+    @property
+    def in_force(self) -> dict[str, Any]:
+        """Every parameter as it is applied; None where the items of a call set it."""
+        defaults = {name: each.default for name, each in self.method.parameters.items()}
+        stated = {**defaults, **self.params}
+        queries = self.state.statistics[self.side]
+        others = self.state.statistics[self.state.names.other(self.side)]
+        if self.method.in_force is None or not self.strength or not queries.moments.count:
+            return stated
+        return {**stated, **self.method.in_force(queries, others, self.params)}
+
     @cached_property
     def direction(self) -> npt.NDArray[np.float64]:
         """What `shift` subtracts, strength not included; (d,)."""

@@ -76,6 +76,7 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
         settings["input"],
         settings["params"],
         {"given": "even"}.get(weighting, weighting),
+        settings.get("sketch", True),
     )
     if state.spec.chooses and "sides" not in (
         settings.get("notes", {}).get("selection") or {"sides": 0}

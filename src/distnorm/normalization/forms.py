@@ -181,7 +181,7 @@ SETTINGS = record(
         "counts": table(whole(0)),
         "statistics": table(record({"count": whole(0), "unit_length": optional(flag)})),
     },
-    {"weights": text, "notes": record({}, _NOTES), "chosen": table(anything)},
+    {"weights": text, "sketch": flag, "notes": record({}, _NOTES), "chosen": table(anything)},
 )
 """Form of the settings of a saved normalization."""
 

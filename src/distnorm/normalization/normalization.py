@@ -60,25 +60,23 @@ class ScoreNormalization:
     input : {"unit", "raw", "any"}, optional
         What rows must be like; the method's own requirement if left out.
     weights : {"even", "density"}, optional
-        Each fitted row counts 1, or those of one kind together, as under ``auto``: for logs whose
-        popular queries pass for hubs (`distnorm.moments.density_weights`).
+        Each fitted row counts 1, or those of one kind together (`distnorm.moments.weights`), as
+        under ``auto``: for logs whose popular queries pass for hubs.
+    sketch : bool
+        Whether to keep which rows were fitted, as hashes; see docs/method.md.
     **params
         The method's parameters, see `distnorm.METHODS`.
 
     Attributes
     ----------
     state : State
-        Settings and statistics, replaced as a whole by whatever changes them. What follows is
-        read from it.
+        Settings and statistics, replaced whole by whatever changes them; read by what follows.
     notes : Notes
         The choice of ``auto``, the calibration and more; new statistics make them void.
     spec, method : Method, str
         The method and its name.
-    names, sides : Sides, tuple of two str
-    strength : dict from side to float
-        For queries of each side.
-    params, input, model, prompt
-        As above.
+    names, sides, strength, params, input, model, prompt
+        As above; ``strength`` is a dict from query side to float.
     statistics : dict from side to SideStatistics
     counts, effective : dict from side to rows, to the sum of their weights
         Rows that the statistics rest on.
@@ -111,9 +109,10 @@ class ScoreNormalization:
         prompt: str | None = None,
         input: str | None = None,
         weights: str | None = None,
+        sketch: bool = True,
         **params: Any,
     ) -> None:
-        state = State.of(method, strength, sides, model, prompt, input, params, weights)
+        state = State.of(method, strength, sides, model, prompt, input, params, weights, sketch)
         self.current = Current(state, Notes())
 
     def __copy__(self: Self) -> Self:
@@ -125,8 +124,7 @@ class ScoreNormalization:
     state = OfKnown[State]()
     notes = OfKnown[Notes]()
     spec = OfState[Method]()
-    method = OfState[str]()
-    names = OfState[Sides]()
+    method, names = OfState[str](), OfState[Sides]()
     sides = OfState[tuple[str, str]]()
     strength = OfState[dict[str, float]]()
     params = OfState[dict[str, Any]]()
@@ -135,8 +133,8 @@ class ScoreNormalization:
     prompt = OfState[str | None](settable=True)
     statistics = OfState[dict[str, SideStatistics]]()
     counts = OfState[dict[str, int]]()
-    weights = OfState[str]()
     settings = OfState[dict[str, Any]]()
+    weights, weighting = OfState[str](), OfState[str]()
     effective = OfState[dict[str, float]]()
     dimension = OfState[int | None]()
 
@@ -329,14 +327,16 @@ class ScoreNormalization:
         correction, of_items = (self.current.correction(s, known) for s in (side, other))
         return ranking(correction, of_items, asked, gallery)
 
-    def calibrate(self: Self, *, pairs: Any = None, seed: int = 0, **embeddings: Rows) -> Self:
+    def calibrate(
+        self: Self, *, pairs: Any = None, seed: int = 0, names: Any = None, **embeddings: Rows
+    ) -> Self:
         """Learn what non-matching pairs score, from unlabelled, unpaired rows of both sides.
 
         They come as in `fit` (``images=``, ``texts=``), best others than those; see
-        `distnorm.calibration.calibrate` for ``pairs``. `save` keeps what new statistics make void.
+        `distnorm.calibration.calibrate` for the rest. `save` keeps what new statistics make void.
         """
-        now = copy.copy(self)
-        table = calibrate(now, *now.state.both_sides(embeddings), pairs=pairs, seed=seed)
+        now, how = copy.copy(self), {"pairs": pairs, "seed": seed, "names": names}
+        table = calibrate(now, *now.state.both_sides(embeddings), **how)
         # What `auto` chose on the way is what was calibrated.
         self.current.add(now.state, selection=now.notes.selection, calibration=table)
         return self

@@ -45,6 +45,7 @@ class State:
     prompt: str | None
     statistics: dict[str, SideStatistics]
     weights: str = "even"
+    sketch: bool = True
 
     @classmethod
     def of(
@@ -57,6 +58,7 @@ class State:
         input: str | None,
         params: Mapping[str, Any],
         weights: str | None = None,
+        sketch: bool = True,
     ) -> State:
         """Checked settings, without statistics."""
         spec = find_method(method)
@@ -68,9 +70,9 @@ class State:
         both = (names.first, names.second)
         strengths = resolve_strength(strength, spec.strength, both)
         values = spec.check_params(params)
-        empty = {side: spec.empty_statistics(values) for side in both}
+        empty = {side: spec.empty_statistics(values, sketch=sketch) for side in both}
         required = input or spec.rows
-        return cls(spec, names, strengths, values, required, model, prompt, empty, weights)
+        return cls(spec, names, strengths, values, required, model, prompt, empty, weights, sketch)
 
     @property
     def method(self) -> str:
@@ -95,7 +97,8 @@ class State:
 
     def emptied(self) -> State:
         """The same settings, in objects of their own, without statistics."""
-        empty = {side: self.spec.empty_statistics(self.params) for side in self.sides}
+        kind = self.spec.empty_statistics
+        empty = {side: kind(self.params, sketch=self.sketch) for side in self.sides}
         return replace(
             self, strength=dict(self.strength), params=dict(self.params), statistics=empty
         )
@@ -121,6 +124,12 @@ class State:
         """Parameters, and weights that are not the method's own: what a table names."""
         usual = self.weights == self.spec.weights
         return self.params if usual else {**self.params, "weights": self.weights}
+
+    @property
+    def weighting(self) -> str:
+        """How rows count: even, density, or given where numbers were passed for them."""
+        given = any(s.moments.weight != s.moments.count for s in self.statistics.values())
+        return "given" if given and self.weights == "even" else self.weights
 
     @property
     def effective(self) -> dict[str, float]:
@@ -188,6 +197,7 @@ class State:
                     for side, s in self.statistics.items()
                 }
             ),
+            sketch=self.sketch and other.sketch,
             model=self.model if self.model is not None else other.model,
             prompt=self.prompt if self.prompt is not None else other.prompt,
         )
@@ -277,11 +287,10 @@ class State:
             "dimension": self.dimension,
             "counts": self.counts,
         }
-        given = any(s.moments.weight != s.moments.count for s in self.statistics.values())
-        if given or self.weights != "even":
-            settings["weights"] = "given" if self.weights == "even" else self.weights
+        if self.weighting != "even":
+            settings["weights"] = self.weighting
             settings["effective"] = self.effective
-        return settings
+        return settings if self.sketch else {**settings, "sketch": False}
 
     def _weighed(self, statistics: SideStatistics, side: str) -> SideStatistics:
         """A bank of other rows than before, weighed anew if it is by density."""

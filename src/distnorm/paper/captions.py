@@ -25,7 +25,13 @@ from distnorm.tasks.overlap import OVERLAPS, OverlapScores, default_tokenizer, o
 
 __all__ = ["PLAIN_RULES", "Ruled", "caption_results", "overlap_results", "pair_results"]
 
-PLAIN_RULES = {"plain": "clipscore", "additive": "refclipscore", "harmonic": "refclipscore"}
+PLAIN_RULES = {
+    "plain": "clipscore",
+    "exponential": "clipscore",
+    "additive": "refclipscore",
+    "exponential-additive": "refclipscore",
+    "harmonic": "refclipscore",
+}
 """What the dot product is scored by under each rule of the other methods."""
 
 REFERENCES = 5
@@ -62,13 +68,16 @@ def caption_results(evaluation: Evaluation) -> tuple[list[Ruled], dict[str, Any]
     if not protocol.authors:
         sampled = paired_draws(evaluation, data.pool(), owner, images, captions, prefix)
     parts = []
-    for rule in ("plain", "additive") if protocol.authors else ("plain", "additive", "harmonic"):
+    without, _ = protocol.caption_rules
+    for rule in (*protocol.caption_rules, *(() if protocol.authors else ("harmonic",))):
         options: dict[str, Any] = {}
-        if rule != "plain":
+        if rule != without:
+            weight = protocol.reference_weight()
             options = {"references": references, "image_of_reference": image_of_reference}
+            options["reference_weight"] = weight
         if sampled is not None:
             draws, origin = sampled
-        elif rule == "plain":
+        elif rule == without:
             rows = [np.flatnonzero(image_of_reference == image) for image in owner]
             texts = references[np.concatenate(rows)]
             draws = _one_draw(images[owner], texts, owner)
@@ -100,7 +109,7 @@ def caption_results(evaluation: Evaluation) -> tuple[list[Ruled], dict[str, Any]
             return Outcome(norm, result.metrics, values, protocol.authors and label != "dot")
 
         results = evaluation.run(evaluate, len(draws), {"caption": owner}, len(images))
-        parts.append(Ruled(rule, rule != "plain", results, origin))
+        parts.append(Ruled(rule, rule != without, results, origin))
     settings = {
         "prefix": prefix,
         "n_images": len(images),
@@ -174,14 +183,16 @@ def pair_results(evaluation: Evaluation) -> tuple[list[Ruled], dict[str, Any]]:
         first = np.where(tied, rng.random(n) < 0.5, pairs.votes[:, 0] > pairs.votes[:, 1])
         samples.append((drawn, first))
     if protocol.authors:
+        # One draw for each seed of ties and references; the statistics are the same.
         draws, origin = _one_draw(images[owner], captions, owner) * protocol.seeds, _JUDGED
     else:
         draws, origin = paired_draws(evaluation, data.pool(), owner, images, captions, prefix)
     categories = np.array(pairs.categories)
     parts = []
-    for rule in ("plain", "additive"):
+    without, _ = protocol.caption_rules
+    for rule in protocol.caption_rules:
         options: list[dict[str, Any]] = [{} for _ in draws]
-        if rule == "additive":
+        if rule != without:
             options = [_drawn_references(evaluation, pairs, drawn) for drawn, _ in samples]
 
         def evaluate(
@@ -214,7 +225,7 @@ def pair_results(evaluation: Evaluation) -> tuple[list[Ruled], dict[str, Any]]:
 
         owners = {"pair": pairs.image_of_pair}
         results = evaluation.run(evaluate, len(draws), owners, len(images))
-        parts.append(Ruled(rule, rule != "plain", results, origin))
+        parts.append(Ruled(rule, rule != without, results, origin))
     settings = {
         "prefix": prefix,
         "n_images": len(images),
@@ -236,4 +247,8 @@ def _drawn_references(
         for at in numbers
     ]
     owner = np.repeat(np.arange(len(drawn)), [len(numbers) for numbers in drawn])
-    return {"references": evaluation.texts(texts), "image_of_reference": owner}
+    return {
+        "references": evaluation.texts(texts),
+        "image_of_reference": owner,
+        "reference_weight": evaluation.protocol.reference_weight(pairs=True),
+    }

@@ -21,10 +21,11 @@ from distnorm.comparison.draws import Split
 from distnorm.embedding.pictures import open_picture
 from distnorm.encoders.base import unit_rows
 from distnorm.encoders.prompts import fill
+from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.paper.evaluation import Evaluation, Outcome, Results
 from distnorm.paper.prepared import ClassData
-from distnorm.paper.protocols import Protocol, draw_pool, held_out
+from distnorm.paper.protocols import Protocol, draw_pool, evaluated_rows, held_out
 from distnorm.system.files import atomic_write, save_array
 from distnorm.tasks.classification import class_weights, evaluate_classification, repeated_names
 
@@ -66,6 +67,7 @@ def classification_results(evaluation: Evaluation) -> tuple[Results, dict[str, A
     owners = {"image": None}
     results = drawn.run(evaluate, len(draws), owners, len(data.images), "classifying")
     split = "held out of the evaluated data" if data.pool is None else "another split"
+    split = "the evaluated rows" if protocol.own_rows else split
     settings = {
         "prefix": templates[0] if len(templates) == 1 else f"{len(templates)} templates",
         "templates": list(templates),
@@ -82,6 +84,8 @@ def classification_results(evaluation: Evaluation) -> tuple[Results, dict[str, A
 
 def _draws(protocol: Protocol, data: ClassData) -> tuple[list[Split], list[Path]]:
     """Draws, and the pictures of a pool that they number."""
+    if protocol.own_rows:
+        return [evaluated_rows(len(data.images))], []
     if data.pool is None:
         return list(held_out(protocol, len(data.images))), []
     samples = [rows for rows, _ in draw_pool(protocol, data.pool_size)]
@@ -111,7 +115,8 @@ def _stored(drawn: _Drawn) -> Callable[[str, int], Outcome]:
         fitted = norm.clone().fit(images=fit[draw.fit_images], texts=classes)
         labels = data.labels[draw.images]
         result = evaluate_classification(fitted, images[draw.images], classes, labels)
-        return _outcome(fitted, result.ranks, labels, draw.images)
+        transductive = drawn.protocol.own_rows and label != "dot"
+        return _outcome(fitted, result.ranks, labels, draw.images, len(classes), transductive)
 
     return evaluate
 
@@ -120,6 +125,12 @@ def _tuned(drawn: _Drawn) -> Callable[[str, int], Outcome]:
     """Evaluation of ranks that an augmentation gives for all methods and draws at once."""
     cache, data, augment, draws = drawn.cache, drawn.data, drawn.augment, drawn.draws
     dataset, protocol, templates = drawn.source.stored, drawn.protocol, drawn.templates
+    if protocol.own_rows:
+        raise DistnormError(
+            f"augmentation {augment} under {protocol.name}",
+            "none or tta: the first scripts evaluate stored rows alone",
+            "use --protocol authors or authors-later",
+        )
     options: dict[str, Any] = {"templates": templates[:1], "seed": protocol.seed}
     paths = drawn.pool or data.images
     used = np.unique(np.concatenate([draw.fit_images for draw in draws]))
@@ -175,7 +186,8 @@ def _tuned(drawn: _Drawn) -> Callable[[str, int], Outcome]:
 
     def evaluate(label: str, number: int) -> Outcome:
         key, rows = f"{label}#{number}", draws[number].images
-        return _outcome(fitted[key], whole[key][rows], data.labels[rows], rows)
+        labels = data.labels[rows]
+        return _outcome(fitted[key], whole[key][rows], labels, rows, len(data.classes))
 
     return evaluate
 
@@ -189,16 +201,21 @@ def _ranks(scores: npt.NDArray[Any], labels: Rows) -> npt.NDArray[np.int64]:
 
 
 def _outcome(
-    norm: ScoreNormalization, ranks: npt.NDArray[np.int64], labels: Rows, rows: Rows
+    norm: ScoreNormalization,
+    ranks: npt.NDArray[np.int64],
+    labels: Rows,
+    rows: Rows,
+    n_classes: int,
+    transductive: bool = False,
 ) -> Outcome:
     hits = ranks <= 1
-    values = {
+    values: dict[str, tuple[str, Rows, Any]] = {
         "acc1": ("image", rows, hits),
-        "acc5": ("image", rows, ranks <= 5),
+        **({"acc5": ("image", rows, ranks <= 5)} if n_classes >= 5 else {}),
         "mean_per_class_recall": ("image", rows, hits * class_weights(labels)),
     }
     metrics = {
         name: float(np.mean(np.asarray(value, dtype=np.float64)))
         for name, (_, _, value) in values.items()
     }
-    return Outcome(norm, metrics, values)
+    return Outcome(norm, metrics, values, transductive)

@@ -16,6 +16,7 @@ from distnorm import datasets
 from distnorm.datasets.base import CaptionJudgements, RetrievalSet
 from distnorm.datasets.cifar100 import save_pictures
 from distnorm.datasets.coco import read_ids
+from distnorm.datasets.flickr8k import token_captions
 from distnorm.errors import DistnormError
 from distnorm.paper.prepared import (
     ClassData,
@@ -41,6 +42,7 @@ __all__ = [
     "flickr8k",
     "flickr30k",
     "flowers102",
+    "ground_truth",
     "imagenet",
     "pascal50s",
     "sun397",
@@ -138,11 +140,11 @@ def coco(root: Path, context: Context) -> PairedData:
         places = (root, root / "eccv-caption", context.data / "eccv-caption")
         home = home_of(f"{name}_caption_to_image.json", *places)
         if home is not None and test.text_ids:
-            truths[name] = _truth(test, home, name, context.check)
+            truths[name] = ground_truth(test, home, name, context.check)
     return replace(paired_data(test, *folders), pool=pool, truths=truths)
 
 
-def _truth(
+def ground_truth(
     test: RetrievalSet, home: Path, name: str, check: bool
 ) -> dict[str, tuple[Rows, list[Rows], Rows]]:
     """For each direction the rows of the queries, those of their items, and R of each query.
@@ -172,8 +174,9 @@ def _truth(
 
 def flickr30k(root: Path, context: Context) -> PairedData:
     """Flickr30K 1K by Karpathy's file or by the original ones."""
-    folders = ("flickr30k-images", "flickr30k_images", "images", "")
-    return _flickr(root, context, "flickr30k", "val", [root / name for name in folders])
+    folders = [root / name for name in ("flickr30k-images", "flickr30k_images", "images", "")]
+    data = _flickr(root, context, "flickr30k", "val", folders)
+    return replace(data, pool=_rest(root, data)) if context.rest else data
 
 
 def flickr8k(root: Path, context: Context) -> PairedData:
@@ -193,6 +196,30 @@ def _flickr(
         return paired_data(original(root, split, check=check), *folders)
 
     return replace(read("test", context.check), pool=another_split(lambda: read(other, False)))
+
+
+def _rest(root: Path, test: PairedData) -> PairedData | None:
+    """Every image that is not evaluated and whose picture is beside the others, with captions."""
+    captions: dict[str, list[str]] = {}
+    token = root / "results_20130124.token"
+    if token.is_file():
+        captions = {image: list(texts) for image, texts in token_captions(token).items()}
+    else:
+        for split in ("train", "val"):
+            part = datasets.karpathy(root, "flickr30k", split, check=False)
+            for image, text in zip(part.image_of_text, part.texts, strict=True):
+                captions.setdefault(part.images[image], []).append(text)
+    evaluated, home = {path.name for path in test.images}, test.images[0].parent
+    names = [name for name in captions if name not in evaluated and (home / name).is_file()]
+    if not names:
+        return None
+    owner = np.repeat(np.arange(len(names)), [len(captions[name]) for name in names])
+    return PairedData(
+        tuple(home / name for name in names),
+        tuple(text for name in names for text in captions[name]),
+        owner.astype(np.intp),
+        name=f"{len(names)} images, all that are not in the test split",
+    )
 
 
 def _flickr8k_folders(root: Path) -> list[Path]:

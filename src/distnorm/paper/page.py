@@ -68,8 +68,7 @@ def facts(benchmark: Benchmark) -> list[str]:
     protocol = benchmark.protocol
     return [
         f"model {benchmark.model} ({benchmark.model_id})",
-        f"protocol {protocol['name']}: {protocol['samples']} unlabelled samples, "
-        f"{protocol['seeds']} seeds from {protocol['seed']}",
+        f"protocol {protocol['name']}, {protocol['version']}: {protocol['statistics']}",
         f"methods {', '.join(protocol['methods'])}; augmentation {', '.join(protocol['augments'])}",
         f"the paper: {table()['source']}",
     ]
@@ -173,6 +172,9 @@ def _sentence(cells: Sequence[Cell]) -> str:
     )
     prefix = settings.get("prefix") or "none"
     words = f"{sizes}. Prefix or prompt: {prefix!r}. Statistics: {settings['statistics']}."
+    words += f" Protocol {settings['protocol']}, {settings['version']}."
+    if "script_method" in settings:
+        words += f" Their DN is the row {settings['script_method']}."
     if settings.get("repeated_names"):
         words += f" Several classes are called {', '.join(settings['repeated_names'])}."
     views = {

@@ -35,24 +35,30 @@ class Context:
     """What loaders may need beside the data folder.
 
     ``work`` holds pictures that have to be unpacked, ``names`` maps a data set to a file of class
-    names, ``check`` compares counts with the published ones.
+    names, ``check`` compares counts with the published ones. With ``rest`` the pool of Flickr30K
+    is every image outside the test split, as in the authors' later script.
     """
 
     data: Path
     work: Path
     names: Mapping[str, Path] = field(default_factory=dict)
     check: bool = True
+    rest: bool = False
 
 
 @dataclass(frozen=True)
 class PairedData:
-    """Retrieval: pictures, texts, who belongs to whom; another split for statistics, if any."""
+    """Retrieval: pictures, texts, who belongs to whom; another split for statistics, if any.
+
+    ``name`` is what it is called where it gives statistics.
+    """
 
     images: tuple[Path, ...]
     texts: tuple[str, ...]
     image_of_text: Rows
     pool: PairedData | None = None
     truths: Mapping[str, Mapping[str, tuple[Rows, list[Rows], Rows]]] = field(default_factory=dict)
+    name: str = "another split"
 
 
 @dataclass(frozen=True)

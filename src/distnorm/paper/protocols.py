@@ -1,18 +1,31 @@
-"""Two protocols: the authors' code to the letter, and a clean one.
+"""Four protocols: the paper's, two versions of its authors' scripts, and a clean one.
 
-|                       | authors                             | clean                            |
-|-----------------------|-------------------------------------|----------------------------------|
-| captions, retrieval   | "A photo depicts " before each text | nothing                          |
-| captions, scoring     | the same                            | the same (CLIPScore defines it)  |
-| class prompts         | "A photo depicts a photo of a {c}." | the templates alone              |
-| DN, classification    | raw rows, shifted, made unit        | unit rows, shifted               |
-| statistics, retrieval | 100 validation images and 100 texts | the same                         |
-| and classification    | of others; 5 seeds                  |                                  |
-| statistics, scoring   | the judged images; the text mean of | 100 images and 100 captions that |
-|                       | the test references, or of the      | are not judged; no reference is  |
-|                       | captions where references are read  | read by a reference-free score   |
+|                       | authors, authors-first, authors-later | clean                            |
+|-----------------------|---------------------------------------|----------------------------------|
+| captions, retrieval   | "A photo depicts " before each text   | nothing                          |
+| captions, scoring     | the same                              | the same (CLIPScore defines it)  |
+| class prompts         | "A photo depicts a photo of a {c}."   | the templates alone              |
+| DN, classification    | raw rows, shifted, made unit          | unit rows, shifted               |
+| statistics, retrieval | 100 validation images and 100 texts   | the same                         |
+| and classification    | of others; 5 seeds                    |                                  |
+| statistics, scoring   | the judged images; the text mean of   | 100 images and 100 captions that |
+|                       | the test references, or of the        | are not judged; no reference is  |
+|                       | captions where references are read    | read by a reference-free score   |
 
-Where a data set has no other split, both hold 100 images out of the evaluated ones.
+``authors`` is the protocol that the paper states, in the wording of its authors' scripts. These
+have two versions of their own, which differ from it in
+
+|                       | authors-first (January 2023)          | authors-later (January 2024)     |
+|-----------------------|---------------------------------------|----------------------------------|
+| strength of DN        | 1/4; captions: see `score_captions`   | 1/4                              |
+| statistics, retrieval | the evaluated rows, once              | 100 validation images and 100    |
+| and classification    |                                       | texts, drawn apart; 5 seeds      |
+| pool of Flickr30K     | none                                  | every image not in the test split|
+| caption scores        | the sum of two exponentials           | the plain score                  |
+| with references       | + the best reference's cosine         | + 1/4 of it; Pascal-50S: + it    |
+
+Where a data set has no other split, images are held out of the evaluated ones, but under
+``authors-first``.
 """
 
 from __future__ import annotations
@@ -28,10 +41,23 @@ from distnorm.comparison.draws import Split, draw_splits
 from distnorm.encoders.prompts import check_templates
 from distnorm.errors import DistnormError
 
-__all__ = ["AUTHORS_PREFIX", "PROTOCOLS", "Protocol", "draw_pool", "held_out"]
+__all__ = [
+    "AUTHORS_PREFIX",
+    "PROTOCOLS",
+    "Protocol",
+    "draw_pool",
+    "evaluated_rows",
+    "held_out",
+]
 
 AUTHORS_PREFIX = "A photo depicts "
-PROTOCOLS = ("authors", "clean")
+PROTOCOLS = {
+    "authors": "the paper's protocol, texts worded as in its authors' scripts",
+    "authors-first": "the authors' scripts of January 2023",
+    "authors-later": "the authors' scripts of January 2024",
+    "clean": "distnorm's own",
+}
+"""Names of the protocols, and which version each follows."""
 
 Rows = npt.NDArray[np.intp]
 
@@ -42,7 +68,7 @@ class Protocol:
 
     Attributes
     ----------
-    name : {"authors", "clean"}
+    name : {"authors", "authors-first", "authors-later", "clean"}
     samples : int
         Unlabelled images, and as many texts.
     seeds : int
@@ -78,9 +104,46 @@ class Protocol:
         check_templates(self.templates)
 
     @property
+    def version(self) -> str:
+        """Which version is followed, in words."""
+        return PROTOCOLS[self.name]
+
+    @property
     def authors(self) -> bool:
-        """Whether the authors' code is followed to the letter."""
-        return self.name == "authors"
+        """Whether texts are worded, and caption statistics taken, as in the authors' scripts."""
+        return self.name != "clean"
+
+    @property
+    def own_rows(self) -> bool:
+        """Whether statistics are those of the evaluated rows."""
+        return self.name == "authors-first"
+
+    @property
+    def later(self) -> bool:
+        """Whether images and texts are drawn apart, from every image outside the test split."""
+        return self.name == "authors-later"
+
+    @property
+    def caption_rules(self) -> tuple[str, str]:
+        """Rules of `score_captions`: without references, and with them."""
+        return ("exponential", "exponential-additive") if self.own_rows else ("plain", "additive")
+
+    def reference_weight(self, *, pairs: bool = False) -> float:
+        """What the best reference's cosine counts; ``pairs`` of captions are Pascal-50S."""
+        return 1.0 if self.own_rows or (self.later and pairs) else 0.25
+
+    def script_method(self, task: str) -> str | None:
+        """The method here that is the scripts' DN; None where the paper's two are meant."""
+        if self.own_rows and task == "captions":
+            return "dn"
+        return "dn*" if self.own_rows or self.later else None
+
+    @property
+    def sample_text(self) -> str:
+        """How many rows give statistics and how often, in words."""
+        if self.own_rows:
+            return "statistics of the evaluated rows"
+        return f"{self.samples} unlabelled samples, {self.seeds} seeds from {self.seed}"
 
     def text_prefix(self, task: str) -> str:
         """What stands before each caption."""
@@ -102,6 +165,8 @@ class Protocol:
         """Plain values for JSON."""
         return {
             "name": self.name,
+            "version": self.version,
+            "statistics": self.sample_text,
             "samples": self.samples,
             "seeds": self.seeds,
             "seed": self.seed,
@@ -115,14 +180,15 @@ def draw_pool(
 ) -> Iterator[tuple[Rows, Rows]]:
     """Images of a pool, and one text each of as many other images, once per seed.
 
-    ``owner`` is the image of each of the pool's texts; no texts are drawn without it.
+    ``owner`` is the image of each of the pool's texts; no texts are drawn without it. Under
+    ``authors-later`` texts are drawn whatever images they belong to.
     """
-    needed = protocol.samples * (1 if owner is None else 2)
+    needed = protocol.samples * (1 if owner is None or protocol.later else 2)
     if n_images < needed:
         raise DistnormError(
             f"{n_images} images of another split",
             f"{needed}, as {protocol.samples} images"
-            + ("" if owner is None else " and as many texts of others")
+            + ("" if needed == protocol.samples else " and as many texts of others")
             + " give the statistics",
             "lower --samples",
         )
@@ -133,10 +199,20 @@ def draw_pool(
         if owner is None:
             yield images, np.zeros(0, dtype=np.intp)
             continue
+        if protocol.later:
+            yield images, np.sort(rng.permutation(len(owner))[: protocol.samples])
+            continue
         texts = [
             rng.choice(np.flatnonzero(owner == image)) for image in order[protocol.samples : needed]
         ]
         yield images, np.sort(np.array(texts, dtype=np.intp))
+
+
+def evaluated_rows(n_images: int, owner: Rows | None = None) -> Split:
+    """The draw whose statistics come from all that is evaluated."""
+    images = np.arange(n_images)
+    texts = np.zeros(0, dtype=np.intp) if owner is None else np.arange(len(owner))
+    return Split(images, texts, images, texts, texts if owner is None else owner)
 
 
 def held_out(protocol: Protocol, n_images: int, owner: Rows | None = None) -> Iterator[Split]:

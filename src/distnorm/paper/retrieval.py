@@ -15,11 +15,11 @@ from distnorm.metrics.ranks import pair_ranks
 from distnorm.normalization import ScoreNormalization
 from distnorm.paper.evaluation import Evaluation, Outcome, Results
 from distnorm.paper.prepared import PairedData
-from distnorm.paper.protocols import draw_pool, held_out
+from distnorm.paper.protocols import draw_pool, evaluated_rows, held_out
 from distnorm.tasks.retrieval import evaluate_retrieval
 from distnorm.tasks.shared_rows import mostly_shared
 
-__all__ = ["paired_draws", "retrieval_results"]
+__all__ = ["extended_outcomes", "paired_draws", "retrieval_results"]
 
 KS = (1, 5, 10)
 
@@ -40,6 +40,9 @@ def paired_draws(
     With a pool only what is drawn from it is embedded, and everything is evaluated.
     """
     protocol, n_images = evaluation.protocol, len(images)
+    if protocol.own_rows:
+        draw = evaluated_rows(n_images, owner)
+        return [(draw, {"images": images, "texts": texts})], "the evaluated rows"
     if pool is None:
         return [
             (draw, {"images": images[draw.fit_images], "texts": texts[draw.fit_texts]})
@@ -59,7 +62,7 @@ def paired_draws(
             },
         )
         for fit_images, fit_texts in pairs
-    ], "another split"
+    ], pool.name
 
 
 def retrieval_results(
@@ -97,14 +100,14 @@ def retrieval_results(
         "n_evaluated_images": len(draws[0][0].images),
     }
     extended = {}
-    if data.pool is not None:
+    if len(draws[0][0].images) == len(images):
         for name, truth in data.truths.items():
-            judge = _extended(truth, images, texts, evaluation.norms, draws)
+            judge = extended_outcomes(truth, images, texts, evaluation.norms, draws)
             extended[name] = evaluation.run(judge, len(draws), {}, len(images), step=None)
     return results, extended, settings
 
 
-def _extended(
+def extended_outcomes(
     truth: Mapping[str, tuple[Rows, list[Rows], Rows]],
     images: npt.NDArray[Any],
     texts: npt.NDArray[Any],

@@ -109,7 +109,8 @@ def run_benchmark(
     cache = RowCache(
         encoder, model, Path(stores), Path(data), tuple(views), dict(options or {}), progress
     )
-    context = Context(Path(data), Path(stores) / "unpacked", dict(names or {}), check)
+    unpacked = Path(stores) / "unpacked"
+    context = Context(Path(data), unpacked, dict(names or {}), check, rest=protocol.later)
     cells: list[Cell] = []
     missing: list[Missing] = []
 
@@ -149,7 +150,10 @@ def _reason(error: Exception) -> str:
 def _evaluated(evaluation: Evaluation) -> Iterable[Cell | Missing]:
     """All cells of a data set under an augmentation."""
     protocol, cache, source = evaluation.protocol, evaluation.cache, evaluation.source
-    extra: dict[str, Any] = {"protocol": protocol.name, "samples": protocol.samples}
+    extra: dict[str, Any] = {"protocol": protocol.name, "version": protocol.version}
+    script = protocol.script_method(source.task)
+    extra |= {} if script is None else {"script_method": script}
+    extra |= {} if protocol.own_rows else {"samples": protocol.samples}
     if evaluation.augment == "tta":
         extra["views"] = list(cache.views)
         extra["encodings_per_image"] = count_views(cache.views)
@@ -193,7 +197,7 @@ def _cells(
             result.metrics,
             {**settings, **_settings(result)},
             rule=PLAIN_RULES[rule] if rule is not None and label == "dot" else rule,
-            references=rule in ("additive", "harmonic"),
+            references=rule is not None and PLAIN_RULES[rule] == "refclipscore",
         )
         # The paper knows one rule with references.
         yield replace(cell, paper=None) if rule == "harmonic" else cell
@@ -259,6 +263,8 @@ def _overlap(evaluation: Evaluation) -> Iterable[Cell | Missing]:
         for name in OVERLAPS:
             yield Missing(source.task, source.name, "none", name, _reason(error))
         return
-    settings = {"protocol": evaluation.protocol.name, "statistics": "none", **settings}
+    protocol = evaluation.protocol
+    about = {"protocol": protocol.name, "version": protocol.version, "statistics": "none"}
+    settings = {**about, **settings}
     for name, metrics in scores.items():
         yield _cell(evaluation, source.name, name, metrics, settings, rule=name, references=True)

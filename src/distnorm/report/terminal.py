@@ -20,6 +20,7 @@ from distnorm.report.html.titles import (
     samples_lines,
     strength_text,
 )
+from distnorm.report.normalizations import strength_in_force
 from distnorm.report.tables import PlainTable, words
 from distnorm.tasks.retrieval import DIRECTIONS
 from distnorm.tasks.shared_rows import SharedRows, shared_text
@@ -36,34 +37,15 @@ if TYPE_CHECKING:
     from distnorm.tasks.retrieval import RetrievalResult
 
 __all__ = [
-    "calibration_table",
     "comparison_tables",
     "detection_table",
     "difference_table",
     "metrics_table",
-    "normalization_table",
     "rank_change",
     "retrieval_table",
     "score_matrix_table",
     "search_table",
 ]
-
-
-def normalization_table(norm: ScoreNormalization) -> Table:
-    """Method, strengths, counts and how sure each mean is."""
-    columns = ("queries of", "strength", "rows", "|mean|", "standard error", "cos(mean, true)")
-    table = _table(f"{norm.spec.title} ({norm.method})", columns, left=columns[:1])
-    for side in norm.sides:
-        found = norm.moments(side)
-        cells = ["-", "-", "-"]
-        if found is not None:
-            sure = found.uncertainty()
-            cells = [f"{sure.norm:.4f}", f"{sure.standard_error:.4f}", f"{sure.cosine:.3f}"]
-        rows, worth = norm.counts[side], norm.effective[side]
-        count = str(rows) if worth == rows else f"{rows}, worth {worth:.4g}"
-        table.add_row(side, _in_force(norm, side), count, *cells)
-    table.caption = _facts(norm.settings, norm.model, norm.prompt)
-    return table
 
 
 def retrieval_table(
@@ -153,33 +135,6 @@ def search_table(found: dict[str, Any]) -> Table:
         table.caption += (
             f"\n{found['rejected']} below {found['judged_by']['label']} {found['threshold']:.4f}"
             + (": nothing fits" if found["nothing_fits"] else "")
-        )
-    return table
-
-
-def calibration_table(norm: ScoreNormalization) -> Table:
-    """Thresholds of a few false-alarm rates, with their intervals."""
-    from distnorm.monitoring.card import build_card
-
-    found = build_card(norm)["calibration"]
-    columns = ("false-alarm rate", "threshold", "95 %", "rate there, 95 %", "")
-    table = _table(f"thresholds of the {found['score']['label']}", columns)
-    for row in found["thresholds"]:
-        at, rate = row["threshold"], row["interval_of_rate"]
-        table.add_row(
-            f"{row['false_alarm_rate']:g}",
-            f"{at['value']:.4f}",
-            f"{at['low']:.4f} to {at['high']:.4f}",
-            f"{rate['low']:.2g} to {rate['high']:.2g}",
-            "" if at["reliable"] else "too small a sample to know",
-        )
-    rows = ", ".join(f"{n} {side}" for side, n in found["n_rows"].items())
-    table.caption = f"{found['n_pairs']} pairs of {rows} rows; matches among them: {found['pairs']}"
-    probability = norm.notes.probability
-    if probability is not None:
-        table.caption += (
-            f"\nP(match): prior {probability['prior']:.3g}, {probability['n_matches']} matches, "
-            f"expected calibration error {probability['expected_calibration_error']:.3f}"
         )
     return table
 
@@ -361,18 +316,12 @@ def _ladder(diagnostics: dict[str, Any]) -> Table:
     return table
 
 
-def _in_force(norm: ScoreNormalization, side: str) -> str:
-    """Strength for queries of a side; under auto the chosen method as well."""
-    if not norm.spec.chooses:
-        return f"{norm.strength[side]:g}"
-    correction = norm.correction(side)
-    return f"{correction.method.name} {correction.strength:.2f}"
-
-
 def _named(norm: ScoreNormalization) -> str:
     """Method and strength for queries of each side; under auto what was chosen for each."""
     if norm.spec.chooses:
-        return f"{norm.method} ({', '.join(f'{s} {_in_force(norm, s)}' for s in norm.sides)})"
+        return (
+            f"{norm.method} ({', '.join(f'{s} {strength_in_force(norm, s)}' for s in norm.sides)})"
+        )
     return f"{norm.method} ({strength_text(norm.strength)})"
 
 
@@ -380,12 +329,6 @@ def _shared(shared: SharedRows) -> str:
     """A line on evaluated rows that were fitted, or nothing."""
     said = shared_text(shared)
     return f"\n{said}" if said else ""
-
-
-def _facts(params: dict[str, Any], model: str | None, prompt: str | None) -> str:
-    named = ", ".join(f"{k}={v}" for k, v in params.items() if v is not None) or "none"
-    about = f"model: {plain(model or 'not stated')}; prompt: {plain(prompt or 'not stated')}"
-    return f"parameters: {named}; {about}"
 
 
 def _source(norm: ScoreNormalization, prompt: str | None) -> str:

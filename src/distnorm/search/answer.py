@@ -18,6 +18,7 @@ from distnorm.search.judge import judged
 from distnorm.search.normalization_file import NormalizationFile
 from distnorm.search.query import Query, encode_query
 from distnorm.store.models import other_resizer
+from distnorm.text import columns
 
 __all__ = ["Answer", "Lists", "Place", "Settings", "answer", "entries"]
 
@@ -52,6 +53,10 @@ class Lists:
     facts: Mapping[str, Any] = field(default_factory=dict)
     two_sided: Callable[[ScoreNormalization], Array] | None = None
 
+    def __repr__(self) -> str:
+        """One line."""
+        return f"Lists({len(self.results)} of {self.n_items} items, score: {self.score})"
+
 
 class Place(Protocol):
     """A store or an index, before it is searched."""
@@ -83,6 +88,18 @@ class Answer:
     strength: float
     lists: Lists
     verdict: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line: the query, where, what ranked, how many results."""
+        return (
+            f"Answer({self.query.text!r} in {self.place}, {self.method!r} {self.strength:g}: "
+            f"{len(self.lists.results)} of {self.lists.n_items} items, score: {self.lists.score})"
+        )
+
+    def __str__(self) -> str:
+        """The results as a table."""
+        rows = [(each["rank"], each["name"], each["value"]) for each in self.lists.results]
+        return f"{self!r}\n{columns(('rank', 'item', 'score'), rows)}"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, the table and the page."""

@@ -31,6 +31,7 @@ from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.exact import Gallery, topk
 from distnorm.normalization import ScoreNormalization
+from distnorm.text import columns
 
 __all__ = ["SCALES", "MixedResult", "item_biases", "topk_mixed"]
 
@@ -67,6 +68,17 @@ class MixedResult:
         """One line with the sizes."""
         parts = ", ".join(f"{self.share(name):.0%} {name}" for name in self.sides)
         return f"MixedResult({self.rows.shape[0]} queries, k={self.rows.shape[1]}: {parts})"
+
+    def __str__(self) -> str:
+        """The lists of up to 5 queries as a table, 10 items of each."""
+        rows: list[tuple[object, ...]] = []
+        for query in range(min(5, len(self.rows))):
+            sides, found, scores = (
+                each[query, :10].tolist() for each in (self.side, self.rows, self.scores)
+            )
+            for rank, (side, row) in enumerate(zip(sides, found, strict=True), start=1):
+                rows.append((query, rank, self.sides[side], row, scores[rank - 1]))
+        return f"{self!r}\n{columns(('query', 'rank', 'side', 'row', 'score'), rows)}"
 
 
 def topk_mixed(

@@ -38,6 +38,8 @@ class Catalog:
         Whether a row is the first of its item.
     copies : int
         Rows of the item that has most of them.
+    places : list of str
+        What tells each row's item by name: its path with its source, or its words.
     """
 
     def __init__(self, names: list[str], items: npt.NDArray[Any], commit: Commit | None) -> None:
@@ -64,6 +66,12 @@ class Catalog:
             rows = {name: row for row, name in zip(numbers[::-1], reversed(names), strict=True)}
             return cls(names, np.array([rows[name] for name in names], dtype=np.intp), commit)
         return cls(names, _pictures(commit, names), commit)
+
+    @property
+    def places(self) -> list[str]:
+        """Name and source of each row."""
+        both = zip(self._sources, self.names, strict=True)
+        return [name if source is None else f"{source}\0{name}" for source, name in both]
 
     def title(self, row: int) -> str:
         """What a row's item is called: with its source where others have the same name."""

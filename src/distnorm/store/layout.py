@@ -68,6 +68,7 @@ _FORM = schema.record(
         "prompt": schema.optional(schema.text),
         "resizer": schema.optional(schema.text),
         "normalized": schema.flag,
+        "dtype": schema.one_of("float16", "float32"),
         "sides": schema.list_of(schema.text),
         "id": schema.optional(schema.text),
         "commit": schema.optional(schema.whole(0)),
@@ -95,6 +96,7 @@ class Commit:
     removed: Mapping[int, int] = field(default_factory=dict)  # rows, by commit
     others: Mapping[str, Any] = field(default_factory=dict)
     resizer: str | None = None  # the library that resized the pictures; None where nothing says
+    dtype: str = "float16"  # of rows that are written
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Commit:
@@ -126,6 +128,7 @@ class Commit:
             pending=tuple(settings.pop("pending", ())),
             removed=_numbered(settings.pop("removed", {})),
             resizer=settings.pop("resizer", None),
+            dtype=settings.pop("dtype", "float16"),
             others=settings,
         )
 
@@ -139,7 +142,7 @@ class Commit:
             "prompt": self.prompt or None,
             **({"resizer": self.resizer} if self.resizer else {}),
             "normalized": True,
-            "dtype": "float16",
+            "dtype": self.dtype,
             "sides": list(self.sides),
             "id": self.id,
             "commit": self.number,

@@ -1,7 +1,8 @@
 """A store in the clip-retrieval layout, whole at every moment.
 
-Rows are float16 unit rows. ``store.json`` is replaced in one step after the files it names are on
-the disk, so that a crash leaves the store before a commit or after it:
+Rows are unit rows, float16 unless the store was begun in float32. ``store.json`` is replaced in one
+step after the files it names are on the disk, so that a crash leaves the store before a commit or
+after it:
 
 1. files of new shards, and new versions of old ones under ``NAME.new``, are written and synced;
 2. ``store.json`` is replaced: from here on the new versions count (``pending``);
@@ -107,7 +108,7 @@ class StoreWriter:
         commit = self._next
         n = len(metadata["hash"])
         table = self._table({**metadata, "commit": [commit] * n})
-        arrays = {side: np.asarray(rows[side], dtype=np.float16) for side in self._sides}
+        arrays = {side: np.asarray(rows[side], self._now.dtype) for side in self._sides}
         shards = self.shards
         changed: dict[int, int] = {}
         replaced: list[int] = []

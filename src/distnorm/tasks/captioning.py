@@ -7,6 +7,11 @@ With c image.caption cosine, r the best cosine of the caption with a reference o
     dot, dn, ...    the normalization's two-sided score, unclipped   Zhou et al. 2023
     additive        that score + 0.25 r                              their code, with references
     harmonic        harmonic mean of max(that score, 0) and max(r, 0)
+    exponential     exp(c - 2 b(caption)) + exp(c - 2 b(image))      their first code
+    exponential-additive    that sum + r                             the same, with references
+
+b are the normalization's item biases, strength included: for DN at 1/2 the exponents are
+c - m_X.y and c - m_Y.x, and the sum is 2 + 2 (x - m_Y/2).(y - m_X/2) to first order.
 
 Reference-free scores read no reference; statistics come from the rows the normalization was
 fitted on, which must not be references either.
@@ -50,7 +55,16 @@ __all__ = [
     "shared_captions",
 ]
 
-RULES = ("plain", "clipscore", "refclipscore", "additive", "harmonic")
+RULES = (
+    "plain",
+    "clipscore",
+    "refclipscore",
+    "additive",
+    "harmonic",
+    "exponential",
+    "exponential-additive",
+)
+_WITHOUT_REFERENCES = ("plain", "clipscore", "exponential")
 
 Float64 = npt.NDArray[np.float64]
 
@@ -101,6 +115,7 @@ def score_captions(
     references: Array | None = None,
     image_of_reference: Any = None,
     rule: str | None = None,
+    reference_weight: float | None = None,
 ) -> Float64:
     """One score per caption; higher is better.
 
@@ -116,6 +131,8 @@ def score_captions(
     image_of_reference : int array, shape (r,), optional
     rule : str, optional
         One of `RULES`; "plain" without references, "additive" with them.
+    reference_weight : float, optional
+        What r counts where it is added; 0.25 by the rule "additive", 1 by "exponential-additive".
 
     Returns
     -------
@@ -138,18 +155,20 @@ def score_captions(
             "the dot product",
             "use 'plain', 'additive' or 'harmonic'",
         )
-    scores = _pair_scores(norm, images, captions, owner)
-    if rule == "plain":
-        return scores
-    if rule == "clipscore":
-        return 2.5 * np.maximum(scores, 0)
+    if rule.startswith("exponential"):
+        scores = _exponential(norm, images, captions, owner)
+    else:
+        scores = _pair_scores(norm, images, captions, owner)
+    if rule in _WITHOUT_REFERENCES:
+        return 2.5 * np.maximum(scores, 0) if rule == "clipscore" else scores
     if references is None:
         raise DistnormError(f"rule {rule!r} without references", "references=", "give them")
     references = checked(references, "references", dimension=images.shape[1])
     belongs = check_owner(image_of_reference, references.shape[0], images.shape[0], "references")
     best = best_reference(captions.rows, owner, references.rows, belongs)
-    if rule == "additive":
-        return scores + 0.25 * best
+    if rule.endswith("additive"):
+        usual = 0.25 if rule == "additive" else 1.0
+        return scores + (usual if reference_weight is None else reference_weight) * best
     first = 2.5 * np.maximum(scores, 0) if rule == "refclipscore" else np.maximum(scores, 0)
     second = np.maximum(best, 0)
     total = first + second
@@ -174,7 +193,8 @@ def evaluate_captions(
     human : array of numbers, shape (m,)
         Higher is better.
     **options
-        ``references``, ``image_of_reference``, ``rule``, as `score_captions`.
+        ``references``, ``image_of_reference``, ``rule``, ``reference_weight``, as
+        `score_captions`.
 
     Raises
     ------
@@ -323,6 +343,23 @@ def check_owner(owner: Any, n_rows: int, n_images: int, what: str) -> npt.NDArra
             f"image rows {found.min()} to {found.max()}", f"0 to {n_images - 1}", "renumber them"
         )
     return found
+
+
+def _exponential(
+    norm: ScoreNormalization | None,
+    images: CheckedRows,
+    captions: CheckedRows,
+    owner: npt.NDArray[np.intp],
+) -> Float64:
+    """Sum of the two exponentials of a cosine less twice an item bias, pair by pair."""
+    cosine = _pair_scores(None, images, captions, owner)
+    if norm is None or not norm.spec.corrects:
+        return np.asarray(2 * np.exp(cosine))
+    one, two = norm.sides
+    of_images = to_numpy(norm.item_bias(images, one), np.float64)
+    of_captions = to_numpy(norm.item_bias(captions, two), np.float64)
+    total: Float64 = np.exp(cosine - 2 * of_captions) + np.exp(cosine - 2 * of_images[owner])
+    return total
 
 
 def _pair_scores(

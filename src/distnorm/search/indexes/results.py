@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.text import columns
+
 __all__ = ["Both", "Found", "Pair"]
+
+
+_MOST_QUERIES, _MOST = 5, 10
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,34 @@ class Found:
             f"Found({self.method!r} {self.strength:g}, {len(self)} queries, up to {longest} items, "
             f"{sum(self.certified)} certified, score: {self.score}{note})"
         )
+
+    def __str__(self) -> str:
+        """The first lists as a table: up to 5 queries, 10 items of each.
+
+        Examples
+        --------
+        >>> found = Found((("a.jpg", "b.jpg"),), (np.array([0.31, 0.29]),), "cosine", "dn", 0.5,
+        ...               (True,))
+        >>> print(found)
+        Found('dn' 0.5, 1 queries, up to 2 items, 1 certified, score: cosine)
+        query  rank  id      score
+            0     1  a.jpg  0.3100
+            0     2  b.jpg  0.2900
+        """
+        lists = enumerate(zip(self.ids, self.scores, strict=True))
+        rows = [
+            (query, rank, item if isinstance(item, int) else str(item), float(score))
+            for query, (ids, scores) in islice(lists, _MOST_QUERIES)
+            for rank, (item, score) in islice(enumerate(zip(ids, scores, strict=True), 1), _MOST)
+        ]
+        return "\n".join((repr(self), columns(("query", "rank", "id", "score"), rows), *self._more))
+
+    @property
+    def _more(self) -> tuple[str, ...]:
+        """A line on what the table leaves out."""
+        shown = sum(min(len(ids), _MOST) for ids in self.ids[:_MOST_QUERIES])
+        left = sum(map(len, self.ids)) - shown
+        return (f"and {left} more",) if left else ()
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -116,6 +150,14 @@ class Both:
                 )
             )
         object.__setattr__(self, "aligned", tuple(rows))
+
+    def __repr__(self) -> str:
+        """One line: how much the lists share, and both."""
+        return f"Both({self.overlap:.0%} in common; {self.dot!r}, {self.normalized!r})"
+
+    def __str__(self) -> str:
+        """Both lists as tables."""
+        return f"{self.overlap:.0%} in common\n{self.dot}\n{self.normalized}"
 
     @property
     def overlap(self) -> float:
