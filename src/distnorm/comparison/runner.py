@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +14,11 @@ from distnorm.comparison.results import Comparison
 from distnorm.comparison.tally import Outcome, Tally
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.progress import Progress
+from distnorm.system.threads import single_threaded_blas
 
 __all__ = ["Experiment", "run"]
+
+_SMALL = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -34,9 +39,20 @@ class Experiment:
     rule: str | None = None
     units: int | None = None
 
+    @property
+    def is_small(self) -> bool:
+        """Whether products of the evaluated rows are done sooner than BLAS's threads wake up."""
+        # The first two sizes are those of the sides.
+        return math.prod(list(self.sizes.values())[:2]) <= _SMALL
+
 
 def run(experiment: Experiment, protocol: Protocol, progress: Progress | None = None) -> Comparison:
     """Fit and evaluate every method on every split; ``progress`` counts evaluations."""
+    with single_threaded_blas() if experiment.is_small else nullcontext():
+        return _run(experiment, protocol, progress)
+
+
+def _run(experiment: Experiment, protocol: Protocol, progress: Progress | None) -> Comparison:
     norms = protocol.norms
     tally = Tally(norms, experiment.owners, experiment.units or experiment.sizes["n_images"])
     diagnostics = None

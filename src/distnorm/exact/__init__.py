@@ -6,8 +6,9 @@
 from distnorm.exact.counting import places
 from distnorm.exact.decision import KBest
 from distnorm.exact.gallery import Gallery
+from distnorm.exact.kept import KeptProducts
 from distnorm.exact.largest import KLargest
 from distnorm.exact.tiles import show_products
 from distnorm.exact.top_k import topk
 
-__all__ = ["Gallery", "KBest", "KLargest", "places", "show_products", "topk"]
+__all__ = ["Gallery", "KBest", "KLargest", "KeptProducts", "places", "show_products", "topk"]

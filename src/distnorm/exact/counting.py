@@ -20,6 +20,7 @@ from distnorm.exact.decision import PairScores
 from distnorm.exact.device_ranks import DevicePairs, count_on_device
 from distnorm.exact.engines import NumpyEngine, heaviest
 from distnorm.exact.gallery import Gallery
+from distnorm.exact.kept import KeptEngine
 from distnorm.exact.tiles import Shares, Source, work_through
 
 __all__ = ["DevicePairs", "PairScores", "RankCount", "count_ranks", "places"]
@@ -168,7 +169,7 @@ def count_ranks(
     if back is not None and heaviest(back.pairs.bias) > 1e37:
         wide = True
     for dtype in (np.float64,) if wide else (np.float32, np.float64):
-        engine = NumpyEngine(forth.pairs.queries.astype(dtype, copy=False))
+        engine = _engine(forth.pairs, dtype, shares)
         other = None if back is None else _Back(back, dtype, engine.sizes)
         parts: list[list[Any]] = [[_Band(part, forth, other) for part in shares.bands]]
         parts *= len(shares.stripes)
@@ -178,6 +179,14 @@ def count_ranks(
         for count in (forth, back):
             if count is not None:
                 count.ranks[:] = 1
+
+
+def _engine(pairs: PairScores, dtype: Any, shares: Shares) -> NumpyEngine:
+    queries = pairs.queries.astype(dtype, copy=False)
+    one_tile = len(shares.bands) == 1 and len(pairs.items) <= shares.columns
+    if pairs.kept is None or not one_tile:
+        return NumpyEngine(queries)
+    return KeptEngine(queries, pairs.kept)
 
 
 def _counted_on_device(

@@ -56,14 +56,20 @@ class PairScores:
     ``gate`` says for which queries, (n,), the items' bias counts; left out, for all.
     """
 
+    kept: Any = None
+    """`KeptProducts` of these queries and items, where there are some."""
+
     def __init__(
         self,
         queries: npt.NDArray[Any],
         items: Gallery,
         bias: _Float64 | None,
         gate: npt.NDArray[np.bool_] | None = None,
+        kept: Any = None,
     ) -> None:
         self.queries, self.items, self.bias, self.gate = queries, items, bias, gate
+        if kept is not None:
+            self.kept = kept
 
     def __len__(self) -> int:
         """Number of queries."""

@@ -173,8 +173,12 @@ class NumpyEngine:
         if self._room.size < size:
             self._room = np.empty(size, dtype=self.dtype)
         tile = self._room[:size].reshape(len(left), len(items))
-        np.matmul(left, items.T, out=tile)
+        self.product(left, items.T, tile)
         return tile, bias
+
+    def product(self, left: npt.NDArray[Any], right: npt.NDArray[Any], out: Any) -> None:
+        """Products of some queries, (h, d), with items, (d, w)."""
+        np.matmul(left, right, out=out)
 
     def part(self, scores: Any, rows: slice) -> Any:
         """As `Engine.part`; the bias is subtracted in place."""

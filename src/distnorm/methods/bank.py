@@ -50,7 +50,7 @@ from distnorm.methods.base import Method, Parameter, flag_or_none, positive, pos
 from distnorm.methods.coverage import Bank, bank_of, own_in_force
 from distnorm.methods.linear import linear_bias
 from distnorm.methods.neighbors import k_largest, weighted_mean_of_largest
-from distnorm.methods.quadratic import query_spread, shrunk_covariance
+from distnorm.methods.quadratic import plain_spread, query_spread, shrunk_covariance
 from distnorm.methods.score_bank import beta_of_scores, log_mean_exp, nearest_of_scores
 from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
@@ -286,8 +286,10 @@ def inverse_temperature(
     """
     if params["beta"] is not None:
         return float(params["beta"])
-    covariance = shrunk_covariance(queries.moments, 0.0)
-    spread = query_spread(covariance, others.moments if others.moments.count else items)
+    if others.moments.count:
+        spread = plain_spread(queries.moments, others.moments)
+    else:
+        spread = query_spread(shrunk_covariance(queries.moments, 0.0), items)
     return float(params["scale"] / spread) if spread > 0 else 0.0
 
 

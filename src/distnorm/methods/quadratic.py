@@ -44,6 +44,7 @@ __all__ = [
     "DN2",
     "Covariance",
     "oas_shrinkage",
+    "plain_spread",
     "quadratic_bias",
     "query_spread",
     "shrunk_covariance",
@@ -71,7 +72,7 @@ class Covariance:
         xp = namespace(working)
         if self.full is not None:
             product = xp.matmul(working, from_numpy(self.full, working))
-            values = xp.sum(product * working, axis=1)
+            values = xp.vecdot(product, working)
         else:
             projected = xp.matmul(working, from_numpy(np.asarray(self.factor).T, working))
             along_mean = xp.matmul(working, from_numpy(self.mean, working))
@@ -82,6 +83,8 @@ class Covariance:
 
     def average_along(self, moments: Moments) -> float:
         """E[y' S y] over the rows y that ``moments`` of order 2 were taken from."""
+        if self.full is not None and moments.second is not None:
+            return max(0.0, float(np.vdot(self.full, moments.second)) / moments.weight)
         if self.full is not None:
             return max(0.0, float(np.vdot(self.full, moments.second_moment())))
         if moments.factor is None:
@@ -145,6 +148,15 @@ def query_spread(covariance: Covariance, items: Moments | Array) -> float:
     for rows in blocks(items.shape[0], rows_per_block(items.shape[1])):
         total += float(np.sum(to_numpy(covariance.along(items[rows, ...]), np.float64)))
     return math.sqrt(total / items.shape[0])
+
+
+def plain_spread(queries: Moments, items: Moments) -> float:
+    """`query_spread` of the covariance as it is, which is not built where both are in full."""
+    if queries.second is None or items.second is None:
+        return query_spread(shrunk_covariance(queries, 0.0), items)
+    m = queries.mean
+    whole = float(np.vdot(queries.second, items.second)) / queries.weight
+    return math.sqrt(max(0.0, whole - float(m @ items.second @ m)) / items.weight)
 
 
 def quadratic_bias(items: Array, mean: Float64, covariance: Covariance, beta: float) -> Array:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, CheckedRows, as_working, from_numpy, namespace, to_numpy
-from distnorm.exact import topk
+from distnorm.exact import KeptProducts, topk
 
 __all__ = ["Ranking"]
 
@@ -26,12 +26,15 @@ class Ranking:
     items : array, shape (m, d)
     bias : array, shape (m,), or None
     gate : ndarray of bool, shape (m,), or None
+    kept : KeptProducts or None
+        Of these queries and items, shared with rankings of another bias.
     """
 
     queries: Array
     items: Array
     bias: Array | None = None
     gate: npt.NDArray[np.bool_] | None = None
+    kept: KeptProducts | None = field(default=None, compare=False, repr=False)
 
     def counts(self) -> npt.NDArray[np.bool_] | None:
         """For which queries the bias counts, (n,); None where there is no gate."""

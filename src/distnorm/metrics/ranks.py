@@ -105,7 +105,11 @@ def best_ranks_both_ways(
         return ranks[0], ranks[1]
     forward, backward = pairs
     owners, columns = positives[0].rows, positives[0].indices
-    bare = forward.unbiased().of(owners, columns)
+    kept = forward.kept
+    if kept is None:
+        bare = forward.unbiased().of(owners, columns)
+    else:
+        bare = kept.of_pairs(forward, owners, columns)
     order = np.lexsort((owners, columns))
     other = bare[order]
     turned = (positives[1].rows, positives[1].indices)
@@ -144,7 +148,11 @@ def _pairs(ranking: Ranking) -> PairScores:
         if pairs.fits():
             return pairs
     queries, items = (to_numpy(x) for x in (ranking.queries, ranking.items))
-    return PairScores(queries, Gallery(CheckedRows(items, "items")), bias, ranking.counts())
+    gallery = Gallery(CheckedRows(items, "items"))
+    kept = ranking.kept
+    if kept is not None and not kept.is_of(ranking.queries, ranking.items):
+        kept = None
+    return PairScores(queries, gallery, bias, ranking.counts(), kept)
 
 
 def _best_count(

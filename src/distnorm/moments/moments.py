@@ -298,8 +298,12 @@ class Moments:
     def covariance(self) -> Float64:
         """Population covariance, shape (d, d), float64; low rank plus isotropic rest if so kept."""
         m = self.mean
-        covariance = self.second_moment()
-        covariance -= np.outer(m, m)
+        if self.second is None:
+            return self.second_moment() - np.outer(m, m)
+        # One new matrix: at some hundred rows the memory costs more than the arithmetic.
+        covariance: Float64 = np.multiply.outer(-self.weight * m, m)
+        covariance += self.second
+        covariance /= self.weight
         return covariance
 
     def second_moment(self) -> Float64:

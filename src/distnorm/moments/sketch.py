@@ -121,6 +121,15 @@ class RowSketch:
 
     def overlap(self, rows: Array | CheckedRows) -> Overlap | None:
         """How many of ``rows``, shape (n, d), are here; None if none of them can be looked for."""
+        if not isinstance(rows, CheckedRows):
+            return self._overlap(rows)
+        # Several methods fitted on the same rows ask the same.
+        if rows.memo.get("overlap", (None,))[0] is not self:
+            rows.memo["overlap"] = self, self._overlap(rows)
+        found: Overlap | None = rows.memo["overlap"][1]
+        return found
+
+    def _overlap(self, rows: Array | CheckedRows) -> Overlap | None:
         hashes = row_hashes(rows)
         looked = hashes[hashes <= self.limit]
         if not len(looked):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from distnorm.arrays import Array, CheckedRows, as_working, from_numpy, namespace
 from distnorm.errors import DistnormError
+from distnorm.exact import KeptProducts
 from distnorm.methods.base import Method
 from distnorm.methods.linear import linear_bias
 from distnorm.metrics.ranking import Ranking
@@ -128,11 +129,12 @@ def ranking(
     left, right = queries.rows, items.rows
     if correction.state.spec.transforms:
         return Ranking(correction.shift(left), of_items.shift(right))
+    kept = KeptProducts.of(queries, items)
     if not correction.strength:
-        return Ranking(left, right)
+        return Ranking(left, right, kept=kept)
     # A linear method is a shift of the query and just as well a bias of the item; as a bias
     # both directions rank the same product.
-    return Ranking(left, right, correction.bias(right), correction.gate(right))
+    return Ranking(left, right, correction.bias(right), correction.gate(right), kept)
 
 
 def two_sided_scores(
