@@ -14,11 +14,12 @@ from distnorm.text import plain
 __all__ = ["DistnormError", "DistnormWarning", "MissingExtraError", "masked", "require"]
 
 # What a secret stands behind in an address: user:SECRET@, http://TOKEN@, password=SECRET. Digits
-# and a slash are a port, but for PostgreSQL, whose passwords are often written as they are.
+# and a slash are a port, but for PostgreSQL, whose passwords are often written as they are. An
+# address that was taken for a path has one slash.
 _SECRETS = re.compile(
-    r"(?<=://)(?P<user>[^/\s:@]*:)(?!\d{1,5}[/?,])\S*(?=@)"
-    r"|(?P<postgres>postgres\w*(?:\+\w+)?://[^/\s:@]*:)\S*(?=@)"
-    r"|(?P<http>https?://)[^/\s:@]+(?=@)"
+    r"(?<=:/)(?P<user>/?[^/\s:@]*:)(?!\d{1,5}[/?,])\S*(?=@)"
+    r"|(?P<postgres>postgres\w*(?:\+\w+)?://?[^/\s:@]*:)\S*(?=@)"
+    r"|(?P<http>https?://?)[^/\s:@]+(?=@)"
     r"|(?P<key>\b(?:[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|credentials?|signature"
     r"|api[_-]?key|access[_-]?key)|auth|authorization|sig)\s?=\s?)(?:'[^']*'|[^&\s;'\"]+)",
     re.IGNORECASE,

@@ -59,6 +59,15 @@ def test_a_long_path_is_folded_and_heads_stay_whole():
     assert cells_of(text, 1).replace(" ", "") == "item" + path
 
 
+def test_two_long_columns_share_what_is_left():
+    table = PlainTable("biases", ("name", "items", "in"), left=("name", "in"))
+    table.add_row("b" * 40, "500", "key " + "b" * 40)
+    first = lines(table, 60)[4]
+    widths = [len(cell) - 2 for cell in first.split("│")[1:4]]
+    assert widths[1] == 5
+    assert abs(widths[0] - widths[2]) < 8
+
+
 def test_the_same_table_is_printed_at_another_width_afterwards():
     table = wide_table()
     assert lines(table, 200) != lines(table, 45)

@@ -6,12 +6,19 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from distnorm import DistnormError
-from distnorm.system.files import atomic_write, plain_errors, save_array, shared_name
+from distnorm.system.files import (
+    atomic_write,
+    missing_file,
+    plain_errors,
+    save_array,
+    shared_name,
+)
 
 HALF = """
 import os, sys
@@ -88,3 +95,18 @@ def test_paths_that_cannot_be_are_one_line(tmp_path, monkeypatch, path):
 )
 def test_names_that_are_shared_say_nothing_of_a_machine(path, name):
     assert shared_name(path) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["faiss:photos.index", "pgvector:postgresql://u:s3cr3tPW@host/db/photos"]
+)
+def test_an_index_in_the_place_of_a_file_is_called_one(name):
+    said = str(missing_file(Path(name)))
+    assert said.startswith(f"got an index, {name.partition(':')[0]}:")
+    assert "distnorm index, search and serve" in said
+    assert "s3cr3tPW" not in said
+
+
+@pytest.mark.parametrize("name", ["C:/rows.npy", "http://host/rows.npy", "rows: new.npy", "a.npy"])
+def test_other_names_with_a_colon_are_files(name):
+    assert str(missing_file(Path(name))).startswith("got no file ")

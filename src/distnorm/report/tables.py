@@ -14,6 +14,8 @@ from distnorm.text import plain
 
 __all__ = ["PlainTable", "words"]
 
+_LITTLE = 12
+
 
 def words(text: str, style: str = "") -> Text:
     """Lines of text, each of which passes `plain`."""
@@ -82,9 +84,12 @@ def _widths(columns: Iterable[Column], room: int) -> list[int | None]:
             break
     else:
         return [None] * len(texts)
-    # Columns that lack least are made whole first.
-    for place in sorted(range(len(texts)), key=lambda place: whole[place] - widths[place]):
-        more = min(rest, whole[place] - widths[place])
+    # Columns that lack little are made whole, those that lack least first; others share the rest.
+    order = sorted(range(len(texts)), key=lambda place: whole[place] - widths[place])
+    for number, place in enumerate(order):
+        lacking = whole[place] - widths[place]
+        share = rest // (len(order) - number)
+        more = lacking if lacking <= min(rest, _LITTLE) else min(lacking, share)
         widths[place] += more
         rest -= more
     return [*widths]

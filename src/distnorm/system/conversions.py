@@ -8,6 +8,10 @@ _SAVE = "numpy.save('rows.npy', x)"
 _TORCH = f"x = torch.load(FILE, map_location='cpu', weights_only=True).float().numpy(); {_SAVE}"
 _PICKLE = f"if you trust it, x = numpy.stack(list(pandas.read_pickle(FILE))); {_SAVE}"
 _HDF5 = f"x = h5py.File(FILE)['NAME'][:]; {_SAVE}"
+_FAISS = (
+    f"x = faiss.read_index(FILE).reconstruct_n(); {_SAVE}; or, to search, audit or serve it as it "
+    "is, write faiss: before its name"
+)
 CONVERSIONS = {
     ".pt": _TORCH,
     ".pth": _TORCH,
@@ -23,8 +27,8 @@ CONVERSIONS = {
     "numpy.save('rows.npy', x.reshape(-1, x[0] + 1)[:, 1:].view('float32'))",
     ".xls": f"x = pandas.read_excel(FILE).to_numpy('float32'); {_SAVE}",
     ".xlsx": f"x = pandas.read_excel(FILE).to_numpy('float32'); {_SAVE}",
-    ".index": "x = faiss.read_index(FILE).reconstruct_n(); numpy.save('rows.npy', x)",
-    ".faiss": "x = faiss.read_index(FILE).reconstruct_n(); numpy.save('rows.npy', x)",
+    ".index": _FAISS,
+    ".faiss": _FAISS,
     ".gz": "unpack it first: gunzip FILE",
     ".bz2": "unpack it first: bunzip2 FILE",
     ".xz": "unpack it first: unxz FILE",

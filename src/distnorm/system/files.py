@@ -6,6 +6,7 @@ import difflib
 import errno
 import glob
 import os
+import re
 import shlex
 import tempfile
 import tokenize
@@ -38,6 +39,9 @@ __all__ = [
     "save_array",
     "shared_name",
 ]
+
+# A running index as the command line names it, system:place; one letter is a drive.
+_INDEX = re.compile(r"(?!https?:)[a-z][a-z-]+:\S")
 
 ARRAY_ERRORS = (
     EOFError,
@@ -201,6 +205,13 @@ def shared_name(path: str | os.PathLike[str]) -> str:
 
 def missing_file(path: Path, what: str = "an existing file") -> DistnormError:
     """The error for a file that is not there, with the nearest name that is."""
+    if _INDEX.match(str(path)):
+        return DistnormError(
+            f"an index, {path}",
+            what,
+            "an index goes to distnorm index, search and serve; to fit, leave the items out: "
+            "ranking needs the queries alone",
+        )
     near = []
     with suppress(OSError):
         folder = path.parent if path.parent.is_dir() else Path()

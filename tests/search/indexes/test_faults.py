@@ -413,6 +413,20 @@ def test_no_message_shows_a_secret(spec):
     assert "s3cr3tPW" not in repr(error.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pgvector:postgresql:/u:s3cr3tPW@host/db/photos",
+        "pgvector:postgresql:/u:12/s3cr3tPW@host/db/photos",
+        "qdrant:http:/u:s3cr3tPW@host:6333/photos",
+        "qdrant:https:/s3cr3tPW@host/photos",
+    ],
+)
+def test_an_address_that_was_taken_for_a_path_shows_no_secret(text):
+    assert "s3cr3tPW" not in masked(text)
+    assert masked(text).partition("***")[2].startswith("@host")
+
+
 def test_what_is_no_secret_stays():
     for text in (
         "qdrant:http://host:6333/photos@v2",
