@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distnorm.cli.engine import EngineOptions
+from distnorm.cli.groups import options_of
 from distnorm.cli.output import NewFolder, complain, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
 
@@ -33,13 +35,19 @@ __all__ = ["embed"]
 @click.option("--prune", is_flag=True, help="Drop rows of files that are not there any more.")
 @click.option("--rehash", is_flag=True, help="Read files of unchanged size and time again, too.")
 @click.option("--full-decode", is_flag=True, help="Decode every pixel of large JPEGs.")
-@click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; default: cores.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Decoding processes, or with --engine ray models at work; default: cores.",
+)
 @click.option("--shard-rows", type=click.IntRange(min=1), default=8192, show_default=True)
+@options_of(EngineOptions, "engine")
 @json_option
 def embed(
     source: str,
     model: str,
     out: Path,
+    engine: EngineOptions,
     device: str | None,
     path_column: str | None,
     text_column: str | None,
@@ -63,24 +71,41 @@ def embed(
     for module in ("PIL", "pyarrow"):
         require(module, "embed")
     items = open_source(source, path_column=path_column, text_column=text_column, pictures=pictures)
-    encoder = load_encoder(model, **({} if device is None else {"device": device}))
+    options |= {"model": model, "full": full_decode}
+    settings = {} if device is None else {"device": device}
+    encoder = None if engine.ray else load_encoder(model, **settings)
     try:
         with progress_bar("embedding", "items") as show:
-            done = embed_source(
-                encoder, items, out, model=model, full=full_decode, progress=show, **options
-            )
+            if encoder is None:
+                done = _on_cluster(engine, items, out, device, progress=show, **options)
+            else:
+                done = embed_source(encoder, items, out, progress=show, **options)
     except KeyboardInterrupt:
         complain(f"interrupted; run again to go on: {out} is whole")
         click.get_current_context().exit(130)
     if done.over_long:
-        limit = encoder.max_tokens
-        say(f"{done.over_long} texts are longer than {limit} tokens and were cut")
+        limit = "the model takes" if encoder is None else f"{encoder.max_tokens} tokens"
+        say(f"{done.over_long} texts are longer than {limit} and were cut")
     for note in done.notes:
         say(f"note: {note}")
     say(_summary(done))
     write_json(done.to_dict(), json_path)
     if done.failed:
         click.get_current_context().exit(1)
+
+
+def _on_cluster(
+    engine: EngineOptions, items: Any, out: Path, device: str | None, **options: Any
+) -> Embedded:
+    """The same by the workers of a cluster; a model on a GPU is one for each."""
+    from distnorm.distributed.embed import embed as embed_on_cluster
+
+    if options["workers"] == 0:
+        raise click.UsageError("--workers 0 excludes --engine ray")
+    gpus = 1.0 if (device or "").startswith("cuda") else 0.0
+    return embed_on_cluster(
+        items, out, address=engine.address, device=device, num_gpus=gpus, **options
+    )
 
 
 def _summary(done: Embedded) -> str:

@@ -14,6 +14,7 @@ from distnorm.cli.groups import option
 
 if TYPE_CHECKING:
     from distnorm.distributed.session import Session
+    from distnorm.search.items import OpenItems
 
 __all__ = ["EngineOptions"]
 
@@ -60,3 +61,16 @@ class EngineOptions:
 
         with self.session(workers) as session:
             yield partial(open_remote, session)
+
+    @contextmanager
+    def opening(self) -> Iterator[OpenItems]:
+        """How items are opened that are searched: here, or by the workers of the cluster."""
+        from distnorm.search.items import open_local
+
+        if not self.ray:
+            yield open_local
+            return
+        from distnorm.distributed.search import opening
+
+        with self.session() as session:
+            yield opening(session)

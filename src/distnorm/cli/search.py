@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from distnorm.cli.engine import EngineOptions
 from distnorm.cli.groups import options_of
 from distnorm.cli.output import NewFile, console, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
@@ -72,12 +73,14 @@ _SHEET = Path("search.html")
     type=NewFile(allow_dash=True),
     help="With --query-vectors: write a CSV; - for stdout.",
 )
+@options_of(EngineOptions, "engine")
 @options_of(VectorOptions, "reading")
 @json_option
 def search(
     store: str,
     query: str | None,
     query_vectors: str | None,
+    engine: EngineOptions,
     reading: VectorOptions,
     csv_path: str | None,
     json_path: str | None,
@@ -98,11 +101,12 @@ def search(
         raise click.BadParameter(
             f"{settings['side']!r} is not one of 'image', 'text', 'both'", param_hint="'--side'"
         )
+    _check_engine(engine, store, settings)
     if query_vectors is not None:
         from distnorm.cli.search_many import search_many
 
         only_one = {"--sheet": sheet, "--open": show, "--pictures": pictures}
-        search_many(store, query_vectors, only_one, settings, csv_path, json_path, reading)
+        search_many(store, query_vectors, only_one, settings, csv_path, json_path, reading, engine)
         return
     assert query is not None
     if csv_path is not None:
@@ -119,7 +123,7 @@ def search(
             require(module, extra)
         # The page has both lists side by side.
         settings["both"] = True
-    found = _answer(store, query, settings, reading)
+    found = _answer(store, query, settings, reading, engine)
     console().print(search_table(found))
     for note in found["notes"]:
         say(f"note: {note}")
@@ -138,7 +142,11 @@ def search(
 
 
 def _answer(
-    place: str, query: str, settings: dict[str, Any], reading: VectorOptions
+    place: str,
+    query: str,
+    settings: dict[str, Any],
+    reading: VectorOptions,
+    engine: EngineOptions,
 ) -> dict[str, Any]:
     """What a store or an index answers."""
     from distnorm.search.answer import Settings, answer
@@ -152,8 +160,22 @@ def _answer(
         return answer(IndexPlace(place), query, Settings(**settings)).to_dict()
     side = settings["side"]
     keys = reading.keys(*(("image", "text") if side in ("image", "text", "both") else (side,)))
-    with progress_bar("searching", "items") as bar:
-        return answer(StorePlace(Path(place), bar, keys), query, Settings(**settings)).to_dict()
+    with engine.opening() as opening, progress_bar("searching", "items") as bar:
+        found = answer(StorePlace(Path(place), bar, keys, opening), query, Settings(**settings))
+    return found.to_dict()
+
+
+def _check_engine(engine: EngineOptions, place: str, settings: dict[str, Any]) -> None:
+    """Raise for what a cluster does not do, before one is started."""
+    from distnorm.search.indexes import is_spec
+
+    if not engine.ray:
+        return
+    if is_spec(place):
+        raise click.UsageError("--engine ray searches files of vectors; an INDEX searches itself")
+    for name, wrong in (("--side both", settings["side"] == "both"), ("--bias", settings["bias"])):
+        if wrong:
+            raise click.UsageError(f"--engine ray excludes {name}")
 
 
 def _display() -> bool:

@@ -14,6 +14,7 @@ from distnorm.cli.output import console, say, write_json
 from distnorm.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from distnorm.cli.engine import EngineOptions
     from distnorm.cli.vectors import VectorOptions
     from distnorm.search.collection import ListsOfMany
 
@@ -30,6 +31,7 @@ def search_many(
     csv_path: str | None,
     json_path: str | None,
     reading: VectorOptions,
+    engine: EngineOptions,
 ) -> None:
     """Search for the rows of a file, and print or write what is found.
 
@@ -48,11 +50,11 @@ def search_many(
     norm = None if normalization is None else load(normalization)
     asking = asking_side(norm, side)
     keys = reading.keys(asking, side, bare=asking)
-    collection = Collection(place, side, key=keys.get(side))
     known = model_of(vectors, stated=stated_id(model))
-    collection.check(norm, known)
-    rows = reading.rows(vectors, asking, side)
-    with progress_bar("searching", "items") as bar:
+    with engine.opening() as opening, progress_bar("searching", "items") as bar:
+        collection = Collection(place, side, key=keys.get(side), opening=opening)
+        collection.check(norm, known)
+        rows = reading.rows(vectors, asking, side)
         lists = collection.lists(rows, k, norm, asking, model=known, progress=bar)
     found = lists.to_dict()
     if csv_path is None and json_path is None:

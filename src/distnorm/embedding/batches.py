@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.embedding.decoding import Job
-from distnorm.embedding.feed import Entry
+from distnorm.embedding.lookup import Entry
 from distnorm.embedding.pool import DecoderPool
 from distnorm.encoders.base import unit_rows
 from distnorm.encoders.prompts import prompted
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "finite_ones"]
+
+Rows = npt.NDArray[Any]
 
 _CACHE = 1024  # pictures whose row is kept for others of the same content
 
@@ -84,7 +86,7 @@ class Batches:
             job.row = twin.row
         self._jobs, self._twins = [], []
 
-    def take(self) -> tuple[list[Entry], dict[str, npt.NDArray[np.float32]]]:
+    def take(self) -> tuple[list[Entry], dict[str, Rows]]:
         """The first entries, as many as are encoded, and their rows of each side.
 
         An entry without a finite row other than zero is turned into a failed one, without a row.
@@ -92,7 +94,7 @@ class Batches:
         entries: list[Entry] = []
         while self._waiting and (self._waiting[0].job is None or self._is_done(self._waiting[0])):
             entries.append(self._waiting.popleft())
-        rows: dict[str, npt.NDArray[np.float32]] = {}
+        rows: dict[str, Rows] = {}
         if not entries:
             return entries, rows
         if "image" in self._sides:
@@ -100,13 +102,7 @@ class Batches:
             rows["image"] = np.stack([row for row in encoded if row is not None])
         if "text" in self._sides:
             rows["text"] = self._texts([entry.item.text or "" for entry in entries])
-        good = np.all([np.isfinite(x).all(axis=1) & x.any(axis=1) for x in rows.values()], axis=0)
-        if not good.all():
-            rows = {side: x[good] for side, x in rows.items()}
-            for entry, fine in zip(entries, good, strict=True):
-                if not fine:
-                    entry.verdict, entry.reason = "failed", "the model gave no finite row for it"
-        return entries, rows
+        return entries, finite_ones(entries, rows)
 
     @staticmethod
     def _is_done(entry: Entry) -> bool:
@@ -126,3 +122,14 @@ class Batches:
         rows = np.empty_like(encoded)
         rows[order] = encoded
         return rows
+
+
+def finite_ones(entries: list[Entry], rows: dict[str, Rows]) -> dict[str, Rows]:
+    """The rows that are finite and not zero; entries of the others have failed."""
+    good = np.all([np.isfinite(x).all(axis=1) & x.any(axis=1) for x in rows.values()], axis=0)
+    if good.all():
+        return rows
+    for entry, fine in zip(entries, good, strict=True):
+        if not fine:
+            entry.verdict, entry.reason = "failed", "the model gave no finite row for it"
+    return {side: x[good] for side, x in rows.items()}

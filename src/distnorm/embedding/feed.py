@@ -6,23 +6,21 @@ outcome into a queue that the model's side takes from. Nothing here grows with t
 
 from __future__ import annotations
 
-import hashlib
-import os
 import queue
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from distnorm.embedding.decoding import Decoded, Job
+from distnorm.embedding.decoding import Job
 from distnorm.embedding.items import Item
+from distnorm.embedding.lookup import Entry, Lookup
 from distnorm.embedding.pool import DecoderPool
 from distnorm.embedding.sources import Source
-from distnorm.store.known import KeySet, Known, key_of
-from distnorm.store.origins import source_mark
+from distnorm.store.known import Known
 
-__all__ = ["Entry", "Feed"]
+__all__ = ["Feed"]
 
 _WINDOW = 2048  # items under way
 _HELD = 1 << 28  # bytes of pictures that travel in memory, out of compressed files and tables
@@ -30,32 +28,10 @@ _RECENT = 1024  # pictures that a next text may belong to
 _END = object()
 
 
-@dataclass(eq=False)
-class Entry:
-    """One item, its picture's job (shared by equal pictures) and a verdict: new, known or failed.
-
-    ``row`` is the store's row of this source, name and text, -1 if it has none.
-    """
-
-    item: Item
-    job: Job | None = None
-    row: int = -1
-    verdict: str = ""
-    reason: str = ""
-
-    @property
-    def digest(self) -> bytes:
-        """Hash of the picture, or of the text where there is none."""
-        if self.job is not None and self.job.result is not None:
-            return self.job.result.digest
-        return hashlib.sha256((self.item.text or "").encode()).digest()
-
-
 class Feed:
     """Iterate over entries, as a context manager that ends its thread.
 
-    Rows of ``known`` are marked as they are met. With ``distinct``, an item that comes twice is
-    known the second time; ``rehash`` reads files of unchanged size and time as well.
+    ``known``, ``distinct`` and ``rehash`` as in `Lookup`.
     """
 
     def __init__(
@@ -67,12 +43,9 @@ class Feed:
         distinct: bool = True,
         rehash: bool = False,
     ) -> None:
-        self._source, self._known, self._pool = source, known, pool
-        self._distinct, self._rehash = distinct, rehash
-        self._origin = source_mark(source.label)
-        self._met = KeySet()
+        self._source, self._pool = source, pool
+        self._lookup = Lookup(source.label, known, distinct=distinct, rehash=rehash)
         self._recent: OrderedDict[tuple[Any, ...], Job] = OrderedDict()
-        self._about: tuple[str, os.stat_result | None] = ("", None)
         self._out: queue.Queue[Any] = queue.Queue(maxsize=_WINDOW)
         self._stop = threading.Event()
         self._held = 0
@@ -137,39 +110,15 @@ class Feed:
                 continue
 
     def _enter(self, item: Item) -> Entry:
-        entry = Entry(item)
         self._held += len(item.content or b"")
-        origin = key_of(self._origin, item.name, item.text)
-        if self._distinct and not self._met.add(origin):
-            entry.verdict = "known"
-            return entry
-        entry.row = self._known.by_origin(origin)
-        if entry.row >= 0:
-            self._known.seen[entry.row] = True
-            if item.path is None or self._unchanged(item, entry.row):
-                entry.verdict = "known"
-                return entry
-        if item.path is not None:
-            entry.job = self._job(item, entry.row)
+        entry = self._lookup.enter(item)
+        if not entry.verdict and item.path is not None:
+            entry.job = self._job(entry)
             entry.job.users += 1
         return entry
 
-    def _unchanged(self, item: Item, row: int) -> bool:
-        """The cheap first look: size and time of the file."""
-        if self._rehash or item.path is None or item.content is not None:
-            return False
-        path, about = self._about
-        if path != item.path or about is None:
-            try:
-                about = os.stat(item.path)
-            except OSError:
-                return False
-            self._about = item.path, about
-        size = about.st_size if item.length is None else item.length
-        return bool(self._known.size[row] == size and self._known.mtime[row] == about.st_mtime_ns)
-
-    def _job(self, item: Item, row: int) -> Job:
-        expected = None if row < 0 else self._known.digest(row)
+    def _job(self, entry: Entry) -> Job:
+        item, expected = entry.item, self._lookup.expected(entry)
         key = (item.path, item.offset, expected)
         job = self._recent.get(key)
         if job is None:
@@ -191,29 +140,9 @@ class Feed:
             if result is None:
                 return False
             entry.job.item = _without_content(entry.job.item)
-        entry.verdict = self._verdict(entry, result)
-        if entry.verdict != "new" and entry.job is not None:
+        if self._lookup.settle(entry, result) != "new" and entry.job is not None:
             self._leave(entry.job)
         return True
-
-    def _verdict(self, entry: Entry, result: Decoded | None) -> str:
-        known, row = self._known, entry.row
-        if result is not None and result.reason is not None:
-            entry.reason = result.reason
-            if row >= 0 and not os.path.exists(entry.item.path or ""):
-                known.seen[row] = False  # listed still, but deleted
-            return "failed"
-        if row >= 0 and result is not None:
-            if result.digest == known.digest(row):
-                known.touch(row, result.size, result.mtime)
-                return "known"
-            return "new"
-        if self._distinct:
-            same = known.by_content(key_of(entry.item.name, entry.item.text, entry.digest))
-            if same >= 0:
-                known.seen[same] = True
-                return "known"
-        return "new"
 
     def _leave(self, job: Job) -> None:
         """Give a slot back that nobody will look into."""

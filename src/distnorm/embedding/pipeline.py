@@ -16,15 +16,16 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.embedding.batches import Batches
 from distnorm.embedding.decoding import Job, Recipe
-from distnorm.embedding.feed import Entry, Feed
+from distnorm.embedding.feed import Feed
 from distnorm.embedding.items import Item, kind_of
+from distnorm.embedding.lookup import Entry
 from distnorm.embedding.pool import DecoderPool
 from distnorm.embedding.sources import Source, listed
 from distnorm.encoders.upright import DIM
@@ -38,10 +39,10 @@ from distnorm.store.writer import StoreWriter
 from distnorm.system.progress import OpenProgress
 from distnorm.system.threads import cores
 
-__all__ = ["Embedded", "decoders", "embed"]
+__all__ = ["CHECKPOINT", "SHARD", "Embedded", "Encoding", "decoders", "embed", "take_in"]
 
-_SHARD = 8192
-_CHECKPOINT = 60.0
+SHARD = 8192
+CHECKPOINT = 60.0
 _TELL = 0.1
 
 
@@ -95,14 +96,14 @@ def embed(
     *,
     model: str,
     batch_size: int = 64,
-    shard_rows: int = _SHARD,
+    shard_rows: int = SHARD,
     workers: int | None = None,
     prompt: str | None = None,
     prune: bool = False,
     rehash: bool = False,
     full: bool = False,
     dtype: str = "float16",
-    checkpoint: float = _CHECKPOINT,
+    checkpoint: float = CHECKPOINT,
     progress: OpenProgress | None = None,
 ) -> Embedded:
     """Embed what a store lacks of a source.
@@ -162,55 +163,99 @@ def embed(
         known = Known(writer.tables(), source.label)
         pool = decoders(encoder, source.sides, batch_size, workers, full=full)
         batches = Batches(encoder, source.sides, batch_size, pool, prompt)
-        source_name = source_id(source.label, folder)
-        run = _Run(writer, known, batches, source_name, getattr(encoder, "caution", None))
-        counter = _Counter(source)
-        with (
-            pool or nullcontext(),
-            Failures(folder, source.label) as failures,
-            Feed(source, known, pool, rehash=rehash) as feed,
-        ):
-            done, told = 0, 0.0
-            last = time.monotonic()
-            for entry in feed:
-                done += 1
-                run.place(entry)
-                if entry.verdict == "new":
-                    batches.add(entry)
-                elif entry.verdict == "failed":
-                    failures.add(entry.item.name, entry.reason)
-                else:
-                    run.known += 1
-                now = time.monotonic()
-                if len(batches) >= shard_rows or now - last > checkpoint:
-                    run.flush(failures)
-                    last = time.monotonic()
-                if progress is not None and now - told > _TELL:
-                    progress(done, counter.total)
-                    told = now
-            if progress is not None:
-                progress(done, done)
-            batches.finish()
-            run.flush(failures)
-            for name, reason in source.problems:
-                failures.add(name, reason)
-            failures.keep()
-        # A folder that could not be listed says nothing about what was in it.
-        whole = source.complete and not source.problems
-        pruned = run.settle(prune=prune and whole)
-        gone = int(known.gone.sum()) - pruned if whole else 0
-        return Embedded(
-            run.written,
-            run.changed,
-            run.known,
-            failures.count,
-            gone,
-            pruned,
-            batches.over_long,
-            run.repeated,
-            str(folder),
-            (*source.notes, *run.notes),
-        )
+        with pool or nullcontext(), Feed(source, known, pool, rehash=rehash) as feed:
+            return take_in(
+                writer,
+                known,
+                source,
+                feed,
+                batches,
+                folder=folder,
+                caution=getattr(encoder, "caution", None),
+                shard_rows=shard_rows,
+                prune=prune,
+                checkpoint=checkpoint,
+                progress=progress,
+            )
+
+
+class Encoding(Protocol):
+    """What makes rows of entries, as `Batches` does: entries in, those that are encoded out."""
+
+    over_long: int
+
+    def __len__(self) -> int:
+        """Entries that were added and not taken."""
+
+    def add(self, entry: Entry) -> None:
+        """Take an entry."""
+
+    def finish(self) -> None:
+        """Encode what waits."""
+
+    def take(self) -> tuple[list[Entry], dict[str, npt.NDArray[Any]]]:
+        """The first entries, as many as are encoded, and the rows of those that are new."""
+
+
+def take_in(
+    writer: StoreWriter,
+    known: Known,
+    source: Source,
+    feed: Iterable[Entry],
+    batches: Encoding,
+    *,
+    folder: Path,
+    caution: Callable[[int, int], str | None] | None,
+    shard_rows: int = SHARD,
+    prune: bool = False,
+    checkpoint: float = CHECKPOINT,
+    progress: OpenProgress | None = None,
+) -> Embedded:
+    """Write what is new of a feed of a source's entries, and settle what is known; as `embed`."""
+    run = _Run(writer, known, batches, source_id(source.label, folder), caution)
+    counter = _Counter(source)
+    with Failures(folder, source.label) as failures:
+        done, told = 0, 0.0
+        last = time.monotonic()
+        for entry in feed:
+            done += 1
+            run.place(entry)
+            if entry.verdict == "new":
+                batches.add(entry)
+            elif entry.verdict == "failed":
+                failures.add(entry.item.name, entry.reason)
+            else:
+                run.known += 1
+            now = time.monotonic()
+            if len(batches) >= shard_rows or now - last > checkpoint:
+                run.flush(failures)
+                last = time.monotonic()
+            if progress is not None and now - told > _TELL:
+                progress(done, counter.total)
+                told = now
+        if progress is not None:
+            progress(done, done)
+        batches.finish()
+        run.flush(failures)
+        for name, reason in source.problems:
+            failures.add(name, reason)
+        failures.keep()
+    # A folder that could not be listed says nothing about what was in it.
+    whole = source.complete and not source.problems
+    pruned = run.settle(prune=prune and whole)
+    gone = int(known.gone.sum()) - pruned if whole else 0
+    return Embedded(
+        run.written,
+        run.changed,
+        run.known,
+        failures.count,
+        gone,
+        pruned,
+        batches.over_long,
+        run.repeated,
+        str(folder),
+        (*source.notes, *run.notes),
+    )
 
 
 def decoders(
@@ -235,7 +280,7 @@ class _Run:
         self,
         writer: StoreWriter,
         known: Known,
-        batches: Batches,
+        batches: Encoding,
         source: str,
         caution: Callable[[int, int], str | None] | None,
     ) -> None:

@@ -9,6 +9,15 @@ from distnorm.exact.gallery import Gallery
 from distnorm.exact.kept import KeptProducts
 from distnorm.exact.largest import KLargest
 from distnorm.exact.tiles import show_products
-from distnorm.exact.top_k import topk
+from distnorm.exact.top_k import check_k, topk
 
-__all__ = ["Gallery", "KBest", "KLargest", "KeptProducts", "places", "show_products", "topk"]
+__all__ = [
+    "Gallery",
+    "KBest",
+    "KLargest",
+    "KeptProducts",
+    "check_k",
+    "places",
+    "show_products",
+    "topk",
+]

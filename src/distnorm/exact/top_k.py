@@ -43,7 +43,7 @@ from distnorm.system.progress import Progress
 from distnorm.system.shards import ShardedRows
 from distnorm.system.threads import threads
 
-__all__ = ["topk"]
+__all__ = ["check_k", "topk"]
 
 _Found = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]
 
@@ -106,10 +106,7 @@ def topk(
     """
     queries = check_embeddings(queries, "queries")
     rows = _gallery(items, queries.shape[1])
-    if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or k < 1:
-        words = " ".join(repr(k).split())[:40]
-        raise DistnormError(f"k = {words}", "an integer from 1 on", "ask for one item at least")
-    k = min(int(k), len(rows))
+    k = min(check_k(k), len(rows))
     device = _device(precision, queries, rows)
     if device is not None:
         return _on_device(queries, rows, k, bias, device, precision != "float32", progress)
@@ -129,6 +126,14 @@ def topk(
         with np.errstate(over="ignore"):
             scores[part] = best
     return in_library_of(queries, scores), in_library_of(queries, places)
+
+
+def check_k(k: Any) -> int:
+    """A number of items to list; raises for what is none."""
+    if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or k < 1:
+        words = " ".join(repr(k).split())[:40]
+        raise DistnormError(f"k = {words}", "an integer from 1 on", "ask for one item at least")
+    return int(k)
 
 
 def _gallery(items: Array | ShardedRows | Gallery, dimension: int) -> Gallery:

@@ -27,12 +27,15 @@ from distnorm.system import schema
 from distnorm.system.files import plain_errors
 from distnorm.system.progress import Progress
 
-__all__ = ["Kept", "bias_of", "kept_bias"]
+__all__ = ["BLOCK", "Kept", "bias_of", "kept_bias"]
 
 Float64 = npt.NDArray[np.float64]
 Keys = npt.NDArray[np.bytes_]
 
-_ROWS, _KEY = 1 << 15, 16
+BLOCK = 1 << 15
+"""Rows whose biases are computed together, from each multiple of it on."""
+
+_KEY = 16
 _REMEDY = "delete it, or name another --bias"
 _FORM = schema.record(
     {
@@ -122,7 +125,7 @@ def _parts(
 ) -> Iterator[Float64]:
     """Biases of some rows of the items; progress is told when the next part is asked for."""
     alone = norm.correction(norm.names.other(side)).item_by_item
-    step = _ROWS if alone else max(1, len(rows))
+    step = BLOCK if alone else max(1, len(rows))
     for first in range(0, len(rows), step):
         part = rows[first : first + step]
         # A slice where that is the same: shards need not be copied.
@@ -136,8 +139,8 @@ def _parts(
 def _row_keys(items: Any) -> Keys:
     """Sixteen bytes for the content of each row."""
     keys = np.empty(len(items), dtype=f"S{_KEY}")
-    for first in range(0, len(items), _ROWS):
-        block = np.ascontiguousarray(items[first : first + _ROWS])
+    for first in range(0, len(items), BLOCK):
+        block = np.ascontiguousarray(items[first : first + BLOCK])
         kind = f"{block.dtype.str} {block.shape[1:]}".encode()
         for row, x in enumerate(block):
             keys[first + row] = hashlib.blake2b(x.data, digest_size=_KEY, key=kind[:64]).digest()

@@ -12,10 +12,10 @@ from distnorm.arrays import Array
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes import Found, is_spec, open_index
+from distnorm.search.items import Items, OpenItems, open_local
 from distnorm.search.rows import RowItems
-from distnorm.store.catalog import Catalog
+from distnorm.store.catalog import Catalog, Numbered
 from distnorm.store.layout import Commit, at_commit
-from distnorm.store.vectors import open_embeddings
 from distnorm.system.progress import Progress
 
 __all__ = ["Collection", "ListsOfMany", "Searchable"]
@@ -85,6 +85,8 @@ class Collection:
         Store that names the items of an index; row numbers are the ids.
     key : str, optional
         Name of the array or column of a file that holds several.
+    opening : callable
+        What opens a store or a file of vectors; by default this process reads them.
 
     Attributes
     ----------
@@ -101,23 +103,18 @@ class Collection:
         titles: Path | None = None,
         *,
         key: str | None = None,
+        opening: OpenItems = open_local,
     ) -> None:
         self.name, self.side = name, side
         self.running = is_spec(name)
         self.model = self.model_id = self.prompt = None
-        self._items: Any = None
-        self._catalog: Catalog | None = None
+        self._items: Items | None = None
+        self._catalog: Catalog | Numbered | None = None
         if not self.running:
             commit = Commit.read(name)
             self.model, self.model_id = commit.model, commit.model_id
             self.prompt = commit.prompt or None
-            self._items, self._catalog = at_commit(
-                name,
-                lambda commit: (
-                    open_embeddings(commit, side, key=key),
-                    Catalog.read(commit, side, key),
-                ),
-            )
+            self._items, self._catalog = at_commit(name, lambda commit: opening(commit, side, key))
         elif titles is not None:
             self._catalog = at_commit(titles, lambda commit: Catalog.read(commit, side))
 
@@ -145,6 +142,7 @@ class Collection:
             with open_index(self.name, model=model, biases=biases) as index:
                 yield index
         else:
+            assert self._items is not None
             yield RowItems(self._items, self._catalog, progress)
 
     def title(self, item: Any) -> str | None:

@@ -16,17 +16,15 @@ import numpy.typing as npt
 from distnorm.arrays import Array, is_unit_length
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
-from distnorm.exact import Gallery, places, topk
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.answer import Lists, Settings, entries
-from distnorm.search.bias_file import bias_of, kept_bias
+from distnorm.search.bias_file import kept_bias
+from distnorm.search.items import LocalItems, OpenItems, open_local
 from distnorm.search.mixed import topk_mixed
 from distnorm.search.normalization_file import NormalizationFile
 from distnorm.search.query import Query
-from distnorm.store.catalog import Catalog
 from distnorm.store.columns import read_sizes
 from distnorm.store.layout import Commit, at_commit
-from distnorm.store.vectors import open_embeddings
 from distnorm.system.progress import Progress
 
 __all__ = ["StorePlace"]
@@ -40,26 +38,29 @@ class _Shelf:
     A picture stands in a row for each of its captions; it is listed once.
     """
 
-    def __init__(self, commit: Commit, side: str, query: Query, key: str | None) -> None:
+    def __init__(
+        self, commit: Commit, side: str, query: Query, key: str | None, opening: OpenItems
+    ) -> None:
         self.commit = commit
-        self.items = open_embeddings(commit, side, key=key)
+        self.items, self._catalog = opening(commit, side, key)
         if self.items.shape[1] != query.row.shape[1]:
             raise DistnormError(
                 f"{commit.folder} of {self.items.shape[1]} dimensions",
                 f"{query.row.shape[1]} as {query.model!r}",
                 "name the store's own model",
             )
-        self.gallery = Gallery(self.items, self.items.shape[1])
-        self._catalog = Catalog.read(commit, side, key)
         self.first, self.copies = self._catalog.first, self._catalog.copies
-        self.count = int(self.first.sum())
+        self.count = self.items.shape[0] if self.first is None else int(self.first.sum())
 
     def best(
         self, query: npt.NDArray[Any], k: int, bias: Any, progress: Progress | None
     ) -> list[dict[str, Any]]:
         """The k best items, each by the first of its rows."""
-        scores, rows = topk(query, self.gallery, k * self.copies, bias, progress=progress)
-        keep = np.flatnonzero(self.first[rows[0]])[:k]
+        scores, rows = self.items.topk(query, k * self.copies, bias, progress)
+        keep = np.arange(len(rows[0]))
+        if self.first is not None:
+            keep = np.flatnonzero(self.first[rows[0]])
+        keep = keep[:k]
         return self.listed(rows[0][keep], scores[0][keep])
 
     def listed(self, rows: Any, scores: Any, **more: Any) -> list[dict[str, Any]]:
@@ -68,15 +69,20 @@ class _Shelf:
 
 
 class StorePlace:
-    """A clip-retrieval folder or a file of embeddings; ``keys`` names arrays by side."""
+    """A clip-retrieval folder or a file of embeddings; ``keys`` names arrays by side.
+
+    ``opening`` opens its rows; by default this process reads them.
+    """
 
     def __init__(
         self,
         path: Path,
         progress: Progress | None = None,
         keys: Mapping[str, str] | None = None,
+        opening: OpenItems = open_local,
     ) -> None:
         self.name, self._progress, self._keys = str(path), progress, keys or {}
+        self._opening = opening
         self._path, commit = path, Commit.read(path)
         self.model, self.model_id = commit.model, commit.model_id
         self.prompt, self.resizer = commit.prompt or None, commit.resizer
@@ -115,7 +121,7 @@ class StorePlace:
                 bias, notes = self._bias(shelf, normalization, settings)
             results = shelf.best(row, k, bias, self._progress)
             rows = np.array([entry["row"] for entry in results], dtype=np.intp)
-            by_dot = places(query.row[0], shelf.gallery, rows, shelf.first)
+            by_dot = shelf.items.places(query.row[0], rows, shelf.first)
             for entry, place in zip(results, by_dot, strict=True):
                 entry["rank_by_dot"] = int(place)
             score = score_kind(norm, query=query.side).label
@@ -136,22 +142,26 @@ class StorePlace:
 
     def _shelf(self, side: str, query: Query) -> _Shelf:
         return at_commit(
-            self._path, lambda commit: _Shelf(commit, side, query, self._keys.get(side))
+            self._path,
+            lambda commit: _Shelf(commit, side, query, self._keys.get(side), self._opening),
         )
 
     def _bias(
         self, shelf: _Shelf, normalization: NormalizationFile, settings: Settings
-    ) -> tuple[npt.NDArray[np.float64], list[str]]:
+    ) -> tuple[Any, list[str]]:
         """Biases of all items, from their file if there is one, and a note of what was added."""
         norm, path = normalization.norm, settings.bias
         assert norm is not None
+        items = shelf.items
         if path is None:
-            return bias_of(norm, shelf.items, settings.side, self._progress), []
+            return items.bias(norm, settings.side, self._progress), []
+        if not isinstance(items, LocalItems):
+            raise DistnormError("--bias on a cluster", "biases that are computed there", "leave it")
         kept = kept_bias(
             path,
             norm,
             normalization.checksum,
-            shelf.items,
+            items.rows,
             settings.side,
             self._progress,
             commit=shelf.commit,
@@ -168,7 +178,11 @@ class StorePlace:
 
     def _mixed(self, query: Query, norm: ScoreNormalization | None, settings: Settings) -> Lists:
         shelves = {side: self._shelf(side, query) for side in ("image", "text")}
-        galleries = {side: shelf.gallery for side, shelf in shelves.items()}
+        galleries = {}
+        for side, shelf in shelves.items():
+            if not isinstance(shelf.items, LocalItems):
+                raise DistnormError("--side both on a cluster", "one side", "search one by one")
+            galleries[side] = shelf.items.gallery
         k = settings.k * max(shelf.copies for shelf in shelves.values())
 
         def listed(scorer: ScoreNormalization | None, scale: str) -> list[dict[str, Any]]:
@@ -176,7 +190,8 @@ class StorePlace:
             results: list[dict[str, Any]] = []
             for at, row, score in zip(best.side[0], best.rows[0], best.scores[0], strict=True):
                 side = best.sides[at]
-                if shelves[side].first[row] and len(results) < settings.k:
+                first = shelves[side].first
+                if (first is None or first[row]) and len(results) < settings.k:
                     results += shelves[side].listed([row], [score], side=side)
                     results[-1]["rank"] = len(results)
             return results

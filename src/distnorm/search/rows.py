@@ -15,11 +15,11 @@ import numpy.typing as npt
 from distnorm.arrays import Array, to_numpy
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
-from distnorm.exact import Gallery, topk
+from distnorm.exact import Gallery
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.bias_file import bias_of
 from distnorm.search.indexes import Found
-from distnorm.store.catalog import Catalog
+from distnorm.search.items import Items, LocalItems
+from distnorm.store.catalog import Catalog, Numbered
 from distnorm.system.progress import Progress
 from distnorm.system.shards import ShardedRows
 
@@ -31,7 +31,7 @@ class RowItems:
 
     Parameters
     ----------
-    items : array, ShardedRows or Gallery, shape (m, d)
+    items : array, ShardedRows, Gallery or Items, shape (m, d)
     catalog : Catalog, optional
         Which rows of a store are one item.
     progress : callable, optional
@@ -40,20 +40,18 @@ class RowItems:
 
     def __init__(
         self,
-        items: Array | ShardedRows | Gallery,
-        catalog: Catalog | None = None,
+        items: Array | ShardedRows | Gallery | Items,
+        catalog: Catalog | Numbered | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._gallery = items if isinstance(items, Gallery) else Gallery(items)
-        self._items = self._gallery.whole() if isinstance(items, Gallery) else items
+        self._items = items if isinstance(items, Items) else LocalItems(items)
         self._first = None if catalog is None else catalog.first
         self._copies = 1 if catalog is None else catalog.copies
         self._progress = progress
-        self._kept: tuple[ScoreNormalization, str, npt.NDArray[np.float64]] | None = None
 
     def count(self) -> int:
         """Number of items."""
-        return len(self._gallery) if self._first is None else int(self._first.sum())
+        return self._items.shape[0] if self._first is None else int(self._first.sum())
 
     def search(
         self,
@@ -96,8 +94,9 @@ class RowItems:
             if norm.correction(query_side).shifts_queries:
                 sent = norm.shift_queries(queries, modality=query_side)
             else:
-                bias = self._bias(norm, norm.names.other(norm.names.resolve(query_side)))
-        scores, rows = topk(sent, self._gallery, k * self._copies, bias, progress=self._progress)
+                side = norm.names.other(norm.names.resolve(query_side))
+                bias = self._items.bias(norm, side, self._progress)
+        scores, rows = self._items.topk(sent, k * self._copies, bias, self._progress)
         values, places = to_numpy(scores, np.float64), to_numpy(rows)
         lists = [self._firsts(line, k) for line in places]
         return Found(
@@ -114,9 +113,3 @@ class RowItems:
         if self._first is None:
             return np.arange(len(rows))[:k]
         return np.flatnonzero(self._first[rows])[:k]
-
-    def _bias(self, norm: ScoreNormalization, side: str) -> npt.NDArray[np.float64]:
-        """The items' biases; those of the last normalization are kept."""
-        if self._kept is None or self._kept[0] is not norm or self._kept[1] != side:
-            self._kept = (norm, side, bias_of(norm, self._items, side, self._progress))
-        return self._kept[2]

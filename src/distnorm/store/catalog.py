@@ -21,7 +21,7 @@ from distnorm.store.layout import METADATA, Commit
 from distnorm.store.origins import source_folder
 from distnorm.store.vectors import open_embeddings
 
-__all__ = ["Catalog", "picture_folder"]
+__all__ = ["Catalog", "Numbered", "picture_folder"]
 
 _HASHES = ("hash", "sha256", "md5")
 _BLOCK = 8192
@@ -137,6 +137,20 @@ class Catalog:
             known = "source" in table.column_names
             sources += table.column("source").to_pylist() if known else [None] * count
         return sources or [None] * len(self.names)
+
+
+class Numbered:
+    """As `Catalog`, of rows that nothing names: each is an item, called by its number."""
+
+    first: npt.NDArray[np.bool_] | None = None  # every row
+    copies = 1
+
+    def __init__(self, count: int) -> None:
+        self.names = range(count)
+
+    def title(self, row: int) -> str:
+        """What a row is called."""
+        return f"#{row}"
 
 
 def picture_folder(place: str | os.PathLike[str]) -> Path | None:

@@ -1,0 +1,192 @@
+"""Statistics and exact search on a local Ray of two workers, rows generated as they are read.
+
+Nothing is on disk and nothing is kept: what is measured is the work per row, what the engine adds,
+and the memory of workers and object store, which must not grow with the rows. Moments stand beside
+a bare ``map_batches`` over the same rows that only reads them, in turn, round by round.
+
+Run: python benchmarks/ray_data.py [--rows 20000000] [--repeats 3] [--quick]
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from generated_rows import BLOCK, generated, table_of
+from harness import arguments, publish, random_rows, ratio, spread, summary
+
+import distnorm
+from distnorm.distributed.session import connected
+
+K, QUERIES, WORKERS = 10, 16, 2
+
+
+def read(dataset: Any) -> int:
+    """Rows, each number of which is looked at once and no more."""
+    found = dataset.map_batches(_read, batch_format="pyarrow", batch_size=None)
+    return sum(sum(b["n"].to_pylist()) for b in found.iter_batches(batch_format="pyarrow"))
+
+
+def _read(batch: Any) -> Any:
+    import pyarrow
+
+    values = batch["vector"].combine_chunks().values.to_numpy()
+    return pyarrow.table({"n": [len(batch)], "largest": [float(values.max())]})
+
+
+def moments(dataset: Any) -> Any:
+    """Mean and count of all rows."""
+    from distnorm.distributed.aggregate import MomentsAggregate
+
+    return dataset.aggregate(MomentsAggregate(on="vector"))["moments(vector)"]
+
+
+def search(dataset: Any, queries: np.ndarray) -> Any:
+    """The best rows of each query."""
+    from distnorm.distributed.search import topk
+
+    return topk(queries, dataset, K)
+
+
+class Memory(AbstractContextManager["Memory"]):
+    """Peak of the largest worker's own memory, and of the object store, in MB."""
+
+    def __init__(self) -> None:
+        self.worker = self.store = 0.0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Memory:
+        """Begin to look, ten times a second."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.1):
+            for entry in Path("/proc").iterdir():
+                if not entry.name.isdigit():
+                    continue
+                try:
+                    line = (entry / "cmdline").read_bytes()
+                    if b"ray::" in line[:5]:
+                        self.worker = max(self.worker, _megabytes(entry, "RssAnon"))
+                    elif b"raylet/raylet" in line.partition(b"\0")[0]:
+                        self.store = max(self.store, _megabytes(entry, "RssShmem"))
+                except OSError:
+                    continue
+
+
+def _megabytes(entry: Path, name: str) -> float:
+    for line in (entry / "status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def timed(
+    works: dict[str, Callable[[], object]], repeats: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Seconds of each work, in turn, after a round to warm up; and peaks of memory."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    peaks: dict[str, dict[str, float]] = {name: {"worker": 0.0, "store": 0.0} for name in works}
+    for round_ in range(repeats + 1):
+        for name, work in works.items():
+            with Memory() as memory:
+                start = time.perf_counter()
+                work()
+                seconds = time.perf_counter() - start
+            if round_:
+                times[name].append(seconds)
+                peaks[name]["worker"] = max(peaks[name]["worker"], memory.worker)
+                peaks[name]["store"] = max(peaks[name]["store"], memory.store)
+    return {name: summary(values) for name, values in times.items()}, peaks
+
+
+def checked(dimension: int, block: int) -> None:
+    """Raise unless both results are those of one process, on a few blocks."""
+    n = 3 * block - 5
+    tables = [table_of(number, n, dimension, block) for number in range(3)]
+    rows = np.concatenate([t["vector"].combine_chunks().values.to_numpy() for t in tables])
+    rows = rows.reshape(n, dimension)
+    dataset = generated(n, dimension, block)
+    found = moments(dataset)
+    if found.count != n or abs(found.mean - rows.mean(axis=0, dtype=np.float64)).max() > 1e-9:
+        raise AssertionError("moments differ from those of one process")
+    queries = random_rows(QUERIES, dimension, seed=1)
+    if (search(dataset, queries)[1] != distnorm.topk(queries, rows, K)[1]).any():
+        raise AssertionError("lists differ from those of one process")
+
+
+def main() -> None:
+    """Check, measure at a quarter, a half and all of the rows, publish."""
+    options = arguments(
+        __doc__,
+        lambda parser: (
+            parser.add_argument("--rows", type=int, default=None, help="default 20,000,000"),
+            parser.add_argument("--dimension", type=int, default=64),
+        ),
+    )
+    total = options.rows or (200_000 if options.quick else 20_000_000)
+    block = 1 << 15 if options.quick else BLOCK
+    repeats = options.repeats or (1 if options.quick else 3)
+    d = options.dimension
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    queries = random_rows(QUERIES, d, seed=1)
+    runs = []
+    with connected(workers=WORKERS):
+        import ray
+
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        checked(d, 1 << 12)
+        for n in (total,) if options.quick else (total // 4, total // 2, total):
+            works = {
+                "read": lambda n=n: read(generated(n, d, block)),
+                "moments": lambda n=n: moments(generated(n, d, block)),
+                "topk": lambda n=n: search(generated(n, d, block), queries),
+            }
+            times, peaks = timed(works, repeats)
+            runs.append({"rows": n, "seconds": times, "peaks": peaks})
+    rows = []
+    for run in runs:
+        n = f"{run['rows']:,} rows"
+        for name, words in (("read", "only read"), ("moments", "moments"), ("topk", "topk")):
+            rows.append((f"{n}: {words}, seconds", spread(run["seconds"][name], digits=1), ""))
+        for name in ("moments", "topk"):
+            over = ratio(run["seconds"], name, "read")
+            wanted = "<= 1.3" if name == "moments" else ""
+            rows.append((f"{n}: {name} / only read", spread(over, digits=2), wanted))
+        for name, peak in run["peaks"].items():
+            words = f"{peak['worker']:.0f} MB, {peak['store']:.0f} MB"
+            rows.append((f"{n}: {name}, largest worker and object store", words, "flat"))
+    for name in ("read", "moments", "topk") if len(runs) > 1 else ():
+        sizes = [math.log(run["rows"]) for run in runs]
+        logs = [math.log(run["seconds"][name]["median"]) for run in runs]
+        slope = float(np.polyfit(sizes, logs, 1)[0])
+        rows.append((f"{name} grows like rows to the power of", f"{slope:.2f}", "1"))
+    settings = {
+        "dimension": d,
+        "rows_of_a_block": block,
+        "queries": QUERIES,
+        "k": K,
+        "workers": WORKERS,
+        "repeats": repeats,
+        "ray": importlib.metadata.version("ray"),
+    }
+    publish("ray_data", options, settings, {"runs": runs}, rows)
+
+
+if __name__ == "__main__":
+    main()
