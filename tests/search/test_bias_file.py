@@ -56,7 +56,7 @@ def test_biases_are_kept_and_added_to(store, norms, tmp_path):
 
 
 def test_biases_of_an_interrupted_run_count(norms, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("distnorm.search.bias_file._ROWS", 10)
+    monkeypatch.setattr("distnorm.search.bias_file.BLOCK", 10)
     norm, items = distnorm.load(norms / "nnn.safetensors"), read_embeddings(store)
 
     def stop(done, total):
@@ -74,7 +74,7 @@ def test_biases_of_an_interrupted_run_count(norms, store, tmp_path, monkeypatch)
 @pytest.mark.parametrize("method", ["is", "sinkhorn"])
 def test_biases_that_depend_on_all_items_are_taken_of_all(method, gap_pair, tmp_path, monkeypatch):
     """Without statistics of the items' side (and always for sinkhorn) blocks would differ."""
-    monkeypatch.setattr("distnorm.search.bias_file._ROWS", 16)
+    monkeypatch.setattr("distnorm.search.bias_file.BLOCK", 16)
     X, Y = gap_pair
     norm = distnorm.make(method).fit(texts=Y)
     wanted = norm.item_bias(X, modality="image")
