@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distnorm.distributed.aggregate import BankAggregate, MomentsAggregate
+    from distnorm.distributed.search import topk
     from distnorm.distributed.session import Session, connected
     from distnorm.distributed.sources import Fragment, Vectors, open_vectors
     from distnorm.distributed.statistics import fit
@@ -25,6 +26,7 @@ __all__ = [
     "connected",
     "fit",
     "open_vectors",
+    "topk",
 ]
 
 _PLACES = {
@@ -36,6 +38,7 @@ _PLACES = {
     "connected": "session",
     "fit": "statistics",
     "open_vectors": "sources",
+    "topk": "search",
 }
 
 

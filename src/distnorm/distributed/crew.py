@@ -7,13 +7,13 @@ What an actor raises comes back as a value, so that it arrives as it is.
 from __future__ import annotations
 
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from distnorm import __version__
 from distnorm.distributed.portions import Encoded, encode_items
 from distnorm.distributed.session import plain_ray_errors
 from distnorm.embedding.items import Item
@@ -95,7 +95,7 @@ class _Embedder:
             encoder.dimension,
             encoder.max_tokens,
             resizer,
-            __version__,
+            _version(),
             socket.gethostname(),
         )
 
@@ -224,10 +224,10 @@ class Crew:
     def _begin(self, one: Any, reference: Any) -> None:
         facts: Facts = self._value(reference, "a worker's model")
         known = self._facts or facts
-        if facts.version != __version__:
+        if facts.version != _version():
             raise DistnormError(
                 f"distnorm {facts.version} on the worker {facts.host}",
-                f"{__version__} as here",
+                f"{_version()} as here",
                 "install one version on all machines",
             )
         if (facts.model_id, facts.dimension) != (known.model_id, known.dimension):
@@ -272,6 +272,11 @@ class Crew:
         if isinstance(value, DistnormError):
             raise value
         return value
+
+
+def _version() -> str:
+    """Of this package, where this runs."""
+    return str(sys.modules["distnorm"].__version__)
 
 
 def caught(place: str, function: Callable[[], T]) -> T | DistnormError:

@@ -1,7 +1,8 @@
 """Portions of a source that workers embed, and the files that hold what was made of them.
 
-A portion is some items of a source in a row. What a worker makes of it is written as one file, whole
-or not at all; after a stop it is found again by the items that it is of. Nothing here knows Ray.
+A portion is some items of a source in a row. What a worker makes of it is written as one file,
+whole or not at all; after a stop it is found again by the items that it is of. Nothing here knows
+Ray.
 """
 
 from __future__ import annotations
