@@ -115,9 +115,9 @@ def test_texts_and_tar_shards(tmp_path):
         with tarfile.open(shards / f"{number}.tar{kind[1:].replace(':', '.')}", kind) as archive:
             for n in range(12 * number, 12 * number + 12):
                 archive.add(tmp_path / "in" / f"{n:03}.png", f"{n:03}.png")
-    for name, source in (("texts", tmp_path / "lines.txt"), ("tars", shards)):
-        one, two = tmp_path / f"{name}1", tmp_path / f"{name}2"
-        assert facts(there(source, one)) == facts(here(source, two))
+    for source, dtype in ((tmp_path / "lines.txt", "float32"), (shards, "float16")):
+        one, two = tmp_path / f"{source.stem}1", tmp_path / f"{source.stem}2"
+        assert facts(there(source, one, dtype=dtype)) == facts(here(source, two, dtype=dtype))
         assert_same(one, two)
 
 

@@ -47,6 +47,8 @@ class Plan:
         Processes of each actor that decode pictures.
     device : str or None
         Of the model; its own choice if left out.
+    dtype : {"float16", "float32"}
+        Of the store's rows.
     """
 
     model: str
@@ -56,6 +58,7 @@ class Plan:
     full: bool = False
     decoding: int = 1
     device: str | None = None
+    dtype: str = "float16"
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class _Embedder:
             self._pool,
             batch_size=plan.batch_size,
             prompt=plan.prompt,
+            dtype=plan.dtype,
         )
 
     def _loaded(self) -> Any:

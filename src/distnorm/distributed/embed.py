@@ -29,7 +29,7 @@ from distnorm.embedding.pipeline import CHECKPOINT, SHARD, Embedded, take_in
 from distnorm.embedding.sources import Source
 from distnorm.errors import DistnormError, require
 from distnorm.store.known import Known
-from distnorm.store.layout import Commit
+from distnorm.store.layout import Commit, is_store
 from distnorm.store.writer import StoreWriter
 from distnorm.system.progress import OpenProgress
 
@@ -60,6 +60,7 @@ def embed(
     prune: bool = False,
     rehash: bool = False,
     full: bool = False,
+    dtype: str = "float16",
     checkpoint: float = CHECKPOINT,
     progress: OpenProgress | None = None,
 ) -> Embedded:
@@ -85,7 +86,7 @@ def embed(
         Processes of each actor that decode pictures.
     portion : int
         Items that a worker is handed at a time.
-    batch_size, shard_rows, prompt, prune, rehash, full, checkpoint, progress
+    batch_size, shard_rows, prompt, prune, rehash, full, dtype, checkpoint, progress
         As in `distnorm.embedding.embed`.
 
     Returns
@@ -101,7 +102,8 @@ def embed(
     cores = None if workers is None else max(1, math.ceil(workers * num_cpus))
     with connected(address, workers=cores) as session:
         count = workers or _most(session.cpus, num_cpus, num_gpus)
-        plan = Plan(model, source.sides, batch_size, prompt, full, decoding, device)
+        kind = Commit.read(folder).dtype if is_store(folder) else dtype
+        plan = Plan(model, source.sides, batch_size, prompt, full, decoding, device, kind)
         with Crew(plan, count, cpus=num_cpus, gpus=num_gpus) as crew:
             facts = crew.facts()
             origin = Commit(
@@ -112,10 +114,11 @@ def embed(
                 prompt or "",
                 source.sides,
                 resizer=facts.resizer,
+                dtype=dtype,
             )
             with StoreWriter(origin, shard_rows) as writer:
                 known = Known(writer.tables(), source.label)
-                about = (facts.model_id, prompt or "", str(full), str(portion), *source.sides)
+                about = (facts.model_id, prompt or "", str(full), str(portion), kind, *source.sides)
                 kept = Portions(folder, about)
                 lookup = Lookup(source.label, known, rehash=rehash)
                 feed = _Feed(source, lookup, crew, kept, portion, _AHEAD * count)
@@ -147,9 +150,9 @@ def _most(cpus: int, num_cpus: float, num_gpus: float) -> int:
 
 @dataclass(eq=False)
 class _Arrived(Entry):
-    """An entry with its rows, float16 by side, and the number of its portion."""
+    """An entry with its row of each side, and the number of its portion."""
 
-    rows: dict[str, npt.NDArray[np.float16]] = field(default_factory=dict)
+    rows: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     portion: int = -1
 
 

@@ -52,7 +52,7 @@ class Encoded:
 
     Attributes
     ----------
-    rows : mapping from side to ndarray of float16, shape (n, d)
+    rows : mapping from side to ndarray of the store's dtype, shape (n, d)
         NaN where there is none.
     jobs : list of (int or None)
         Which of ``decoded`` is the picture of each item.
@@ -65,7 +65,7 @@ class Encoded:
         A file that is not there where the worker is.
     """
 
-    rows: Mapping[str, npt.NDArray[np.float16]]
+    rows: Mapping[str, npt.NDArray[Any]]
     jobs: list[int | None]
     decoded: list[Decoded]
     over_long: int = 0
@@ -103,6 +103,7 @@ def encode_items(
     *,
     batch_size: int,
     prompt: str | None,
+    dtype: str = "float16",
 ) -> Encoded:
     """Embed items as the local pipeline does: the same batches, the same reasons.
 
@@ -116,6 +117,8 @@ def encode_items(
         None for texts alone.
     batch_size : int
     prompt : str or None
+    dtype : {"float16", "float32"}
+        Of the rows.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def encode_items(
     place = {id(entry): at for at, entry in enumerate(met)}
     rows = {}
     for side in sides:
-        rows[side] = np.full((len(met), encoder.dimension), np.nan, dtype=np.float16)
+        rows[side] = np.full((len(met), encoder.dimension), np.nan, dtype=dtype)
         if good:
             rows[side][[place[id(entry)] for entry in good]] = encoded[side]
     jobs: dict[int, int] = {}
