@@ -120,6 +120,8 @@ def test_weights_and_their_counts_survive_arrays():
         ([0, 0, 0], "weights of queries that are all 0"),
         ("dense", "'density', 'even' or numbers"),
         (["a", "b", "c"], "one number per row"),
+        (2.0, "weights of float for 3 queries"),
+        ([1, 1e300, 1], r"weight 1e\+300 for row 1 of queries; expected numbers from 0 to 1e\+12"),
     ],
 )
 def test_weights_that_are_none(weights, said):

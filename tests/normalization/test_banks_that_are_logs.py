@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import distnorm
 from distnorm import DistnormError
+from distnorm.cli.main import cli
 from distnorm.methods.registry import METHODS
 from distnorm.monitoring.banks import bank_figures
 
@@ -79,3 +81,36 @@ def test_one_query_in_nine_of_ten_rows_of_a_log_is_said(method, rows):
         plain, even = ranked(distnorm.make(method).fit(images=X, texts=Y), rows), ranked(norm, rows)
         weighed = ranked(distnorm.make(method, weights="density").fit(images=X, texts=log), rows)
         assert np.abs(weighed - plain).mean() < 0.5 * np.abs(even - plain).mean()
+
+
+@pytest.mark.parametrize("method", [*CORRECTING, "dot"])
+def test_commands_on_one_query_repeated_say_one_line_at_most(method, rows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, Y = rows
+    for name, x in (("x", X), ("y", Y), ("log", np.repeat(Y[:1], 50, axis=0))):
+        np.save(f"{name}.npy", x)
+    fit = "fit --images x.npy --texts log.npy --weights density --out n.safetensors --method"
+    refused = {"centered": "equal to the subtracted mean", "csls": "a bank of 50 rows, worth 1"}
+    for words in (
+        [*fit.split(), method],
+        ["inspect", "n.safetensors"],
+        ["card", "n.safetensors"],
+        [
+            "evaluate",
+            "retrieval",
+            "--images",
+            "x.npy",
+            "--texts",
+            "y.npy",
+            "--normalization",
+            "n.safetensors",
+        ],
+    ):
+        done = CliRunner().invoke(cli, words)
+        if words[0] == "evaluate" and method in refused:
+            assert done.exit_code == 1
+            (line,) = done.stderr.strip().splitlines()
+            assert refused[method] in line
+            continue
+        assert done.exit_code == 0, done.output
+        assert "nan" not in done.output

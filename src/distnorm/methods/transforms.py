@@ -28,7 +28,7 @@ def renormalized(rows: Array, mean: npt.NDArray[np.float64] | None, name: str) -
         raise DistnormError(
             f"{name} with a row equal to the subtracted mean",
             "rows that differ from it",
-            "fit on more than one row, or lower the strength",
+            "fit on rows that differ from each other, or lower the strength",
         )
     return x / lengths
 

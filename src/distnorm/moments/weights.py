@@ -30,6 +30,7 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 MOST_COMPARED = 20_000
+_LARGEST = 1e12
 _LIKE = 0.5
 
 
@@ -40,20 +41,25 @@ def check_weights(weights: Any, n: int, name: str) -> Float64:
     try:
         plain = weights if isinstance(weights, (list, tuple)) else to_numpy(weights)
         values = np.asarray(plain, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.zeros((0, 0))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DistnormError(
+            f"weights of {type(weights).__name__} for {n} {name}",
+            f"one number per row, ({n},)",
+            "pass weights in the order of the rows",
+        ) from error
     if values.shape != (n,):
         raise DistnormError(
             f"weights of shape {values.shape} for {n} {name}",
             f"one number per row, ({n},)",
             "pass weights in the order of the rows",
         )
-    if not np.isfinite(values).all() or values.min() < 0:
-        number = int(np.argmax(~(np.isfinite(values) & (values >= 0))))
+    fits = (values >= 0) & (values <= _LARGEST)
+    if not fits.all():
+        number = int(np.argmax(~fits))
         raise DistnormError(
             f"weight {values[number]:g} for row {number} of {name}",
-            "finite numbers from 0 on",
-            "0 leaves a row out",
+            f"numbers from 0 to {_LARGEST:g}",
+            "give how many rows each stands for; 0 leaves a row out",
         )
     if not values.any():
         raise DistnormError(f"weights of {name} that are all 0", "some above 0", "mend them")
