@@ -134,7 +134,7 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     applied = {side: about["strength"] for side, about in card.get("chosen", {}).items()}
     strengths = {**card["strength"], **applied}
     side_strength = ", ".join(f"{side} {value:.3g}" for side, value in strengths.items())
-    params = ", ".join(f"{k}={v}" for k, v in card["params"].items() if v is not None)
+    params = values({k: v for k, v in card["params"].items() if v is not None})
     lines = [
         f"# {markdown(card['name'] or 'A normalization of scores')}",
         "",

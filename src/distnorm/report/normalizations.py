@@ -17,7 +17,9 @@ __all__ = ["calibration_table", "normalization_table", "strength_in_force"]
 
 def normalization_table(norm: ScoreNormalization) -> Table:
     """Method, strengths, counts and how sure each mean is."""
-    columns = ("queries of", "strength", "rows", "|mean|", "standard error", "cos(mean, true)")
+    worth = norm.effective if norm.effective != norm.counts else {}
+    columns = ("queries of", "strength", "rows", *(("worth",) if worth else ()))
+    columns += ("|mean|", "standard error", "cos(mean, true)")
     table = PlainTable(f"{norm.spec.title} ({norm.method})", columns, columns[:1])
     for side in norm.sides:
         found = norm.moments(side)
@@ -25,9 +27,8 @@ def normalization_table(norm: ScoreNormalization) -> Table:
         if found is not None:
             sure = found.uncertainty()
             cells = [f"{sure.norm:.4f}", f"{sure.standard_error:.4f}", f"{sure.cosine:.3f}"]
-        rows, worth = norm.counts[side], norm.effective[side]
-        count = str(rows) if worth == rows else f"{rows}, worth {worth:.4g}"
-        table.add_row(side, strength_in_force(norm, side), count, *cells)
+        counts = [str(norm.counts[side]), *([f"{worth[side]:.4g}"] if worth else [])]
+        table.add_row(side, strength_in_force(norm, side), *counts, *cells)
     table.caption = "\n".join((_facts(norm), *_applied(norm)))
     return table
 
