@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from distnorm.search.indexes import open_index
     from distnorm.selection import Selection, select
     from distnorm.tasks.captioning import evaluate_captions, score_captions
+    from distnorm.tasks.class_prior import fit_class_prior
     from distnorm.tasks.classification import evaluate_classification
     from distnorm.tasks.retrieval import evaluate_retrieval
     from distnorm.tasks.score_matrix import evaluate_scores, normalize_scores
@@ -64,6 +65,7 @@ __all__ = [
     "evaluate_classification",
     "evaluate_retrieval",
     "evaluate_scores",
+    "fit_class_prior",
     "kendall_tau",
     "list_encoders",
     "list_methods",
@@ -104,6 +106,7 @@ _NAMES = {
     "search.indexes": ("open_index",),
     "selection": ("Selection", "select"),
     "tasks.captioning": ("evaluate_captions", "score_captions"),
+    "tasks.class_prior": ("fit_class_prior",),
     "tasks.classification": ("evaluate_classification",),
     "tasks.retrieval": ("evaluate_retrieval",),
     "tasks.score_matrix": ("evaluate_scores", "normalize_scores"),

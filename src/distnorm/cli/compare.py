@@ -13,6 +13,7 @@ from distnorm.cli.options import (
     ProtocolOptions,
     options_of,
     parse_ks,
+    prior_option,
 )
 from distnorm.cli.output import (
     console,
@@ -81,16 +82,21 @@ def retrieval(
 @compare.command()
 @options_of(ClassInput, "data")
 @options_of(ProtocolOptions, "options")
+@prior_option
 @report_option
 @json_option
 def classification(
-    data: ClassInput, options: ProtocolOptions, report: str | None, json_path: str | None
+    data: ClassInput,
+    options: ProtocolOptions,
+    prior: str | None,
+    report: str | None,
+    json_path: str | None,
 ) -> None:
     """Zero-shot classification, every method against the dot product."""
     require_report(report)
     from distnorm.comparison import compare_classification
 
-    protocol = options.read(data)
+    protocol = options.read(data, prior)
     rows = data.read()
     names = report_shared_names(data)
     _run(

@@ -12,6 +12,7 @@ from distnorm.cli.options import (
     MethodOptions,
     options_of,
     parse_ks,
+    prior_option,
     threshold_options,
 )
 from distnorm.cli.output import console, json_option, say, write_json
@@ -90,11 +91,13 @@ def retrieval(
 @evaluate.command()
 @options_of(ClassInput, "data")
 @options_of(MethodOptions, "method")
+@prior_option
 @threshold_options
 @json_option
 def classification(
     data: ClassInput,
     method: MethodOptions,
+    prior: str | None,
     threshold: float | None,
     false_alarm_rate: float | None,
     json_path: str | None,
@@ -103,15 +106,19 @@ def classification(
     from distnorm.calibration.score_kinds import score_kind
     from distnorm.report.terminal import metrics_table
     from distnorm.store.models import prompt_of
+    from distnorm.tasks.class_prior import class_prior_facts, class_prior_text
     from distnorm.tasks.classification import evaluate_classification
     from distnorm.tasks.detection import chosen_threshold, evaluate_rejection
 
-    norm = method.norm(data)
     rows = data.read()
+    norm = method.classifying(data, rows[1], prior)
     extra = report_shared_names(data)
     bar = chosen_threshold(norm, threshold, false_alarm_rate, tries=len(rows[1]))
     with progress_bar("ranking", "images") as show:
         result = evaluate_classification(norm, *rows, progress=show)
+    if norm.prior != "none" and norm.notes.class_prior is not None:
+        say(class_prior_text(norm.notes.class_prior))
+        extra["class_prior"] = class_prior_facts(norm.notes.class_prior)
     if bar is not None:
         extra["at_threshold"] = decided = evaluate_rejection(norm, *rows, bar)
         right = decided["accepted_acc1"]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from distnorm.cli.engine import EngineOptions
-from distnorm.cli.options import make_norm, options_of
+from distnorm.cli.options import make_norm, options_of, prior_option
 from distnorm.cli.output import NewFile, console, json_option, say, say_dropped, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.selection import SelectionOptions
 from distnorm.cli.vectors import VectorOptions
 from distnorm.errors import DistnormError
+
+if TYPE_CHECKING:
+    from distnorm.fitting import Inputs
+    from distnorm.normalization import ScoreNormalization
 
 __all__ = ["fit"]
 
@@ -44,6 +48,7 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 @click.option(
     "--no-sketch", is_flag=True, help="Keep no hashes of rows: no result can say it saw them."
 )
+@prior_option
 @click.option("--samples", type=click.IntRange(min=1), help="Take so many random rows per side.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --samples."
@@ -72,6 +77,7 @@ def fit(
     sides: str,
     weights: str | None,
     no_sketch: bool,
+    prior: str | None,
     samples: int | None,
     seed: int,
     input: str | None,
@@ -94,6 +100,7 @@ def fit(
     from distnorm.methods.sides import Sides
     from distnorm.monitoring.banks import bank_figures
     from distnorm.report.normalizations import normalization_table
+    from distnorm.tasks.class_prior import class_prior_text
 
     if engine.ray and old is not None:
         raise click.UsageError("--update reads what changed alone: leave --engine ray out")
@@ -106,7 +113,7 @@ def fit(
     names = Sides.of(tuple(sides.split(",")))
     selection.check(parse_method(method)[0])
     both = (names.first, names.second)
-    kept = {"weights": weights, "sketch": not no_sketch}
+    kept = {"weights": weights, "sketch": not no_sketch, **({"prior": prior} if prior else {})}
     norm = make_norm(method, strength, sides=both, input=input, **kept)
     reading = Reading(vectors.keys(*both), vectors.normalize)
     sources: dict[str, Any] = {names.first: images, names.second: texts}
@@ -116,12 +123,16 @@ def fit(
             done = fit_inputs(norm, inputs, samples=samples, seed=seed, progress=show)
         if norm.method == "auto":
             selection.select(norm, inputs)
+        if norm.prior != "none":
+            _learn_prior(norm, inputs)
     norm.save(target)
     console().print(normalization_table(norm))
     banks = bank_figures(norm)
     for bank in banks.values():
         if bank.warning is not None:
             say(f"note: {bank.warning}")
+    if norm.notes.class_prior is not None:
+        say(class_prior_text(norm.notes.class_prior))
     for note in inputs.notes:
         say(f"note: {note}")
     for count, what in ((done.failed, "could not be read"), (done.over_long, "were cut: too long")):
@@ -155,6 +166,29 @@ def _update(
     say_dropped(norm)
     about = {"out": target, "added": changes.added, "removed": changes.removed}
     write_json({"schema": 1, **about, **norm.to_dict()}, json_path)
+
+
+def _learn_prior(norm: ScoreNormalization, inputs: Inputs) -> None:
+    """How often the classes, the rows of the second side, come among those of the first."""
+    import numpy as np
+
+    from distnorm.tasks.class_prior import with_sample
+    from distnorm.tasks.image_sample import ImageSample
+
+    images, classes = (inputs.sides.get(side, []) for side in norm.sides)
+    if not images or not classes or not all(each.embedded for each in (*images, *classes)):
+        raise DistnormError(
+            f"--prior {norm.prior} without vectors of images and classes",
+            "--images with unlabelled images, --texts with one row per class, both embedded",
+            "run `distnorm embed` on them first, or leave --prior out",
+        )
+    sample = ImageSample.empty()
+    for each in images:
+        for part in each.take(None):
+            sample = sample.add(norm.check(part, norm.sides[0]))
+    with_sample(
+        norm, sample, np.concatenate([part for each in classes for part in each.take(None)])
+    )
 
 
 def _new_file(out: str | None, overwrite: bool) -> str:

@@ -57,6 +57,11 @@ def inspect(path: str, json_path: str | None) -> None:
             console().print(calibration_table(norm))
             for line in calibration_warnings(norm.notes.calibration):
                 say(line)
+    if norm.notes.class_prior is not None:
+        from distnorm.tasks.class_prior import class_prior_facts, class_prior_text
+
+        result["class_prior"] = class_prior_facts(norm.notes.class_prior)
+        say(class_prior_text(norm.notes.class_prior))
     if norm.selection is not None:
         from distnorm.report.html.choices import choice_tables
 

@@ -24,6 +24,7 @@ __all__ = [
     "option",
     "options_of",
     "parse_ks",
+    "prior_option",
     "split_methods",
     "threshold_options",
 ]
@@ -58,6 +59,12 @@ def threshold_options(command: Command) -> Command:
     above = click.option("--threshold", type=float, help="Also decisions: a match is above this.")
     return above(rate(command))
 
+
+prior_option = click.option(
+    "--prior",
+    type=click.Choice(["none", "balance", "shift", "auto"]),
+    help="How often classes (the texts) come: alike, as the images show, or whichever is clear.",
+)
 
 _FIT_IMAGES = "Images that give the statistics."
 _FIT_TEXTS = "Texts that give the statistics."
@@ -108,7 +115,7 @@ class ProtocolOptions:
         """What images and texts a normalization for use would be fitted on."""
         return self.fit_images or data.images, self.fit_texts or data.texts
 
-    def read(self, data: Data) -> Protocol:
+    def read(self, data: Data, prior: str | None = None) -> Protocol:
         """The protocol; all vectors must be of one model, the texts of one prompt."""
         from distnorm.comparison import Protocol
         from distnorm.store.models import check_models, prompt_of
@@ -126,6 +133,7 @@ class ProtocolOptions:
             sides=data.names,
             **data.fitted_on(self.fit_images, self.fit_texts),
             prompt=prompt_of(data.texts, stated=self.prompt),
+            prior=prior or "none",
         )
 
 
@@ -164,6 +172,23 @@ class MethodOptions:
             norm = self._fitted(data)
         check_models(norm, data.images, data.texts, self.fit_images, self.fit_texts)
         return norm
+
+    def classifying(self, data: Data, classes: Any, prior: str | None) -> ScoreNormalization:
+        """`norm` with the class prior that is wanted, learned from ``--fit-images``."""
+        from distnorm.tasks.class_prior import fit_class_prior, with_prior
+
+        norm = self.norm(data)
+        norm = with_prior(norm, norm.prior if prior is None else prior)
+        if norm.prior == "none" or norm.notes.class_prior is not None:
+            return norm
+        images = data.fitted_on(self.fit_images, None)["fit_images"]
+        if images is None:
+            raise DistnormError(
+                f"--prior {norm.prior} without images that tell how often classes come",
+                "--fit-images with unlabelled ones",
+                "give them, or a --normalization of `distnorm fit --texts CLASSES --prior auto`",
+            )
+        return fit_class_prior(norm, images, classes)
 
     def of_scores(self) -> dict[str, Any]:
         """Method and strength for a matrix of scores; the default leaves it as it is."""

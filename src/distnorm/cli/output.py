@@ -84,6 +84,7 @@ def say_dropped(norm: ScoreNormalization) -> None:
     ways = {
         "selection": "the choice of auto, made anew",
         "calibration": "the calibration (run `distnorm calibrate`)",
+        "class_prior": "the class prior (fit it again with --images, --texts and --prior)",
         "probability": "P(match) (run `distnorm calibrate` with --labels or --matches)",
     }
     if norm.notes.dropped:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from distnorm.arrays import Array, checked
+import numpy as np
+
+from distnorm.arrays import Array, CheckedRows, checked
 from distnorm.comparison.draws import Draw, draws, reference_rows
 from distnorm.comparison.protocol import Protocol
 from distnorm.comparison.results import Comparison
@@ -16,6 +18,7 @@ from distnorm.comparison.runner import Experiment, run
 from distnorm.comparison.tally import Outcome
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.progress import Progress
+from distnorm.tasks.class_prior import fit_class_prior
 from distnorm.tasks.classification import check_labels, class_weights, evaluate_classification
 
 __all__ = ["compare_classification"]
@@ -56,6 +59,8 @@ def compare_classification(
 
     def evaluate(norm: ScoreNormalization, draw: Draw) -> Outcome:
         answers = own[draw.images]
+        if norm.prior != "none":
+            norm = fit_class_prior(norm, _shuffled(draw.fit["images"]), items)
         result = evaluate_classification(norm, *draw.evaluated, answers)
         hits = result.ranks <= 1
         values = {
@@ -75,3 +80,8 @@ def compare_classification(
         evaluate,
     )
     return run(experiment, plan, progress)
+
+
+def _shuffled(rows: CheckedRows) -> CheckedRows:
+    """A random half comes in no order, whatever its file is sorted by."""
+    return rows.take(np.random.default_rng(0).permutation(rows.shape[0]))

@@ -58,6 +58,8 @@ class Protocol:
         Statistics of other data: all of it ("reference"), or samples of it ("paper").
     prompt : str, optional
         How the texts were worded, printed with the results.
+    prior : {"none", "balance", "shift", "auto"}
+        Of classes, for every method that names none; the dot product is there without it, too.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class Protocol:
     fit_texts: Array | None = field(default=None, repr=False, compare=False)
     prompt: str | None = None
     sides: tuple[str, str] = ("image", "text")
+    prior: str = "none"
     norms: tuple[ScoreNormalization, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -105,7 +108,7 @@ class Protocol:
             )
         if self.fit_images is not None and self.statistics == "held-out":
             object.__setattr__(self, "statistics", "reference")
-        norms = method_norms(self.methods, self.strength, self.input, self.sides)
+        norms = method_norms(self.methods, self.strength, self.input, self.sides, self.prior)
         object.__setattr__(self, "norms", tuple(norms))
 
     @classmethod
@@ -149,6 +152,8 @@ class Protocol:
             described["sides"] = list(self.sides)
         if self.prompt is not None:
             described["prompt"] = self.prompt
+        if self.prior != "none":
+            described["prior"] = self.prior
         return described
 
 
@@ -157,6 +162,7 @@ def method_norms(
     strength: float | Mapping[str, float] | None = None,
     input: str | None = None,
     sides: tuple[str, str] = ("image", "text"),
+    prior: str = "none",
 ) -> list[ScoreNormalization]:
     """One unfitted normalization per method, the dot product first."""
     if isinstance(methods, str):
@@ -164,6 +170,9 @@ def method_norms(
     parsed = [parse_method(text) for text in methods]
     if ("dot", None, {}) in parsed:
         parsed.remove(("dot", None, {}))
+    if prior != "none":
+        parsed = [("dot", None, {}), *parsed]
+        parsed = [(name, own, {"prior": prior, **params}) for name, own, params in parsed]
     norms = [make("dot", sides=sides, input=input)]
     for name, own, params in parsed:
         if name == "dot" and own is not None:
@@ -173,7 +182,7 @@ def method_norms(
         norm = make(name, strength=own, sides=sides, input=input, **params)
         # Compared as settled, so that dn and dn@0.5 count as the same.
         settings = [(n.method, n.strength, n.settings) for n in norms]
-        if name == "dot" or (norm.method, norm.strength, norm.settings) in settings:
+        if (norm.method, norm.strength, norm.settings) in settings:
             raise DistnormError(f"method {name!r} twice", "each once", "drop one")
         norms.append(norm)
     return norms

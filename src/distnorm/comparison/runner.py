@@ -12,6 +12,7 @@ from distnorm.comparison.draws import Draw, Indices
 from distnorm.comparison.protocol import Protocol
 from distnorm.comparison.results import Comparison
 from distnorm.comparison.tally import Outcome, Tally
+from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.system.progress import Progress
 from distnorm.system.threads import single_threaded_blas
@@ -54,6 +55,10 @@ def run(experiment: Experiment, protocol: Protocol, progress: Progress | None = 
 
 def _run(experiment: Experiment, protocol: Protocol, progress: Progress | None) -> Comparison:
     norms = protocol.norms
+    if experiment.task != "classification" and any(norm.prior != "none" for norm in norms):
+        raise DistnormError(
+            f"a class prior for {experiment.task}", "methods without one", "leave prior out"
+        )
     tally = Tally(norms, experiment.owners, experiment.units or experiment.sizes["n_images"])
     diagnostics = None
     done, total = 0, len(norms) * protocol.splits

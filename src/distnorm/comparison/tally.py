@@ -7,6 +7,7 @@ are averages of differences, and only sums are kept: memory does not grow with r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,7 @@ class Tally:
     _counts: list[dict[str, int]] = field(init=False)
     _chosen: list[dict[str, dict[str, list[float]]]] = field(init=False)
     _samples: list[dict[str, dict[str, list[float]]]] = field(init=False)
+    _priors: list[Counter[str]] = field(init=False)
     _flags: list[bool] = field(init=False)
     _shared: list[dict[str, Overlap]] = field(init=False)
 
@@ -71,6 +73,7 @@ class Tally:
         self._counts = [{} for _ in self.norms]
         self._chosen = [{} for _ in self.norms]
         self._samples = [{} for _ in self.norms]
+        self._priors = [Counter() for _ in self.norms]
         self._flags = [False] * len(self.norms)
         self._shared = [{} for _ in self.norms]
         self._seen = {
@@ -97,6 +100,8 @@ class Tally:
                     if value is not None:
                         figures = self._samples[index].setdefault(side, {})
                         figures.setdefault(name, []).append(value)
+        if norm.notes.class_prior is not None:
+            self._priors[index][norm.notes.class_prior["kind"]] += 1
         for name, value in outcome.metrics.items():
             self._plain[index].setdefault(name, []).append(value)
         if index == 0:
@@ -155,6 +160,8 @@ class Tally:
             for side, found in self._samples[index].items()
         }
         params = {**params, "samples": samples} if samples else params
+        if self._priors[index]:
+            params = {**params, "class_priors": dict(self._priors[index])}
         return {**params, "chosen": chosen} if chosen else params
 
     def _average(self, name: str, total: Float64) -> Float64:

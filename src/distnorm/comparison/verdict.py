@@ -130,13 +130,14 @@ def method_text(result: MethodResult) -> str:
     spec = find_method(result.method)
     text = result.method
     values = set(result.strength.values())
-    if len(values) == 1 and not spec.chooses:
+    if len(values) == 1 and not spec.chooses and spec.corrects:
         text += f"@{values.pop():g}"
     own = {
         key: value
         for key, value in result.params.items()
         if key in spec.params and value is not None and value != spec.params[key]
     }
+    own |= {key: value for key, value in result.params.items() if key == "prior"}
     return text + (":" + ",".join(f"{k}={v}" for k, v in own.items()) if own else "")
 
 

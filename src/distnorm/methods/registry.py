@@ -91,7 +91,7 @@ def parse_method(text: str) -> tuple[str, float | None, dict[str, Any]]:
     """Read ``name[@strength][:key=value,...]``: "dn@0.3", "nnn@0.25:k=16", "is:beta=50".
 
     "dn:strength=0.3" is another way to write "dn@0.3"; "nnn:weights=density" weighs fitted rows
-    by `distnorm.moments.density_weights`.
+    by `distnorm.moments.density_weights`, "nnn:prior=auto" classes by how often they come.
 
     Raises
     ------
@@ -112,9 +112,12 @@ def parse_method(text: str) -> tuple[str, float | None, dict[str, Any]]:
         elif key == "weights":
             check_weighting(value)
             params[key] = value
+        elif key == "prior":
+            params[key] = value
         else:
             params[key] = _number(value, text)
-    method.check_params({key: value for key, value in params.items() if key != "weights"})
+    own = {key: value for key, value in params.items() if key not in ("weights", "prior")}
+    method.check_params(own)
     return method.name, strength, params
 
 

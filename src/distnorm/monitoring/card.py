@@ -18,6 +18,7 @@ from distnorm.errors import DistnormError
 from distnorm.metrics import modality_gap
 from distnorm.monitoring.banks import bank_figures, spaced
 from distnorm.normalization import ScoreNormalization, make
+from distnorm.tasks.class_prior import class_prior_facts
 from distnorm.text import code, markdown, values
 
 __all__ = ["build_card", "card_markdown", "hubs_before_and_after", "in_force"]
@@ -125,6 +126,8 @@ def build_card(
         "calibration": _calibration(norm),
         "probability": _probability(norm.notes.probability),
     }
+    if norm.notes.class_prior is not None:
+        card["class_prior"] = class_prior_facts(norm.notes.class_prior)
     card["caveats"] = _caveats(card)
     return card
 
@@ -174,6 +177,8 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     lines += _force_lines(card["in_force"]) + _bank_lines(card["banks"])
     lines += _hub_lines(card["hubs"]) + _choice_lines(card["choice"])
     lines += _calibration_lines(card["calibration"]) + _probability_lines(card["probability"])
+    if card.get("class_prior"):
+        lines += ["", "## Classes", "", f"{_prose(card['class_prior']['text'])}."]
     if card["caveats"]:
         lines += ["", "## Mind", "", *(f"- {_prose(line)}" for line in card["caveats"])]
     return "\n".join(lines) + "\n"

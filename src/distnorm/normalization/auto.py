@@ -24,7 +24,10 @@ from distnorm.normalization.correction import Correction
 from distnorm.normalization.notes import Notes
 from distnorm.normalization.state import State
 
-__all__ = ["choose", "resolve", "strength_text"]
+__all__ = ["READ_OFF", "choose", "resolve", "strength_text"]
+
+READ_OFF = dict.fromkeys(("calibration", "probability", "class_prior"))
+"""Notes that are read off the scores, which another choice makes void."""
 
 
 def resolve(state: State, side: str, choice: Callable[[], Mapping[str, Any]]) -> Correction:

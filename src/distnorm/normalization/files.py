@@ -1,15 +1,16 @@
 """A normalization's state and notes as settings and tensors of `distnorm.storage`.
 
 Tensors: ``<side>.sum``, ``<side>.totals`` and, by method, ``<side>.second``, ``<side>.factor``,
-``<side>.bank``, ``<side>.bank_weights``. Settings: method, strengths, parameters, sides, model
-id, prompt style, counts, weights, whether rows had unit length and ``notes``, see
-`distnorm.normalization.notes`.
+``<side>.bank``, ``<side>.bank_weights``; ``notes/class_images.*``. Settings: method, strengths,
+parameters, sides, model id, prompt style, counts, weights, prior, whether rows had unit
+length and ``notes``, see `distnorm.normalization.notes`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,20 @@ from distnorm.arrays import to_numpy
 from distnorm.errors import DistnormError
 from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
-from distnorm.normalization.forms import SETTINGS, check_side, check_statistics
+from distnorm.normalization.forms import (
+    SETTINGS,
+    check_class_images,
+    check_side,
+    check_statistics,
+)
 from distnorm.normalization.notes import Notes
 from distnorm.normalization.state import State
 
 __all__ = ["read_state", "write_state"]
 
 Path = str | os.PathLike[str]
+
+_CLASS_IMAGES = "notes/class_images."
 
 
 def write_state(path: Path, state: State, settings: Mapping[str, Any], notes: Notes) -> None:
@@ -46,6 +54,9 @@ def write_state(path: Path, state: State, settings: Mapping[str, Any], notes: No
             tensors[f"{side}.bank_weights"] = weights
         if statistics.bank:
             tensors[f"{side}.bank"] = np.ascontiguousarray(to_numpy(statistics.bank_rows()))
+    images = notes.class_images if notes.class_prior is not None else None
+    for key, values in (images or {}).items():
+        tensors[f"{_CLASS_IMAGES}{key}"] = np.ascontiguousarray(values)
     storage.write(path, {**settings, "notes": notes.to_dict(), "statistics": sides}, tensors)
 
 
@@ -77,6 +88,7 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
         settings["params"],
         {"given": "even"}.get(weighting, weighting),
         settings.get("sketch", True),
+        settings.get("prior", "none"),
     )
     if state.spec.chooses and "sides" not in (
         settings.get("notes", {}).get("selection") or {"sides": 0}
@@ -99,4 +111,11 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
         )
         parts = None if weights is None else (weights,)
         statistics[side] = SideStatistics(moments, None if empty.bank is None else (bank,), parts)
-    return state.with_statistics(statistics), Notes.from_dict(settings.get("notes", {}))
+    notes = Notes.from_dict(settings.get("notes", {}))
+    kept = {
+        key.removeprefix(_CLASS_IMAGES): values
+        for key, values in tensors.items()
+        if key.startswith(_CLASS_IMAGES)
+    }
+    check_class_images(name, notes.class_prior, kept, state.dimension or settings["dimension"])
+    return state.with_statistics(statistics), replace(notes, class_images=kept or None)

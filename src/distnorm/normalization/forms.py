@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 from distnorm.methods.statistics import SideStatistics
+from distnorm.normalization.state import PRIORS
 from distnorm.system.schema import (
     Mismatch,
     anything,
@@ -31,7 +32,7 @@ from distnorm.system.schema import (
     whole,
 )
 
-__all__ = ["SETTINGS", "check_side", "check_statistics"]
+__all__ = ["SETTINGS", "check_class_images", "check_side", "check_statistics"]
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -131,6 +132,18 @@ _CHOICE = closed(
         "kinds": optional(number()),
     },
 )
+_CLASS_PRIOR = closed(
+    {
+        "wanted": one_of(*PRIORS),
+        "kind": one_of("none", "balance", "shift"),
+        "why": text,
+        "temperature": number(1e-300),
+        "classes": text,
+        "bias": list_of(number(), low=1),
+        "images": whole(1),
+        "figures": table(optional(number())),
+    }
+)
 _NOTE = record(
     {},
     {"name": text, "store": text, "id": optional(text), "commit": optional(whole(0))},
@@ -165,6 +178,7 @@ _NOTES = {
         )
     ),
     "hubs": optional(_hubs),
+    "class_prior": optional(_CLASS_PRIOR),
     "data": optional(text),
 }
 
@@ -181,7 +195,13 @@ SETTINGS = record(
         "counts": table(whole(0)),
         "statistics": table(record({"count": whole(0), "unit_length": optional(flag)})),
     },
-    {"weights": text, "sketch": flag, "notes": record({}, _NOTES), "chosen": table(anything)},
+    {
+        "weights": text,
+        "sketch": flag,
+        "prior": one_of(*PRIORS),
+        "notes": record({}, _NOTES),
+        "chosen": table(anything),
+    },
 )
 """Form of the settings of a saved normalization."""
 
@@ -256,6 +276,33 @@ def check_side(
             "the number of rows that were added up",
             _REMEDY,
         )
+
+
+def check_class_images(
+    file: str, prior: Mapping[str, Any] | None, kept: Tensors, dimension: int | None
+) -> None:
+    """Raise unless the images that tell a class prior are there and fit together."""
+    if (prior is None) != (not kept):
+        raise DistnormError(f"{file} with half of a class prior", "prior and images", _REMEDY)
+    if not kept:
+        return
+    n = len(kept["keys"]) if "keys" in kept and kept["keys"].ndim == 1 else 0
+    forms = {
+        "keys": ((n,), np.uint64),
+        "rows": ((n, dimension), np.float32),
+        "counts": ((n,), np.int64),
+        "places": ((n,), np.int64),
+        "totals": ((2,), np.uint64),
+    }
+    for name, (shape, kind) in forms.items():
+        values = kept.get(name)
+        if values is None or not n or values.shape != shape or values.dtype != kind:
+            raise DistnormError(f"{file} with damaged class images ({name})", "images", _REMEDY)
+    whole = kept["keys"], kept["counts"], kept["places"]
+    rising = (np.diff(whole[0]) > 0).all() if n > 1 else True
+    fits = rising and whole[0][-1] <= kept["totals"][0] and np.isfinite(kept["rows"]).all()
+    if not (fits and (whole[1] > 0).all() and (whole[2] >= 0).all()):
+        raise DistnormError(f"{file} with class images that contradict", "images", _REMEDY)
 
 
 def _check_sketch(file: str, side: str, count: int, tensors: Tensors) -> None:

@@ -64,6 +64,8 @@ class ScoreNormalization:
         under ``auto``: for logs whose popular queries pass for hubs.
     sketch : bool
         Whether to keep which rows were fitted, as hashes; see docs/method.md.
+    prior : {"none", "balance", "shift", "auto"}
+        How often classes come, in classification alone; see `distnorm.fit_class_prior`.
     **params
         The method's parameters, see `distnorm.METHODS`.
 
@@ -80,8 +82,7 @@ class ScoreNormalization:
     statistics : dict from side to SideStatistics
     counts, effective : dict from side to rows, to the sum of their weights
         Rows that the statistics rest on.
-    dimension : int or None
-        The d of the embeddings, None before fitting.
+    dimension : int or None, None before fitting
 
     Notes
     -----
@@ -110,10 +111,11 @@ class ScoreNormalization:
         input: str | None = None,
         weights: str | None = None,
         sketch: bool = True,
+        prior: str = "none",
         **params: Any,
     ) -> None:
-        state = State.of(method, strength, sides, model, prompt, input, params, weights, sketch)
-        self.current = Current(state, Notes())
+        own = (model, prompt, input, params, weights, sketch, prior)
+        self.current = Current(State.of(method, strength, sides, *own), Notes())
 
     def __copy__(self: Self) -> Self:
         """An object of its own with the same statistics, which nothing changes in place."""
@@ -134,7 +136,7 @@ class ScoreNormalization:
     statistics = OfState[dict[str, SideStatistics]]()
     counts = OfState[dict[str, int]]()
     settings = OfState[dict[str, Any]]()
-    weights, weighting = OfState[str](), OfState[str]()
+    weights, weighting, prior = OfState[str](), OfState[str](), OfState[str]()
     effective = OfState[dict[str, float]]()
     dimension = OfState[int | None]()
 
@@ -175,8 +177,7 @@ class ScoreNormalization:
     def forget(self: Self, keep: float) -> Self:
         """Let what was fitted so far count for a share ``keep``, in (0, 1], of its rows.
 
-        Means and covariances stay until new rows come (`partial_fit`); a bank loses its oldest
-        rows. Called before every batch this is exponential forgetting.
+        Means and covariances stay until new rows come (`partial_fit`); a bank loses its oldest.
         """
         return self._changed(lambda state: state.decayed(keep))
 
@@ -225,8 +226,7 @@ class ScoreNormalization:
     ) -> Self:
         """Choose now, under ``auto``, and not at the first score; see `distnorm.select`."""
         state = self.state
-        chosen = auto.choose(state, pairs, gallery)
-        self.current.add(state, selection=chosen, calibration=None, probability=None)
+        self.current.add(state, selection=auto.choose(state, pairs, gallery), **auto.READ_OFF)
         return self
 
     def item_bias(

@@ -21,6 +21,10 @@ class Notes:
         What pairs that do not match score, see `distnorm.calibration.calibrate`.
     probability : dict, optional
         P(match), see `distnorm.calibration.fit_probability`.
+    class_prior : dict, optional
+        How often classes come, see `distnorm.tasks.class_prior`.
+    class_images : mapping from name to array, optional
+        The images that tell it, which a file keeps as tensors.
     fitted_on : dict, optional
         Inputs that the statistics were taken from.
     hubs : dict, optional
@@ -30,12 +34,15 @@ class Notes:
     other : dict
         Whatever else a file says.
     dropped : tuple of str
-        Which of selection, calibration and probability new statistics have made void; not saved.
+        Which of selection, calibration, probability and class prior new statistics have made void;
+        not saved.
     """
 
     selection: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     probability: dict[str, Any] | None = None
+    class_prior: dict[str, Any] | None = None
+    class_images: Mapping[str, Any] | None = field(default=None, compare=False)
     fitted_on: dict[str, Any] | None = None
     hubs: dict[str, Any] | None = None
     data: str | None = None
@@ -45,19 +52,19 @@ class Notes:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Notes:
         """Notes as a file has them."""
-        names = {item.name for item in fields(cls)} - {"other", "dropped"}
+        names = {item.name for item in fields(cls)} - {"other", "dropped", "class_images"}
         typed = {key: value for key, value in values.items() if key in names}
         return cls(**typed, other={k: v for k, v in values.items() if k not in names})
 
     def to_dict(self) -> dict[str, Any]:
         """Those that there are, for JSON."""
         values = {**vars(self), **self.other}
-        del values["other"], values["dropped"]
+        del values["other"], values["dropped"], values["class_images"]
         return {key: value for key, value in values.items() if value is not None}
 
     def void(self, *others: Notes) -> Notes:
         """None of these, or of ``others`` either, but which of them were dropped."""
-        names = ("selection", "calibration", "probability")
+        names = ("selection", "calibration", "probability", "class_prior")
         every = (self, *others)
         gone = [n for n in names if any(getattr(e, n) is not None or n in e.dropped for e in every)]
         return Notes(dropped=tuple(gone))

@@ -26,10 +26,13 @@ from distnorm.methods.registry import find_method, resolve_strength
 from distnorm.methods.sides import Sides
 from distnorm.methods.statistics import SideStatistics, check_weighting
 
-__all__ = ["OfState", "Rows", "State"]
+__all__ = ["PRIORS", "OfState", "Rows", "State", "check_prior"]
 
 Rows = Array | CheckedRows
 T = TypeVar("T")
+
+PRIORS = ("none", "balance", "shift", "auto")
+"""What may be made of how often classes come; see `distnorm.tasks.class_prior`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ class State:
     statistics: dict[str, SideStatistics]
     weights: str = "even"
     sketch: bool = True
+    prior: str = "none"
 
     @classmethod
     def of(
@@ -59,9 +63,11 @@ class State:
         params: Mapping[str, Any],
         weights: str | None = None,
         sketch: bool = True,
+        prior: str = "none",
     ) -> State:
         """Checked settings, without statistics."""
         spec = find_method(method)
+        check_prior(prior)
         names = Sides.of(sides)
         weights = spec.weights if weights is None else weights
         check_weighting(weights)
@@ -72,7 +78,8 @@ class State:
         values = spec.check_params(params)
         empty = {side: spec.empty_statistics(values, sketch=sketch) for side in both}
         required = input or spec.rows
-        return cls(spec, names, strengths, values, required, model, prompt, empty, weights, sketch)
+        about = (required, model, prompt, empty, weights, sketch, prior)
+        return cls(spec, names, strengths, values, *about)
 
     @property
     def method(self) -> str:
@@ -121,9 +128,9 @@ class State:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Parameters, and weights that are not the method's own: what a table names."""
-        usual = self.weights == self.spec.weights
-        return self.params if usual else {**self.params, "weights": self.weights}
+        """Parameters, weights that are not the method's own, and a prior: what a table names."""
+        weights = {} if self.weights == self.spec.weights else {"weights": self.weights}
+        return {**self.params, **weights, **self._prior}
 
     @property
     def weighting(self) -> str:
@@ -176,7 +183,7 @@ class State:
 
     def merged(self, other: State) -> State:
         """Statistics of both."""
-        for key in ("method", "sides", "strength", "params", "input", "weights"):
+        for key in ("method", "sides", "strength", "params", "input", "weights", "prior"):
             mine, theirs = getattr(self, key), getattr(other, key)
             if mine != theirs:
                 raise DistnormError(
@@ -290,7 +297,12 @@ class State:
         if self.weighting != "even":
             settings["weights"] = self.weighting
             settings["effective"] = self.effective
-        return settings if self.sketch else {**settings, "sketch": False}
+        settings = settings if self.sketch else {**settings, "sketch": False}
+        return {**settings, **self._prior}
+
+    @property
+    def _prior(self) -> dict[str, str]:
+        return {} if self.prior == "none" else {"prior": self.prior}
 
     def _weighed(self, statistics: SideStatistics, side: str) -> SideStatistics:
         """A bank of other rows than before, weighed anew if it is by density."""
@@ -329,6 +341,14 @@ class State:
         one, two = (self.statistics[side].moments for side in self.sides)
         same_rows = one.count == two.count and np.array_equal(one.sum, two.sum)
         return len(set(self.strength.values())) == 1 and same_rows
+
+
+def check_prior(name: object) -> None:
+    """Raise unless ``name`` is one of `PRIORS`."""
+    if name not in PRIORS:
+        raise DistnormError(
+            f"prior {name!r}", f"one of {', '.join(PRIORS)}", "'none' leaves classes as they score"
+        )
 
 
 class Stateful(Protocol):

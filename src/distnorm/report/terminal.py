@@ -17,6 +17,7 @@ from distnorm.report.html.titles import (
     counts_text,
     direction_title,
     metric_title,
+    prior_text,
     samples_lines,
     strength_text,
 )
@@ -231,16 +232,16 @@ def _spread(summary: MetricSummary) -> str:
 
 
 def _name(result: MethodResult) -> str:
-    chosen = chosen_text(result.params)
+    chosen = "; ".join(filter(None, (chosen_text(result.params), prior_text(result.params))))
     if chosen:
         return f"{result.method} ({chosen})"
     params = ",".join(f"{k}={v}" for k, v in result.params.items() if v is not None)
-    name = f"{result.method} ({params})" if params and result.method != "dot" else result.method
+    name = f"{result.method} ({params})" if params else result.method
     return f"{name}, transductive" if result.transductive else name
 
 
 def _change(result: MethodResult, summary: MetricSummary) -> Text:
-    if result.method == "dot" or summary.delta_ci95 is None:
+    if (result.method == "dot" and not result.params) or summary.delta_ci95 is None:
         return Text("")
     low, high = summary.delta_ci95
     words = f"{100 * summary.delta:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"

@@ -23,6 +23,7 @@ from distnorm.metrics.positives import Positives, row_numbers
 from distnorm.metrics.ranks import best_ranks
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
+from distnorm.tasks.class_prior import class_ranking, prior_overlap
 from distnorm.tasks.shared_rows import SharedRows, is_transductive, plain_shared_rows
 
 __all__ = [
@@ -89,7 +90,7 @@ def evaluate_classification(
     Parameters
     ----------
     norm : ScoreNormalization or None
-        Fitted on images; None is the dot product.
+        Fitted on images; None is the dot product. Its class prior, if it has one, counts.
     images : array, shape (n, d)
     classes : array, shape (c, d)
         One row per class, e.g. of `class_rows`.
@@ -110,7 +111,7 @@ def evaluate_classification(
     images = checked(images, f"{one}s")
     classes = checked(classes, "classes", dimension=images.shape[1])
     own = check_labels(labels, images.shape[0], classes.shape[0])
-    ranking = norm.ranking(images, classes, one)
+    ranking = class_ranking(norm, images, classes)
     truth = Positives.of(own, len(own), classes.shape[0])
     ranks = best_ranks(ranking, truth, progress=progress)
     hits = ranks <= 1
@@ -119,6 +120,10 @@ def evaluate_classification(
         metrics[f"acc{k}"] = float((ranks <= k).mean())
     metrics["mean_per_class_recall"] = float((hits * class_weights(own)).mean())
     shared = {one: norm.correction(one).overlap(images)}
+    if norm.prior != "none":
+        both = shared[one], prior_overlap(norm, images)
+        counted = [each for each in both if each is not None]
+        shared[one] = max(counted, key=lambda each: each.fitted) if len(counted) == 2 else None
     return ClassificationResult(
         metrics, images.shape[0], classes.shape[0], ranks, is_transductive(shared), shared
     )

@@ -24,6 +24,7 @@ from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranks import top_items
 from distnorm.normalization import ScoreNormalization
+from distnorm.tasks.class_prior import class_ranking
 
 __all__ = ["DetectionResult", "chosen_threshold", "evaluate_detection", "evaluate_rejection"]
 
@@ -162,11 +163,10 @@ def evaluate_rejection(
 
     An image is accepted if its best class's two-sided score is above ``threshold``.
     """
-    one = norm.sides[0]
     right = accepted = 0
     for part in blocks(images.shape[0], rows_per_block(classes.shape[0], itemsize=8)):
         rows = images[part, ...]
-        best = top_items(norm.ranking(rows, classes, one), 1)[:, 0]
+        best = top_items(class_ranking(norm, rows, classes), 1)[:, 0]
         above = best_scores(norm, rows, classes, best) > threshold
         accepted += int(above.sum())
         right += int((above & (best == labels[part])).sum())

@@ -3,13 +3,15 @@
     decision(x, c) = x . c - bias(c)        predict: its argmax        probability: softmax(./tau)
 
 The bias rests on unlabelled images: those a fitted normalization brings, or those given to
-`partial_fit`. scikit-learn is not needed; its `clone` and its scorers take the object.
+`partial_fit`. So does a prior, another bias of each class, for how often it comes. scikit-learn is
+not needed; its `clone` and its scorers take the object.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +26,7 @@ from distnorm.errors import DistnormError
 from distnorm.metrics.ranking import Ranking
 from distnorm.metrics.ranks import top_items
 from distnorm.normalization import ScoreNormalization, make
+from distnorm.tasks.class_prior import class_ranking, sample_of, with_prior, with_sample
 from distnorm.tasks.classification import class_rows, repeated_names
 from distnorm.tasks.detection import best_scores, chosen_threshold
 from distnorm.text import plain
@@ -54,6 +57,10 @@ class ZeroShotClassifier:
     rejected : optional
         What "none of these" is called: -1 among numbered classes, ``"none of these"`` among
         names if left out.
+    prior : {"none", "balance", "shift", "auto"}, optional
+        How often classes come, learned from the images of `partial_fit`: alike ("balance"), as
+        they came ("shift"), or what these support, if anything ("auto"). That of ``norm`` if
+        left out. Feed images in the order in which they come.
 
     Attributes
     ----------
@@ -87,6 +94,7 @@ class ZeroShotClassifier:
         threshold: float | None = None,
         false_alarm_rate: float | None = None,
         rejected: Any = None,
+        prior: str | None = None,
     ) -> None:
         self.norm = norm
         self.encoder = encoder
@@ -95,6 +103,7 @@ class ZeroShotClassifier:
         self.threshold = threshold
         self.false_alarm_rate = false_alarm_rate
         self.rejected = rejected
+        self.prior = prior
 
     def fit(self, classes: Any, y: Any = None) -> ZeroShotClassifier:
         """Take the classes.
@@ -140,7 +149,8 @@ class ZeroShotClassifier:
                 stacklevel=2,
             )
         self.norm_ = make(self.norm) if isinstance(self.norm, str) else self.norm
-        self.norm_ = self.norm_.with_statistics({})
+        self.norm_ = with_prior(self.norm_, self.norm_.prior if self.prior is None else self.prior)
+        self.sample_ = sample_of(self.norm_)
         two = self.norm_.sides[1]
         if self.norm_.spec.transforms and not self.norm_.counts[two]:
             # These move both sides, and the classes are all the texts there are.
@@ -150,8 +160,22 @@ class ZeroShotClassifier:
     def partial_fit(self, images: Array, y: Any = None) -> ZeroShotClassifier:
         """Add unlabelled images to the statistics; ``y`` is ignored."""
         self._fitted()
-        self.norm_.partial_fit(**{self.norm_.sides[0]: images})
+        side = self.norm_.sides[0]
+        rows = self.norm_.check(images, side)
+        self.norm_.partial_fit(**{side: rows})
+        if self.norm_.prior != "none":
+            self.sample_ = self.sample_.add(rows)
         return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``norm_`` with what is known of the classes' frequencies, whole or not at all.
+
+        ``ZeroShotClassifier(distnorm.load(path)).fit(classes)`` goes on from there.
+        """
+        self._fitted()
+        if len(self.sample_.keys):
+            self._learn()
+        self.norm_.save(path)
 
     def calibrate(self, images: Array) -> ZeroShotClassifier:
         """Learn from unlabelled images what classes score that an image does not show.
@@ -264,8 +288,21 @@ class ZeroShotClassifier:
         images = check_embeddings(images, "images", dimension=self.class_rows_.shape[1])
         if self.norm_.spec.chooses and self.norm_.notes.selection is None:
             self.norm_.choose(**{self.norm_.sides[1]: self.class_rows_})
+        self._learn()
         for rows in blocks(images.shape[0], rows_per_block(len(self.classes_), itemsize=8)):
-            yield self.norm_.ranking(images[rows, ...], self.class_rows_, self.norm_.sides[0])
+            yield class_ranking(self.norm_, images[rows, ...], self.class_rows_)
+
+    def _learn(self) -> None:
+        """How often classes come, from the images so far, if a prior is wanted."""
+        if self.norm_.prior == "none" or self.norm_.notes.class_prior is not None:
+            return
+        if not len(self.sample_.keys):
+            raise DistnormError(
+                f"prior {self.norm_.prior!r} before any image",
+                "unlabelled images that tell how often classes come",
+                "call partial_fit(images) first, or pass prior='none'",
+            )
+        with_sample(self.norm_, self.sample_, self.class_rows_)
 
     def _fitted(self) -> None:
         if not hasattr(self, "class_rows_"):

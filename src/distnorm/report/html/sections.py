@@ -20,6 +20,7 @@ from distnorm.report.html.titles import (
     direction_title,
     metric_note,
     metric_title,
+    prior_text,
     strength_text,
 )
 from distnorm.report.verdict import verdict_lines, verdict_sentence
@@ -243,7 +244,7 @@ def _table(
                 Cell(f"{unit * summary['mean']:.1f}", "", f"± {spread:.1f}" if spread else "")
             )
             if name in main:
-                cells.append(change_cell(entry["method"], summary))
+                cells.append(change_cell("" if entry.get("params") else entry["method"], summary))
         rows.append(cells)
     return Table(columns, rows, heading)
 
@@ -266,5 +267,6 @@ def _points(summary: Mapping[str, Any]) -> tuple[float, float, float]:
 
 def _method(entry: Mapping[str, Any]) -> str:
     word = ", transductive" if entry.get("transductive") else ""
-    chosen = chosen_text(entry.get("params", {}))
+    params = entry.get("params", {})
+    chosen = "; ".join(filter(None, (chosen_text(params), prior_text(params))))
     return f"{entry['method']}{word} ({chosen})" if chosen else f"{entry['method']}{word}"

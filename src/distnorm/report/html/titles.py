@@ -16,6 +16,7 @@ __all__ = [
     "direction_title",
     "metric_note",
     "metric_title",
+    "prior_text",
     "samples_lines",
     "strength_text",
 ]
@@ -61,6 +62,14 @@ def chosen_text(params: Mapping[str, Any]) -> str:
         ]
         parts.append(f"{side}: {', '.join(named)}")
     return "; ".join(parts)
+
+
+def prior_text(params: Mapping[str, Any]) -> str:
+    """What a class prior was over the splits: ``prior auto: balance x18, none x2``."""
+    found = params.get("class_priors")
+    if not found:
+        return ""
+    return f"prior {params['prior']}: {', '.join(f'{k} x{n}' for k, n in found.items())}"
 
 
 def samples_lines(methods: Iterable[Mapping[str, Any]]) -> str:
