@@ -10,6 +10,7 @@ import html
 import io
 import re
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from distnorm.errors import require
@@ -96,17 +97,20 @@ def intervals(
 ) -> str:
     """Differences with their intervals around 0: panel -> rows of (name, low, middle, high)."""
     most = max(len(rows) for rows in panels.values())
-    figure, all_axes = _axes(0.7 + 0.24 * most, columns=len(panels))
+    # What ``auto`` chose is a long name: on one line it would leave the panels no room.
+    names = {name: fill(name, 24) for rows in panels.values() for name, *_ in rows}
+    lines = sum(name.count("\n") for name in names.values())
+    figure, all_axes = _axes(0.7 + 0.24 * most + 0.1 * lines, columns=len(panels))
     for axes, (title, rows) in zip(all_axes, panels.items(), strict=True):
         for at, (_, low, middle, high) in enumerate(rows):
             color = _SERIES[1] if low > 0 else _SERIES[2] if high < 0 else _GRID
             axes.plot([low, high], [at, at], color=color, linewidth=2)
             axes.plot([middle], [at], "o", color=color, markersize=4.5)
         axes.axvline(0, color=_INK, linewidth=0.8)
-        axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
+        axes.set_yticks(range(len(rows)), [names[name] for name, *_ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_title(title, loc="left", fontsize=8)
-        axes.set_xlabel(x_label)
+    figure.supxlabel(x_label, color=_INK, fontsize=8)
     return _svg(figure, label)
 
 
