@@ -259,3 +259,10 @@ def test_a_picture_that_another_library_resizes_is_no_query(store, scenes, tmp_p
     assert done.exit_code == 1
     assert "pictures that torchvision resized; expected pictures that pillow" in done.stderr
     assert invoke("search", other, "a red star").exit_code == 0
+
+
+def test_a_folder_of_photos_is_to_be_embedded_first(scenes):
+    for model in ([], ["--model", "builtin"]):
+        done = invoke("search", str(scenes), "a red star", *model)
+        assert done.exit_code == 1
+        assert f"embed its pictures first: distnorm embed {scenes} --model NAME" in done.stderr

@@ -128,12 +128,12 @@ def answer(place: Place, query: str, settings: Settings) -> Answer:
     """The first k items of a place for a sentence, or the picture of a path."""
     from distnorm.encoders import load_encoder
 
+    place.check(settings)
     name = settings.model or place.model
     if name is None:
         raise DistnormError(
             f"{place.name}, which names no model", "--model", "say which model made its vectors"
         )
-    place.check(settings)
     encoder = load_encoder(name)
     if place.model_id not in (None, encoder.model_id):
         raise DistnormError(

@@ -88,7 +88,10 @@ class StorePlace:
         self.prompt, self.resizer = commit.prompt or None, commit.resizer
 
     def check(self, settings: Settings) -> None:
-        """Biases are kept, and thresholds set, for one side."""
+        """Biases are kept, and thresholds set, for one side; a folder has vectors."""
+        if self.model is None and self._path.is_dir() and settings.side != "both":
+            # Photos that were never embedded are said before a model is asked for.
+            open_embeddings(self._path, settings.side, key=self._keys.get(settings.side))
         if settings.side == "both" and settings.bias is not None:
             raise DistnormError("--bias with both sides", "one side", "leave one of them out")
         limits = (settings.threshold, settings.false_alarm_rate)
