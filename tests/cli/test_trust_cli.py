@@ -121,7 +121,7 @@ def test_card_for_people_and_machines(run):
     assert again["hubs"] == found["hubs"]
     assert again["checksum"] == json.loads(run("inspect", FILE, "--json", "-").stdout)["checksum"]
     assert run("card", FILE, "--out", "card.md").stdout == ""
-    assert Path("card.md").read_text().count("\n## ") == 4
+    assert Path("card.md").read_text().count("\n## ") == 5
     assert run("card", FILE, "--images", "c.npy").exit_code == 2
 
 

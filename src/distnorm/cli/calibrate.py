@@ -96,7 +96,7 @@ def calibrate(
     known: Any = pairs if pairs in (None, "none", "rows", "best") else read_rows(str(pairs))
     if known is None and matches:
         known = "rows"
-    elif given is not None and (known is None or known == "rows"):
+    elif given is not None and (known is None or (isinstance(known, str) and known == "rows")):
         known = labelled_pairs(given, *(len(x) for x in rows.values()))
     elif given is not None and not isinstance(known, str):
         known = without_wrong(known, given)

@@ -25,6 +25,7 @@ from distnorm.search.normalization_file import NormalizationFile
 from distnorm.search.query import Query
 from distnorm.store.columns import read_sizes
 from distnorm.store.layout import Commit, at_commit
+from distnorm.store.vectors import shard_files
 from distnorm.system.progress import Progress
 
 __all__ = ["StorePlace"]
@@ -89,9 +90,10 @@ class StorePlace:
 
     def check(self, settings: Settings) -> None:
         """Biases are kept, and thresholds set, for one side; a folder has vectors."""
-        if self.model is None and self._path.is_dir() and settings.side != "both":
+        side, local = settings.side, self._opening is open_local
+        if self.model is None and local and self._path.is_dir() and side != "both":
             # Photos that were never embedded are said before a model is asked for.
-            open_embeddings(self._path, settings.side, key=self._keys.get(settings.side))
+            at_commit(self._path, lambda commit: shard_files(commit, side, self._keys.get(side)))
         if settings.side == "both" and settings.bias is not None:
             raise DistnormError("--bias with both sides", "one side", "leave one of them out")
         limits = (settings.threshold, settings.false_alarm_rate)
