@@ -13,7 +13,7 @@ pytest.importorskip("ray", reason="needs the extra 'ray'")
 from vector_sets import SIZES, lists, parts
 
 from distnorm.distributed import MomentsAggregate
-from distnorm.distributed.session import plain_ray_errors
+from distnorm.distributed.clusters import plain_ray_errors
 from distnorm.distributed.sums import add_rows
 from distnorm.errors import DistnormError
 

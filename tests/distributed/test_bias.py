@@ -1,6 +1,8 @@
 """Biases as a column: of a Ray Data set, in Parquet files that resume, in a Lance data set."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ pytest.importorskip("ray", reason="needs the extra 'ray'")
 import pyarrow.parquet as pq
 from vector_sets import lance_set, lists, parquet_folder
 
-from distnorm.distributed import open_vectors, sources
+from distnorm.distributed import bias, open_vectors, sources
 from distnorm.distributed.bias import BiasColumn, add_biases, write_biases
 from distnorm.search.indexes.keys import column_of
 
@@ -91,11 +93,25 @@ def test_a_folder_of_something_else_is_left_alone(session, norm, items, rows, tm
         write_biases(session, norm, items, tmp_path / "full")
 
 
-def test_a_lance_data_set_gets_a_column(session, norm, rows, tmp_path):
+def test_a_lance_data_set_gets_a_column_though_a_worker_dies(
+    session, norm, rows, tmp_path, monkeypatch
+):
     import lance
 
     folder, name = lance_set(tmp_path / "set.lance", rows), column_of(norm, "image")
+    marker, batch = str(tmp_path / "killed"), bias._batch
+
+    def deadly(*known):
+        result = batch(*known)
+        if not os.path.exists(marker):
+            open(marker, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    monkeypatch.setattr(bias, "_batch", deadly)
     done = add_biases(session, norm, folder)
+    assert os.path.exists(marker)
+    monkeypatch.undo()
     assert (done.written, done.already) == (len(rows), 0)
     found = lance.dataset(str(folder)).to_table(columns=[name])[name].to_numpy()
     np.testing.assert_allclose(found, norm.item_bias(images=rows), atol=1e-6)

@@ -10,8 +10,7 @@ import pytest
 from distnorm.errors import DistnormError
 
 ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
-from distnorm.distributed import connected
-from distnorm.distributed import session as session_module
+from distnorm.distributed import clusters, connected
 
 
 def test_every_item_once_with_its_number_and_progress(session):
@@ -96,28 +95,40 @@ def test_one_cluster_for_each_process(session):
     assert ray.is_initialized()
 
 
-@pytest.mark.parametrize("address", ["nowhere", "host:port", "10.0.0.1:0"])
+@pytest.mark.parametrize("address", ["nowhere", "host:port", "10.0.0.1:0", "http://127.0.0.1:8265"])
 def test_addresses_that_are_none(address):
     with pytest.raises(DistnormError, match="auto, HOST:6379 or ray://HOST:10001"):
-        session_module.check_there(address)
+        clusters.check_there(address)
 
 
 def test_a_cluster_that_is_not_there(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        monkeypatch.setattr(session_module, "ANSWER", 3.0)
+        monkeypatch.setattr(clusters, "ANSWER", 3.0)
         with pytest.raises(DistnormError, match="it does not answer as Ray does"):
-            session_module.check_there(f"127.0.0.1:{port}")
+            clusters.check_there(f"127.0.0.1:{port}")
     for form in ("127.0.0.1:{}", "ray://127.0.0.1:{}"):
         with pytest.raises(
             DistnormError, match=r"no Ray cluster at .*refused.*leave --address out"
         ):
-            session_module.check_there(form.format(port))
+            clusters.check_there(form.format(port))
+
+
+def test_an_address_of_the_environment(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert "unset RAY_ADDRESS" in str(clusters.unreachable("10.0.0.1:6379", OSError()))
+
+
+def test_a_cluster_that_asks_for_a_token():
+    error = RuntimeError("Unauthenticated: InvalidAuthToken: token is missing or incorrect")
+    line = str(clusters.unreachable("10.0.0.1:6379", error))
+    assert "10.0.0.1:6379, which does not know this user's token" in line
+    assert "RAY_AUTH_TOKEN_PATH" in line
 
 
 def test_other_versions_and_clusters_that_do_not_start():
     error = RuntimeError("Version mismatch: The cluster was started with: Ray: 2.9.0")
-    line = str(session_module.unreachable("10.0.0.1:6379", error))
+    line = str(clusters.unreachable("10.0.0.1:6379", error))
     assert "of another version (Version mismatch" in line
     assert "pip install 'ray[data]==VERSION'" in line
-    assert "a local Ray that does not start" in str(session_module.unreachable(None, error))
+    assert "a local Ray that does not start" in str(clusters.unreachable(None, error))

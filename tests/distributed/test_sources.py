@@ -114,6 +114,9 @@ def test_a_file_that_changes_on_the_way_is_noticed(tmp_path, rows):
     np.save(tmp_path / "a.npy", rows[:600])
     with pytest.raises(DistnormError, match=r"a.npy with 600 rows, 700 of them when"):
         all_rows(found)
+    (tmp_path / "a.npy").unlink()
+    with pytest.raises(DistnormError, match=r"a.npy, which is not on the machine of a worker"):
+        all_rows(found)
 
 
 def test_as_a_ray_data_set(session, tmp_path, rows):

@@ -1,6 +1,8 @@
 """The documentation's recipe for Spark, run: statistics of partitions and of groups."""
 
+import os
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ pyspark = pytest.importorskip("pyspark", reason="needs pyspark, which is no extr
 def spark():
     from pyspark.sql import SparkSession
 
+    # Workers of the same Python, whatever `python3` is.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     found = builder.config("spark.sql.shuffle.partitions", "2").getOrCreate()
     yield found

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import check_lengths, check_rows, normalize, to_numpy
-from distnorm.distributed.session import Session, Shared, plain_ray_errors
+from distnorm.distributed.clusters import plain_ray_errors
+from distnorm.distributed.session import Session, Shared
 from distnorm.distributed.sources import Fragment, Vectors, is_lance, open_vectors
 from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization
@@ -115,7 +116,7 @@ def write_biases(
         For a method without a bias of each item alone, and a folder with other files or biases.
     """
     _require_each(norm, side)
-    column, folder = column_of(norm, side), Path(out)
+    column, folder = column_of(norm, side), Path(out).absolute()
     about = {
         "schema": 1,
         "column": column,
@@ -161,7 +162,7 @@ def add_biases(
     _require_dimension(norm, vectors)
     columns = list(vectors.columns)
     column = column_of(norm, side)
-    place, written = str(folder), 0
+    place, written = str(Path(folder).absolute()), 0
     with plain_errors(folder):
         dataset = lance.dataset(place)
     there = column in dataset.schema.names

@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from distnorm.distributed.clusters import plain_ray_errors
 from distnorm.distributed.portions import Encoded, encode_items
-from distnorm.distributed.session import plain_ray_errors
 from distnorm.embedding.items import Item
 from distnorm.embedding.pipeline import decoders
 from distnorm.encoders import load_encoder

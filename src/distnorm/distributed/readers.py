@@ -29,6 +29,10 @@ _UNREADABLE = (
 class Reader(Protocol):
     """How the rows of a fragment are read, in blocks of at most so many, or some of them."""
 
+    @property
+    def file(self) -> Path:
+        """The file or folder, absolute."""
+
     def read(self, most: int) -> Iterator[Rows]:
         """All rows in order."""
 
@@ -103,7 +107,7 @@ class RowGroup(_InOrder):
 class LanceFragment(_InOrder):
     """One fragment of a Lance data set."""
 
-    uri: str
+    file: Path
     version: int
     columns: tuple[str, ...]
     fragment: int
@@ -111,8 +115,8 @@ class LanceFragment(_InOrder):
     def read(self, most: int) -> Iterator[Rows]:
         """As `Reader.read`."""
         arrow = require("pyarrow", "ray")
-        columns, place, start = list(self.columns), f"{self.uri}, fragment {self.fragment}", 0
-        dataset = require("lance", "ray").dataset(self.uri, version=self.version)
+        columns, place, start = list(self.columns), f"{self.file}, fragment {self.fragment}", 0
+        dataset = require("lance", "ray").dataset(str(self.file), version=self.version)
         for batch in dataset.get_fragment(self.fragment).to_batches(
             columns=columns, batch_size=most
         ):

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, check_embeddings, in_library_of, to_numpy
+from distnorm.distributed.clusters import plain_ray_errors
 from distnorm.distributed.parts import (
     Asked,
     Best,
@@ -27,7 +28,7 @@ from distnorm.distributed.parts import (
     merged,
     parts_of,
 )
-from distnorm.distributed.session import Session, Shared, connected, plain_ray_errors
+from distnorm.distributed.session import Session, Shared, connected
 from distnorm.distributed.sources import Vectors, open_vectors
 from distnorm.errors import DistnormError, require
 from distnorm.exact import check_k

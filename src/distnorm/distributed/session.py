@@ -10,10 +10,6 @@ import inspect
 import logging
 import os
 import pickle
-import re
-import socket
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,20 +17,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from distnorm.distributed.clusters import (
+    check_there,
+    lacking,
+    plain_ray_errors,
+    too_large,
+    unreachable,
+)
 from distnorm.errors import DistnormError, require
 from distnorm.system.progress import Progress
 from distnorm.system.threads import cores
 
-__all__ = ["Session", "Shared", "check_there", "connected", "plain_ray_errors", "unreachable"]
+__all__ = ["Session", "Shared", "connected"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _STORE = 1 << 28  # bytes of the object store for each worker, and for what they share
-_REACH = 5.0  # seconds to reach a cluster's port
-ANSWER = 20.0  # seconds for it to answer as Ray does
 _QUIET = ("ray", "ray.data")
-_MISSING = re.compile(r"No module named '([\w.]+)'")
 
 
 @dataclass(frozen=True)
@@ -178,26 +178,15 @@ def connected(address: str | None = None, *, workers: int | None = None) -> Iter
         count = workers or cores()
         settings |= {"num_cpus": count, "include_dashboard": False}
         settings["object_store_memory"] = _STORE * (count + 1)
-    elif address is not None:
-        check_there(address)
+    asks = address is not None and not local and check_there(address)
     try:
         ray.init(address="local" if local else address, **settings)
     except Exception as error:
-        raise unreachable(address, error) from error
+        raise unreachable(address, error, asks=asks) from error
     try:
         yield _session(ray, local=local)
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def plain_ray_errors() -> Iterator[None]:
-    """Turn what Ray raises into one line; a `DistnormError` of a worker comes as itself."""
-    exceptions = require("ray.exceptions", "ray")
-    try:
-        yield
-    except (exceptions.RayError, RuntimeError) as error:
-        raise _plain(error) from None
 
 
 class _Failure:
@@ -231,9 +220,9 @@ def _answer(function: Callable[[Any], Any], name: str, item: bytes) -> bytes:
 def _failed(name: str, error: Exception) -> bytes:
     """What the caller is to raise, pickled; raises what should not happen, with the name."""
     if isinstance(error, MemoryError):
-        error = _too_large(name)
+        error = too_large(name)
     elif isinstance(error, ModuleNotFoundError) and not isinstance(error, DistnormError):
-        error = _lacking(error.name or str(error))
+        error = lacking(error.name or str(error))
     elif not isinstance(error, DistnormError):
         raise RuntimeError(f"{name}: {''.join(traceback.format_exception(error))}") from None
     return pickle.dumps(_Failure(error))
@@ -284,98 +273,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
-
-
-def check_there(address: str) -> None:
-    """Raise unless something listens at an address, and answers as Ray does."""
-    if address == "auto":
-        return
-    place = address.removeprefix("ray://")
-    host, _, port = place.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        raise DistnormError(
-            f"the address {address}",
-            "auto, HOST:6379 or ray://HOST:10001",
-            "name the head's address, as `ray start --head` prints it",
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH).close()
-    except OSError as error:
-        raise unreachable(address, error) from error
-    if address.startswith("ray://"):
-        return
-    # Ray itself waits for minutes, or ends the process, where something else listens.
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", place]
-    try:
-        found = subprocess.run(command, capture_output=True, timeout=ANSWER, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise unreachable(address, error) from error
-    if found.returncode:
-        raise unreachable(address, None)
-
-
-def unreachable(address: str | None, error: Exception | None) -> DistnormError:
-    """What is wrong with a cluster that an error tells of, None where it does not answer."""
-    words = "" if error is None else " ".join(str(error).split())
-    if error is None or isinstance(error, subprocess.TimeoutExpired):
-        words = "it does not answer as Ray does"
-    if address in (None, "local"):
-        return DistnormError(
-            f"a local Ray that does not start ({words[:300]})",
-            "one on this machine",
-            "name a cluster with --address, or leave --engine ray out",
-        )
-    if "ersion" in words:
-        return DistnormError(
-            f"the Ray cluster {address} of another version ({words[:300]})",
-            "one version of Ray and of Python on all machines",
-            "install the cluster's versions here: pip install 'ray[data]==VERSION'",
-        )
-    return DistnormError(
-        f"no Ray cluster at {address} ({words[:200]})",
-        "a running one",
-        "start it (ray start --head), or leave --address out for a local one",
-    )
-
-
-def _plain(error: Exception) -> Exception:
-    """What was meant by an error of Ray's."""
-    exceptions = require("ray.exceptions", "ray")
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, DistnormError):
-            return cause
-        if isinstance(cause, exceptions.OutOfMemoryError):
-            return _too_large("a worker")
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    words = str(error)
-    missing = _MISSING.search(words)
-    if missing is not None:
-        return _lacking(missing[1])
-    if isinstance(error, exceptions.OutOfMemoryError) or "OutOfMemory" in words:
-        return _too_large("a worker")
-    if isinstance(error, (exceptions.WorkerCrashedError, exceptions.ActorDiedError)):
-        return DistnormError(
-            f"workers that died again and again ({' '.join(words.split())[:200]})",
-            "workers that live",
-            "look for memory that ran out; run the same command again to go on",
-        )
-    return error
-
-
-def _too_large(name: str) -> DistnormError:
-    return DistnormError(
-        f"{name}, for which a worker has not enough memory",
-        "fragments that fit",
-        "use fewer workers on each machine, or smaller fragments; run it again to go on",
-    )
-
-
-def _lacking(module: str) -> DistnormError:
-    package = module.partition(".")[0]
-    return DistnormError(
-        f"workers without the package {package!r}",
-        "the same packages on all machines",
-        "install it there: pip install 'distnorm[ray]'"
-        + ("" if package in ("distnorm", "lance", "pyarrow") else f" {package}"),
-    )

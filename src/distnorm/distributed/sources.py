@@ -91,6 +91,7 @@ class Fragment:
             and rows that came or left since the input was opened.
         """
         done = 0
+        self._require_file()
         with readable(self.place):
             for block in self.reader.read(self._most(most)):
                 yield self.first + done, self._checked(block)
@@ -109,8 +110,17 @@ class Fragment:
 
     def take(self, numbers: Numbers) -> Rows:
         """The rows of these rising numbers of the whole input, which lie in this fragment."""
+        self._require_file()
         with readable(self.place):
             return self._checked(self.reader.take(numbers - self.first, self._most(None)))
+
+    def _require_file(self) -> None:
+        if not self.reader.file.exists():
+            raise DistnormError(
+                f"{self.reader.file}, which is not on the machine of a worker",
+                "files that all machines of the cluster reach under one path",
+                "name a shared folder",
+            )
 
     def _most(self, most: int | None) -> int:
         return max(1, LARGEST_EXACT // self.dimension) if most is None else most
@@ -261,7 +271,7 @@ def _file_parts(
     for start in range(0, n, max(1, step)):
         stop = min(n, start + step)
         place = str(file) if stop - start == n else f"{file}, rows {start} to {stop - 1}"
-        yield _Part(place, stop - start, start, d, Stretch(file, side, key, start, stop))
+        yield _Part(place, stop - start, start, d, Stretch(file.absolute(), side, key, start, stop))
 
 
 def _row_groups(
@@ -284,7 +294,7 @@ def _row_groups(
     for group in range(metadata.num_row_groups):
         rows = metadata.row_group(group).num_rows
         place = str(file) if metadata.num_row_groups == 1 else f"{file}, row group {group}"
-        reader = RowGroup(file, columns, group, start)
+        reader = RowGroup(file.absolute(), columns, group, start)
         yield _Part(place, rows, start, dimension, reader, columns)
         start += rows
 
@@ -299,7 +309,7 @@ def _lance_parts(folder: Path, side: str, key: str | None) -> Iterator[_Part]:
     dimension = _list_size(dataset.schema.field(columns[0]).type) if one else len(columns)
     for fragment in dataset.get_fragments():
         number = fragment.fragment_id
-        reader = LanceFragment(str(folder), dataset.version, columns, number)
+        reader = LanceFragment(folder.absolute(), dataset.version, columns, number)
         place = f"{folder}, fragment {number}"
         yield _Part(place, fragment.count_rows(), 0, dimension, reader, columns)
 
