@@ -122,3 +122,23 @@ def test_a_missing_extra_names_the_pip_line(gap_pair, monkeypatch):
     monkeypatch.setattr("importlib.import_module", lambda name: without(name))
     with pytest.raises(MissingExtraError, match=r"pip install 'distnorm\[calibration\]'"):
         make("dot").calibrate_probability(images=gap_pair[0], texts=gap_pair[1], prior=0.5)
+
+
+def test_pictures_of_one_name_are_one_item_of_probabilities():
+    rng = np.random.default_rng(3)
+    shared = rng.normal(size=(40, 32))
+    images = np.repeat(shared + 0.6 * rng.normal(size=(40, 32)), 3, axis=0)
+    # Embedded anew for each of three captions, they differ in their last digits.
+    images = distnorm.normalize(images + 1e-3 * rng.normal(size=images.shape))
+    texts = np.repeat(shared, 3, axis=0) + 0.3 * rng.normal(size=(120, 32))
+    rows = {"images": images, "texts": distnorm.normalize(texts)}
+    norm = make("dot").fit(**rows)
+    at = np.median(norm.paired_similarity(*rows.values()))[None]
+    found = []
+    for names in (None, {"images": [f"{row // 3}.jpg" for row in range(120)]}):
+        norm.calibrate_probability(**rows, prior=0.1, names=names)
+        count = norm.notes.probability["n_non_matches"]
+        found.append((count, float(norm.probability(at)[0])))
+    # The other captions of an image are no non-matches.
+    assert [count for count, _ in found] == [120 * 119, 120 * 117]
+    assert found[1][1] > found[0][1] + 0.1

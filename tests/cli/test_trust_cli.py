@@ -74,6 +74,29 @@ def test_calibrate_probability_and_report(run):
     assert distnorm.load(FILE).notes.probability["n_matches"] == 60
 
 
+def test_pairs_of_a_wrong_label_count_as_non_matches(run):
+    pytest.importorskip("sklearn", reason="P(match) takes scikit-learn")
+    np.savetxt("rows.txt", np.arange(120), fmt="%d")
+    np.savetxt("labels.txt", np.arange(120) % 2, fmt="%d")
+    counts = {}
+    for words in (
+        (),
+        ("--pairs", "rows"),
+        ("--labels", "labels.txt"),
+        ("--pairs", "rows", "--labels", "labels.txt"),
+        ("--pairs", "rows.txt", "--labels", "labels.txt"),
+    ):
+        done = run("calibrate", FILE, *REST, *words, "--out", "o.safetensors", "--json", "-")
+        assert done.exit_code == 0, done.output
+        counts[words] = json.loads(done.stdout)["calibration"]["n_pairs"]
+    assert set(counts.values()) == {120 * 119, 120 * 120 - 60}
+    assert [n for words, n in counts.items() if "--labels" in words] == [120 * 120 - 60] * 3
+    for words in (("--labels", "labels.txt"), ("--matches", "--prior", "0.1")):
+        done = run("calibrate", FILE, *REST, "--pairs", "none", *words)
+        assert done.exit_code == 2
+        assert "nothing matches" in done.stderr
+
+
 def test_evaluate_at_a_threshold(run):
     run("calibrate", FILE, *REST)
     words = ("evaluate", "retrieval", *REST, "--normalization", FILE, "--json", "-")

@@ -19,7 +19,7 @@ from distnorm.arrays import CheckedRows
 from distnorm.errors import DistnormError
 from distnorm.moments.sketch import row_hashes
 
-__all__ = ["Items", "check_names", "matching", "owner_of"]
+__all__ = ["Items", "items_of", "matching", "owner_of"]
 
 Indices = npt.NDArray[np.intp]
 
@@ -59,16 +59,21 @@ def _groups(keys: npt.NDArray[Any]) -> Indices:
     return np.asarray(first[group.ravel()], dtype=np.intp)
 
 
-def check_names(names: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
-    """Names of each side's rows, as many as there are; None for a side without."""
-    for side, values in names.items():
-        if len(values) != counts[side]:
+def items_of(
+    sides: Sequence[str], rows: Sequence[CheckedRows], names: Mapping[str, Any]
+) -> tuple[Items, Items]:
+    """Items of both sides, from the rows and from names by side where there are any."""
+    found = []
+    for side, x in zip(sides, rows, strict=True):
+        called = names.get(side)
+        if called is not None and len(called) != x.shape[0]:
             raise DistnormError(
-                f"{len(values)} names of {side} rows",
-                f"one for each of the {counts[side]}",
+                f"{len(called)} names of {side} rows",
+                f"one for each of the {x.shape[0]}",
                 "give None for a row that has none",
             )
-    return {**dict.fromkeys(counts), **names}
+        found.append(Items.of(x, called))
+    return found[0], found[1]
 
 
 def owner_of(pairs: Any, n: int, m: int) -> Indices | None:

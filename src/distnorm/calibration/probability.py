@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, to_numpy
-from distnorm.calibration.items import Items, matching
+from distnorm.calibration.items import Items, items_of, matching
 from distnorm.calibration.reading import as_scores, check_settings
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.calibration.scorer import Scorer
@@ -48,6 +48,7 @@ def fit_probability(
     prior: float | None = None,
     method: str = "isotonic",
     seed: int = 0,
+    names: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A curve from two-sided scores to P(match).
 
@@ -66,6 +67,8 @@ def fit_probability(
         Isotonic needs some hundred matches, Platt's two numbers make do with some dozen.
     seed : int
         Of the folds.
+    names : mapping from side to sequence, optional
+        What rows are called: those of one name are one item, as equal rows are.
 
     Returns
     -------
@@ -83,7 +86,8 @@ def fit_probability(
     require("sklearn.isotonic", "calibration")
     if method not in ("isotonic", "platt"):
         raise DistnormError(f"method {method!r}", "'isotonic' or 'platt'", "pick one")
-    scores, match, rows = _labelled(norm, first, second, labels)
+    known = {norm.names.resolve(side): each for side, each in (names or {}).items()}
+    scores, match, rows, items = _labelled(norm, first, second, labels, known)
     if prior is None:
         if labels is None:
             raise DistnormError(
@@ -94,7 +98,8 @@ def fit_probability(
         prior = float(match.mean())
     prior = _prior(prior)
     check_seed("seed", seed)
-    folds = np.random.default_rng(seed).permutation(np.arange(rows.max() + 1) % _FOLDS)[rows]
+    drawn = np.random.default_rng(seed).permutation(np.arange(len(items[0].first)) % _FOLDS)
+    folds = drawn[items[0].of_row[rows]]  # all rows of an image are in one fold, with their texts
     unseen = np.full(len(scores), np.nan)
     for fold in range(_FOLDS):
         # Pairs across folds belong to no fold: either of their rows would have been seen.
@@ -182,11 +187,12 @@ def reliability(
 
 
 def _labelled(
-    norm: Scorer, first: Array, second: Array, labels: Any
-) -> tuple[Float64, npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-    """Scores, labels and (row, row) of each pair."""
+    norm: Scorer, first: Array, second: Array, labels: Any, names: Mapping[str, Any]
+) -> tuple[Float64, npt.NDArray[np.bool_], npt.NDArray[np.intp], tuple[Items, Items]]:
+    """Scores, labels and (row, row) of each pair, and what items the rows are."""
     one, two = norm.check_pair(first, second)
     n = one.shape[0]
+    items = items_of(norm.sides, (one, two), names)
     own = to_numpy(norm.paired_similarity(one, two), np.float64)
     rows = np.stack([np.arange(n)] * 2, axis=1)
     if labels is not None:
@@ -203,10 +209,11 @@ def _labelled(
         start = np.arange(few)
         cross = to_numpy(norm.similarity(one.take(start), two.take(start)), np.float64)
         # Copies of an image or a text are one item: its partners are no non-matches.
-        items = Items.of(one.take(start)), Items.of(two.take(start))
-        same = np.zeros([len(each.first) for each in items], dtype=bool)
-        same[matching(*items, start)] = True
-        at = np.argwhere(~same[np.ix_(items[0].of_row, items[1].of_row)])
+        many = len(items[1].first)
+        one_of, other_of = (each.of_row[:few] for each in items)
+        images, texts = matching(*items, np.arange(n))
+        same = np.isin(one_of[:, None] * many + other_of, images * many + texts)
+        at = np.argwhere(~same)
         order = np.argsort(cross[at[:, 0], at[:, 1]], kind="stable")
         # Evenly through the sorted scores: the shape stays, a million pairs do not.
         at = at[order[np.linspace(0, len(order) - 1, min(len(order), _MAX_NONMATCHES)).astype(int)]]
@@ -218,7 +225,7 @@ def _labelled(
             raise DistnormError(
                 f"{count} {what}", f"at least {_MIN_PER_KIND}, better 100", "label more pairs"
             )
-    return own, match, rows
+    return own, match, rows, items
 
 
 def _fit(

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, CheckedRows, as_working, to_numpy
-from distnorm.calibration.items import Items, check_names, matching, owner_of
+from distnorm.calibration.items import Items, items_of, matching, owner_of
 from distnorm.calibration.scorer import Scorer
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
@@ -127,9 +127,8 @@ def draw_nonmatches(
         word = "given"
     elif pairs is None and n == m and _aligned(one, two, rng):
         owner, word = np.arange(n), "rows"
-    counts = dict(zip(norm.sides, (n, m), strict=True))
-    known = check_names({norm.names.resolve(s): x for s, x in (called or {}).items()}, counts)
-    items = Items.of(one, known[norm.sides[0]]), Items.of(two, known[norm.sides[1]])
+    known = {norm.names.resolve(side): each for side, each in (called or {}).items()}
+    items = items_of(norm.sides, both, known)
     for each, name, count in zip(items, names, (n, m), strict=True):
         if len(each.first) < _MIN_ROWS:
             raise DistnormError(

@@ -84,6 +84,8 @@ def calibrate(
 
     if labels is not None and matches:
         raise click.UsageError("--labels excludes --matches")
+    if pairs == "none" and (labels is not None or matches):
+        raise click.UsageError("--pairs none says that nothing matches: it excludes --labels")
     require_report(report)
     norm, target = load(path), out or path
     check_writable(target)
@@ -96,16 +98,17 @@ def calibrate(
     known: Any = pairs if pairs in (None, "none", "rows", "best") else read_rows(str(pairs))
     if known is None and matches:
         known = "rows"
-    elif given is not None and (known is None or (isinstance(known, str) and known == "rows")):
+    elif given is not None and pairs in (None, "rows"):
         known = labelled_pairs(given, *(len(x) for x in rows.values()))
-    elif given is not None and not isinstance(known, str):
+    elif given is not None and pairs != "best":
         known = without_wrong(known, given)
     with progress_bar("calibrating", "steps") as bar:
         names = _names({one: images, two: texts}, rows)
         norm.calibrate(pairs=known, seed=seed, names=names, **rows)
         if probability:
             bar.step("P(match)", 1, 2)
-            norm.calibrate_probability(labels=given, prior=prior, method=curve, seed=seed, **rows)
+            how: dict[str, Any] = {"prior": prior, "method": curve, "seed": seed, "names": names}
+            norm.calibrate_probability(labels=given, **how, **rows)
     norm.save(target)
     console().print(calibration_table(norm))
     for line in calibration_warnings(norm.notes.calibration or {}):

@@ -79,9 +79,8 @@ class ScoreNormalization:
         The method and its name.
     names, sides, strength, params, input, model, prompt
         As above; ``strength`` is a dict from query side to float.
-    statistics : dict from side to SideStatistics
-    counts, effective : dict from side to rows, to the sum of their weights
-        Rows that the statistics rest on.
+    statistics, counts, effective : dict from side
+        To `SideStatistics`, to the rows that these rest on, to the sum of their weights.
     dimension : int or None, None before fitting
 
     Notes
@@ -360,12 +359,13 @@ class ScoreNormalization:
         prior: float | None = None,
         method: str = "isotonic",
         seed: int = 0,
+        names: Any = None,
         **embeddings: Rows,
     ) -> Self:
         """Learn P(match) from labelled pairs; see `distnorm.calibration.fit_probability`."""
-        now = copy.copy(self)
+        now, how = copy.copy(self), {"method": method, "seed": seed, "names": names}
         first, second = now.state.both_sides(embeddings)
-        table = fit_probability(now, first, second, labels, prior=prior, method=method, seed=seed)
+        table = fit_probability(now, first, second, labels, prior=prior, **how)
         self.current.add(now.state, selection=now.notes.selection, probability=table)
         return self
 
