@@ -84,3 +84,14 @@ def test_figures_beside_the_papers_are_those_of_the_benchmark():
     cells = [line.split(" | ")[1] for line in lines if re.match(r"\| \S.*, (dot|dn\S*) \|", line)]
     assert len(cells) == 16
     assert [cell for cell in cells if f"| {cell} |" not in page] == []
+
+
+def test_links_within_the_docs_and_to_the_checkout_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_every_page_is_in_the_sites_navigation():
+    text = (PROJECT / "mkdocs.yml").read_text("utf-8")
+    assert [page.name for page in PAGES if f": {page.name}\n" not in text] == []
