@@ -10,6 +10,7 @@ Run: python benchmarks/ray_data.py [--rows 20000000] [--repeats 3] [--quick]
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import math
 import os
 import threading
@@ -24,7 +25,7 @@ from generated_rows import BLOCK, generated, table_of
 from harness import arguments, publish, random_rows, ratio, spread, summary
 
 import distnorm
-from distnorm.distributed.session import connected
+from distnorm.distributed import connected, moments_of, topk
 
 K, QUERIES, WORKERS = 10, 16, 2
 
@@ -44,20 +45,16 @@ def _read(batch: Any) -> Any:
 
 def moments(dataset: Any) -> Any:
     """Mean and count of all rows."""
-    from distnorm.distributed.aggregate import MomentsAggregate
-
-    return dataset.aggregate(MomentsAggregate(on="vector"))["moments(vector)"]
+    return moments_of(dataset, on="vector")
 
 
 def search(dataset: Any, queries: np.ndarray) -> Any:
     """The best rows of each query."""
-    from distnorm.distributed.search import topk
-
     return topk(queries, dataset, K)
 
 
 class Memory(AbstractContextManager["Memory"]):
-    """Peak of the largest worker's own memory, and of the object store, in MB."""
+    """Peak of the largest worker's own memory, and of the object store so far, in MB."""
 
     def __init__(self) -> None:
         self.worker = self.store = 0.0
@@ -77,23 +74,35 @@ class Memory(AbstractContextManager["Memory"]):
     def _watch(self) -> None:
         while not self._done.wait(0.1):
             for entry in Path("/proc").iterdir():
-                if not entry.name.isdigit():
-                    continue
                 try:
-                    line = (entry / "cmdline").read_bytes()
-                    if b"ray::" in line[:5]:
-                        self.worker = max(self.worker, _megabytes(entry, "RssAnon"))
-                    elif b"raylet/raylet" in line.partition(b"\0")[0]:
-                        self.store = max(self.store, _megabytes(entry, "RssShmem"))
+                    line = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+                    if line.startswith(b"ray::") and _is_ours(entry):
+                        self.worker = max(self.worker, _own_megabytes(entry))
+                    elif line.partition(b"\0")[0].endswith(b"/raylet") and _is_ours(entry):
+                        self.store = max(self.store, _store_megabytes(entry))
                 except OSError:
                     continue
 
 
-def _megabytes(entry: Path, name: str) -> float:
+def _is_ours(entry: Path) -> bool:
+    """Whether this process began it, or what began it: others may use Ray, too."""
+    pid = int(entry.name)
+    while pid > 1 and pid != os.getpid():
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return pid == os.getpid()
+
+
+def _own_megabytes(entry: Path) -> float:
     for line in (entry / "status").read_text().splitlines():
-        if line.startswith(name):
+        if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024 / 1e6
     return 0.0
+
+
+def _store_megabytes(entry: Path) -> float:
+    """What the object store has ever used of its file: pages are not given back."""
+    files = [file for file in (entry / "fd").iterdir() if "plasma" in os.readlink(file)]
+    return sum(os.stat(file).st_blocks for file in files) * 512 / 1e6
 
 
 def timed(
@@ -140,16 +149,16 @@ def main() -> None:
         ),
     )
     total = options.rows or (200_000 if options.quick else 20_000_000)
-    block = 1 << 15 if options.quick else BLOCK
     repeats = options.repeats or (1 if options.quick else 3)
     d = options.dimension
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    block = max(1, (1 << 15 if options.quick else BLOCK) * 64 // d)  # 32 MB, whatever the width
     queries = random_rows(QUERIES, d, seed=1)
     runs = []
     with connected(workers=WORKERS):
         import ray
 
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         checked(d, 1 << 12)
         for n in (total,) if options.quick else (total // 4, total // 2, total):
             works = {

@@ -12,7 +12,7 @@ pa = pytest.importorskip("pyarrow")
 pytest.importorskip("ray", reason="needs the extra 'ray'")
 from vector_sets import SIZES, lists, parts
 
-from distnorm.distributed import MomentsAggregate
+from distnorm.distributed import MomentsAggregate, moments_of
 from distnorm.distributed.clusters import plain_ray_errors
 from distnorm.distributed.sums import add_rows
 from distnorm.errors import DistnormError
@@ -117,3 +117,15 @@ def test_what_is_wrong_is_one_line(session, rows):
             ray.data.from_arrow(table).aggregate(aggregate)
     with pytest.raises(DistnormError, match="order 3"):
         MomentsAggregate("v", order=3)
+
+
+def test_one_pass_that_keeps_nothing(session, rows):
+    import ray
+
+    made = tables(rows, w=np.arange(len(rows), dtype=np.float64))
+    dataset = ray.data.from_arrow([*made[:2], made[0].slice(0, 0), *made[2:]])
+    assert_same(moments_of(dataset, "v", order=2), Moments(order=2).update(rows))
+    weighted = Moments().update(rows, weights=np.arange(len(rows), dtype=np.float64))
+    assert_same(moments_of(dataset, "v", "w"), weighted)
+    with pytest.raises(DistnormError, match="without the column 'x'"):
+        moments_of(dataset, "x")

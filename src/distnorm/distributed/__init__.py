@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from distnorm.distributed.aggregate import BankAggregate, MomentsAggregate
+    from distnorm.distributed.aggregate import BankAggregate, MomentsAggregate, moments_of
     from distnorm.distributed.search import topk
     from distnorm.distributed.session import Session, connected
     from distnorm.distributed.sources import Fragment, Vectors, open_vectors
@@ -25,6 +25,7 @@ __all__ = [
     "Vectors",
     "connected",
     "fit",
+    "moments_of",
     "open_vectors",
     "topk",
 ]
@@ -37,6 +38,7 @@ _PLACES = {
     "Vectors": "sources",
     "connected": "session",
     "fit": "statistics",
+    "moments_of": "aggregate",
     "open_vectors": "sources",
     "topk": "search",
 }

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from distnorm.arrays import check_rows
 from distnorm.distributed.banks import Reservoir, hashed, row_keys
+from distnorm.distributed.session import plain_ray_errors
 from distnorm.distributed.sums import add_rows
 from distnorm.errors import DistnormError, require
 from distnorm.methods.base import positive_integer
@@ -28,7 +29,7 @@ else:
     _aggregate = require("ray.data.aggregate", "ray")
     AggregateFn, AggregateFnV2 = _aggregate.AggregateFn, _aggregate.AggregateFnV2
 
-__all__ = ["BankAggregate", "MomentsAggregate"]
+__all__ = ["BankAggregate", "MomentsAggregate", "moments_of"]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -93,6 +94,58 @@ class MomentsAggregate(AggregateFnV2):
     def _validate(self, schema: Any) -> None:
         if schema is not None:
             _require_column(schema.names, self._on)
+
+
+def moments_of(
+    dataset: Any,
+    on: str = "embedding",
+    weights: str | None = None,
+    *,
+    order: int = 1,
+    rank: int | None = None,
+) -> Moments:
+    """`MomentsAggregate` of all rows, in one pass that keeps none of them.
+
+    ``Dataset.aggregate`` hands all rows through the object store; here the tasks that read a block
+    add it up, and only moments travel.
+
+    Parameters
+    ----------
+    dataset : ray.data.Dataset
+    on, weights, order, rank
+        As of `MomentsAggregate`.
+
+    Returns
+    -------
+    Moments
+
+    Raises
+    ------
+    DistnormError
+        As of `MomentsAggregate`.
+    """
+    sums, total = _Sums(on, weights, order, rank), b""
+    found = dataset.map_batches(
+        _summed, fn_kwargs={"sums": sums}, batch_format="pyarrow", batch_size=None
+    )
+    with plain_ray_errors():
+        for batch in found.iter_batches(batch_size=None, batch_format="pyarrow"):
+            for cell in batch["moments"].to_pylist():
+                one = pickle.loads(cell)
+                if isinstance(one, DistnormError):
+                    raise one
+                total = sums.both(total, cell)
+    return sums.result(total)
+
+
+def _summed(block: Any, sums: _Sums) -> Any:
+    """Moments of a block, or what is wrong with it: one cell."""
+    arrow = require("pyarrow", "ray")
+    try:
+        cell = sums.of(block)
+    except DistnormError as error:
+        cell = pickle.dumps(error)
+    return arrow.table({"moments": arrow.array([cell], arrow.large_binary())})
 
 
 class _Weighted(AggregateFn):
