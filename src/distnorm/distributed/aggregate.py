@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from distnorm.arrays import check_rows
 from distnorm.distributed.banks import Reservoir, hashed, row_keys
-from distnorm.distributed.session import plain_ray_errors
+from distnorm.distributed.clusters import plain_ray_errors
 from distnorm.distributed.sums import add_rows
 from distnorm.errors import DistnormError, require
 from distnorm.methods.base import positive_integer
