@@ -172,10 +172,10 @@ def _each(count: int, function: Any) -> float:
 
 
 CASES = {
-    "builtin scenes": ("builtin", "scenes", 8192, 256),
-    "builtin coco": ("builtin", "coco", 1024, 64),
-    f"{VIT} coco": (VIT, "coco", 512, 32),
-    f"{VIT} 12mp": (VIT, "12mp", 192, 16),
+    "builtin scenes": ("builtin", "scenes", 8192, 64),
+    "builtin coco": ("builtin", "coco", 1024, 16),
+    f"{VIT} coco": (VIT, "coco", 512, 8),
+    f"{VIT} 12mp": (VIT, "12mp", 192, 2),
 }
 
 

@@ -50,6 +50,34 @@ import torchvision_shim
 torchvision_shim.install()
 
 
+# What takes longest and hardly depends on the version of Python: `-m "not slow"` leaves it out.
+SLOW = (
+    "tests/augmentation/",
+    "tests/demo/",
+    "tests/distributed/",
+    "tests/embedding/",
+    "tests/encoders/",
+    "tests/fuzz/",
+    "tests/paper/",
+    "tests/scenes/",
+    "tests/search/indexes/",
+    "tests/selection/",
+    "tests/calibration/test_calibration.py",
+    "tests/comparison/test_retrieval.py",
+    "tests/contract/test_json.py::test_json_is_as_recorded[demo]",
+    "tests/package/test_docs.py",
+    "tests/package/test_examples.py",
+    "tests/package/test_readme.py::test_table_is_what_compare_retrieval_gives",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow ones."""
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @dataclass(frozen=True)
 class Library:
     """One array library: how to make its arrays from NumPy's and back."""
