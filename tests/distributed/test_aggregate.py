@@ -102,19 +102,25 @@ def test_what_is_wrong_is_one_line(session, rows):
 
     bad = rows.copy()
     bad[5, 0] = np.nan
-    for table, aggregate, words in (
-        (pa.table({"w": [1.0]}), MomentsAggregate("v"), "without the column 'v'; expected one of"),
-        (pa.table({"v": lists(bad)}), MomentsAggregate("v"), "NaN in column 'v', first in row 5"),
-        (pa.table({"v": pa.array([[1.0], None])}), MomentsAggregate("v"), "1 empty cells"),
-        (pa.table({"v": lists(rows)}), MomentsAggregate("v", "w"), "without the column 'w'"),
-        (
-            pa.table({"v": lists(rows), "w": np.zeros(len(rows))}),
-            MomentsAggregate("v", "w"),
-            "weights in column 'w' that are all 0",
-        ),
+    dataset = ray.data.from_arrow(pa.table({"v": lists(bad)}))
+    with (
+        pytest.raises(DistnormError, match="NaN in column 'v', first in row 5"),
+        plain_ray_errors(),
     ):
-        with pytest.raises(DistnormError, match=words), plain_ray_errors():
-            ray.data.from_arrow(table).aggregate(aggregate)
+        dataset.aggregate(MomentsAggregate("v"))
+    words = "without the column 'w'; expected one of 'v'"
+    with pytest.raises(DistnormError, match=words), plain_ray_errors():
+        dataset.aggregate(MomentsAggregate("w"))
+    weighted = MomentsAggregate("v", "w")
+    for table, words in (
+        (pa.table({"v": pa.array([[1.0], None]), "w": [1, 1]}), "1 empty cells"),
+        (pa.table({"v": lists(rows)}), "without the column 'w'"),
+        (pa.table({"v": lists(rows[:1]), "w": pa.array([None], pa.float32())}), "1 empty cells"),
+        (pa.table({"v": lists(rows[:1]), "w": [-1.0]}), "weight -1 for row 0"),
+        (pa.table({"v": lists(rows[:1]), "w": [0.0]}), "weights in column 'w' that are all 0"),
+    ):
+        with pytest.raises(DistnormError, match=words):
+            weighted.finalize(weighted.accumulate_block(b"", table))
     with pytest.raises(DistnormError, match="order 3"):
         MomentsAggregate("v", order=3)
 

@@ -52,11 +52,8 @@ def assert_same(found, expected):
 @pytest.mark.parametrize(
     ("method", "settings"),
     [
-        ("dn", {}),
         ("dn2", {}),
-        ("nnn", {}),
-        ("dn", {"samples": 90, "seed": 3}),
-        ("is", {"samples": 90, "made": {"weights": "density"}}),
+        ("is", {"samples": 90, "seed": 3, "made": {"weights": "density"}}),
         ("dn", {"made": {"weights": "density"}}),
     ],
 )

@@ -198,3 +198,35 @@ def test_a_folder_of_pictures_names_the_command_that_embeds_them(tmp_path):
     (tmp_path / "a.JPG").write_bytes(b"")
     with pytest.raises(DistnormError, match=r"distnorm embed .* --model NAME --out store"):
         read_embeddings(tmp_path, "image")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"part-{n:05}-7f3c9a1e-0b2d-4c5e-9f10-a1b2c3d4e5f6-c000.snappy" for n in range(3)],
+        [f"0354w349D0uQVSIJ_6e389549d3c04b74b0b60e8b20a42bc4_{n:06}-0" for n in range(3)],
+        [f"language={name}/part-0" for name in ("de", "en", "fr")],
+    ],
+)
+def test_parquet_folders_as_spark_and_ray_write_them(tmp_path, names):
+    arrow = pytest.importorskip("pyarrow", reason="writes .parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="writes .parquet")
+    for number, name in enumerate(names):
+        file = tmp_path / f"{name}.parquet"
+        file.parent.mkdir(exist_ok=True)
+        column = (ROWS[2 * number : 2 * number + 2]).tolist()
+        parquet.write_table(arrow.table({"emb": column, "other": column}), file)
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / ".hidden.parquet").touch()
+    assert vectors.has_vectors(tmp_path)
+    np.testing.assert_allclose(read_embeddings(tmp_path, key="emb"), ROWS[:6], rtol=1e-6)
+
+
+def test_series_of_different_vectors_stay_apart(tmp_path):
+    arrow = pytest.importorskip("pyarrow", reason="writes .parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="writes .parquet")
+    for name in "small_0", "small_1", "large_0":
+        parquet.write_table(arrow.table({"emb": ROWS.tolist()}), tmp_path / f"{name}.parquet")
+    with pytest.raises(DistnormError, match="'large', 'small'"):
+        read_embeddings(tmp_path)
+    assert len(read_embeddings(tmp_path, key="small")) == 2 * len(ROWS)

@@ -59,6 +59,8 @@ _BINARY = (".npy", ".npz", ".safetensors")
 _ARROW = (".parquet", ".arrow", ".feather")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _SHARDS = (".npy", ".safetensors", ".parquet")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER = re.compile(r"\d*|c\d{3}|[0-9a-f]{8,}|(?=.*\d)[0-9A-Za-z]{16,}")
 _STARTS = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"PAR1": ".parquet", b"\x89HDF": ".h5"}
 
 
@@ -345,13 +347,27 @@ def _plain_shards(folder: Path) -> dict[str, list[Path]]:
     """Files of vectors right in a folder, in series by the part of their names before a number."""
     for end in _SHARDS:
         series: dict[str, list[Path]] = {}
-        for file in sorted(folder.glob(f"*{end}"), key=in_order):
+        files = sorted(folder.glob(f"*{end}"), key=in_order)
+        if end == ".parquet":
+            # What engines write: hidden files aside, and folders such as language=de.
+            files = [file for file in files if not file.name.startswith((".", "_"))]
+            files = files or sorted(folder.glob(f"*=*/**/[!._]*{end}"))
+        for file in files:
             stem = re.sub(r"[\s_.-]*\d+([_-]of[_-]\d+)?$", "", file.stem)
             series.setdefault(stem, []).append(file)
+        names = {_name_of_part(stem) for stem in series}
+        if end == ".parquet" and len(series) > 1 and len(names) == 1:
+            series = {names.pop(): files}
         found = {stem: files for stem, files in series.items() if _is_matrix(files[0])}
         if found:
             return found
     return {}
+
+
+def _name_of_part(stem: str) -> str:
+    """What parts of one data set have in common: Spark and Ray add numbers and ids to names."""
+    words = re.split(r"[\W_]+", _ID.sub("", stem))
+    return "_".join(word for word in words if not _NUMBER.fullmatch(word)) or "part"
 
 
 def _is_matrix(file: Path) -> bool:
