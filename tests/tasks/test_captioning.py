@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import distnorm
 from distnorm import (
     DistnormError,
     evaluate_captions,
@@ -151,3 +152,34 @@ def test_image_rows_may_be_floats(pairs):
         score_captions(None, images, texts, owner.astype(float)),
         score_captions(None, images, texts, owner),
     )
+
+
+@pytest.mark.parametrize("method", ["dot", "dn", "is"])
+def test_the_exponential_rule_is_its_formula(method, rng):
+    X, Y, R = (distnorm.normalize(rng.normal(c, 1, (40, 12))) for c in (0.3, -0.3, -0.2))
+    norm = distnorm.make(method).fit(images=X, texts=Y)
+    owner = rng.permutation(40)
+    cosine = (X[owner] * Y).sum(axis=1)
+    if method == "dn":
+        # At strength 1/2 the means stand in the exponents whole.
+        left, right = Y @ X.mean(axis=0), (X @ Y.mean(axis=0))[owner]
+    elif method == "dot":
+        left, right = np.zeros(40), np.zeros(40)
+    else:
+        left, right = 2 * norm.item_bias(texts=Y), 2 * norm.item_bias(images=X)[owner]
+    wanted = np.exp(cosine - left) + np.exp(cosine - right)
+    found = distnorm.score_captions(norm, X, Y, owner, rule="exponential")
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+    best = np.array([(R[owner[row]] * Y[row]).sum() for row in range(40)])
+    options = {"references": R, "image_of_reference": np.arange(40), "rule": "exponential-additive"}
+    found = distnorm.score_captions(norm, X, Y, owner, **options)
+    np.testing.assert_allclose(found, wanted + best, atol=1e-12)
+    found = distnorm.score_captions(norm, X, Y, owner, reference_weight=0.25, **options)
+    np.testing.assert_allclose(found, wanted + best / 4, atol=1e-12)
+
+
+def test_the_exponential_rule_needs_a_bias_of_each_item(rng):
+    X, Y = (distnorm.normalize(rng.normal(c, 1, (40, 12))) for c in (0.3, -0.3))
+    norm = distnorm.make("centered").fit(images=X, texts=Y)
+    with pytest.raises(DistnormError, match="rule 'exponential' with method 'centered'"):
+        distnorm.score_captions(norm, X, Y, rule="exponential")

@@ -2,7 +2,7 @@
 
 One store per model, data set, kind of picture row and kind of text: what is in it is read, what is
 missing is embedded by `distnorm.embedding.embed`, which continues a stopped run. Rows are float32:
-half precision changes Kendall's tau in the third place, as it makes ties and breaks them.
+half precision changes Kendall's tau in the fourth place, as it makes ties and breaks them.
 """
 
 from __future__ import annotations

@@ -355,6 +355,12 @@ def _exponential(
     cosine = _pair_scores(None, images, captions, owner)
     if norm is None or not norm.spec.corrects:
         return np.asarray(2 * np.exp(cosine))
+    if not norm.spec.has_item_bias:
+        raise DistnormError(
+            f"rule 'exponential' with method {norm.method!r}",
+            "a method with a bias of each item: dn, dn2, is, nnn ...",
+            "pick one of these, or the rule 'plain'",
+        )
     one, two = norm.sides
     of_images = to_numpy(norm.item_bias(images, one), np.float64)
     of_captions = to_numpy(norm.item_bias(captions, two), np.float64)
