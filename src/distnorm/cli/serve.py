@@ -75,6 +75,12 @@ _TOKEN = "DISTNORM_TOKEN"
 @click.option(
     "--report", type=click.Path(path_type=Path), help="JSON of compare, for the tab Compare."
 )
+@click.option(
+    "--map",
+    "atlas",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of an application that embedding-atlas exported, for the tab Map.",
+)
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 def serve(
     place: str,
@@ -87,6 +93,7 @@ def serve(
     fields: str,
     queries: str | None,
     report: Path | None,
+    atlas: Path | None,
     show: bool,
     **settings: Any,
 ) -> None:
@@ -116,7 +123,7 @@ def serve(
             norms = drawn.norms
         engine = open_engine(opening, shelf, norms)
         access = Access(token or None, allow_host, allow_origin)
-        shown = open_shown(engine, queries, report, opening.model)
+        shown = open_shown(engine, queries, report, opening.model, atlas)
         if drawn is not None:
             shown = _demo_shown(drawn, shown)
         service = Service(engine, access, complain, distnorm.__version__, shown)

@@ -15,6 +15,7 @@ from distnorm.errors import DistnormError
 from distnorm.report.html.page import Report
 from distnorm.report.html.sections import comparison_report
 from distnorm.search.query_log import QueryLog
+from distnorm.service.atlas_map import AtlasMap
 from distnorm.service.engine import Engine
 from distnorm.store.columns import read_names
 from distnorm.store.vectors import open_embeddings
@@ -58,14 +59,21 @@ class Shown:
         Whose hubs are counted, and a few of which the search page proposes.
     report : callable, optional
         Makes the report of a comparison; called once, when somebody looks.
+    map : AtlasMap, optional
+        An application of embedding-atlas.
     """
 
     queries: LoggedQueries | None = None
     report: Callable[[], Report] | None = None
+    map: AtlasMap | None = None
 
 
 def open_shown(
-    engine: Engine, queries: str | None, report: Path | None, model: str | None = None
+    engine: Engine,
+    queries: str | None,
+    report: Path | None,
+    model: str | None = None,
+    map: Path | None = None,
 ) -> Shown:
     """Read a log of queries, or the store's own texts, and a report.
 
@@ -78,6 +86,8 @@ def open_shown(
         JSON of ``distnorm compare``.
     model : str, optional
         What encodes sentences, where the store does not say.
+    map : Path, optional
+        Folder of an application that embedding-atlas exported.
 
     Raises
     ------
@@ -86,7 +96,8 @@ def open_shown(
     """
     made = None if report is None else read_report(report)
     found = _own(engine) if queries is None else _read(engine, queries, model)
-    return Shown(found, None if made is None else lambda: made)
+    atlas = None if map is None else AtlasMap.of(map)
+    return Shown(found, None if made is None else lambda: made, atlas)
 
 
 def read_report(path: Path) -> Report:

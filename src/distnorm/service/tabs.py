@@ -44,11 +44,12 @@ class Tabs:
         self._report: _Report | None = None
 
     def routes(self) -> list[Route]:
-        """Three pages."""
+        """Three pages, and the files of the map."""
         return [
             Route("/hubs", self.hubs),
             Route("/map", self.map),
             Route("/compare", self.compare),
+            *([] if self._shown.map is None else self._shown.map.routes()),
         ]
 
     def examples(self) -> list[str]:
@@ -98,9 +99,10 @@ class Tabs:
         )
 
     async def map(self, request: Request) -> Response:
-        """How to look at all items as a map."""
+        """All items as a map, or how to make it."""
         there = importlib.util.find_spec("embedding_atlas") is not None
-        return self._page("map.html.j2", request, installed=there)
+        made = self._shown.map is not None
+        return self._page("map.html.j2", request, installed=there, made=made)
 
     async def compare(self, request: Request) -> Response:
         """The report of ``compare`` or ``demo``."""
