@@ -19,10 +19,11 @@ __all__ = ["Evidence", "decide", "strength_weight"]
 
 Float64 = npt.NDArray[np.float64]
 
-_PRICE, _RELIEF, _PRICE_OF_FEW = 0.17, 1.3, 2.0
+_PRICE, _RELIEF, _PRICE_OF_FEW = 0.15, 1.25, 4.0
 _LEAD = 2.0
 _FOLDS_AGREEING = 0.8
-_HALF_WEIGHT = 50
+_RISE, _FALL = 0.5, -1.0
+_HALF_WEIGHT = 20
 _RESAMPLES = 500
 
 
@@ -54,17 +55,23 @@ class Evidence:
         squares = np.sum((self.shares * (values - self.shares @ values)) ** 2)
         return math.sqrt(float(squares) * n / (n - 1))
 
-    def price(self, gains: Float64) -> float:
-        """Of a unit of strength."""
+    def costs(self, strengths: Float64, most: float, samples: float = 1) -> Float64:
+        """What strengths cost if ``most`` is the largest gain, with so many times the samples."""
         if self.worth is None:
-            return 0.0
+            return np.zeros_like(strengths)
         missed = 1 - float(self.recall[0] @ self.shares)
-        recovered = float(gains.max()) / missed if missed > 0 else 0.0
-        return _PRICE * max(0.0, 1 - _RELIEF * max(0.0, recovered)) + _PRICE_OF_FEW / self.worth
+        recovered = most / missed if missed > 0 else 0.0
+        square = _PRICE * max(0.0, 1 - _RELIEF * max(0.0, recovered))
+        return square * strengths**2 + _PRICE_OF_FEW / (samples * self.worth) * strengths
+
+    def agrees(self, change: Float64) -> bool:
+        """Whether mutual agreement rises, or for labelled pairs does not fall, beyond noise."""
+        n, least = len(change), _FALL if self.worth is None else _RISE
+        return n < 2 or bool(change.mean() >= least * change.std(ddof=1) / math.sqrt(n))
 
 
 def strength_weight(samples: float) -> float:
-    """Largest strength that so many effective samples allow: n / (n + 50)."""
+    """Largest strength that so many effective samples allow: n / (n + 20)."""
     return samples / (samples + _HALF_WEIGHT)
 
 
@@ -76,8 +83,9 @@ def decide(evidence: Evidence, n: int, rng: np.random.Generator) -> SideChoice:
     resampled = rng.multinomial(len(shares), np.full(len(shares), 1 / len(shares)), _RESAMPLES)
     weights = resampled * shares
     bootstrap = weights @ change.T / weights.sum(axis=1, keepdims=True)
-    price = evidence.price(gains)
-    nets = gains - price * np.array([strength for _, strength in tried])
+    most = float(gains.max())
+    costs = evidence.costs(np.array([strength for _, strength in tried]), most)
+    nets = gains - costs
     base_agreement, base_occupancy = evidence.judged("dot", 0.0)
     candidates, at, agreeing = [], [], []
     for method in dict.fromkeys(method for method, _ in tried):
@@ -99,9 +107,10 @@ def decide(evidence: Evidence, n: int, rng: np.random.Generator) -> SideChoice:
             tuple(tried[i][1] for i in curve),
             tuple(float(gains[i]) for i in curve),
         )
-        veto = _veto(candidate, folds, price) if method != "dot" else ""
-        if not veto and _falls(mutual - base_agreement):
-            veto = "lowers mutual agreement"
+        veto = _veto(candidate, folds, costs[curve]) if method != "dot" else ""
+        if not veto and not evidence.agrees(mutual - base_agreement):
+            does = "lowers" if evidence.worth is None else "does not raise"
+            veto = f"{does} mutual agreement"
         slack = math.sqrt(base_occupancy * (1 - base_occupancy) / evidence.items)
         if not veto and occupied < base_occupancy - slack:
             veto = "finds fewer of the items"
@@ -129,7 +138,7 @@ def decide(evidence: Evidence, n: int, rng: np.random.Generator) -> SideChoice:
         evidence.items,
         len(folds.biases),
         named,
-        _more(n, best_of_all, price, evidence.worth),
+        _more(n, best_of_all, evidence, most),
     )
 
 
@@ -142,15 +151,14 @@ def _told(entry: Candidate, chosen: Candidate, leader: Candidate) -> Candidate:
     return replace(entry, outweighed=f"net {100 * entry.net:+.1f} < {100 * leader.net:+.1f}")
 
 
-def _veto(best: Candidate, folds: Folds, price: float) -> str:
+def _veto(best: Candidate, folds: Folds, costs: Float64) -> str:
     """Why a correction is not good enough, or nothing; at its best gain where no net is left."""
     if best.net <= 0:
         at = max(range(len(best.gains)), key=best.gains.__getitem__)
         gain = best.gains[at]
-        if gain <= 0 or not price:
+        if gain <= 0 or not costs[at]:
             return "gains nothing"
-        cost = price * best.strengths[at]
-        return f"gains too little: price {100 * cost:.1f} > gain {100 * gain:.1f}"
+        return f"gains too little: price {100 * costs[at]:.1f} > gain {100 * gain:.1f}"
     if best.gain <= best.error:
         return f"gains within noise: error {100 * best.error:.1f} > gain {100 * best.gain:.1f}"
     if best.folds < _FOLDS_AGREEING * len(folds.biases):
@@ -158,20 +166,15 @@ def _veto(best: Candidate, folds: Folds, price: float) -> str:
     return ""
 
 
-def _falls(change: Float64) -> bool:
-    n = len(change)
-    return n > 1 and bool(change.mean() < -change.std(ddof=1) / math.sqrt(n))
-
-
-def _more(n: int, best: Candidate, price: float, worth: float | None) -> str:
+def _more(n: int, best: Candidate, evidence: Evidence, most: float) -> str:
+    worth = evidence.worth
     if worth is None:
         return (
             f"four times as many pairs ({4 * n}) would halve the standard error of the gain, now "
             f"{100 * best.error:.1f} points"
         )
-    few = _PRICE_OF_FEW / worth
-    still = [g - (price - 0.75 * few) * s for g, s in zip(best.gains, best.strengths, strict=True)]
-    if best.net <= 0 and max(still) <= 0:
+    still = np.array(best.gains) - evidence.costs(np.array(best.strengths), most, 4)
+    if best.net <= 0 and still.max() <= 0:
         return f"more samples would not change that: {best.method} gains less than it costs"
     if best.net > 0 and best.strength < max(best.strengths) and best.gain > 4 * best.error:
         return "more samples would change little: gain and strength are not limited by them"

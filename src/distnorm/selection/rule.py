@@ -1,28 +1,32 @@
 """The rule that picks method and strength for queries of each side, without labels.
 
 1. Samples are queries; the gallery at hand is what they search. Their partners may be missing.
-2. `is`, `nnn`, `dn2`, `dn`, `sinkhorn` at strengths w/8 .. w, w = n / (n + 50) for n effective
-   samples (the sum of their density weights): a bias from few samples is noise in part, and a
-   small strength takes a small part of it. Where the samples cover the items narrowly, sinkhorn is
-   none of them: it cannot leave own matches out.
+2. `is`, `nnn`, `sinkhorn` at strengths w/16 .. w, w = n / (n + 20) for n effective samples (the
+   sum of their density weights): a bias from few samples is noise in part, and a small strength
+   takes a small part of it. Where the samples cover the items narrowly, sinkhorn is none of them:
+   it cannot leave own matches out.
 3. In five folds each is fitted on four, weighed as the normalization weighs, and judged on the
    fifth by the planted matches that it finds (`distnorm.selection.planted`): recall as it would be
    if matches were like the items' own extremes, and both drawn as the samples are.
-4. Strength has a price, net gain = gain - p strength, with g the largest gain of all and h what the
-   dot product misses of the planted matches:
+4. Strength a has a price, with g the largest gain of all and h what the dot product misses of the
+   planted matches:
 
-       p = 0.17 max(0, 1 - 1.3 g / h) + 2 / n
+       net gain = gain - 0.15 max(0, 1 - 1.25 g / h) a^2 - 4 a / n
 
-   Planted matches promise too much, by some .1 per unit of strength, and where a strength gains
-   little not even the sign is known; where a correction recovers most of what is missed, it is.
-5. The start is `is` at its best net gain: alone it was never more than half a point below the dot
-   product on the development sets.
+   True gains rise with a small strength almost wherever planted ones do, and harm comes as its
+   square: so a weak reason for a correction leads to a weak one, and not to none. Where a
+   correction recovers most of what is missed, it is no accident and costs less.
+5. The start is `is` at its best net gain.
 6. Another method replaces it only if its net gain is larger by more than two standard errors.
 7. The dot product stays where the net gain is not above 0, the gain not above its standard
-   error, fewer than four folds in five agree on its sign, or mutual agreement (each query's best
-   item has it as its own best query) or occupancy falls by more than a standard error.
-8. With fewer than eight distinct samples or two items there is no evidence: dot product.
-9. With labelled pairs, recall of held-out pairs takes the place of 3 and 4, and `nnn` is the start.
+   error, fewer than four folds in five agree on its sign, mutual agreement (each query's best item
+   has it as its own best query) rises by less than half a standard error, or occupancy falls by
+   more than one.
+8. With fewer than eight distinct samples or two items there is no evidence: dot product. Nor is
+   there with fewer than fifty effective samples that cover less than a fifth of the items: they
+   tell of a corner.
+9. With labelled pairs, recall of held-out pairs takes the place of 3 and 4, `dn2` and `dn` join the
+   candidates, `nnn` is the start, and mutual agreement need not rise.
 
 Mutual agreement alone was tried first. It follows recall where a shifted model is corrected, but
 rises just as much where correction harms (a model on the very data it was made for), so it may
@@ -58,15 +62,17 @@ from distnorm.selection.samples import (
     scale_weights,
     weights_of,
 )
-from distnorm.selection.scored import CORRECTIONS, OF_PAIRS, SHIFTS, Scored
+from distnorm.selection.scored import OF_PAIRS, OF_SAMPLES, SHIFTS, Scored
 
 __all__ = ["select"]
 
 Float64 = npt.NDArray[np.float64]
 
 _FOLDS = 5
-_SHARES = tuple(k / 8 for k in range(1, 9))
+_EIGHTHS = tuple(k / 8 for k in range(1, 9))
+_SHARES = tuple(sorted((1 / 16, 3 / 16, *_EIGHTHS)))
 _LEAST_SAMPLES = 8
+_FEW, _CORNER = 50, 0.2
 _MOST_SAMPLES, _MOST_ITEMS = 1000, 2000
 
 
@@ -176,10 +182,16 @@ def _from_samples(
     scored = Scored(queries.rows, at_hand, scale, methods, queries.weighing, of_scale)
     whole = np.ones(len(queries), dtype=bool)
     coverage = scored.coverage(whole, log.kinds)
+    if coverage.effective_rows < _FEW and coverage.share < _CORNER:
+        why = f"{coverage.effective_rows:.0f} effective samples ask for few of the items"
+        return _no_evidence(why, len(distinct), len(at_hand))
     if scored.weighing.gated and coverage.narrow:
         methods = tuple(m for m in methods if "own" in METHODS[m].parameters or not _banked(m))
     folds = draw_folds(scored, _FOLDS, rng)
-    worth = coverage.effective_rows * len(distinct) / len(queries)
+    coverage = replace(
+        coverage, effective_rows=coverage.effective_rows * len(distinct) / len(queries)
+    )
+    worth = coverage.effective_rows
     weight = strength_weight(worth)
     tried = [("dot", 0.0), *((m, share * weight) for m in methods for share in _SHARES)]
     recall = planted_recall(scored, folds, tried, log)
@@ -190,7 +202,7 @@ def _from_samples(
         return agreement(scored, folds, method, strength, biases)
 
     evidence = Evidence(tried, recall, folds, judged, log.times, len(at_hand), worth)
-    return _with_figures(decide(evidence, len(distinct), rng), worth, coverage)
+    return _with_figures(decide(evidence, len(distinct), rng), coverage)
 
 
 def _from_pairs(
@@ -209,7 +221,7 @@ def _from_pairs(
         labelled[other],
         samples.get(side),
         items.get(other),
-        [("dot", 0.0), *((m, share) for m in methods for share in _SHARES)],
+        [("dot", 0.0), *((m, share) for m in methods for share in _EIGHTHS)],
         _FOLDS,
         rng,
         _MOST_ITEMS,
@@ -221,10 +233,10 @@ def _from_pairs(
     return decide(evidence, n, rng)
 
 
-def _with_figures(choice: SideChoice, worth: float, coverage: Coverage) -> SideChoice:
+def _with_figures(choice: SideChoice, coverage: Coverage) -> SideChoice:
     return replace(
         choice,
-        effective_samples=worth,
+        effective_samples=coverage.effective_rows,
         effective_items=coverage.effective_items,
         coverage=min(coverage.share, 1.0),
         kinds=None if coverage.kinds is None else min(coverage.kinds, 1.0),
@@ -234,7 +246,7 @@ def _with_figures(choice: SideChoice, worth: float, coverage: Coverage) -> SideC
 def _methods(shift: bool, samples: dict[str, Float64], other: str) -> tuple[str, ...]:
     """Candidates beside the dot product; ridge is fitted over rows of the items' side."""
     if not shift:
-        return CORRECTIONS
+        return OF_SAMPLES
     return SHIFTS if not samples or other in samples else SHIFTS[1:]
 
 

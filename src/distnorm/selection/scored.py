@@ -8,7 +8,7 @@ which sample j counts w_j:
     ridge  linear fit to nnn over the rows that set the scale
     sinkhorn                           potential of the transport between samples and gallery
 
-A choice tries five methods at eight strengths in five folds; from P that takes milliseconds where
+A choice tries several methods at ten strengths in five folds; from P that takes milliseconds where
 the biases themselves would need a product of matrices each. They are those of `distnorm.methods`
 with default parameters, weights and own matches left out included; a test holds the two together.
 """
@@ -30,13 +30,16 @@ from distnorm.methods.registry import METHODS
 from distnorm.methods.ridge import linear_fit
 from distnorm.moments import density_weights
 
-__all__ = ["CORRECTIONS", "OF_PAIRS", "SHIFTS", "Scored", "Weighing"]
+__all__ = ["CORRECTIONS", "OF_PAIRS", "OF_SAMPLES", "SHIFTS", "Scored", "Weighing"]
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 CORRECTIONS = ("is", "nnn", "dn2", "dn", "sinkhorn")
-"""Methods to choose from beside the dot product; the first is the start."""
+"""All methods whose biases are statistics of one matrix of scores."""
+
+OF_SAMPLES = ("is", "nnn", "sinkhorn")
+"""Those to choose from without labels, beside the dot product; the first is the start."""
 
 OF_PAIRS = ("nnn", "is", "dn2", "dn", "sinkhorn")
 """The same in the order for labelled pairs, whose evidence needs no start that is careful."""
