@@ -23,8 +23,8 @@
    has it as its own best query) rises by less than half a standard error, or occupancy falls by
    more than one.
 8. With fewer than eight distinct samples or two items there is no evidence: dot product. Nor is
-   there with fewer than fifty effective samples that cover less than a fifth of the items: they
-   tell of a corner.
+   there with fewer than fifty effective samples that cover less than a fifth of the items and
+   count evenly: they tell of a corner, and their own matches stay in.
 9. With labelled pairs, recall of held-out pairs takes the place of 3 and 4, `dn2` and `dn` join the
    candidates, `nnn` is the start, and mutual agreement need not rise.
 
@@ -182,10 +182,11 @@ def _from_samples(
     scored = Scored(queries.rows, at_hand, scale, methods, queries.weighing, of_scale)
     whole = np.ones(len(queries), dtype=bool)
     coverage = scored.coverage(whole, log.kinds)
-    if coverage.effective_rows < _FEW and coverage.share < _CORNER:
+    gated = scored.weighing.gated
+    if not gated and coverage.effective_rows < _FEW and coverage.share < _CORNER:
         why = f"{coverage.effective_rows:.0f} effective samples ask for few of the items"
         return _no_evidence(why, len(distinct), len(at_hand))
-    if scored.weighing.gated and coverage.narrow:
+    if gated and coverage.narrow:
         methods = tuple(m for m in methods if "own" in METHODS[m].parameters or not _banked(m))
     folds = draw_folds(scored, _FOLDS, rng)
     coverage = replace(
