@@ -84,7 +84,7 @@ def pipeline(name: str, kind: str, count: int, repeats: int, workers: int | None
     from distnorm.embedding import embed, open_source
 
     encoder = encoder_of(name)
-    work = Path(tempfile.mkdtemp(dir=Path.cwd()))
+    work = Path(tempfile.mkdtemp(prefix="benchmark-", dir=Path.cwd()))
     try:
         folder = pictures(work, kind, count)
         probe = decoded(folder, encoder)
