@@ -82,3 +82,11 @@ def test_inspect_and_card_say_everything(method, rows, rng, tmp_path, monkeypatc
     if method != "dn":
         assert "## Banks" in card.stdout or method == "dn2"
         assert "kinds" in shown.stderr or method == "dn2"
+
+
+def test_no_large_search_is_made_to_tell_what_is_in_force(rows, monkeypatch):
+    X, Y = rows
+    norm = distnorm.make("nnn", weights="density").fit(images=X, texts=Y)
+    monkeypatch.setattr("distnorm.methods.coverage._MOST_PAIRS", len(X) * len(Y) - 1)
+    monkeypatch.setattr("distnorm.methods.coverage.topk", None)
+    assert in_force(norm)["text"]["params"]["own"] == "if narrow"

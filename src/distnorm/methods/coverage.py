@@ -57,6 +57,7 @@ FEW_KINDS = 0.7
 """Kinds of queries, against as many even draws, below which they are left out as well."""
 
 _SAME = 1e-5
+_MOST_PAIRS = 25_000_000
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,19 @@ def own_from(coverage: Coverage) -> Float64:
     return coverage.best - _SAME
 
 
-def own_in_force(queries: SideStatistics, others: SideStatistics, params: Any) -> bool | None:
-    """Whether `bank_of` leaves own matches out; None where the items of a call say so."""
+def own_in_force(queries: SideStatistics, others: SideStatistics, params: Any) -> bool | str | None:
+    """Whether `bank_of` leaves own matches out; None where the items of a call say so.
+
+    Of more than 25 million pairs that is not worth the search which tells: "if narrow".
+    """
     own = params.get("own")
     if own is not None or queries.weights is None:
         return bool(own)
-    return bool(queries.coverage_over(others, coverage_of).narrow) if others.bank else None
+    if not others.bank:
+        return None
+    if queries.moments.count * others.moments.count > _MOST_PAIRS:
+        return "if narrow"
+    return bool(queries.coverage_over(others, coverage_of).narrow)
 
 
 def bank_of(queries: SideStatistics, items: Array, others: SideStatistics, params: Any) -> Bank:
