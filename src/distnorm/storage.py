@@ -22,7 +22,7 @@ from safetensors.numpy import save as to_bytes
 
 from distnorm.errors import DistnormError
 from distnorm.system import schema
-from distnorm.system.files import atomic_write, missing_file, plain_errors
+from distnorm.system.files import atomic_write, check_ending, missing_file, plain_errors
 
 __all__ = ["FORMAT_VERSION", "RENAMED", "ordered", "read", "write"]
 
@@ -37,7 +37,15 @@ RENAMED: dict[str, str] = {}
 def write(
     path: str | os.PathLike[str], settings: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write settings and tensors to ``path``, whole or not at all; the version is added."""
+    """Write settings and tensors to ``path``, whole or not at all; the version is added.
+
+    Raises
+    ------
+    DistnormError
+        For a name that ends as other files do, and as `atomic_write`.
+    """
+    if not _is_ours(path):
+        check_ending(path, "statistics", ".safetensors")
     about = {"format_version": FORMAT_VERSION, **settings}
     try:
         text = json.dumps(about, sort_keys=True, allow_nan=False)
@@ -48,6 +56,15 @@ def write(
     metadata = {"distnorm": text, "checksum": _checksum(text, tensors)}
     with atomic_write(path) as file:
         file.write(ordered(to_bytes(dict(tensors), metadata)))
+
+
+def _is_ours(path: str | os.PathLike[str]) -> bool:
+    """Whether a file that is to be replaced is of safetensors, whatever it is called."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(9)[8:] == b"{"
+    except (OSError, ValueError):
+        return False
 
 
 def read(

@@ -22,7 +22,7 @@ PAIR = ("--images", "image.npy", "--texts", "text.npy")
         ("compare retrieval --images image.npy --texts text.npy --methods dm", 1, "did you mean"),
         ("compare retrieval --images image.npy --texts text.npy --k x", 1, "whole numbers"),
         ("fit --out n.safetensors", 2, "give --images"),
-        ("fit --images image.npy --out image.npy", 1, "--overwrite"),
+        ("fit --images image.npy --out image.npy", 1, "call it image.safetensors"),
         ("fit --images image.npy --out no/n.safetensors", 1, "mkdir"),
         ("fit --images image.npy --out n.safetensors --strength half", 1, "--strength half"),
         ("fit --images image.npy --out n.safetensors --samples 900", 1, "lower --samples"),

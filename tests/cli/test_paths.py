@@ -115,7 +115,7 @@ def test_folders_of_results_are_looked_at_before_the_work(folder, monkeypatch):
         for words in (("embed", "words.txt"), ("benchmark", "paper", "--data", ".")):
             done = invoke(*words, "--model", "builtin", "--out", place)
             assert done.exit_code == 1, done.output
-            assert "x.npy; expected" in done.stderr or "x.npy/store; expected" in done.stderr
+            assert "x.npy; expected a folder" in done.stderr or "x.npy for a" in done.stderr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="devices and links")

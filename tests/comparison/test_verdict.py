@@ -42,8 +42,7 @@ def test_both_kinds_gain():
     assert (verdict.recommended, verdict.reason) == ("ridge@0.5", "gain")
     assert verdict_lines(verdict.to_dict()) == [
         "text → image R@1: no re-index: ridge@0.5 +2.8; with biases: nnn@0.5 +5.0",
-        "image → text R@1: no re-index: dn@0.5 +0.0 within noise; "
-        "with biases: nnn@0.5 +0.0 within noise",
+        "image → text R@1: no re-index: dn@0.5 +0.0 within noise",
         "run: distnorm fit --images i.npy --texts t.npy --method ridge@0.5 --out ridge.safetensors",
         "run: distnorm export ridge.safetensors --format json",
         "run: distnorm fit --images i.npy --texts t.npy --method nnn@0.5 --out nnn.safetensors",
@@ -66,7 +65,7 @@ def test_a_gain_within_noise_and_none_at_all():
     hurts = found(result("dn", -0.02, other=-0.02), result("nnn", -0.005, other=-0.03))
     assert (hurts.recommended, hurts.reason) == ("dot", "loss")
     lines = verdict_lines(hurts.to_dict())
-    assert "dn@0.5 -2.0 hurts; with biases: nnn@0.5 -0.5 within noise" in lines[0]
+    assert lines[0].endswith("no re-index: dn@0.5 -2.0 hurts")
     assert lines[-1] == "keep the dot product: every method is below it"
 
 
@@ -76,6 +75,37 @@ def test_the_other_direction_counts_where_the_search_gains_nothing():
     # But text to image comes first, whatever serving it takes.
     verdict = found(result("dn", -0.02, other=0.03), result("nnn", 0.04))
     assert verdict.recommended == "nnn@0.5"
+
+
+def chosen_by_auto(delta, method, **more):
+    chosen = {side: {method: {"splits": 2, "strength": 0.4}} for side in ("image", "text")}
+    return result("auto", delta, params={"chosen": chosen}, **more)
+
+
+def test_biases_are_named_only_if_they_gain_more_than_the_shift_beyond_noise():
+    little = found(result("ridge", 0.03), result("nnn", 0.035))
+    assert (little.recommended, len(little.next)) == ("ridge@0.5", 2)
+    assert verdict_lines(little.to_dict())[0] == "text → image R@1: no re-index: ridge@0.5 +3.0"
+    # The wider interval counts, whosever it is.
+    assert len(found(result("ridge", 0.03), result("nnn", 0.045)).next) == 4
+    assert len(found(result("ridge", 0.03, width=0.02), result("nnn", 0.045)).next) == 2
+    # A shift within noise is no rival.
+    lone = found(result("dn", 0.009), result("nnn", 0.015))
+    assert lone.recommended == "nnn@0.5"
+    assert "with biases: nnn@0.5 +1.5" in verdict_lines(lone.to_dict())[0]
+
+
+def test_auto_is_recommended_where_it_gains_most_by_what_it_takes():
+    shift = found(result("ridge", 0.02), chosen_by_auto(0.03, "dn"), result("nnn", 0.025))
+    assert shift.recommended == "auto"
+    assert shift.next[-1] == "distnorm export auto.safetensors --format json"
+    line = verdict_lines(shift.to_dict())[0]
+    assert line.endswith("no re-index: ridge@0.5 +2.0; auto (chose dn) +3.0")
+    # One that chose biases comes behind a shift, and is named for what it takes.
+    biased = found(result("ridge", 0.02), chosen_by_auto(0.06, "nnn"), result("nnn", 0.05))
+    assert biased.recommended == "ridge@0.5"
+    assert biased.next[-1] == "distnorm index bias SPEC --normalization auto.safetensors"
+    assert "--method auto " in biased.next[2]
 
 
 def test_auto_says_what_it_chose():

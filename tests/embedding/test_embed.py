@@ -198,7 +198,7 @@ def test_a_listed_file_that_is_deleted_fails_and_is_pruned(tmp_path):
 def test_sentences_twice_and_pairs_twice_are_one_row(tmp_path):
     texts = [Item(text, None, text) for text in ("a", "b", "a")]
     done = embed(tiny(), texts, tmp_path / "t", model="t")
-    assert (done.written, done.known) == (2, 1)
+    assert (done.written, done.known, done.repeated) == (2, 0, 1)
     assert parquet.read_schema(Commit.read(tmp_path / "t").files("metadata")[0]).names == [
         "caption", "hash", "source", "commit",
     ]  # fmt: skip
@@ -559,3 +559,28 @@ def test_pictures_that_another_library_resized_are_not_mixed_in(tmp_path):
     embed(tiny(), open_source(folder), places["torchvision"], model="tiny", workers=0)
     embed(tiny(), [Item("a", None, "a")], tmp_path / "texts", model="tiny")
     assert Commit.read(tmp_path / "texts").resizer is None
+
+
+def test_what_comes_twice_is_counted_apart_from_what_was_there(tmp_path):
+    folder, store = tmp_path / "list", tmp_path / "s"
+    words = ["a dog", "a cat", "a dog", "a dog", "a bird"]
+    folder.write_text("".join(f"{word}\n" for word in words))
+
+    def again():
+        done = embed(tiny(), open_source(folder), store, model="t")
+        return done.written, done.known, done.repeated
+
+    assert again() == (3, 0, 2)
+    assert again() == (0, 3, 2)
+    # Words of another list were there: they are no copies of its own.
+    (tmp_path / "other").write_text("a dog\na fish\n")
+    done = embed(tiny(), open_source(tmp_path / "other"), store, model="t")
+    assert (done.written, done.known, done.repeated) == (1, 1, 0)
+
+
+def test_pairs_that_come_twice(tmp_path):
+    photos(tmp_path / "in", 2)
+    table = "image,caption\n000.png,a dog\n000.png,a dog\n000.png,a cat\n001.png,a dog\n"
+    (tmp_path / "in" / "list.csv").write_text(table)
+    done = embed(tiny(), open_source(tmp_path / "in" / "list.csv"), tmp_path / "s", model="t")
+    assert (done.written, done.known, done.repeated) == (3, 0, 1)

@@ -32,6 +32,7 @@ for place in (HERE, HERE.parent / "helpers"):
     if str(place) not in sys.path:
         sys.path.append(str(place))
 
+from index_files import databases, index_files
 from mutations import (
     encoded,
     mutate_bytes,
@@ -943,6 +944,8 @@ KINDS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "index specs": (index_specs, 40),
     "templates": (templates, 60),
     "command lines": (command_lines, 15),
+    "index files": (index_files, 10),
+    "databases": (databases, 3),
 }
 """By name: what builds a kind in a folder, and its share of the inputs."""
 
@@ -957,6 +960,8 @@ NEEDS = {
     "data sets, .mat": ("PIL", "scipy"),
     "model settings": ("onnx", "onnxruntime", "tokenizers", "PIL"),
     "index specs": ("faiss", "usearch", "hnswlib", "sqlite_vec", "duckdb"),
+    "index files": ("faiss", "usearch", "hnswlib"),
+    "databases": ("duckdb", "sqlite_vec", "lancedb", "pyarrow"),
 }
 
 

@@ -14,10 +14,21 @@ import mutations
 import run
 
 INPUTS = 12
+APART = ("index files", "databases")
 FEW = {"data sets, .mat": 2}  # a process for each
 
 
-@pytest.mark.parametrize("name", kinds.KINDS)
+@pytest.mark.parametrize("name", APART)
+def test_files_that_may_end_their_reader(name):
+    """In a process of their own, as all are in the long tier."""
+    for package in kinds.missing(name):
+        pytest.skip(f"{package} is not installed")
+    counts, faults = run.count_kind(name, 0, INPUTS, lambda _: None)
+    assert not faults
+    assert sum(counts.values()) == INPUTS
+
+
+@pytest.mark.parametrize("name", [name for name in kinds.KINDS if name not in APART])
 def test_changed_inputs_are_read_rightly_or_refused_in_one_line(name, tmp_path, monkeypatch):
     for package in kinds.missing(name):
         pytest.skip(f"{package} is not installed")

@@ -168,3 +168,42 @@ def test_ones_own_embedder_fits_embeds_searches_and_counts(here, model):
     assert hubs.exit_code == 0, hubs.output
     counted = json.loads(hubs.stdout)
     assert (counted["n_queries"], counted["repeated_queries"]) == (6, 24)
+
+
+def test_a_query_and_vectors_take_the_same_options_of_an_index(here, gap_pair, monkeypatch):
+    faiss = pytest.importorskip("faiss", reason="an index to search")
+    index = faiss.IndexFlatIP(gap_pair[0].shape[1])
+    index.add(gap_pair[0].astype(np.float32))
+    faiss.write_index(index, "i.index")
+    vectors = ("--query-vectors", "text.npy")
+    nnn = ("--normalization", "nnn.safetensors", "--k", 3, "--json", "-")
+    missing = invoke("search", "faiss:i.index", *vectors, *nnn)
+    assert "no stored bias" in missing.output
+    done = invoke("index", "bias", "faiss:i.index", *nnn[:2], "--biases", "kept")
+    assert done.exit_code == 0, done.output
+    beside = ("--biases", "kept")
+    wanted = json.loads(invoke("search", "image.npy", *vectors, *nnn).stdout)
+    found = invoke("search", "faiss:i.index", *vectors, *nnn, *beside, "--certify")
+    assert found.exit_code == 0, found.output
+    assert lists_of(json.loads(found.stdout)) == lists_of(wanted)
+    assert json.loads(found.stdout)["notes"] == []
+    monkeypatch.setattr(sys, "path", [str(here), *sys.path])
+    np.save("one.npy", gap_pair[1][0].astype(np.float32))
+    (here / "mine.py").write_text(
+        "import numpy as np\n"
+        "def encode(texts): return np.stack([np.load('one.npy')] * len(texts))\n"
+    )
+    one = ("search", "faiss:i.index", "words", "--model", "python:mine:encode", *nnn)
+    found = invoke(*one, *beside, "--certify")
+    assert found.exit_code == 0, found.output
+    best = [entry["row"] for entry in json.loads(found.stdout)["results"]]
+    assert best == lists_of(wanted)[0]
+    assert "no stored bias" in invoke(*one).output
+    for words, part in (
+        (("image.npy", *vectors, "--certify"), "are of an INDEX"),
+        (("image.npy", *vectors, *beside), "are of an INDEX"),
+        (("faiss:i.index", *vectors, "--bias", "b.safetensors"), "--bias keeps the biases of a"),
+    ):
+        refused = invoke("search", *words)
+        assert refused.exit_code == 2
+        assert part in refused.output

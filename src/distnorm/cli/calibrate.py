@@ -52,7 +52,11 @@ __all__ = ["calibrate"]
     help="Of P(match): isotonic needs some hundred matches, platt some dozen.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--out", type=NewFile(), help="Write here, not into NORMALIZATION.")
+@click.option(
+    "--out",
+    type=NewFile("a normalization", ".safetensors"),
+    help="Write here, not into NORMALIZATION.",
+)
 @options_of(VectorOptions, "vectors")
 @report_option
 @json_option

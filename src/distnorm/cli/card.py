@@ -22,7 +22,11 @@ __all__ = ["card"]
 @click.option("--texts", type=click.Path(), help="The other side's rows.")
 @click.option("--describe", metavar="SENTENCE", help="What data the statistics come from.")
 @click.option("--keep", is_flag=True, help="Keep sentence and hubs in NORMALIZATION.")
-@click.option("--out", type=NewFile(), help="Write the Markdown here, not to stdout.")
+@click.option(
+    "--out",
+    type=NewFile("Markdown", ".md", ".txt"),
+    help="Write the Markdown here, not to stdout.",
+)
 @click.option(
     "--beside", is_flag=True, help="Write NORMALIZATION.card.md and .card.json beside the file."
 )

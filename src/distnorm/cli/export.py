@@ -11,6 +11,8 @@ from distnorm.cli.output import NewFile, say
 
 __all__ = ["export"]
 
+_ENDINGS = {"json": (".json",), "sql": (".sql",), "js": (".mjs", ".js"), "go": (".go",)}
+
 
 @click.command()
 @click.argument("normalization", type=click.Path())
@@ -31,8 +33,10 @@ def export(normalization: str, language: str, query_side: str | None, out: Path 
     """
     from distnorm.normalization import load
     from distnorm.search.export import export_shift
-    from distnorm.system.files import atomic_write
+    from distnorm.system.files import atomic_write, check_ending
 
+    if out is not None:
+        check_ending(out, f"--format {language}", *_ENDINGS[language])
     text = export_shift(load(normalization), language, query_side)
     if out is None:
         sys.stdout.write(text)

@@ -12,11 +12,13 @@ from distnorm.cli.progress import progress_bar
 
 __all__ = ["export_atlas"]
 
+_TABLE = NewFile("a table", ".parquet", path_type=Path)
+
 
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--normalization", required=True, type=click.Path(), help="A saved normalization.")
-@click.option("--out", required=True, type=NewFile(path_type=Path), help="A Parquet file.")
+@click.option("--out", required=True, type=_TABLE, help="A Parquet file.")
 @click.option(
     "--k", default=15, show_default=True, type=click.IntRange(min=1), help="Neighbours of a row."
 )

@@ -66,7 +66,9 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 @options_of(SelectionOptions, "selection")
 @options_of(EngineOptions, "engine")
 @click.option("--update", "old", type=click.Path(), help="Bring this file up to date instead.")
-@click.option("--out", type=NewFile(), help="The .safetensors file to write.")
+@click.option(
+    "--out", type=NewFile("a normalization", ".safetensors"), help="The .safetensors file to write."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing --out.")
 @json_option
 def fit(
@@ -121,6 +123,7 @@ def fit(
         inputs = Inputs(sources, reading=reading, opened=opened, **how)
         with progress_bar("fitting", "rows") as show:
             done = fit_inputs(norm, inputs, samples=samples, seed=seed, progress=show)
+        _check_replaced(norm, target)
         if norm.method == "auto":
             selection.select(norm, inputs)
         if norm.prior != "none":
@@ -189,6 +192,26 @@ def _learn_prior(norm: ScoreNormalization, inputs: Inputs) -> None:
     with_sample(
         norm, sample, np.concatenate([part for each in classes for part in each.take(None)])
     )
+
+
+def _check_replaced(norm: ScoreNormalization, target: str) -> None:
+    """Raise if the file to be replaced knows that the sides are swapped."""
+    from distnorm.calibration.side_check import swapped_means
+    from distnorm.normalization import load
+
+    if not Path(target).is_file():
+        return
+    try:
+        old = load(target)
+    except DistnormError:
+        return
+    if swapped_means(old, norm):
+        raise DistnormError(
+            f"{norm.names.plural(norm.sides[0])} that look like those of the {norm.sides[1]} side "
+            f"in {target}, and the other way round",
+            "the sides as in the file that is replaced",
+            f"swap the two inputs, or remove {target} first if it is the one that is wrong",
+        )
 
 
 def _new_file(out: str | None, overwrite: bool) -> str:

@@ -154,10 +154,12 @@ class ClassInput(VectorOptions):
     def read(self) -> tuple[Any, Any, Any]:
         """Image rows, class rows, labels."""
         from distnorm.store.listed import read_listed
+        from distnorm.store.vector_choice import check_names
         from distnorm.tasks.class_names import read_class_names
         from distnorm.tasks.classification import check_labels
         from distnorm.tasks.files import LABELS, check_count, read_values
 
+        check_names({"image": [self.images], "text": [self.classes]})
         names = None if self.class_names is None else read_class_names(self.class_names)
         images = self.rows(self.images, "image", "text")
         classes = read_listed(

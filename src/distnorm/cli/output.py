@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distnorm.errors import require
-from distnorm.system.files import atomic_write, check_folder, check_writable
+from distnorm.system.files import atomic_write, check_ending, check_folder, check_writable
 from distnorm.text import plain
 
 if TYPE_CHECKING:
@@ -36,12 +37,21 @@ __all__ = [
 
 
 class NewFile(click.Path):
-    """A path to write to, refused before any work if that cannot be; ``-`` is standard output."""
+    """A path to write to, refused before any work if that cannot be; ``-`` is standard output.
+
+    A name that ends as files of another kind do than ``what``, whose own are ``ends``, is refused.
+    """
+
+    def __init__(self, what: str = "", *ends: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.what, self.ends = what, ends
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path as it is."""
         path = super().convert(value, param, ctx)
         if not (self.allow_dash and value == "-"):
+            if self.ends:
+                check_ending(value, self.what, *self.ends)
             check_writable(value)
         return path
 
@@ -51,18 +61,21 @@ class NewFolder(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path as it is."""
+        if not os.path.isdir(value):
+            check_ending(value, "a folder")
         check_folder(value)
         return super().convert(value, param, ctx)
 
 
+_PAGE = NewFile("a page", ".html", ".htm")
 json_option = click.option(
     "--json",
     "json_path",
     metavar="PATH",
-    type=NewFile(allow_dash=True),
+    type=NewFile("JSON", ".json", ".txt", allow_dash=True),
     help="Write the result as JSON; - for stdout.",
 )
-report_option = click.option("--report", type=NewFile(), help="Write an HTML page to this file.")
+report_option = click.option("--report", type=_PAGE, help="Write an HTML page to this file.")
 
 
 def console() -> Console:

@@ -51,6 +51,16 @@ _SHEET = Path("search.html")
     help="Keep the items' biases in this file, for methods that have one per item.",
 )
 @click.option(
+    "--biases",
+    type=click.Path(path_type=Path),
+    help="Of an INDEX: the folder that distnorm index bias --biases kept them in.",
+)
+@click.option(
+    "--certify",
+    is_flag=True,
+    help="Of an INDEX with biases: fetch more until lists are surely the exact ones.",
+)
+@click.option(
     "--scale",
     default="standard",
     type=click.Choice(["standard", "two-sided"]),
@@ -58,7 +68,9 @@ _SHEET = Path("search.html")
     help="With --side both: what makes texts and pictures comparable.",
 )
 @click.option(
-    "--sheet", type=NewFile(path_type=Path), help="Write the results as a page with thumbnails."
+    "--sheet",
+    type=NewFile("a page", ".html", ".htm", path_type=Path),
+    help="Write the results as a page with thumbnails.",
 )
 @click.option("--open", "show", is_flag=True, help=f"Show that page (by default {_SHEET}).")
 @click.option(
@@ -70,7 +82,7 @@ _SHEET = Path("search.html")
     "--csv",
     "csv_path",
     metavar="PATH",
-    type=NewFile(allow_dash=True),
+    type=NewFile("a table", ".csv", ".txt", allow_dash=True),
     help="With --query-vectors: write a CSV; - for stdout.",
 )
 @options_of(EngineOptions, "engine")
@@ -102,6 +114,7 @@ def search(
             f"{settings['side']!r} is not one of 'image', 'text', 'both'", param_hint="'--side'"
         )
     _check_engine(engine, store, settings)
+    _check_place(store, settings)
     if query_vectors is not None:
         from distnorm.cli.search_many import search_many
 
@@ -176,6 +189,22 @@ def _check_engine(engine: EngineOptions, place: str, settings: dict[str, Any]) -
     for name, wrong in (("--side both", settings["side"] == "both"), ("--bias", settings["bias"])):
         if wrong:
             raise click.UsageError(f"--engine ray excludes {name}")
+
+
+def _check_place(place: str, settings: dict[str, Any]) -> None:
+    """Raise for options of the other kind of place."""
+    from distnorm.search.indexes import is_spec
+    from distnorm.system.files import check_ending
+
+    bias = settings["bias"]
+    if bias is not None and not bias.exists():
+        check_ending(bias, "biases", ".safetensors")
+    if is_spec(place) and bias is not None:
+        raise click.UsageError(
+            "--bias keeps the biases of a STORE; for an INDEX, run distnorm index bias once"
+        )
+    if not is_spec(place) and (settings["biases"] is not None or settings["certify"]):
+        raise click.UsageError("--biases and --certify are of an INDEX; a STORE's lists are exact")
 
 
 def _display() -> bool:

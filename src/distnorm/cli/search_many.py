@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["search_many"]
 
-_SETTINGS = ("side", "k", "model", "normalization")
+_SETTINGS = ("side", "k", "model", "normalization", "biases", "certify")
 
 
 def search_many(
@@ -46,7 +46,7 @@ def search_many(
     _refuse(only_one, settings)
     if csv_path == json_path == "-":
         raise click.UsageError("--csv - and --json - exclude each other")
-    side, k, model, normalization = (settings[name] for name in _SETTINGS)
+    side, k, model, normalization, biases, certify = (settings[name] for name in _SETTINGS)
     norm = None if normalization is None else load(normalization)
     asking = asking_side(norm, side)
     keys = reading.keys(asking, side, bare=asking)
@@ -55,7 +55,9 @@ def search_many(
         collection = Collection(place, side, key=keys.get(side), opening=opening)
         collection.check(norm, known)
         rows = reading.rows(vectors, asking, side)
-        lists = collection.lists(rows, k, norm, asking, model=known, progress=bar)
+        lists = collection.lists(
+            rows, k, norm, asking, model=known, biases=biases, certify=certify, progress=bar
+        )
     found = lists.to_dict()
     if csv_path is None and json_path is None:
         console().print(lists_table(found))

@@ -31,7 +31,9 @@ class SelectionOptions:
         "--explain", is_flag=True, help="auto: print the candidates and the reasons."
     )
     report: str | None = option(
-        "--report", type=NewFile(), help="auto: write the reasons to this HTML page."
+        "--report",
+        type=NewFile("a page", ".html", ".htm"),
+        help="auto: write the reasons to this HTML page.",
     )
 
     def check(self, method: str) -> None:

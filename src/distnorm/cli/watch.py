@@ -40,7 +40,11 @@ _ROWS = 1 << 12
     type=int,
     help="Longest burst: rows further apart are independent. [default: 16]",
 )
-@click.option("--refresh", type=NewFile(), help="On alarm write refreshed statistics here.")
+@click.option(
+    "--refresh",
+    type=NewFile("a normalization", ".safetensors"),
+    help="On alarm write refreshed statistics here.",
+)
 @click.option("--forget", default=0.5, show_default=True, help="Share of its rows forgotten then.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing --refresh.")
 @click.option("--exit-code", is_flag=True, help="Exit with 3 on alarm.")
@@ -67,6 +71,7 @@ def watch(
     """Test whether new embeddings still fit NORMALIZATION's statistics."""
     from distnorm.monitoring.watch import Watch
     from distnorm.normalization import load
+    from distnorm.system.files import check_ending
 
     if images is None and texts is None and stdin_side is None:
         raise click.UsageError("give --images, --texts or --stdin SIDE")
@@ -91,6 +96,8 @@ def watch(
             window=500 if window is None else window,
             block=block,
         )
+    if state is not None and not Path(state).exists():
+        check_ending(state, "the state of a watch", ".safetensors")
     before = found.alarm
     files = {one: images, two: texts}
     named = {side: name for side, name in files.items() if name is not None}

@@ -1,16 +1,18 @@
 """What a comparison says to do: which method, what it asks of an index, and the next command.
 
 Methods fall into three kinds by what serving them takes: ``no re-index`` changes the query vector
-alone, ``with biases`` keeps one number per item beside the index, ``auto`` chooses among both; what
-remains (``other``) needs new item vectors or a rule for each query. A gain counts if its 95 %
-interval lies above 0; of several gains the largest is named.
+alone, ``with biases`` keeps one number per item beside the index, ``auto`` chooses among both and
+takes what its choice takes; what remains (``other``) needs new item vectors or a rule for each
+query. A gain counts if its 95 % interval lies above 0; of several gains the largest is named. What
+takes more than a change of the query is worth it if it gains more than the best change of the
+query by more than noise, the wider of the two intervals' halves.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from distnorm.methods.registry import find_method
@@ -29,7 +31,8 @@ class Candidate:
     """The best method of a kind by one metric, and its difference to the dot product.
 
     ``outcome`` is "gain", "noise" or "loss" (an interval below 0); ``method`` is as ``--method``
-    takes it, ``chosen`` what `auto` chose most often for these queries.
+    takes it, ``chosen`` what `auto` chose most often for these queries, ``takes`` the kind of
+    that, else its own. ``worth``: nothing that takes less gains as much but for noise.
     """
 
     method: str
@@ -38,6 +41,8 @@ class Candidate:
     ci95: tuple[float, float]
     outcome: str
     chosen: str | None = None
+    takes: str = ""
+    worth: bool = True
 
     @property
     def gains(self) -> bool:
@@ -92,9 +97,9 @@ def judge(
 ) -> Verdict | None:
     """The verdict on a comparison's results, the dot product first; None without another method.
 
-    A change of the query is recommended before biases where both gain: it asks nothing of the
-    index. ``images`` and ``texts`` name the data in the commands, ``sides`` are those
-    of other names than image and text.
+    The largest gain by a change of the query is recommended, `auto` among the others, before
+    biases: it asks nothing of the index. ``images`` and ``texts`` name the data in the commands,
+    ``sides`` are those of other names than image and text.
     """
     metrics = {
         name: found
@@ -111,17 +116,18 @@ def judge(
     if not gaining:
         reason = "noise" if any(candidate.delta > 0 for candidate in flat) else "loss"
         return Verdict(metrics, "dot", reason, ())
-    best = gaining[0]
+    best = _best(gaining)
     data = f"--images {shlex.quote(images)} --texts {shlex.quote(texts)}"
     if sides is not None:
         data = f"--first {shlex.quote(images)} --second {shlex.quote(texts)}"
         data += f" --sides {shlex.quote(','.join(sides))}"
     commands = [_fit(best.method, data)]
-    others = [c for c in gaining if c.kind == "with biases" and best.kind == "no re-index"]
+    more = [c for c in gaining if c.takes == KINDS[1] != best.takes and c.worth]
     if task == "retrieval":
         commands += _serving(best)
-    if task == "retrieval" and others:
-        commands += [_fit(others[0].method, data), *_serving(others[0])]
+    if task == "retrieval" and more:
+        biased = max(more, key=lambda c: c.delta)
+        commands += [_fit(biased.method, data), *_serving(biased)]
     return Verdict(metrics, best.method, "gain", tuple(commands))
 
 
@@ -162,9 +168,31 @@ def _candidates(metric: str, results: Sequence[MethodResult]) -> list[Candidate]
         if kind not in best or summary.delta > best[kind].delta:
             chosen = _chosen(result, metric)
             text = method_text(result)
-            outcome = _outcome(summary)
-            best[kind] = Candidate(text, kind, summary.delta, summary.delta_ci95, outcome, chosen)
-    return [best[kind] for kind in KINDS if kind in best]
+            takes = _kind(chosen) if chosen else KINDS[1] if kind == "auto" else kind
+            best[kind] = Candidate(
+                text, kind, summary.delta, summary.delta_ci95, _outcome(summary), chosen, takes
+            )
+    return _weighed([best[kind] for kind in KINDS if kind in best])
+
+
+def _weighed(found: list[Candidate]) -> list[Candidate]:
+    """The same, with whether each is worth what it takes beyond a change of the query."""
+    light = [c for c in found if c.takes == KINDS[0] and c.gains]
+    least = max(light, key=lambda c: c.delta, default=None)
+
+    def ahead(candidate: Candidate) -> bool:
+        if least is None or not candidate.gains:
+            return candidate.gains
+        noise = max((c.ci95[1] - c.ci95[0]) / 2 for c in (candidate, least))
+        return candidate.delta - least.delta > noise
+
+    return [c if c.takes == KINDS[0] else replace(c, worth=ahead(c)) for c in found]
+
+
+def _best(gaining: Sequence[Candidate]) -> Candidate:
+    """The largest gain of those that take least."""
+    least = next(kind for kind in (*KINDS[:2], KINDS[3]) if any(c.takes == kind for c in gaining))
+    return max((c for c in gaining if c.takes == least), key=lambda c: c.delta)
 
 
 def _outcome(summary: MetricSummary) -> str:
@@ -198,9 +226,9 @@ def _fit(method: str, data: str) -> str:
 def _serving(candidate: Candidate) -> list[str]:
     """How a fitted method is searched with."""
     name = _file(candidate.method)
-    if candidate.kind == "with biases":
+    if candidate.takes == "with biases":
         return [f"distnorm index bias SPEC --normalization {name}"]
-    if candidate.kind == "no re-index":
+    if candidate.takes == "no re-index":
         return [f"distnorm export {name} --format json"]
     return []
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from distnorm.embedding.items import PICTURES
 from distnorm.errors import DistnormError
+from distnorm.system.separated import named_twice
 
 __all__ = ["ADDRESSES", "PATHS", "TEXTS", "Picture", "captions", "choose", "is_address", "picture"]
 
@@ -56,7 +57,11 @@ def choose(
                 f"{label} with columns {shown}", f"a column {column!r}", "name one that is there"
             )
         names = usual if column is None else (column.strip().lower(),)
-        chosen.append(next((places[name] for name in names if name in places), None))
+        at = next((places[name] for name in names if name in places), None)
+        if at is not None:
+            own = head[at].strip().lower()
+            named_twice(label, [own for name in head if name.strip().lower() == own])
+        chosen.append(at)
     if chosen == [None, None]:
         raise DistnormError(
             f"{label} with columns {shown}",

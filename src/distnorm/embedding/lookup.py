@@ -18,13 +18,15 @@ __all__ = ["Entry", "Lookup"]
 class Entry:
     """One item, its picture's job (shared by equal pictures) and a verdict: new, known or failed.
 
-    ``row`` is the store's row of this source, name and text, -1 if it has none.
+    ``row`` is the store's row of this source, name and text, -1 if it has none; ``again`` says that
+    the source has named the same before.
     """
 
     item: Item
     job: Job | None = None
     row: int = -1
     verdict: str = ""
+    again: bool = False
     reason: str = ""
 
     @property
@@ -55,7 +57,7 @@ class Lookup:
         entry = Entry(item)
         origin = key_of(self._origin, item.name, item.text)
         if self._distinct and not self._met.add(origin):
-            entry.verdict = "known"
+            entry.verdict, entry.again = "known", True
             return entry
         entry.row = self._known.by_origin(origin)
         if entry.row >= 0:

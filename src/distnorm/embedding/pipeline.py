@@ -57,7 +57,7 @@ class Embedded:
     changed : int
         Rows that newer ones have replaced.
     known : int
-        Items that were there, or came a second time.
+        Items that were there before.
     failed : int
         Items in ``failed.jsonl``.
     gone : int
@@ -67,7 +67,7 @@ class Embedded:
     over_long : int
         Texts longer than the model takes, cut by it.
     repeated : int
-        Texts alone that are the same as others, whose row they share.
+        Items that are the same as an earlier one of this source, whose row they share.
     store : str
     notes : tuple of str
         What was left out of the source, and what else is to be known of the rows.
@@ -225,7 +225,8 @@ def take_in(
             elif entry.verdict == "failed":
                 failures.add(entry.item.name, entry.reason)
             else:
-                run.known += 1
+                run.known += not entry.again
+                run.repeated += entry.again
             now = time.monotonic()
             if len(batches) >= shard_rows or now - last > checkpoint:
                 run.flush(failures)
@@ -295,7 +296,6 @@ class _Run:
         if kind_of(entry.item) == ("text",):
             new = entry.verdict == "new"
             self._places.append(self._new if new else entry.row)
-            self.repeated += not new and entry.row < 0
             self._new += new
 
     @property

@@ -30,6 +30,7 @@ from distnorm.store.known import KeySet, Known, key_of
 from distnorm.store.layout import PARTS, Commit, at_commit, is_store
 from distnorm.store.models import model_of, prompt_of
 from distnorm.store.rows import StoredRows
+from distnorm.store.vector_choice import check_names
 from distnorm.store.vectors import has_vectors, read_embeddings
 from distnorm.system.files import shared_name
 
@@ -254,6 +255,8 @@ class Inputs:
     ) -> None:
         self._reading = Reading() if reading is None else reading
         self._opened = opened
+        keys = self._reading.keys
+        check_names({s: [keys.get(s, name) for name in group] for s, group in names.items()})
         paths = [name for group in names.values() for name in group]
         texts = [name for side, group in names.items() if side != "image" for name in group]
         stores = list(filter(is_store, paths))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from distnorm.arrays import Array, to_numpy
+from distnorm.calibration.side_check import swapped_means
 from distnorm.errors import DistnormError
 from distnorm.metrics.correlations import kendall_tau
 from distnorm.metrics.ranks import top_items
@@ -119,6 +120,8 @@ def difference(
             means[side] = compare_means(one, two, covariances=(covariances[0], covariances[1]))
     ranking = None if probe is None else _ranking(first, second, probe)
     same, why = _tested(first, second, settings, means, level)
+    if swapped_means(first, second):
+        why += "; each side looks like the other one's: are the sides swapped?"
     if ranking is not None:
         worst = max(figures["top1_changed"] for figures in ranking.values())
         why += f"; {worst:.1%} of the probe's queries get another best item"

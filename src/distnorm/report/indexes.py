@@ -27,6 +27,8 @@ def index_check_table(spec: str, found: Check) -> Table:
         table.add_row("rows of unit length", "yes" if found.unit_length else "NO")
     if found.mean_cosine is not None:
         note = "" if found.mean_cosine >= 0.5 else ": another model's rows?"
+        if found.swapped:
+            note = f": sides swapped? {found.other_cosine:.3f} with the other side's"
         table.add_row("cosine of their mean and the statistics'", f"{found.mean_cosine:.3f}{note}")
     if found.method is not None:
         table.add_row("method", found.method)

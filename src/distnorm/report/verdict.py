@@ -15,6 +15,7 @@ _TAKES = {
     "auto": "it chooses method and strength itself",
     "other": "it takes new item vectors or a rule per query",
 }
+_ALWAYS = ("no re-index", "auto")
 _NO_GAIN = {
     "loss": "keep the dot product: every method is below it",
     "noise": "keep the dot product: no gain is beyond noise",
@@ -55,7 +56,9 @@ def verdict_lines(
         return []
     lines = []
     for metric, found in verdict["metrics"].items():
-        parts = "; ".join(map(_words, found))
+        # What is not worth its biases is not advertised; the tables have it.
+        named = [entry for entry in found if entry.get("worth", True) or entry["kind"] in _ALWAYS]
+        parts = "; ".join(map(_words, named or found[:1]))
         lines.append(f"{metric_title(metric, sides)}: {parts}")
     if verdict["reason"] in _NO_GAIN:
         lines.append(_NO_GAIN[verdict["reason"]])

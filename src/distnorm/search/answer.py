@@ -25,7 +25,10 @@ __all__ = ["Answer", "Lists", "Place", "Settings", "answer", "entries"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How is searched: see `distnorm search`; ``side`` may be both in a store only."""
+    """How is searched: see `distnorm search`; ``side`` may be both in a store only.
+
+    ``certify`` and ``biases``, a folder, are of an index, ``bias``, a file, of a store.
+    """
 
     k: int = 10
     side: str = "image"
@@ -36,6 +39,8 @@ class Settings:
     scale: str = "standard"
     threshold: float | None = None
     false_alarm_rate: float | None = None
+    certify: bool = False
+    biases: Path | None = None
 
 
 @dataclass(frozen=True)

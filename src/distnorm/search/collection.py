@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from distnorm.arrays import Array
+from distnorm.arrays import Array, checked
+from distnorm.calibration.side_check import towards_other
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes import Found, is_spec, open_index
@@ -19,6 +20,8 @@ from distnorm.store.layout import Commit, at_commit
 from distnorm.system.progress import Progress
 
 __all__ = ["Collection", "ListsOfMany", "Searchable"]
+
+_NEAR = 0.75
 
 
 class Searchable(Protocol):
@@ -160,14 +163,26 @@ class Collection:
         query_side: str,
         *,
         model: str | None = None,
+        biases: Path | None = None,
+        certify: bool = False,
         progress: Progress | None = None,
     ) -> ListsOfMany:
-        """The k best items of each query, by a normalization if it corrects anything."""
+        """The k best items of each query, by a normalization if it corrects anything.
+
+        ``biases`` and ``certify`` are those of an index; lists of rows are exact.
+        """
         correcting = norm if norm is not None and norm.spec.corrects else None
-        with self.opened(model=model, progress=progress) as items:
-            found: Found = items.search(queries, k, correcting, query_side=query_side)
+        more: dict[str, Any] = {"certify": certify} if self.running else {}
+        with self.opened(model=model, biases=biases, progress=progress) as items:
+            found: Found = items.search(queries, k, correcting, query_side=query_side, **more)
             count = items.count()
         notes = []
+        at = None if norm is None else towards_other(norm, query_side, checked(queries, "queries"))
+        if norm is not None and at is not None and at > _NEAR:
+            notes.append(
+                f"the queries look like {norm.names.plural(self.side)} by the statistics: are the "
+                "sides swapped?"
+            )
         if found.without_bias:
             notes.append(f"{found.without_bias} items have no stored bias: run distnorm index bias")
         if not all(found.certified):

@@ -44,12 +44,14 @@ class IndexPlace:
     def lists(self, query: Query, normalization: NormalizationFile, settings: Settings) -> Lists:
         """The normalized list, with places in as long a list of the dot product as is fetched."""
         norm, k = normalization.correcting, settings.k
-        with open_index(self._spec, model=query.model) as index:
+        with open_index(self._spec, model=query.model, biases=settings.biases) as index:
             fetched = max(k, index.capabilities.at_most(_FETCHED))
             plain = index.search(query.row, fetched, mode="dot")
             best = plain
             if norm is not None:
-                best = index.search(query.row, k, norm, query_side=query.side)
+                best = index.search(
+                    query.row, k, norm, query_side=query.side, certify=settings.certify
+                )
             count = index.count()
         results, notes = _entries(best, k), []
         if norm is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, DistnormWarning
 
-__all__ = ["choose", "speaks_of_vectors"]
+__all__ = ["check_names", "choose", "speaks_of_vectors"]
 
 _ALIASES = {
     "image": {"image", "img", "photo", "picture", "pic", "visual", "vision", "pixel"},
@@ -45,17 +46,60 @@ def choose(names: Sequence[str], path: Path, side: str, key: str | None) -> str:
     )
 
 
+def check_names(names: Mapping[str, Sequence[str]]) -> None:
+    """Look whether the names of two sides' files or arrays speak of the other side instead.
+
+    Parameters
+    ----------
+    names : mapping from side to sequence of str
+        Names of arrays, or paths of which the last part counts.
+
+    Raises
+    ------
+    DistnormError
+        If all names of both sides do.
+
+    Warns
+    -----
+    DistnormWarning
+        If those of one side do.
+    """
+    if len(names) != 2:
+        return
+    one, two = names
+    other = {one: two, two: one}
+    crossed = []
+    for side, given in names.items():
+        # The ending of a list of sentences is no word of its name.
+        words = [re.sub(r"\.te?xt$", "", Path(name).name, flags=re.IGNORECASE) for name in given]
+        spoken = [_sides_of(word, side, other[side]) for word in words]
+        if given and all(other[side] in found and side not in found for found in spoken):
+            crossed.append(side)
+    if len(crossed) == 2:
+        raise DistnormError(
+            f"{names[one][0]} for the {one} side and {names[two][0]} for the {two} side",
+            "names that do not speak of the other side",
+            "swap the two inputs, or rename them if they hold what you say",
+        )
+    for side in crossed:
+        note = f"{names[side][0]} is taken for the {side} side, and its name says {other[side]}"
+        warnings.warn(f"{note}: are the sides swapped?", DistnormWarning, stacklevel=3)
+
+
 def speaks_of_vectors(name: str) -> bool:
     """Whether a column's name has a word such as embedding in it."""
     return any(word in _USUAL for word in re.split(r"[^a-z]+", name.lower()))
 
 
-def _sides_of(name: str, side: str) -> set[str]:
-    """The sides that words of a name speak of, among image, text and the one asked for."""
+def _sides_of(name: str, *sides: str) -> set[str]:
+    """The sides that words of a name speak of, among image, text and those asked for."""
     spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
     words = {word.lower() for word in re.split(r"[^A-Za-z]+", spaced) if word}
     words |= {word.removesuffix("s") for word in words}
-    known = {**_ALIASES, side: _ALIASES.get(side, {side.lower(), side.lower().removesuffix("s")})}
+    known = {
+        **_ALIASES,
+        **{s: _ALIASES.get(s, {s.lower(), s.lower().removesuffix("s")}) for s in sides},
+    }
     return {one for one, aliases in known.items() if words & aliases}
 
 

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from distnorm.errors import DistnormError, require
 from distnorm.store.vector_choice import speaks_of_vectors
+from distnorm.system.separated import named_twice
 
 __all__ = [
     "arrow_columns",
@@ -159,6 +160,7 @@ def arrow_columns(schema: Any, path: Path | str, types: Any) -> dict[str, list[s
     """Matrices of an Arrow schema by name: one column of lists, or those of numbers in a row."""
     lists = {field.name: list_depth(field.type, types) for field in schema}
     lists = {name: found for name, found in lists.items() if found[0]}
+    named_twice(path, [field.name for field in schema if list_depth(field.type, types)[0]])
     floats = [name for name, (_, value) in lists.items() if types.is_floating(value)]
     numeric = [name for name, (_, value) in lists.items() if types.is_integer(value)]
     found = {name: [name] for name in floats or numeric}

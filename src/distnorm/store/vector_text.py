@@ -24,7 +24,9 @@ from distnorm.system.separated import (
     INDEX_NAMES,
     Cells,
     cut,
+    even,
     is_number,
+    named_twice,
     point,
     sep_line,
     separated_rows,
@@ -84,6 +86,7 @@ def read_table(path: Path) -> Matrices:
     lists = [c for c in range(form.width) if all(_is_list(row[c]) for row in form.rows)]
     names = form.head or [f"column {column + 1}" for column in range(form.width)]
     if lists:
+        named_twice(path, [names[c] for c in lists])
         say_left_out(path, [names[c] or "row numbers" for c in range(form.width) if c not in lists])
         return {
             names[c]: lambda c=c: _of_lists(path, form, c, names[c])  # type: ignore[misc]
@@ -93,6 +96,9 @@ def read_table(path: Path) -> Matrices:
     groups = {"": _dimensions(form, numeric)}
     if form.head is not None:
         numbered = families((names[c] for c in numeric), path)
+        if numbered:
+            named_twice(path, [names[c] for c in numeric])
+        _check_unnamed(path, form, numeric)
         places = {name: column for column, name in reversed(list(enumerate(names)))}
         if numbered:
             groups = {prefix: [places[n] for n in found] for prefix, found in numbered.items()}
@@ -122,6 +128,18 @@ def read_table(path: Path) -> Matrices:
         prefix: lambda columns=columns: _of_columns(path, form, columns)  # type: ignore[misc]
         for prefix, columns in groups.items()
     }
+
+
+def _check_unnamed(path: Path, form: _Form, numeric: list[int]) -> None:
+    """Raise for numbers in a column without a name that is not the first, as row numbers are."""
+    named = any(c and form.head and form.head[c].strip() for c in numeric)
+    for column in numeric:
+        if column and named and form.head is not None and not form.head[column].strip():
+            raise DistnormError(
+                f"{path} with numbers in column {column + 1}, which has no name",
+                "a name for each column",
+                "name it in the first line if it is a dimension, or drop it",
+            )
 
 
 def table_vectors(path: Path) -> bool:
@@ -209,9 +227,7 @@ def _cells(lines: list[str], delimiter: str | None, more: bool) -> list[Cells]:
     rows = cut(lines, delimiter)
     if not rows:
         return []
-    rows = rows[:-1] if more and len(rows) > 1 else rows
-    if rows[0][-1:] == [""] and all(row[-1:] == [""] for row in rows):
-        rows = [row[:-1] for row in rows]  # a delimiter at the end of each line
+    rows = even(rows[:-1] if more and len(rows) > 1 else rows)
     head, body = len(rows[0]), {len(row) for row in rows[1:] or rows}
     if len(body) != 1 or 0 in body:
         return []

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from distnorm.array_kinds import shape_error
 from distnorm.errors import DistnormError, DistnormWarning, require
 from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, in_order, is_store
-from distnorm.store.vector_choice import choose, speaks_of_vectors
+from distnorm.store.vector_choice import check_names, choose, speaks_of_vectors
 from distnorm.store.vector_files import (
     list_depth,
     read_arrow,
@@ -109,6 +109,8 @@ def read_sides(
 
     ``keys`` are names of arrays or columns by side.
     """
+    named = {side: [(keys or {}).get(side, os.fspath(path))] for side, path in paths.items()}
+    check_names(named)
     rows: dict[str, npt.NDArray[Any]] = {}
     for place in dict.fromkeys(os.fspath(path) for path in paths.values()):
         own = [side for side, path in paths.items() if os.fspath(path) == place]
@@ -275,6 +277,13 @@ def shard_files(
             only = single is not None and (key is None or named is not None or column)
             name = next(iter(series)) if only else choose(list(series), place, side, key)
             files = [(file, None) for file in series[name]]
+    held = [other for other in commit.held if other != side]
+    if not files and held and side in PARTS:
+        raise DistnormError(
+            f"{commit.folder}, which has {' and '.join(held)} embeddings alone",
+            f"a store with the {side} side",
+            f"pass it as the {held[0]} side, if the two were swapped, or embed its {side} side",
+        )
     if not files:
         raise DistnormError(
             f"the directory {commit.folder} without {part}/*.npy",

@@ -30,6 +30,7 @@ except ImportError:  # Windows, where a file that is open cannot be removed
 __all__ = [
     "ARRAY_ERRORS",
     "atomic_write",
+    "check_ending",
     "check_folder",
     "check_writable",
     "missing_file",
@@ -58,6 +59,37 @@ ARRAY_ERRORS = (
     zlib.error,
 )
 """What NumPy raises for damaged files of arrays: it reads heads as Python, and archives."""
+
+
+_KINDS = frozenset(
+    (
+        *(".arrow", ".avif", ".bmp", ".csv", ".db", ".duckdb", ".faiss", ".feather", ".gif", ".go"),
+        *(".gz", ".h5", ".hdf5", ".heic", ".htm", ".html", ".index", ".ipynb", ".jpeg", ".jpg"),
+        *(".js", ".json", ".jsonl", ".md", ".mjs", ".ndjson", ".npy", ".npz", ".onnx", ".parquet"),
+        *(".pdf", ".pickle", ".pkl", ".png", ".pt", ".pth", ".py", ".safetensors", ".sql"),
+        *(".sqlite", ".sqlite3", ".svg", ".tar", ".tgz", ".tif", ".tiff", ".toml", ".tsv"),
+        *(".txt", ".usearch", ".webp", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zip"),
+    )
+)
+
+
+def check_ending(path: str | os.PathLike[str], what: str, *ends: str) -> None:
+    """Raise if a name ends as files of another kind than ``what`` do; any unknown ending will do.
+
+    Raises
+    ------
+    DistnormError
+        With a name that ends in the first of ``ends``, those of its own kind.
+    """
+    pure = Path(path)
+    if pure.suffix.lower() not in _KINDS.difference(ends):
+        return
+    better = pure.with_suffix(ends[0] if ends else "")
+    raise DistnormError(
+        f"{pure} for {what}",
+        f"a name that ends in {ends[0]}" if ends else "the name of a folder",
+        f"call it {better}",
+    )
 
 
 @contextmanager

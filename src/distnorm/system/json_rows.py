@@ -63,6 +63,8 @@ def rows_of(value: Any) -> list[Any] | None:
             return None
         if not all(isinstance(row, list) and len(row) == len(names) for row in data):
             return None
+        if len(set(map(str, names))) < len(names):
+            return None
         return [dict(zip(map(str, names), row, strict=True)) for row in data]
     values = list(value.values())
     nested = all(isinstance(inner, dict) for inner in values)

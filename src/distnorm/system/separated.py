@@ -19,7 +19,9 @@ __all__ = [
     "LONGEST_CELL",
     "Cells",
     "cut",
+    "even",
     "is_number",
+    "named_twice",
     "point",
     "sep_line",
     "separated_rows",
@@ -68,6 +70,40 @@ def cut(lines: Sequence[str], delimiter: str | None) -> list[Cells]:
         return [row for row in csv.reader((f"{x}\n" for x in lines), delimiter=delimiter) if row]
     except csv.Error:
         return []
+
+
+def even(rows: list[Cells]) -> list[Cells]:
+    """Rows without the empty cells that delimiters at the ends of lines leave, of some or of all.
+
+    A last column that is named or filled somewhere stays.
+    """
+    width = min(map(len, rows), default=0)
+    if any(len(row) > width for row in rows):
+        rest = [cell for row in rows for cell in row[width:]]
+        if any(cell.strip() for cell in rest):
+            return rows
+        rows = [row[:width] for row in rows]
+    while width > 1 and not any(row[width - 1].strip() for row in rows):
+        width -= 1
+        rows = [row[:width] for row in rows]
+    return rows
+
+
+def named_twice(path: str | os.PathLike[str], names: Sequence[str]) -> None:
+    """Raise if two of these columns have one name.
+
+    Raises
+    ------
+    DistnormError
+        With the name.
+    """
+    twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if twice is not None:
+        raise DistnormError(
+            f"{os.fspath(path)} with several columns called {twice!r}",
+            "a name for each column",
+            "rename or drop those that are not meant",
+        )
 
 
 def separated_rows(

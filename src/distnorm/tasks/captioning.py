@@ -35,6 +35,7 @@ from distnorm.arrays import (
     rows_per_block,
     to_numpy,
 )
+from distnorm.calibration.side_check import check_not_swapped
 from distnorm.errors import DistnormError
 from distnorm.metrics.correlations import kendall_tau, spearman_rho
 from distnorm.metrics.positives import row_numbers
@@ -145,6 +146,8 @@ def score_captions(
     """
     images = checked(images, "images")
     captions = checked(captions, "captions", dimension=images.shape[1])
+    if norm is not None:
+        check_not_swapped(norm, **dict(zip(norm.sides, (images, captions), strict=True)))
     owner = check_owner(image_of_caption, captions.shape[0], images.shape[0], "captions")
     rule = rule or ("plain" if references is None else "additive")
     if rule not in RULES:

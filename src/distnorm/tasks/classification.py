@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, checked, to_numpy
+from distnorm.calibration.side_check import check_not_swapped
 from distnorm.encoders.prompts import Template, check_templates, fill
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives, row_numbers
@@ -110,6 +111,7 @@ def evaluate_classification(
     one = norm.sides[0]
     images = checked(images, f"{one}s")
     classes = checked(classes, "classes", dimension=images.shape[1])
+    check_not_swapped(norm, **{one: images, norm.sides[1]: classes})
     own = check_labels(labels, images.shape[0], classes.shape[0])
     ranking = class_ranking(norm, images, classes)
     truth = Positives.of(own, len(own), classes.shape[0])

@@ -300,7 +300,7 @@ def _named(table: Table, meaning: Meaning, path: Path) -> Column | None:
         if numbers and meaning is not TEXTS:
             return numbers[0]
         words += found
-    if len({column.name for column in words[:2]}) == 2 and words[0].cells != words[1].cells:
+    if len(words) > 1 and words[0].cells != words[1].cells:
         raise _open_choice(table, path, meaning)
     return words[0] if words else None
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, checked, take_rows
+from distnorm.calibration.side_check import check_not_swapped
 from distnorm.errors import DistnormError
 from distnorm.metrics import average_precision_at_r, check_k, r_precision, recall_of_ranks
 from distnorm.metrics.figures import ranks_of_scores
@@ -173,13 +174,15 @@ def evaluate_retrieval(
     Raises
     ------
     DistnormError
-        For unusable rows or a ground truth that does not fit them, and for copies among images
-        that are paired row by row: they would be rivals of one another.
+        For unusable rows or a ground truth that does not fit them, sides that the statistics know
+        to be swapped, and for copies among images that are paired row by row: they would be rivals
+        of one another.
     """
     norm = make("dot") if norm is None else norm
     one, two = norm.sides
     images = checked(images, f"{one}s")
     texts = checked(texts, f"{two}s", dimension=images.shape[1])
+    check_not_swapped(norm, **{one: images, two: texts})
     ks = check_k(k)
     n_images, n_texts = images.shape[0], texts.shape[0]
     if positives is None and n_images == n_texts:

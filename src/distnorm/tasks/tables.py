@@ -21,10 +21,11 @@ from distnorm.system.conversions import CONVERSIONS
 from distnorm.system.files import missing_file
 from distnorm.system.json_rows import json_values, rows_of
 from distnorm.system.lines import text_lines
-from distnorm.system.separated import INDEX_NAMES, cut, is_number, point, sep_line
+from distnorm.system.separated import DELIMITERS, INDEX_NAMES, cut, even, is_number, point, sep_line
 
 __all__ = ["Column", "Table", "table_of"]
 
+_NAME = re.compile(r"[\w.:#-]*( [\w.:#-]+)?")
 _PICTURE = re.compile(r"\S+\.(jpe?g|png|webp|gif|bmp|tiff?)", re.I)
 _OWN_CONVERSIONS = {
     ".xls": "save the sheet as CSV",
@@ -147,7 +148,9 @@ def _separated(path: Path, known: set[str]) -> Table:
         delimiter = "\t" if kind == ".tsv" else _delimiter(lines)
         rows = _rows(path, lines, delimiter)
     else:
-        rows, delimiter = _lines(lines)
+        mark = _headed(lines, {name.lower() for name in known})
+        rows, delimiter = (_rows(path, lines, mark), mark) if mark else _lines(lines)
+    rows = even(rows)
     _check_ragged(path, rows)
     if delimiter not in (",", "\n"):
         rows = _pointed(rows)
@@ -186,12 +189,27 @@ def _delimiter(lines: list[str]) -> str:
     return ","
 
 
+def _headed(lines: list[str], known: set[str]) -> str | None:
+    """What separates the names of columns in a first line, one of them known; None for no head.
+
+    Tables come under the name .txt, too. A second line has as many cells.
+    """
+    for mark in DELIMITERS:
+        first, *rest = even(cut(lines[:50], mark)[:2] or [[""]])
+        cells = [cell.strip().lower() for cell in first]
+        named = len(cells) > 1 and all(map(_NAME.fullmatch, cells))
+        if named and known.intersection(cells) and rest and len(rest[0]) >= len(cells):
+            return mark
+    return None
+
+
 def _lines(lines: list[str]) -> tuple[list[list[str]], str]:
     """Rows of a text file: of numbers, of pictures with numbers, of tabs, or whole lines."""
     lines = [line.strip() for line in lines]
     for mark in ("\t", ";", ",", "|", None):
-        rows = [[cell.strip() for cell in line.split(mark)] for line in lines]
-        if len({len(row) for row in rows}) != 1 or len(rows[0]) < 2:
+        rows = even([[cell.strip() for cell in line.split(mark)] for line in lines])
+        ended = mark is not None and lines[-1].endswith(mark)
+        if len({len(row) for row in rows}) != 1 or (len(rows[0]) < 2 and not ended):
             continue
         below = rows[1:] or rows
         change = point if mark != "," else str

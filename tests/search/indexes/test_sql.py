@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from urllib.parse import quote
 
@@ -335,7 +336,7 @@ def test_duckdb_columns_that_hold_no_vectors(index_world, tmp_path):
         connection.execute("INSERT INTO uneven VALUES (8, [1, 0])")
         connection.execute("CREATE TABLE empty (id INTEGER, embedding DOUBLE[])")
     for table, parts in (
-        ("whole", ("INTEGER[]", "ALTER TABLE", "TYPE FLOAT[d]")),
+        ("whole", ("INTEGER[]", "ALTER TABLE", "TYPE FLOAT[4]")),
         ("uneven", ("vectors of 2 to 24 numbers", "one length")),
         ("empty", ("no vectors in",)),
         ("none", ("none",)),
@@ -472,3 +473,89 @@ def test_filters_fields_and_pages_for_all_kinds_of_scores(shop, index_world):
         for wrong in ({"filter": "no_such = 3"}, {"fields": ["no_such"]}):
             with pytest.raises(DistnormError, match="no_such"):
                 index.search(index_world.queries, 5, **wrong)
+
+
+def test_an_unknown_table_is_named_among_those_that_are_there(index_world, tmp_path):
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
+    with contextlib.closing(duckdb.connect(str(tmp_path / "a.duckdb"))) as base:
+        fill_duckdb(base, "photos", index_world.items[:5])
+        base.execute("CREATE SCHEMA shop")
+        fill_duckdb(base, "shop.media", index_world.items[:5])
+        base.execute("CREATE VIEW published AS SELECT * FROM photos")
+    for table in ("photo", "shop.photos", "nowhere.media", '"a.b"'):
+        refused(
+            f"duckdb:{tmp_path}/a.duckdb/{table}",
+            "no table ",
+            table.replace('"', ""),
+            "photos, published, shop.media",
+        )
+
+
+def sqlite_vec(tmp_path):
+    pytest.importorskip("sqlite_vec", reason="sqlite_vec is not installed")
+    from distnorm.search.indexes.sqlite_vec import connect
+
+    return connect(str(tmp_path / "a.db"))
+
+
+@pytest.mark.parametrize("key", ["id integer primary key", "id text primary key", "id text"])
+def test_vectors_in_a_plain_sqlite_table_get_a_remedy_that_is_true(key, index_world, tmp_path):
+    connection = sqlite_vec(tmp_path)
+    rows = index_world.items[:30].astype(np.float32)
+    connection.execute(f"create table photos({key}, embedding blob)")
+    connection.executemany(
+        "insert into photos values (?, ?)", [(i, x.tobytes()) for i, x in enumerate(rows)]
+    )
+    connection.execute("insert into photos values (99, NULL)")
+    connection.commit()
+    place = f"sqlite-vec:{tmp_path}/a.db"
+    with pytest.raises(DistnormError, match="a plain table with vectors in BLOBs") as error:
+        open_index(f"{place}/photos")
+    assert error.value.remedy.startswith("run: CREATE VIRTUAL TABLE")
+    made, _, then = error.value.remedy.removeprefix("run: ").rpartition("; ")
+    connection.executescript(made)
+    connection.close()
+    norm = index_world.norm("dn")
+    with open_index(f"{place}/{then.split()[-1]}") as index:
+        found = index.search(index_world.queries, 4, norm)
+    wanted = best(norm, rows, index_world.queries, 4)
+    first = 1 if key == "id text" else 0
+    assert [[int(item) - first for item in line] for line in found.ids] == [
+        list(map(int, line)) for line in wanted
+    ]
+
+
+def test_other_sqlite_tables_and_columns(tmp_path):
+    connection = sqlite_vec(tmp_path)
+    connection.execute("create virtual table photos using vec0(code bit[8], small int8[8])")
+    connection.execute("create table words(id integer primary key, title text)")
+    connection.execute("insert into words values (1, 'a')")
+    connection.commit()
+    connection.close()
+    place = f"sqlite-vec:{tmp_path}/a.db"
+    refused(f"{place}/nowhere", "no table 'nowhere'", "expected photos")
+    refused(f"{place}/PHOTOS", "without a column 'embedding'", "code (bit[8]), small (int8[8])")
+    refused(f"{place}/words", "no column 'embedding'", "id, title")
+    refused(f"{place}/words?column=title", "no vectors that sqlite-vec reads", "vec0")
+
+
+@pytest.mark.parametrize("kind", ["DECIMAL(9,6)[]", "INTEGER[]", "VARCHAR"])
+def test_the_remedy_for_other_duckdb_columns_is_true(kind, index_world, tmp_path):
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
+    rows = index_world.items[:8]
+    with contextlib.closing(duckdb.connect(str(tmp_path / "a.duckdb"))) as base:
+        base.execute(f"CREATE TABLE photos(id INT, embedding {kind}, content BLOB)")
+        for number, row in enumerate(rows):
+            base.execute(
+                "INSERT INTO photos VALUES (?, ?, ?)", [number, str(row.tolist()), row.tobytes()]
+            )
+    with pytest.raises(DistnormError, match=f"TYPE FLOAT.{D}.$") as error:
+        open_index(f"duckdb:{tmp_path}/a.duckdb/photos")
+    with contextlib.closing(duckdb.connect(str(tmp_path / "a.duckdb"))) as base:
+        base.execute(error.value.remedy.removeprefix("run: "))
+        with pytest.raises(DistnormError, match=r"nobody is writing.*DuckDBIndex"):
+            open_index(f"duckdb:{tmp_path}/a.duckdb/photos")
+    with open_index(f"duckdb:{tmp_path}/a.duckdb/photos") as index:
+        assert index.count() == 8
+    refused(f"duckdb:{tmp_path}/a.duckdb/photos?column=content", "of type BLOB", "frombuffer")
+    refused(f"duckdb:{tmp_path}/a.duckdb/photos?column=id", "of type INTEGER", "name the vector")

@@ -356,3 +356,22 @@ def test_tables_of_earlier_names_are_found_and_dropped(index_builders, index_wor
         index.drop_biases(old)
     with built.open() as index:
         assert index.published_biases() == ()
+
+
+def test_numbers_that_no_list_names_are_noticed(index_builders, index_world, tmp_path):
+    pytest.importorskip("chromadb", reason="a server that has no locks")
+    built = index_builders.chroma_index("cosine", tmp_path, range(40), index_world.items[:40])
+    norm, other = index_world.norm("nnn"), index_world.norm("dn2")
+    with built.open() as index:
+        index.upload_bias(other)
+        before = index.biases.published()
+        index.upload_bias(norm)
+        # Another machine that read the list before, and writes it after.
+        index.biases.keep(before)
+        with pytest.raises(DistnormError, match=r"no list says to be complete .40 of 40") as error:
+            index.search(index_world.queries, 5, norm)
+        assert "another one at the same time" in str(error.value)
+        again = index.upload_bias(norm)
+        assert (again.written, again.already) == (0, 40)
+        assert index.search(index_world.queries, 5, norm).without_bias == 0
+    built.stop()

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, check_embeddings, normalize, to_numpy
+from distnorm.arrays import Array, as_working, check_embeddings, checked, normalize, to_numpy
+from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError, masked
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.bias_store import About, BiasStore, lower_bound, residual_of
@@ -129,6 +130,7 @@ def upload_bias(
         )
     system.offers("biases")
     system.check_normalization(norm)
+    _check_side(system, norm, side, items)
     store = bias_store(system)
     with system.plain_errors("read biases"):
         published = store.published()
@@ -150,6 +152,13 @@ def upload_bias(
                 return job.run(batches, total, progress, part=not own, batch=batch)
             except _Overtaken as other:
                 published = {column: other.about}
+
+
+def _check_side(system: System, norm: ScoreNormalization, side: str, items: Any) -> None:
+    """Raise for rows that look like the side of the queries: their numbers would be of no use."""
+    rows = system.seen[1][:, : system.capabilities.query_dimension] if items is None else items
+    if len(rows) and not (items is None and system.capabilities.compressed):
+        check_sides(norm, side, checked(normalize(rows), "items"))
 
 
 class _Overtaken(Exception):
@@ -252,8 +261,7 @@ class _Job:
             "mean": mean,
         }
         if linear is not None:
-            whole_mean = left / (written + already)
-            kept = linear.mean if part else whole_mean
+            kept = linear.mean if part else left / (written + already)
             about = about_linear(about, replace(linear, mean=kept))
         if part:
             about["handed_in"] = True

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from distnorm.arrays import Array, CheckedRows, to_numpy
 from distnorm.exact import KBest, topk
+from distnorm.moments import Moments
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import query_rows
 from distnorm.search.indexes.bias_store import residual_of
@@ -43,10 +46,13 @@ class Check:
     items, dimension, metric, exact
         Of the index.
     unit_length : bool or None
-        Whether the stored rows have length 1; None where the system keeps them to itself.
+        Whether the stored rows have length 1; None where the system keeps them to itself, or gives
+        them back at another length than they had.
     mean_cosine : float or None
         Cosine of the stored rows' mean and the mean of the items' side in the normalization:
         near 1 for the same model and kind of items, near 0 for another model.
+    other_cosine : float or None
+        The same of the queries' side; `swapped` if it is that one which fits.
     method, column, published, with_bias, without_bias
         Stored biases of this normalization; None for methods that need none.
     recomputed, changed : int or None
@@ -65,6 +71,7 @@ class Check:
     exact: bool
     unit_length: bool | None
     mean_cosine: float | None
+    other_cosine: float | None
     method: str | None
     column: str | None
     published: bool | None
@@ -81,11 +88,21 @@ class Check:
     def healthy(self) -> bool:
         """Nothing to mend: unit rows, no bias missing, vectors of the normalization's model."""
         stranger = self.mean_cosine is not None and self.mean_cosine < 0.5
-        return self.mend is None and self.unit_length is not False and not stranger
+        well = self.mend is None and self.unit_length is not False
+        return well and not stranger and not self.swapped
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the rows are far more like the side of the queries than like that of items."""
+        own, other = self.mean_cosine, self.other_cosine
+        if own is None or other is None:
+            return False
+        # As lengths on the sphere: a quarter of the way is left to the other side's mean.
+        return other > 0.5 and 1 - other < (1 - own) / 16
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "healthy": self.healthy}
+        return {**asdict(self), "swapped": self.swapped, "healthy": self.healthy}
 
 
 def check_index(
@@ -164,19 +181,19 @@ def check_index(
         asker = "text" if norm is None else norm.names.other(side)
         lists_of_index = cast(Found, search(system, asked, k, norm, side=asker)).ids
         agreement = _agreement(best, names, lists_of_index)
-    moments = None if norm is None else norm.moments(side)
-    cosine = None
-    if moments is not None and seen:
-        mean = np.asarray(moments.mean)
-        cosine = float(mean @ sum_ / np.linalg.norm(mean) / np.linalg.norm(sum_))
+    cosine = other_cosine = None
+    if norm is not None and seen and not system.capabilities.orders_only:
+        cosine = _cosine(norm.moments(side), sum_)
+        other_cosine = _cosine(norm.moments(norm.names.other(side)), sum_)
     missing = seen - with_bias if column and seen else None
     return Check(
         items=total,
         dimension=system.dimension,
         metric=system.metric,
         exact=system.exact,
-        unit_length=unit if seen else None,
+        unit_length=unit if seen and not system.capabilities.compressed else None,
         mean_cosine=cosine,
+        other_cosine=other_cosine,
         method=None if norm is None else norm.method,
         column=column,
         published=published,
@@ -191,6 +208,16 @@ def check_index(
         if changed
         else (f"run: {_MEND}" if missing or published is False else None),
     )
+
+
+def _cosine(moments: Moments | None, sum_: npt.NDArray[np.float64]) -> float | None:
+    """Of a mean in the statistics and that of rows, by their sum."""
+    if moments is None:
+        return None
+    mean = np.asarray(moments.mean)
+    length = float(np.linalg.norm(mean) * np.linalg.norm(sum_))
+    cosine = float(mean @ sum_) / length if length else math.nan
+    return cosine if math.isfinite(cosine) else None
 
 
 def _agreement(best: Sequence[KBest], ids: Sequence[Any], lists: Sequence[Sequence[Any]]) -> float:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
-from distnorm.search.indexes.arguments import existing, known_columns, split_last
+from distnorm.search.indexes.arguments import existing, known_columns, not_there, split_last
 from distnorm.search.indexes.sql import SqlBiases, SqlIndex, named
 from distnorm.search.indexes.system import Capabilities
 
@@ -64,7 +65,11 @@ class DuckDBIndex(SqlIndex):
         parts = named(table, 3)
         super().__init__(connection, parts, place, id, column)
         with self.plain_errors("open"):
-            types = {row[0]: row[1] for row in self.run(f"DESCRIBE {self._table}")}
+            try:
+                described = self.run(f"DESCRIBE {self._table}")
+            except (self._duckdb.CatalogException, self._duckdb.BinderException) as error:
+                raise not_there("table", table, self.place, self._tables) from error
+            types = {row[0]: row[1] for row in described}
             # SQL's own names know no large and small letters here.
             column, id = (_spelled(name, types) for name in (column, id))
             self._id, self._column, self.vector = self.name_of(id), self.name_of(column), column
@@ -100,7 +105,8 @@ class DuckDBIndex(SqlIndex):
             raise DistnormError(
                 f"{path}, which does not open: {str(error).splitlines()[0]}",
                 "a DuckDB database that nobody is writing",
-                "close the writer, or check the file",
+                "close the writer, pass its connection to DuckDBIndex(connection, table), or check "
+                "the file",
             ) from error
         place = f"duckdb:{target}"
         options = {"column": column, "id": id, "path": path}
@@ -111,6 +117,8 @@ class DuckDBIndex(SqlIndex):
         if "can not contain NULL" in str(error):
             clean = f"list_count({self._column}::DOUBLE[]) = len({self._column}::DOUBLE[])"
             return "vectors without nulls in them", f"search a view of the rows WHERE {clean}"
+        if "already closed" in str(error):
+            return "an open connection", "connect again, and pass the new one"
         return super().remedy(error, doing)
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -146,8 +154,7 @@ class DuckDBIndex(SqlIndex):
             raise DistnormError(
                 f"column {self.vector!r} of type {shown} in {self.place}",
                 "FLOAT[d] or DOUBLE[d], or a list of these",
-                f"run: ALTER TABLE {self._table} ALTER {self._column} TYPE FLOAT[d], with its d, "
-                "or name the vector column: column=",
+                self._cast(shown),
             )
         if shape[2]:
             return shape[1], int(shape[2])
@@ -163,6 +170,37 @@ class DuckDBIndex(SqlIndex):
                 "make a view of the rows of one length",
             )
         return shape[1], int(sizes[0])
+
+    def _cast(self, shown: str) -> str:
+        """What makes vectors of a column of another type, if it holds some."""
+        size = None
+        if shown.endswith("]") or shown == "VARCHAR":
+            statement = (
+                f"SELECT len({self._column}::DOUBLE[]) FROM {self._table} "
+                f"WHERE {self._column} IS NOT NULL LIMIT 1"
+            )
+            with suppress(self._duckdb.Error):
+                size = next(iter(self.run(statement)), [None])[0]
+        if size:
+            return f"run: ALTER TABLE {self._table} ALTER {self._column} TYPE FLOAT[{size}]"
+        way = "numpy.frombuffer(v, 'float32').tolist() of each v, in a new column of FLOAT[d]"
+        bytes_ = f", or write {way}" if shown == "BLOB" else ""
+        return f"name the vector column: column={bytes_}"
+
+    def _tables(self) -> list[str]:
+        """Tables and views, but not those that hold biases; by the schema where it is another."""
+        rows = self.run(
+            "SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE NOT internal "
+            "UNION SELECT database_name, schema_name, view_name FROM duckdb_views() "
+            "WHERE NOT internal"
+        )
+        here = self.run("SELECT current_database(), current_schema()")[0]
+        found = []
+        for *place, name in rows:
+            away = 0 if place == list(here) else 1 if place[0] == here[0] else 2
+            if not name.startswith("distnorm_bias"):
+                found.append(".".join([*place[2 - away :], name]))
+        return found
 
     def _there_is(self, table: str, inside: tuple[str, ...]) -> bool:
         database = "?" if inside else "current_database()"

@@ -79,6 +79,12 @@ class FaissIndex(FileIndex):
                 "build it so",
             )
         self._layers = _layers(faiss, index)
+        if isinstance(self._layers[-1], (faiss.IndexLSH, faiss.IndexIVFSpectralHash)):
+            raise DistnormError(
+                f"{place} of hash codes, {type(self._layers[-1]).__name__}, which counts bits",
+                "inner products or L2 of vectors",
+                "build an index of the vectors, such as Flat, IVF, HNSW or PQ",
+            )
         self._inner, self._nprobe, self._ef = self._layers[-1], nprobe, ef
         transforms = [
             faiss.downcast_VectorTransform(layer.chain.at(number))
@@ -115,6 +121,11 @@ class FaissIndex(FileIndex):
         """A file that ``faiss.write_index`` wrote."""
         faiss = require("faiss", "faiss")
         return cls.open_file(target, faiss.read_index, nprobe=nprobe, ef=ef)
+
+    def exercise(self) -> None:
+        """In one thread: those of OpenMP are not there after a fork."""
+        self._faiss.omp_set_num_threads(1)
+        super().exercise()
 
     def count(self) -> int:
         """Number of items."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -16,10 +17,14 @@ from distnorm.search.indexes.arguments import existing
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import BiasFolder
 from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.system.trial import trial
 
 __all__ = ["FileIndex"]
 
 Self = TypeVar("Self", bound="FileIndex")
+# Files below this size are read in a child first, for so long and a second more per so many bytes.
+_TRIED, _SECONDS, _SPEED = 1 << 30, 20.0, 1 << 24
+_EXERCISE = 256
 
 
 class FileIndex(Index):
@@ -42,6 +47,18 @@ class FileIndex(Index):
         path = existing(target, f"a file of {cls.written_by}")
         stat = path.stat()
         before = (stat.st_size, stat.st_mtime_ns)
+        folder = path.with_name(path.name + ".bias")
+
+        def tried() -> None:
+            cls(read(str(path)), f"{cls.system}:{target}", **options).exercise()
+
+        wrong = trial(tried, _SECONDS + stat.st_size / _SPEED) if stat.st_size < _TRIED else ""
+        if wrong:
+            raise DistnormError(
+                f"{path}, which {wrong}: it is damaged, or {cls.library} cannot read it",
+                f"a whole file of {cls.written_by}",
+                "write it again",
+            )
         try:
             index = read(str(path))
         except cls.failures as error:
@@ -50,10 +67,19 @@ class FileIndex(Index):
                 f"a file of {cls.written_by}",
                 "write it again",
             ) from error
-        folder = path.with_name(path.name + ".bias")
         opened = cls(index, f"{cls.system}:{target}", biases=folder, **options)
         opened.path, opened.opened = path, before
         return opened
+
+    def exercise(self) -> None:
+        """Go some ways that searches go, in a process that a damaged index may end."""
+        found = next(iter(self.vectors(_EXERCISE)), None)
+        rows = np.eye(16, self.dimension) if found is None else found[1]
+        end = time.monotonic() + 0.5
+        # Few at a time: with many, libraries multiply matrices in threads that a fork has not.
+        for start in range(0, len(rows), 16):
+            if time.monotonic() < end:
+                self.nearest(np.ascontiguousarray(rows[start : start + 16], np.float32), 10)
 
     def content(self) -> dict[str, Any] | None:
         """Size, time and checksum of the file; None if it is another one by now."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Container
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from distnorm.arrays import to_numpy
+from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.normalization.correction import Correction
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from distnorm.methods.statistics import SideStatistics
     from distnorm.search.indexes.system import System
 
-__all__ = ["column_of", "earlier_column_of", "found_column"]
+__all__ = ["check_begun", "column_of", "earlier_column_of", "found_column"]
 
 _MOMENTS = ("factor", "second", "sum", "totals")
 _SETTINGS = (
@@ -68,6 +70,25 @@ def found_column(
         if earlier in published:
             return earlier
     return kept[1]
+
+
+def check_begun(system: System, norm: ScoreNormalization, column: str) -> None:
+    """Raise if numbers are there that no list says to be complete."""
+    ids = list(system.seen[0])
+    if system.biases is None or not ids or system.capabilities.bias_dimension:
+        return
+    there = 0
+    # What cannot be read is none: the caller says that there are no biases.
+    with suppress(DistnormError), system.plain_errors("read biases"):
+        there = int(np.isfinite(system.biases.read(column, ids)).sum())
+    if there:
+        raise DistnormError(
+            f"biases of this {norm.method!r} normalization in {system.place} that no list says to "
+            f"be complete ({there} of {len(ids)} items looked at have one): an upload was stopped, "
+            "or another one at the same time replaced the list",
+            "a complete upload",
+            "run distnorm index bias SPEC --normalization FILE again: what is there stays",
+        )
 
 
 def _fingerprint(norm: ScoreNormalization, served: Correction, side: str, of: str) -> str:

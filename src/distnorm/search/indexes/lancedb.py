@@ -81,11 +81,14 @@ class LanceDBIndex(Index):
         self.one_vector = sum(hasattr(field.type, "list_size") for field in schema) == 1
         known_columns(schema.names, self.place, column, id)
         kind = schema.field(column).type
-        if not hasattr(kind, "list_size"):
+        if not hasattr(kind, "list_size") or "int" in str(kind.value_type):
+            packed = hasattr(kind, "list_size")
             raise DistnormError(
                 f"column {column!r} of type {kind} in {self.place}",
                 "a list of fixed size, such as FixedSizeList(float32, d)",
-                "name the column of vectors with column=, or cast this one",
+                "keep the vectors themselves too: codes and packed bits have no inner product"
+                if packed
+                else "name the column of vectors with column=, or cast this one",
             )
         with self.plain_errors("open"):
             indexed = [each for each in self._table.list_indices() if column in each.columns]

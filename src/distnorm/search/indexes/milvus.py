@@ -136,6 +136,15 @@ class MilvusIndex(Index):
         with super().plain_errors(doing), _quiet():
             yield
 
+    def remedy(self, error: BaseException, doing: str) -> tuple[str, str] | None:
+        """For keys that the client's own paging does not quote."""
+        if "string literal" in str(error):
+            return (
+                "keys without quotation marks and backslashes, to go through all",
+                "hand the rows in: ids= and items=, or --items STORE",
+            )
+        return super().remedy(error, doing)
+
     def count(self) -> int:
         """Number of entities."""
         with self.plain_errors("count"):

@@ -19,14 +19,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array
+from distnorm.arrays import Array, is_unit_length
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import one_of, positive, query_rows, whole
 from distnorm.search.indexes.bias_store import About, BiasFolder, residual_of
 from distnorm.search.indexes.biases import bias_store
-from distnorm.search.indexes.keys import found_column
+from distnorm.search.indexes.keys import check_begun, found_column
 from distnorm.search.indexes.linear import LinearPart, linear_part
 from distnorm.search.indexes.recovery import UNITS, inner_products, linear_queries, query_biases
 from distnorm.search.indexes.results import Both, Found
@@ -146,11 +146,19 @@ def _raw(system: System, rows: Float64, request: _Request) -> Found:
     return Found(
         tuple(tuple(answer.ids) for answer in lists),
         tuple(answer.products for answer in lists),
-        score_kind(None).label if system.probe.scores else "dot ranking score",
+        _dot_score(system, rows),
         "dot",
         0.0,
         tuple(certain),
     )
+
+
+def _dot_score(system: System, rows: Float64) -> str:
+    """What the values of a list of the dot product are."""
+    if not system.probe.scores:
+        return "dot ranking score"
+    unit = system.unit_rows and is_unit_length(rows)
+    return score_kind(None).label if unit else "dot product"
 
 
 def _normalized(
@@ -369,6 +377,7 @@ def published_bias(system: System, norm: ScoreNormalization, side: str) -> tuple
         published = {} if system.biases is None else system.biases.published()
     column = found_column(system, norm, norm.names.other(side), published)
     if column not in published:
+        check_begun(system, norm, column)
         others = ", ".join(sorted(about["method"] for about in published.values()))
         raise DistnormError(
             f"no stored bias of this {norm.method!r} normalization in {system.place}"

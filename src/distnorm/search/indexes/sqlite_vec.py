@@ -15,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError, MissingExtraError, require
-from distnorm.search.indexes.arguments import existing, known_columns, split_last
+from distnorm.search.indexes.arguments import existing, known_columns, not_there, split_last
 from distnorm.search.indexes.sql import SqlBiases, SqlIndex, named, quoted
 from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["SqliteVecIndex", "connect"]
 
 _MOST = 4096
+_VEC0 = re.compile(r"\busing\s+vec0\b", re.IGNORECASE)
+_VECTORS = re.compile(r"(\w+)\W?\s+((?:float|int8|bit)\s*\[\d+\])", re.IGNORECASE)
 
 
 def connect(path: str, timeout: float = 10) -> Any:
@@ -71,16 +73,23 @@ class SqliteVecIndex(SqlIndex):
         self._name = name
         super().__init__(connection, [name], place, "rowid", column)
         with self.plain_errors("open"):
-            rows = self.run("SELECT sql FROM sqlite_master WHERE name = ?", [name])
-        text = rows[0][0] if rows else ""
-        shape = re.search(rf"\b{re.escape(column)}\b\s+float\s*\[(\d+)\]([^,]*)", text, re.I)
-        if "vec0" not in text.lower() or not shape:
+            rows = self.run(
+                "SELECT sql FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type <> 'index'",
+                [name],
+            )
+            if not rows:
+                raise not_there("table", name, self.place, self._tables)
+            text = rows[0][0] or ""
+            shape = re.search(rf"\b{re.escape(column)}\b\s+float\s*\[(\d+)\]([^,]*)", text, re.I)
+            if not _VEC0.search(text):
+                raise self._plain_table(column)
+        if not shape:
+            there = [f"{each[1]} ({each[2]})" for each in _VECTORS.finditer(text)]
             raise DistnormError(
-                f"{self.place} with no column {column!r} of float[d]"
-                if rows
-                else f"no {self.place}",
-                "a vec0 table",
-                "check table and column=",
+                f"{self.place} without a column {column!r} of float[d]",
+                f"a column of vectors, here {', '.join(there)}" if there else "float[d]",
+                "name it with column=; int8 and bit columns have lost what a shift needs: "
+                "keep the vectors as float[d] too",
             )
         metric = re.search(r"distance_metric\s*=\s*(\w+)", shape[2], re.I)
         distance = metric[1].lower() if metric else "l2"
@@ -95,8 +104,7 @@ class SqliteVecIndex(SqlIndex):
         self.value = f"vec_distance_{distance}({self._column}, ?)"
         self.capabilities = Capabilities(unit, int(shape[1]), exact=True, max_k=_MOST)
         kind = key[2].upper() if key else "INTEGER"
-        vectors = re.findall(r"\b(?:float|int8|bit)\s*\[\d+\]", text, re.I)
-        self.one_vector = len(vectors) == 1
+        self.one_vector = len(_VECTORS.findall(text)) == 1
         alone = self.one_vector and len(name) < 39 and re.fullmatch(r"\w+", name)
         self.biases = SqlBiases(
             [name.lower()],
@@ -116,6 +124,45 @@ class SqliteVecIndex(SqlIndex):
         connection = connect(path, timeout)
         place = f"sqlite-vec:{target}"
         return cls.owning(connection.close, connection, table, place, column=column)
+
+    def remedy(self, error: BaseException, doing: str) -> tuple[str, str] | None:
+        """For a damaged file, and for one that others are writing."""
+        if "not a database" in str(error) or "malformed" in str(error):
+            return "a whole SQLite database", "check the path, or restore the file from a copy"
+        if "locked" in str(error):
+            return "a database that nobody is writing", "wait for the writer, or raise timeout="
+        return super().remedy(error, doing)
+
+    def _tables(self) -> list[str]:
+        rows = self.run("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
+        return [name for name, text in rows if _VEC0.search(text or "")]
+
+    def _plain_table(self, column: str) -> DistnormError:
+        """The error for a table or view that is not of vec0, with what makes one of it."""
+        found = self.run("SELECT name, type, pk FROM pragma_table_info(?)", [self._name])
+        known_columns([row[0] for row in found], self.place, column)
+        try:
+            sized = self.run(
+                f"SELECT vec_length({self._column}) FROM {self._table} "
+                f"WHERE {self._column} IS NOT NULL LIMIT 1"
+            )
+        except self.failures:
+            sized = []
+        keys = [row for row in found if row[2]]
+        texts = len(keys) == 1 and "INT" not in keys[0][1].upper()
+        key, old = ("id", f"CAST({quoted(keys[0][0])} AS text)") if texts else ("rowid", "rowid")
+        # vec0 knows no quotes in names of columns.
+        own = column if re.fullmatch(r"[a-zA-Z]\w*", column, re.ASCII) else "embedding"
+        size, table = (sized[0][0] if sized else "d"), quoted(f"{self._name}_vec")
+        what = "vectors in BLOBs or texts" if sized else "no vectors that sqlite-vec reads"
+        return DistnormError(
+            f"{self.place}, a plain table with {what} in {column!r}",
+            "a vec0 table",
+            f"run: CREATE VIRTUAL TABLE {table} USING vec0({'id text primary key, ' * texts}"
+            f"{own} float[{size}] distance_metric=cosine); INSERT INTO {table}({key}, {own}) "
+            f"SELECT {old}, {self._column} FROM {self._table} WHERE {self._column} IS NOT NULL; "
+            f"then search {self._name}_vec",
+        )
 
     def count(self) -> int:
         """Number of rows."""

@@ -245,8 +245,12 @@ class System(abc.ABC):
             yield
         except DistnormError:
             raise
-        except Exception as error:
-            client = type(error).__module__.partition(".")[0] in _CLIENTS
+        except BaseException as error:
+            # What libraries of Rust raise where they give up is no Exception.
+            panic = type(error).__name__ == "PanicException"
+            if not isinstance(error, Exception) and not panic:
+                raise
+            client = panic or type(error).__module__.partition(".")[0] in _CLIENTS
             if not client and not isinstance(error, (*self.failures, *_USUAL)):
                 raise
             expected, remedy = self.remedy(error, doing) or (
@@ -369,20 +373,25 @@ class System(abc.ABC):
 
     def check_unit_rows(self) -> None:
         """L2 and DN both rest on rows of unit length."""
-        rows = self.seen[1][:, : self.capabilities.query_dimension]
-        if not len(rows):
-            # What cannot be looked at, such as a server that keeps its rows, is taken on trust.
-            return
-        if self.capabilities.compressed:
-            good = 0 < _mean_length(rows) <= _LONGEST
-        else:
-            good = is_unit_length(rows)
-        if not good:
+        if not self.unit_rows:
+            lengths = np.linalg.norm(self.seen[1][:, : self.capabilities.query_dimension], axis=1)
+            worst = int(np.argmax(np.abs(np.nan_to_num(lengths, nan=np.inf) - 1)))
             raise DistnormError(
-                f"rows in {self.place} that are not of unit length",
+                f"rows in {self.place} that are not of unit length, such as that of "
+                f"{self.seen[0][worst]!r} of length {lengths[worst]:.3g}",
                 "unit rows",
                 "index normalised embeddings, or use a cosine index",
             )
+
+    @property
+    def unit_rows(self) -> bool:
+        """Whether rows have length 1, or are those of a cosine index; on trust if not seen."""
+        rows = self.seen[1][:, : self.capabilities.query_dimension]
+        if not len(rows) or self.metric == "cos":
+            return True
+        if self.capabilities.compressed:
+            return 0 < _mean_length(rows) <= _LONGEST
+        return is_unit_length(rows)
 
 
 def _mean_length(rows: npt.NDArray[Any]) -> float:
