@@ -71,9 +71,17 @@ def dtype_error(x: Any, name: str) -> DistnormError:
         remedy = "take one field of the structured array: x['field']"
     else:
         to = "to(torch.float32)" if "torch" in str(x.dtype) else "astype('float32')"
-        remedy = _REMEDIES.get(dtype, f"convert with {to} if these are embeddings")
+        byte = "uint8" if dtype.startswith(("int", "uint")) and _bytes_alone(x) else dtype
+        remedy = _REMEDIES.get(byte, f"convert with {to} if these are embeddings")
     got = f"{name} of dtype {x.dtype}"
     return DistnormError(got, "float16, bfloat16, float32 or float64", remedy)
+
+
+def _bytes_alone(x: Any) -> bool:
+    """Whether whole numbers are those of bytes, as packed bits are."""
+    if not isinstance(x, np.ndarray) or not x.size:
+        return False
+    return bool(x.min() >= -128 and x.max() <= 255)
 
 
 def shape_error(shape: tuple[int, ...], name: str) -> DistnormError:

@@ -29,7 +29,7 @@ def classes(run, tmp_path):
     (tmp_path / "classes.txt").write_text("\n".join(LINES) + "\n")
     result = run("embed", "classes.txt", "--model", "builtin", "--out", "store", "--workers", 0)
     assert result.exit_code == 0, result.output
-    assert "1 are the same as earlier ones" in result.stderr
+    assert "1 as other items before them" in result.stderr
     arguments = ("--images", "x.npy", "--labels", "l.npy", "--json", "-")
     return lambda *more: run("evaluate", "classification", *arguments, "--classes", *more)
 

@@ -357,7 +357,7 @@ def test_sources_without_a_model_or_a_side(tmp_path):
     # A store's model embeds what stands beside it.
     more = photos(tmp_path / "b", 3, start=3)
     assert fitted(image=[tmp_path / "s", more])[0].counts["image"] == 6
-    with pytest.raises(DistnormError, match="without text_emb"):
+    with pytest.raises(DistnormError, match="has image embeddings alone"):
         fitted(text=[tmp_path / "s"])
     result = run("fit", "--images", tmp_path / "s")
     assert result.exit_code == 2

@@ -114,7 +114,7 @@ def _summary(done: Embedded) -> str:
         words += f", {done.changed:,} old ones replaced"
     words += f", {done.known:,} were there"
     if done.repeated:
-        words += f", {done.repeated:,} are the same as earlier ones, whose rows they share"
+        words += f", {done.repeated:,} as other items before them, whose rows they share"
     if done.pruned:
         words += f"; {done.pruned:,} rows of files that are gone were dropped"
     if done.gone:

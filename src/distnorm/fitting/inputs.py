@@ -256,7 +256,8 @@ class Inputs:
         self._reading = Reading() if reading is None else reading
         self._opened = opened
         keys = self._reading.keys
-        check_names({s: [keys.get(s, name) for name in group] for s, group in names.items()})
+        vectors = {s: [n for n in group if not _is_source(n)] for s, group in names.items()}
+        check_names({s: [keys.get(s, n) for n in group] for s, group in vectors.items()})
         paths = [name for group in names.values() for name in group]
         texts = [name for side, group in names.items() if side != "image" for name in group]
         stores = list(filter(is_store, paths))

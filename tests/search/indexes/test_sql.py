@@ -559,3 +559,39 @@ def test_the_remedy_for_other_duckdb_columns_is_true(kind, index_world, tmp_path
         assert index.count() == 8
     refused(f"duckdb:{tmp_path}/a.duckdb/photos?column=content", "of type BLOB", "frombuffer")
     refused(f"duckdb:{tmp_path}/a.duckdb/photos?column=id", "of type INTEGER", "name the vector")
+
+
+@pytest.mark.parametrize("system", ["duckdb", "pgvector"])
+def test_a_table_made_anew_with_other_ids(system, request, index_world, tmp_path):
+    norm, rows = index_world.norm("nnn"), index_world.items[:20]
+    if system == "duckdb":
+        duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
+        place = f"duckdb:{tmp_path}/a.duckdb/photos"
+
+        def made(kind, ids):
+            with contextlib.closing(duckdb.connect(str(tmp_path / "a.duckdb"))) as base:
+                base.execute(f"CREATE OR REPLACE TABLE photos(id {kind}, embedding FLOAT[{D}])")
+                pairs = [[item, row.tolist()] for item, row in zip(ids, rows, strict=True)]
+                base.executemany("INSERT INTO photos VALUES (?, ?)", pairs)
+    else:
+        spec, _, run, schema = request.getfixturevalue("database")
+        place = spec("photos")
+
+        def made(kind, ids):
+            run(f"DROP TABLE IF EXISTS {schema}.photos")
+            run(f"CREATE TABLE {schema}.photos(id {kind}, embedding vector({D}))")
+            for item, row in zip(ids, rows, strict=True):
+                values = f"('{item}', '{row.tolist()}')"
+                run(f"INSERT INTO {schema}.photos VALUES {values}")
+
+    made("INTEGER", range(20))
+    with open_index(place) as index:
+        index.upload_bias(norm)
+    made("TEXT", [f"p{number}" for number in range(20)])
+    with open_index(place) as index:
+        with pytest.raises(DistnormError, match="the table was made anew") as error:
+            index.upload_bias(norm)
+        assert "distnorm index drop SPEC --all" in error.value.remedy
+        index.drop_biases(*index.published_biases())
+        assert index.upload_bias(norm).written == 20
+        assert index.search(index_world.queries, 3, norm).without_bias == 0

@@ -71,7 +71,7 @@ def known_columns(names: Iterable[str], place: str, *columns: str) -> None:
 def one_of(name: str, value: str, choices: Iterable[str], remedy: str = "pick one") -> None:
     """Raise unless an option has one of its values."""
     if value not in choices:
-        raise DistnormError(f"{name} {value!r}", ", ".join(choices), remedy)
+        raise DistnormError(f"{name} {value!r}", ", ".join(filter(None, choices)), remedy)
 
 
 def not_there(

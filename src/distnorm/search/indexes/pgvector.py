@@ -239,7 +239,9 @@ class PgvectorIndex(SqlIndex):
         errors = self._psycopg.errors
         if isinstance(error, errors.QueryCanceled):
             return "an answer in time", "raise timeout=, or pass metric= of an index that is there"
-        if isinstance(error, errors.InsufficientPrivilege) and doing.endswith("biases"):
+        if isinstance(error, errors.InsufficientPrivilege):
+            if not doing.endswith("biases"):
+                return "a role that may read it", "GRANT SELECT ON it TO this role"
             remedy = (
                 "GRANT it the tables distnorm_bias..., or use biases=FOLDER, or --biases FOLDER"
             )

@@ -27,6 +27,10 @@ __all__ = ["SqlBiases", "SqlIndex", "named", "quoted"]
 
 _REGISTRY = "distnorm_biases"
 _AT_ONCE = 500
+_OTHER_TYPE = re.compile(
+    "operator does not exist|invalid input syntax|is of type|Conversion Error|Cannot compare"
+    "|datatype mismatch"
+)
 _PART = r'"(?:[^"\0]|"")+"|[^".\0\s](?:[^".\0]*[^".\0\s])?'
 Float32 = npt.NDArray[np.float32]
 Run = Callable[..., list[Any]]
@@ -81,6 +85,15 @@ class SqlIndex(Index):
     @abc.abstractmethod
     def change(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Rows of a statement that writes; it is durable then, unless the caller holds it open."""
+
+    def remedy(self, error: BaseException, doing: str) -> tuple[str, str] | None:
+        """For biases of ids that were of another type, before the table was made anew."""
+        if doing.endswith("biases") and _OTHER_TYPE.search(str(error)):
+            return (
+                "biases of ids of the type that they have now",
+                "the table was made anew: distnorm index drop SPEC --all, then distnorm index bias",
+            )
+        return super().remedy(error, doing)
 
     def count(self) -> int:
         """Number of rows with an id and a vector."""
