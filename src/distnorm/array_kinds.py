@@ -71,17 +71,21 @@ def dtype_error(x: Any, name: str) -> DistnormError:
         remedy = "take one field of the structured array: x['field']"
     else:
         to = "to(torch.float32)" if "torch" in str(x.dtype) else "astype('float32')"
-        byte = "uint8" if dtype.startswith(("int", "uint")) and _bytes_alone(x) else dtype
-        remedy = _REMEDIES.get(byte, f"convert with {to} if these are embeddings")
+        remedy = _REMEDIES.get(dtype) or _of_bytes(x)
+        remedy = remedy or f"convert with {to} if these are embeddings"
     got = f"{name} of dtype {x.dtype}"
     return DistnormError(got, "float16, bfloat16, float32 or float64", remedy)
 
 
-def _bytes_alone(x: Any) -> bool:
-    """Whether whole numbers are those of bytes, as packed bits are."""
-    if not isinstance(x, np.ndarray) or not x.size:
-        return False
-    return bool(x.min() >= -128 and x.max() <= 255)
+def _of_bytes(x: Any) -> str:
+    """The remedy for whole numbers of many bytes that are those of bytes, as packed bits are."""
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "iu" or not x.size:
+        return ""
+    low, high = int(x.min()), int(x.max())
+    if -128 <= low < 0 and high <= 127:
+        return _REMEDIES["int8"]
+    whole = low >= 0 and high <= 255
+    return _REMEDIES["uint8"].replace("(x,", "(x.astype('uint8'),") if whole else ""
 
 
 def shape_error(shape: tuple[int, ...], name: str) -> DistnormError:

@@ -51,5 +51,5 @@ def test_every_command_with_long_work_has_the_bar():
         if isinstance(node, ast.ImportFrom) and node.module == "distnorm.cli.progress"
     }
     commands = "benchmark calibrate card compare demo embed evaluate fit"
-    commands += " export_atlas index index_hubs search search_many serve watch"
+    commands += " export_atlas index index_hubs index_ray search search_many serve watch"
     assert with_bar == set(commands.split())

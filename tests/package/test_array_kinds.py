@@ -162,3 +162,21 @@ def test_scores_judgements_and_biases_that_are_no_numbers():
         with pytest.raises(DistnormError):
             distnorm.topk(ROWS, ROWS, k=2, bias=bad)
     assert distnorm.kendall_tau(list(range(10)), np.arange(10)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "int16", "int64", "int64 of signed bytes"])
+def test_packed_bits_in_numbers_of_any_width_get_a_remedy_that_is_true(kind, rng):
+    rows = rng.normal(size=(9, 16))
+    packed = np.packbits(rows > 0, axis=1)
+    if kind in ("int8", "int64 of signed bytes"):
+        packed = (packed.astype(int) - 128).astype(np.int8)
+    x = packed.astype(kind.partition(" ")[0])
+    with pytest.raises(distnorm.DistnormError, match="packed bits") as error:
+        distnorm.make("dn").fit(images=x)
+    made = error.value.remedy.partition(": ")[2].partition(";")[0]
+    assert ((eval(made, {"numpy": np, "x": x}) > 0) == (rows > 0)).all()
+
+
+def test_other_whole_numbers_are_converted():
+    with pytest.raises(distnorm.DistnormError, match="convert with astype"):
+        distnorm.make("dn").fit(images=np.full((4, 3), 3000))
