@@ -38,7 +38,9 @@ def running(store, monkeypatch):
         def count(self):
             return len(rows)
 
-        def search(self, queries, k, normalization=None, mode=None, *, query_side="text"):
+        def search(
+            self, queries, k, normalization=None, mode=None, *, query_side="text", certify=False
+        ):
             assert k <= self.capabilities.max_k
             q = (
                 queries
@@ -56,7 +58,7 @@ def running(store, monkeypatch):
     asked = []
     monkeypatch.setattr(
         "distnorm.search.in_index.open_index",
-        lambda spec, model=None: asked.append((spec, model)) or Index(),
+        lambda spec, model=None, biases=None: asked.append((spec, model)) or Index(),
     )
     return asked
 

@@ -368,7 +368,7 @@ def test_numbers_that_no_list_names_are_noticed(index_builders, index_world, tmp
         index.upload_bias(norm)
         # Another machine that read the list before, and writes it after.
         index.biases.keep(before)
-        with pytest.raises(DistnormError, match=r"no list says to be complete .40 of 40") as error:
+        with pytest.raises(DistnormError, match=r"a list says to be complete .40 of 40") as error:
             index.search(index_world.queries, 5, norm)
         assert "another one at the same time" in str(error.value)
         again = index.upload_bias(norm)

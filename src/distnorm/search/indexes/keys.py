@@ -83,9 +83,9 @@ def check_begun(system: System, norm: ScoreNormalization, column: str) -> None:
         there = int(np.isfinite(system.biases.read(column, ids)).sum())
     if there:
         raise DistnormError(
-            f"biases of this {norm.method!r} normalization in {system.place} that no list says to "
-            f"be complete ({there} of {len(ids)} items looked at have one): an upload was stopped, "
-            "or another one at the same time replaced the list",
+            f"no stored bias of this {norm.method!r} normalization in {system.place} that a list "
+            f"says to be complete ({there} of {len(ids)} items looked at have one): an upload was "
+            "stopped, or another one at the same time replaced the list",
             "a complete upload",
             "run distnorm index bias SPEC --normalization FILE again: what is there stays",
         )
