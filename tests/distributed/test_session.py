@@ -3,10 +3,12 @@
 import os
 import signal
 import socket
+import sys
 from functools import partial
 
 import pytest
 
+from distnorm.cli.engine import EngineOptions
 from distnorm.errors import DistnormError
 
 ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
@@ -93,6 +95,14 @@ def test_one_cluster_for_each_process(session):
     with connected() as again:
         assert not again.local
     assert ray.is_initialized()
+
+
+def test_what_ray_prints_does_not_mix_with_results(session, capsys):
+    with EngineOptions("ray", None).session():
+        sys.stdout.write("(raylet) A worker died\n")  # as Ray does, which looks it up each time
+    sys.stdout.write("{}\n")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("{}\n", "(raylet) A worker died\n")
 
 
 @pytest.mark.parametrize("address", ["nowhere", "host:port", "10.0.0.1:0", "http://127.0.0.1:8265"])

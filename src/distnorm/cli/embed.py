@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.engine import EngineOptions
+from distnorm.cli.engine import EngineOptions, aside
 from distnorm.cli.groups import options_of
 from distnorm.cli.output import NewFolder, complain, json_option, say, write_json
 from distnorm.cli.progress import progress_bar
@@ -103,9 +103,10 @@ def _on_cluster(
     if options["workers"] == 0:
         raise click.UsageError("--workers 0 excludes --engine ray")
     gpus = 1.0 if (device or "").startswith("cuda") else 0.0
-    return embed_on_cluster(
-        items, out, address=engine.address, device=device, num_gpus=gpus, **options
-    )
+    with aside():
+        return embed_on_cluster(
+            items, out, address=engine.address, device=device, num_gpus=gpus, **options
+        )
 
 
 def _summary(done: Embedded) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
     from distnorm.distributed.session import Session
     from distnorm.search.items import OpenItems
 
-__all__ = ["EngineOptions"]
+__all__ = ["EngineOptions", "aside"]
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Standard output for results alone: what Ray prints there of workers that died goes aside."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class EngineOptions:
         """The cluster, for the time of the work."""
         from distnorm.distributed.session import connected
 
-        with connected(self.address, workers=workers) as session:
+        with aside(), connected(self.address, workers=workers) as session:
             yield session
 
     @contextmanager
