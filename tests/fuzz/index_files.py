@@ -17,7 +17,7 @@ from distnorm.search.indexes import files, open_index
 
 __all__ = ["databases", "index_files"]
 
-N, D = 64, 8
+N, D = 300, 8
 SECONDS = 4.0
 
 
