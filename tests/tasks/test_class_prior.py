@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import distnorm
-from distnorm import DistnormError, ZeroShotClassifier, fit_class_prior, make
+from distnorm import DistnormError, ZeroShotClassifier, fit_class_prior, make, storage
 from distnorm.tasks.class_prior import class_ranking, sample_of
 from distnorm.tasks.image_sample import SIZE, ImageSample
 from distnorm.tasks.prior_estimates import (
@@ -23,6 +23,7 @@ from distnorm.tasks.prior_estimates import (
 from distnorm.tasks.prior_evidence import order_z
 
 C, D = 24, 32
+KEPT = "notes/class_images."
 
 
 def draw(rng, labels, classes, noise=0.22):
@@ -144,6 +145,34 @@ def test_bits_of_a_file_come_back_and_stream_on(tmp_path, rng, classes, even):
         two.decision_function(even), whole.decision_function(even), atol=1e-6
     )
     assert two.norm_.notes.class_prior["figures"] == whole.norm_.notes.class_prior["figures"]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda s, t: s["notes"].pop("class_prior"), "half of a class prior"),
+        (lambda s, t: [t.pop(key) for key in list(t) if "class_images" in key], "half of a class"),
+        (lambda s, t: t.update({KEPT + "keys": t[KEPT + "keys"][::-1].copy()}), "contradict"),
+        (lambda s, t: t.update({KEPT + "rows": t[KEPT + "rows"][:, :3].copy()}), "(rows)"),
+        (lambda s, t: t[KEPT + "rows"].fill(np.nan), "contradict"),
+        (lambda s, t: t[KEPT + "counts"].fill(0), "contradict"),
+        (lambda s, t: t.pop(KEPT + "totals"), "(totals)"),
+        (lambda s, t: s["notes"]["class_prior"].update(kind="odd"), "kind"),
+        (lambda s, t: s["notes"]["class_prior"].update(bias=["a"]), "bias"),
+        (lambda s, t: s.update(prior="odd"), "prior"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(tmp_path, classes, even, change, part):
+    path = tmp_path / "norm.safetensors"
+    fit_class_prior(make("dn").fit(images=even), even, classes, prior="auto").save(path)
+    settings, tensors, _ = storage.read(path)
+    tensors = {key: values.copy() for key, values in tensors.items()}
+    change(settings, tensors)
+    del settings["format_version"]
+    storage.write(path, settings, tensors)
+    with pytest.raises(DistnormError) as raised:
+        distnorm.load(path)
+    assert part in str(raised.value)
 
 
 def test_other_classes_have_a_prior_from_the_kept_images(classes, even):

@@ -299,7 +299,7 @@ def check_class_images(
         if values is None or not n or values.shape != shape or values.dtype != kind:
             raise DistnormError(f"{file} with damaged class images ({name})", "images", _REMEDY)
     whole = kept["keys"], kept["counts"], kept["places"]
-    rising = (np.diff(whole[0]) > 0).all() if n > 1 else True
+    rising = (whole[0][1:] > whole[0][:-1]).all()
     fits = rising and whole[0][-1] <= kept["totals"][0] and np.isfinite(kept["rows"]).all()
     if not (fits and (whole[1] > 0).all() and (whole[2] >= 0).all()):
         raise DistnormError(f"{file} with class images that contradict", "images", _REMEDY)
