@@ -139,3 +139,22 @@ def test_the_prompt_of_a_store_is_reported_by_every_task(run, tmp_path):
         evaluated = run("evaluate", task, *files)
         assert json.loads(evaluated.stdout)["prompt"] == "a photo of {}.", task
         assert "prefix: a photo of {}." in " ".join(evaluated.stderr.split())
+
+
+def test_a_gain_ends_in_a_sentence_and_the_commands(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    rng = np.random.default_rng(0)
+    shared, own = rng.normal(size=(2, 1, 16)), rng.normal(size=(200, 16))
+    for number, side in enumerate(("x", "y")):
+        rows = own + 3 * shared[number] + 0.6 * rng.normal(size=own.shape)
+        np.save(tmp_path / f"{side}.npy", rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    files = ("--images", tmp_path / "x.npy", "--texts", tmp_path / "y.npy")
+    done = run("compare", "retrieval", *files, "--methods", "dot,dn", "--repeats", 2)
+    assert done.exit_code == 0, done.stderr
+    lines = done.stderr.splitlines()
+    commands = [number for number, line in enumerate(lines) if line.startswith("run: ")]
+    assert commands
+    assert commands[-1] == len(lines) - 1
+    sentence = lines[commands[0] - 1]
+    assert "points with dn@0.5 (95 % interval" in sentence
+    assert sentence.endswith("only queries change, the index stays as it is.")

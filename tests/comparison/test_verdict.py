@@ -157,8 +157,10 @@ def test_the_command_ends_with_it_and_the_first_command_runs(tmp_path, monkeypat
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output
     verdict = json.loads(done.stdout)["verdict"]
-    lines = verdict_lines(verdict)
-    assert done.stderr.splitlines()[-len(lines) - 1 : -1] == lines
+    lines, said = verdict_lines(verdict), done.stderr.splitlines()
+    assert said[-len(lines) - 2 : -1].count(verdict_sentence(verdict)) == 1
+    said.remove(verdict_sentence(verdict))
+    assert said[-len(lines) - 1 : -1] == lines
     page = (tmp_path / "r.html").read_text("utf-8")
     assert f'<p class="lead">{verdict_sentence(verdict)}</p>' in page
     assert page.index("What each kind of method gains</h2>") > page.index("</table>")

@@ -142,7 +142,7 @@ def _run(
 ) -> None:
     """Compare, then print tables and the verdict, write the JSON and the page, in this order."""
     from distnorm.report.terminal import comparison_tables
-    from distnorm.report.verdict import verdict_lines
+    from distnorm.report.verdict import verdict_lines, verdict_sentence
 
     with progress_bar("comparing", "evaluations") as show:
         comparison = work(show)
@@ -155,7 +155,10 @@ def _run(
     found = comparison.verdict(*sources)
     if found is not None:
         result["verdict"] = found.to_dict()
-    for line in verdict_lines(result["verdict"], sides):
+    lines = verdict_lines(result["verdict"], sides)
+    commands = [line for line in lines if line.startswith("run: ")]
+    sentence = [verdict_sentence(result["verdict"], sides)] if commands else []
+    for line in [*lines[: len(lines) - len(commands)], *sentence, *commands]:
         say(line, style="bold")
     write_json({**result, **(extra or {})}, json_path)
 
