@@ -175,9 +175,11 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End them."""
-        for one in self._actors:
+        """End them; those that are still loading end by themselves, as nothing refers to them."""
+        for one in self._loads:
             self._ray.kill(one)
+        self._actors.clear()
+        self._starting.clear()
 
     def facts(self) -> Facts:
         """What the model is, as soon as one actor has loaded it.
