@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -194,10 +195,21 @@ def test_what_workers_lack_is_said_in_a_line(folder, tmp_path):
     assert "fragment 7, at which the worker" in failing(KeyError("x"))
 
 
-def test_the_command(tmp_path):
-    (tmp_path / "lines.txt").write_text("a star\na red star\n" * 3)
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes as Linux does")
+def test_the_command_says_nothing_but_its_json_though_a_worker_dies(tmp_path, monkeypatch):
+    (tmp_path / "lines.txt").write_text("".join(f"a star number {n}\n" for n in range(700)))
+    write = Portions.write
+
+    def deadly(self, portion, encoded):
+        if not portion.number:
+            os.kill(embedders()[0], signal.SIGKILL)
+            time.sleep(1)  # as long as it takes Ray to tell
+        write(self, portion, encoded)
+
     words = ("embed", tmp_path / "lines.txt", "--model", "builtin", "--json", "-", "--out")
-    one = invoke(*words, tmp_path / "one", "--engine", "ray", "--workers", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Portions, "write", deadly)
+        one = invoke(*words, tmp_path / "one", "--engine", "ray", "--workers", 1)
     two = invoke(*words, tmp_path / "two")
     assert one.exit_code == two.exit_code == 0, one.output
     assert {**json.loads(one.stdout), "store": ""} == {**json.loads(two.stdout), "store": ""}
