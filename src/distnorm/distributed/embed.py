@@ -218,8 +218,7 @@ class _Feed:
         key = self._kept.key(run)
         entries = list[Entry]()
         for item in run:
-            found = self._lookup.enter(item)
-            entry = _Arrived(item, row=found.row, verdict=found.verdict, portion=number)
+            entry = _Arrived(**vars(self._lookup.enter(item)), portion=number)
             if not entry.verdict and item.path is None:
                 self._lookup.settle(entry, None)
             entries.append(entry)
