@@ -247,7 +247,7 @@ class System(abc.ABC):
             raise
         except BaseException as error:
             # What libraries of Rust raise where they give up is no Exception.
-            panic = type(error).__name__ == "PanicException"
+            panic = type(error).__name__ in ("PanicException", "RustPanic")
             if not isinstance(error, Exception) and not panic:
                 raise
             client = panic or type(error).__module__.partition(".")[0] in _CLIENTS
