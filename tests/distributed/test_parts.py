@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ class _Rows:
     """Rows in memory, read as a fragment is."""
 
     rows: np.ndarray
+    file: Path = Path()
 
     def read(self, most):
         for start in range(0, len(self.rows), most):
