@@ -1,0 +1,51 @@
+"""What lists and checks say of rows of other lengths, of codes and of damaged numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from distnorm import DistnormError
+
+faiss = pytest.importorskip("faiss", reason="indexes of many kinds")
+
+from distnorm.search.indexes.faiss import FaissIndex
+
+
+def built(kind, rows):
+    index = faiss.index_factory(rows.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+    index.train(rows)
+    index.add(rows)
+    return FaissIndex(index)
+
+
+def test_products_of_rows_of_other_lengths_are_no_cosines(index_world):
+    rows, queries = index_world.items[:60].astype(np.float32), index_world.queries
+    assert built("Flat", rows).search(queries, 3).score == "cosine"
+    assert built("Flat", 3 * rows).search(queries, 3).score == "dot product"
+    assert built("Flat", rows).search(3 * queries, 3).score == "dot product"
+    changed = rows.copy()
+    changed[7] *= 5
+    with pytest.raises(DistnormError, match=r"such as that of 7 of length 5"):
+        built("Flat", changed).search(queries, 3, index_world.norm("dn"))
+
+
+def test_a_check_says_nothing_of_the_lengths_of_codes(index_world):
+    rows = np.tile(index_world.items[:100], (3, 1)).astype(np.float32)
+    found = built("PQ6x4", rows).check(index_world.norm("dn"))
+    assert (found.unit_length, found.healthy) == (None, True)
+    broken = rows.copy()
+    broken[4] = np.nan
+    assert built("Flat", broken).check(index_world.norm("dn")).mean_cosine is None
+
+
+def test_hash_codes_are_refused():
+    with pytest.raises(DistnormError, match="of hash codes, IndexLSH"):
+        FaissIndex(faiss.IndexLSH(16, 32))
+
+
+def test_the_empty_choice_is_not_listed(index_world):
+    from distnorm.search.indexes.arguments import one_of
+
+    with pytest.raises(DistnormError, match="expected ip, l2;"):
+        one_of("metric", "dot", ("", "ip", "l2"))
