@@ -1,6 +1,6 @@
 """`State`: a method's settings and the statistics of both sides; every change is a new one.
 
-Fitting in any chunks gives the same result as at once, and merging is exact and commutative.
+Fitting in any chunks gives the same result as at once, and statistics merge exactly in any order.
 """
 
 from __future__ import annotations
