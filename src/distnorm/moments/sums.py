@@ -41,6 +41,7 @@ LARGEST_EXACT = 1 << 22
 """Numbers up to which rows are added up in float64."""
 
 _ROWS = 512
+_CACHED = 1 << 18
 _DEVICE_ROWS = 1 << 16
 _LARGEST_SQUARES = 2.0**32
 _HALF_MASK = np.uint32(0x8FFFE000).astype(np.int32)
@@ -109,10 +110,16 @@ def _on_host_without_copy(x: Array) -> Array:
 
 
 def _sum_exactly(x: npt.NDArray[np.floating], second: bool) -> BlockSums:
-    total = _zero(x.shape[1], second)
-    for rows in blocks(x.shape[0], _ROWS * 8):
-        wide = np.asarray(x[rows, ...], dtype=np.float64)
-        squares = float(np.einsum("ij,ij->", wide, wide))
+    n, d = x.shape
+    total = _zero(d, second)
+    # Sums alone are added up in the cache; products of matrices take larger blocks.
+    step = min(n, _ROWS * 8 if second else max(1, min(_ROWS * 8, _CACHED // d)))
+    room = np.empty((step, d))
+    for rows in blocks(n, step):
+        wide = room[: rows.stop - rows.start]
+        wide[...] = x[rows, ...]
+        # Row by row, as in `_sum_stretch`.
+        squares = float(np.matmul(wide[:, None, :], wide[:, :, None]).sum())
         product = wide.T @ wide if second else None
         total.add(BlockSums(len(wide), wide.sum(axis=0), squares, product))
     return total
