@@ -55,7 +55,7 @@ def as_if_on_device(device: str) -> Iterator[None]:
         bank = importlib.import_module("distnorm.methods.bank")
         patches.append(mock.patch.object(bank, "on_host", return_value=False))
         sums = importlib.import_module("distnorm.moments.sums")
-        patches.append(mock.patch.object(sums, "_SMALL", 0))
+        patches.append(mock.patch.object(sums, "LARGEST_EXACT", 0))
         patches.append(mock.patch.object(sums, "_on_host_without_copy", lambda x: x))
     for patch in patches:
         patch.start()

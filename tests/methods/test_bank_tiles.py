@@ -54,7 +54,9 @@ def test_a_softmax_in_tiles_is_that_of_whole_rows(rng, tile, beta, weighted, lef
     assert found.dtype == np.float32
 
 
-def test_an_item_of_which_no_row_tells_has_the_bias_of_the_mean(rng):
+@pytest.mark.parametrize("here", [True, False], ids=["in tiles", "as other libraries"])
+def test_an_item_of_which_no_row_tells_has_the_bias_of_the_mean(rng, here, monkeypatch):
+    monkeypatch.setattr("distnorm.methods.bank.on_host", lambda x: here)
     items, bank = unit(rng.normal(0, 1, (3, 4))), unit(rng.normal(0, 1, (6, 4)))
     for beta in (2.0, 500.0):
         found = inverted_softmax_bias(items, Bank(bank, None, np.full(6, -2.0)), beta)

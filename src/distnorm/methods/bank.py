@@ -161,7 +161,7 @@ class _Exponents:
             total = total * np.exp(peak - new_peak) + _weighted_sum(_exp(shifted), weights)
             counted += weight
             peak = new_peak
-        return peak + _log_share(total, counted)
+        return np.where(total > 0, peak, 0) + _log_share(total, counted)
 
     def _blocks(self) -> Iterator[tuple[Array, Float64 | None, Any]]:
         """Exponents (n, rows of the bank), those rows' weights, and what counts of them, (n,)."""
