@@ -27,9 +27,10 @@ def towards_other(norm: Scorer, side: str, rows: CheckedRows) -> float | None:
     n = rows.shape[0]
     if own is None or others is None or n < 2:
         return None
-    if n > _MOST:
-        rows = rows.take(np.arange(_MOST) * n // _MOST)
-    new = Moments().update(rows)
+    if "sample" not in rows.memo:
+        some = rows.take(np.arange(_MOST) * n // _MOST) if n > _MOST else rows
+        rows.memo["sample"] = Moments(sketch=False).update(some)
+    new: Moments = rows.memo["sample"]
     gap = float(np.linalg.norm(own.mean - others.mean))
     errors = [m.uncertainty().standard_error for m in (own, others, new)]
     if not all(math.isfinite(e) for e in errors) or gap <= 2 * sum(errors):
