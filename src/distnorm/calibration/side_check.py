@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from distnorm.arrays import CheckedRows
+from distnorm.arrays import CheckedRows, checked
 from distnorm.calibration.scorer import Scorer
 from distnorm.errors import DistnormError
 from distnorm.moments import Moments
@@ -23,6 +23,7 @@ def towards_other(norm: Scorer, side: str, rows: CheckedRows) -> float | None:
     At most a thousand rows are looked at. None without a gap, without statistics of both sides, or
     for a single row.
     """
+    rows = checked(rows, norm.names.plural(side))
     own, others = norm.moments(side), norm.moments(norm.names.other(side))
     n = rows.shape[0]
     if own is None or others is None or n < 2:
