@@ -44,6 +44,8 @@ class _InOrder:
     """What can only be read from its start."""
 
     def read(self, most: int) -> Iterator[Rows]:
+        """As `Reader.read`; each kind of file below has its own."""
+        # Never asked of this class itself: it only picks rows out of what its kinds read.
         raise NotImplementedError
 
     def take(self, positions: Numbers, most: int) -> Rows:
