@@ -386,7 +386,9 @@ def is_unit_length(x: Array | CheckedRows) -> bool:
     sample = as_working(x[::step, ...])
     xp = namespace(sample)
     with np.errstate(over="ignore"):
-        lengths = xp.sqrt(xp.sum(sample * sample, axis=1))
+        numpy = isinstance(sample, np.ndarray)
+        squares = np.einsum("ij,ij->i", sample, sample) if numpy else xp.sum(sample**2, axis=1)
+        lengths = xp.sqrt(squares)
     return bool(xp.max(xp.abs(lengths - 1)) <= UNIT_TOLERANCE)
 
 

@@ -21,8 +21,11 @@ def session():
     pytest.importorskip("ray.data", reason="needs the extra 'ray'")
     from distnorm.distributed import connected
 
-    with connected(workers=2) as found:
-        yield found
+    with pytest.MonkeyPatch.context() as patch:
+        # A GPU by name alone, for what asks for one.
+        patch.setenv("RAY_OVERRIDE_RESOURCES", '{"GPU": 1}')
+        with connected(workers=2) as found:
+            yield found
 
 
 @pytest.fixture(scope="session")

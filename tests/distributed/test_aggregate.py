@@ -90,11 +90,16 @@ def test_any_order_of_merges(rows):
 
 
 def test_large_blocks_are_added_up_in_float64_too(monkeypatch):
-    monkeypatch.setattr("distnorm.distributed.sums.LARGEST_EXACT", 640)
+    monkeypatch.setattr("distnorm.moments.sums.LARGEST_EXACT", 640)
     rows = np.random.default_rng(0).normal(1, 1, (500, 64)).astype(np.float32)
-    found = Moments()
+    found, plain, total = Moments(), Moments().update(rows), rows.astype(np.float64).sum(axis=0)
     add_rows(found, rows, "rows")
-    np.testing.assert_allclose(found.sum, rows.astype(np.float64).sum(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(found.sum, total, rtol=1e-13)
+    assert abs(plain.sum - total).max() > 1e-6  # float32 within 512 rows
+    assert found.sketch.hashes.tolist() == plain.sketch.hashes.tolist()
+    rows[321] = np.nan
+    with pytest.raises(DistnormError, match="NaN in rows, first in row 1321"):
+        add_rows(Moments(), rows, "rows", 1000)
 
 
 def test_what_is_wrong_is_one_line(session, rows):

@@ -175,12 +175,24 @@ def test_a_killed_worker_and_a_stopped_run(folder, tmp_path, monkeypatch):
     assert_same(one, two)
 
 
-def test_what_workers_lack_is_said_in_a_line(folder, tmp_path):
+def test_what_workers_lack_is_said_in_a_line(folder, tmp_path, monkeypatch):
     source = open_source(folder)
     with pytest.raises(DistnormError, match=r"no_such_module.*on the worker"):
         embed_by_actors(source, tmp_path / "s", model="python:no_such_module:it", workers=1)
-    with pytest.raises(DistnormError, match=r"workers of 1 GPUs on a cluster with 0"):
-        embed_by_actors(source, tmp_path / "s", model="builtin", num_gpus=1.0)
+    words = r"workers of 2 GPUs on a cluster whose machines have 1 at most.*leave --device cuda out"
+    with pytest.raises(DistnormError, match=words):
+        embed_by_actors(source, tmp_path / "s", model="builtin", num_gpus=2.0)
+    # The cluster's GPU is one by name alone.
+    store = ("--engine", "ray", "--model", "builtin", "--out", tmp_path / "s")
+    done = invoke("embed", folder, *store, "--device", "cuda")
+    assert done.exit_code == 1
+    assert "got device 'cuda' for 'builtin' (on the worker" in done.output
+    assert "--device cuda" in invoke("embed", folder, *store, "--device", "cuda:1").output
+    with monkeypatch.context() as patch:
+        patch.setattr("distnorm.__version__", "0.0.9")
+        words = r"distnorm [\d.]+ on the worker .*; expected 0\.0\.9 as where"
+        with pytest.raises(DistnormError, match=words):
+            embed_by_actors(source, tmp_path / "s", model="builtin", workers=1)
     assert not (tmp_path / "s").exists()
 
     def failing(error):

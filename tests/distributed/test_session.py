@@ -58,7 +58,7 @@ def test_errors_arrive_as_themselves_and_name_the_item_or_the_package(session, c
 
     for function, words in (
         (refuse, "got item 7; expected another; name one"),
-        (burst, "part 7, for which a worker has not enough memory"),
+        (burst, "part 7, for which a worker had not enough memory"),
         (lacking, "workers without the package 'open_clip'"),
     ):
         with pytest.raises(DistnormError, match=words):
@@ -73,6 +73,23 @@ def test_errors_arrive_as_themselves_and_name_the_item_or_the_package(session, c
         with pytest.raises(DistnormError, match=words):
             list(session.each([7], Made, name=lambda item: f"part {item}"))
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_what_no_machine_has_and_another_version_are_refused(session, monkeypatch):
+    with pytest.raises(DistnormError, match=r"workers of 2 GPUs .* 1 at most"):
+        list(session.each([7], repr, gpus=2))
+    assert dict(session.each([7], repr, gpus=1)) == {0: "7"}
+    monkeypatch.setattr("distnorm.__version__", "0.0.9")
+    with pytest.raises(DistnormError, match=r"on the worker .*; expected 0\.0\.9 .*==0\.0\.9"):
+        list(session.each([7], repr))
+
+
+def test_what_died_for_memory_names_what_was_in_hand():
+    from ray.exceptions import OutOfMemoryError
+
+    words = "got part 7, for which a worker had not enough memory"
+    with pytest.raises(DistnormError, match=words), clusters.plain_ray_errors(lambda: "part 7"):
+        raise OutOfMemoryError("killed")
 
 
 def test_a_killed_worker_is_replaced(session, tmp_path):

@@ -58,10 +58,10 @@ def embed(
 ) -> None:
     """Embed photos, sentences, or pairs of both.
 
-    SOURCE is a folder, a pattern, a list or table of pictures and captions (CSV, TSV, Parquet, JSON
-    lines, COCO's JSON), a WebDataset tar file, or - for sentences on standard input. What the store
-    has already is left alone: a stopped run continues, and new or changed files are taken in, by
-    the same command.
+    SOURCE is a folder, a pattern, a list or table of pictures and captions (CSV, TSV, Parquet,
+    Lance, JSON lines, COCO's JSON), a WebDataset tar file, or - for sentences on standard input.
+    What the store has already is left alone: a stopped run continues, and new or changed files are
+    taken in, by the same command.
     """
     from distnorm.embedding import embed as embed_source
     from distnorm.embedding import open_source
@@ -102,7 +102,9 @@ def _on_cluster(
 
     if options["workers"] == 0:
         raise click.UsageError("--workers 0 excludes --engine ray")
-    gpus = 1.0 if (device or "").startswith("cuda") else 0.0
+    if (device or "").startswith("cuda:"):
+        raise click.UsageError("with --engine ray each worker has a GPU of its own: --device cuda")
+    gpus = 1.0 if device == "cuda" else 0.0
     with aside():
         return embed_on_cluster(
             items, out, address=engine.address, device=device, num_gpus=gpus, **options

@@ -34,7 +34,8 @@ def store_on_ray(
 ) -> Upload:
     """Write Parquet files to ``out``, or a column of a Lance data set."""
     from distnorm.distributed.bias import add_biases, write_biases
-    from distnorm.distributed.sources import is_lance, open_vectors
+    from distnorm.distributed.sources import open_vectors
+    from distnorm.store.column_files import is_lance
     from distnorm.store.layout import is_store
     from distnorm.store.models import check_models
 

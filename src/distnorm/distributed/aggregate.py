@@ -124,7 +124,8 @@ def moments_of(
     DistnormError
         As of `MomentsAggregate`.
     """
-    sums, total = _Sums(on, weights, order, rank), b""
+    sums = _Sums(on, weights, order, rank)
+    total = sums.empty()
     found = dataset.map_batches(
         _summed, fn_kwargs={"sums": sums}, batch_format="pyarrow", batch_size=None
     )
@@ -134,8 +135,8 @@ def moments_of(
                 one = pickle.loads(cell)
                 if isinstance(one, DistnormError):
                     raise one
-                total = sums.both(total, cell)
-    return sums.result(total)
+                total.include(one)
+    return sums.sound(total)
 
 
 def _summed(block: Any, sums: _Sums) -> Any:
@@ -172,7 +173,7 @@ class _Sums:
         self._on, self._weights, self._kind = on, weights, (order, rank)
 
     def of(self, block: Any) -> bytes:
-        table, moments = _table(block), self._empty()
+        table, moments = _table(block), self.empty()
         if len(table):
             _require_column(table.column_names, self._on)
             rows = arrow_rows(table, [self._on], "a block")
@@ -187,14 +188,16 @@ class _Sums:
         return pickle.dumps(both)
 
     def result(self, total: bytes) -> Moments:
-        moments: Moments = pickle.loads(total) if total else self._empty()
+        return self.sound(pickle.loads(total) if total else self.empty())
+
+    def sound(self, moments: Moments) -> Moments:
         if moments.count and not moments.weight:
             raise DistnormError(
                 f"weights in column {self._weights!r} that are all 0", "some above 0", "mend them"
             )
         return moments
 
-    def _empty(self) -> Moments:
+    def empty(self) -> Moments:
         order, rank = self._kind
         return Moments(order=order, rank=rank)
 

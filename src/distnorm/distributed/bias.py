@@ -18,11 +18,12 @@ import numpy.typing as npt
 from distnorm.arrays import check_lengths, check_rows, normalize, to_numpy
 from distnorm.distributed.clusters import plain_ray_errors
 from distnorm.distributed.session import Session, Shared
-from distnorm.distributed.sources import Fragment, Vectors, is_lance, open_vectors
+from distnorm.distributed.sources import Fragment, Vectors, open_vectors
 from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.biases import Upload
 from distnorm.search.indexes.keys import column_of
+from distnorm.store.column_files import is_lance
 from distnorm.store.vector_files import arrow_rows
 from distnorm.system.files import atomic_write, plain_errors, shared_name
 from distnorm.system.progress import Progress

@@ -7,12 +7,21 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from distnorm.errors import DistnormError, require
 
-__all__ = ["check_there", "lacking", "plain_ray_errors", "too_large", "unreachable"]
+__all__ = [
+    "check_room",
+    "check_there",
+    "check_version",
+    "lacking",
+    "plain_ray_errors",
+    "too_large",
+    "unreachable",
+    "version",
+]
 
 _REACH = 5.0  # seconds to reach a cluster's port
 ANSWER = 20.0
@@ -22,13 +31,45 @@ _MISSING = re.compile(r"No module named '([\w.]+)'")
 
 
 @contextmanager
-def plain_ray_errors() -> Iterator[None]:
-    """Turn what Ray raises into one line; a `DistnormError` of a worker comes as itself."""
+def plain_ray_errors(place: Callable[[], str] = lambda: "a worker's part") -> Iterator[None]:
+    """Turn what Ray raises into one line; a `DistnormError` of a worker comes as itself.
+
+    ``place`` says what workers had in hand when they died.
+    """
     exceptions = require("ray.exceptions", "ray")
     try:
         yield
     except (exceptions.RayError, RuntimeError) as error:
-        raise _plain(error) from None
+        raise _plain(error, place) from None
+
+
+def check_room(cpus: float, gpus: float) -> None:
+    """Raise unless some machine of the cluster can hold a worker of so many processors and GPUs."""
+    machines = [one["Resources"] for one in require("ray", "ray").nodes() if one["Alive"]]
+    for kind, wanted in (("CPU", cpus), ("GPU", gpus)):
+        most = max((one.get(kind, 0) for one in machines), default=0)
+        if wanted > most:
+            raise DistnormError(
+                f"workers of {wanted:g} {kind}s on a cluster whose machines have {most:g} at most",
+                "a machine that has them",
+                "start Ray on one"
+                + (", or leave --device cuda out (num_gpus=0)" if kind == "GPU" else ""),
+            )
+
+
+def version() -> str:
+    """Of this package, where this runs."""
+    return str(sys.modules["distnorm"].__version__)
+
+
+def check_version(found: str, wanted: str, host: str) -> None:
+    """Raise unless a worker has the version of this package that asked it."""
+    if found != wanted:
+        raise DistnormError(
+            f"distnorm {found} on the worker {host}",
+            f"{wanted} as where the work is asked for",
+            f"install one version on all machines: pip install 'distnorm[ray]=={wanted}'",
+        )
 
 
 def check_there(address: str) -> bool:
@@ -104,7 +145,7 @@ def unreachable(
     )
 
 
-def _plain(error: Exception) -> Exception:
+def _plain(error: Exception, place: Callable[[], str]) -> Exception:
     """What was meant by an error of Ray's."""
     exceptions = require("ray.exceptions", "ray")
     cause: BaseException | None = error
@@ -112,17 +153,17 @@ def _plain(error: Exception) -> Exception:
         if isinstance(cause, DistnormError):
             return cause
         if isinstance(cause, exceptions.OutOfMemoryError):
-            return too_large("a worker")
+            return too_large(place())
         cause = getattr(cause, "cause", None) or cause.__cause__
     words = str(error)
     missing = _MISSING.search(words)
     if missing is not None:
         return lacking(missing[1])
-    if isinstance(error, exceptions.OutOfMemoryError) or "OutOfMemory" in words:
-        return too_large("a worker")
+    if "OutOfMemory" in words:
+        return too_large(place())
     if isinstance(error, (exceptions.WorkerCrashedError, exceptions.ActorDiedError)):
         return DistnormError(
-            f"workers that died again and again ({' '.join(words.split())[:200]})",
+            f"{place()}, at which workers died again and again ({' '.join(words.split())[:200]})",
             "workers that live",
             "look for memory that ran out; run the same command again to go on",
         )
@@ -132,9 +173,10 @@ def _plain(error: Exception) -> Exception:
 def too_large(name: str) -> DistnormError:
     """An item that a worker has no memory for."""
     return DistnormError(
-        f"{name}, for which a worker has not enough memory",
+        f"{name}, for which a worker had not enough memory",
         "fragments that fit",
-        "use fewer workers on each machine, or smaller fragments; run it again to go on",
+        "run fewer workers on each machine (ray start --num-cpus N), or write smaller fragments; "
+        "run it again to go on",
     )
 
 

@@ -7,14 +7,13 @@ What an actor raises comes back as a value, so that it arrives as it is.
 from __future__ import annotations
 
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from distnorm.distributed.clusters import plain_ray_errors
+from distnorm.distributed.clusters import check_room, check_version, plain_ray_errors, version
 from distnorm.distributed.portions import Encoded, encode_items
 from distnorm.embedding.items import Item
 from distnorm.embedding.pipeline import decoders
@@ -98,7 +97,7 @@ class _Embedder:
             encoder.dimension,
             encoder.max_tokens,
             resizer,
-            _version(),
+            version(),
             socket.gethostname(),
         )
 
@@ -152,14 +151,7 @@ class Crew:
     def __init__(self, plan: Plan, workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> None:
         self._ray = require("ray", "ray")
         self._errors = require("ray.exceptions", "ray")
-        there = self._ray.cluster_resources()
-        for kind, wanted in (("CPU", cpus), ("GPU", gpus)):
-            if wanted > there.get(kind, 0):
-                raise DistnormError(
-                    f"workers of {wanted:g} {kind}s on a cluster with {there.get(kind, 0):g}",
-                    "a cluster that has them",
-                    "start Ray on such a machine, or ask for less",
-                )
+        check_room(cpus, gpus)
         actor = self._ray.remote(_Embedder).options(
             num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=_TRIES
         )
@@ -230,12 +222,7 @@ class Crew:
     def _begin(self, one: Any, reference: Any) -> None:
         facts: Facts = self._value(reference, "a worker's model")
         known = self._facts or facts
-        if facts.version != _version():
-            raise DistnormError(
-                f"distnorm {facts.version} on the worker {facts.host}",
-                f"{_version()} as here",
-                "install one version on all machines",
-            )
+        check_version(facts.version, version(), facts.host)
         if (facts.model_id, facts.dimension) != (known.model_id, known.dimension):
             raise DistnormError(
                 f"the model {facts.model_id!r} on the worker {facts.host}",
@@ -278,11 +265,6 @@ class Crew:
         if isinstance(value, DistnormError):
             raise value
         return value
-
-
-def _version() -> str:
-    """Of this package, where this runs."""
-    return str(sys.modules["distnorm"].__version__)
 
 
 def caught(place: str, function: Callable[[], T]) -> T | DistnormError:

@@ -10,6 +10,7 @@ import inspect
 import logging
 import os
 import pickle
+import socket
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,14 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from distnorm.distributed.clusters import (
+    check_room,
     check_there,
+    check_version,
     lacking,
     plain_ray_errors,
     too_large,
     unreachable,
+    version,
 )
 from distnorm.errors import DistnormError, require
 from distnorm.system.progress import Progress
@@ -111,25 +115,32 @@ class Session:
         total, done = sum(sizes), 0
         if not items:
             return
+        check_room(cpus, gpus)
+        waiting = dict(enumerate(items))
         cells = [
             {"number": number, "name": name(item), "item": pickle.dumps(item)}
             for number, item in enumerate(items)
         ]
-        settings: dict[str, Any] = {"num_cpus": cpus, "batch_format": "pyarrow", "batch_size": None}
+        settings: dict[str, Any] = {"num_cpus": cpus, "batch_format": "pyarrow", "batch_size": 1}
         if gpus:
             settings["num_gpus"] = gpus
         called = function.func if isinstance(function, partial) else function
-        with plain_ray_errors(), _quiet():
+
+        def in_hand() -> str:
+            first, *others = [*map(name, waiting.values())] or ["the end of the work"]
+            return first + (f" or one of {len(others)} more that were not done" if others else "")
+
+        with plain_ray_errors(in_hand), _quiet():
             dataset = data.from_items(cells, override_num_blocks=len(cells))
             _silence(dataset.context)
             if inspect.isclass(called):
                 most = len(items) if actors is None else min(actors, len(items))
                 few = 1 if actors is None else most
                 pool = data.ActorPoolStrategy(min_size=few, max_size=most)
-                made = {"fn_constructor_args": (function,), "compute": pool}
+                made = {"fn_constructor_args": (function, version()), "compute": pool}
                 ready = dataset.map_batches(_Actor, **made, **settings)
             else:
-                ready = dataset.map_batches(partial(_answers, function), **settings)
+                ready = dataset.map_batches(partial(_answers, function, version()), **settings)
             for batch in ready.iter_batches(batch_size=None, batch_format="pyarrow"):
                 numbers, results = batch["number"].to_pylist(), batch["result"].to_pylist()
                 for number, result in zip(numbers, results, strict=True):
@@ -137,6 +148,7 @@ class Session:
                     if isinstance(value, _Failure):
                         raise value.error
                     done += sizes[number]
+                    del waiting[number]
                     if progress is not None:
                         progress(done, total)
                     yield number, value
@@ -196,12 +208,12 @@ class _Failure:
         self.error = error
 
 
-def _answers(function: Callable[[Any], Any], batch: Any) -> Any:
+def _answers(function: Callable[[Any], Any], asked: str, batch: Any) -> Any:
     """What a function gives for each item of a batch; what it raises is part of the answer."""
     arrow = require("pyarrow", "ray")
     numbers = batch["number"].to_pylist()
     names, items = batch["name"].to_pylist(), batch["item"].to_pylist()
-    results = [_answer(function, *pair) for pair in zip(names, items, strict=True)]
+    results = [_answer(function, asked, *pair) for pair in zip(names, items, strict=True)]
     return arrow.table(
         {
             "number": arrow.array(numbers, arrow.int64()),
@@ -210,8 +222,9 @@ def _answers(function: Callable[[Any], Any], batch: Any) -> Any:
     )
 
 
-def _answer(function: Callable[[Any], Any], name: str, item: bytes) -> bytes:
+def _answer(function: Callable[[Any], Any], asked: str, name: str, item: bytes) -> bytes:
     try:
+        check_version(version(), asked, socket.gethostname())
         return pickle.dumps(function(pickle.loads(item)))
     except Exception as error:
         return _failed(name, error)
@@ -231,7 +244,8 @@ def _failed(name: str, error: Exception) -> bytes:
 class _Actor:
     """The same with something that is made once."""
 
-    def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
+    def __init__(self, make: Callable[[], Callable[[Any], Any]], asked: str) -> None:
+        self._asked = asked
         self._failure: bytes | None = None
         try:
             self._function = make()
@@ -239,7 +253,8 @@ class _Actor:
             self._failure = _failed("what each worker holds", error)
 
     def __call__(self, batch: Any) -> Any:
-        return _answers(self._function if self._failure is None else self._fail, batch)
+        function = self._function if self._failure is None else self._fail
+        return _answers(function, self._asked, batch)
 
     def _fail(self, item: Any) -> Any:
         assert self._failure is not None

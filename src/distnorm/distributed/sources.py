@@ -29,13 +29,14 @@ from distnorm.distributed.readers import (
 )
 from distnorm.errors import DistnormError, require
 from distnorm.moments import LARGEST_EXACT
+from distnorm.store.column_files import is_lance
 from distnorm.store.layout import Commit
 from distnorm.store.vector_choice import choose
 from distnorm.store.vector_files import arrow_columns
 from distnorm.store.vectors import has_vectors, read_embeddings, shard_files
 from distnorm.system.files import missing_file
 
-__all__ = ["Fragment", "Numbers", "Vectors", "is_lance", "open_vectors"]
+__all__ = ["Fragment", "Numbers", "Vectors", "open_vectors"]
 
 Rows = npt.NDArray[Any]
 
@@ -211,11 +212,6 @@ def open_vectors(path: str | Path, side: str = "image", *, key: str | None = Non
         column = parts[0].columns if parts else None
         parts += _file_parts(file, counted, side, inside, column)
     return replace(_whole(str(path), parts), commit=None if commit.number is None else commit)
-
-
-def is_lance(path: Path) -> bool:
-    """Whether a folder is a Lance data set."""
-    return path.is_dir() and (path / "_versions").is_dir()
 
 
 @dataclass(frozen=True)

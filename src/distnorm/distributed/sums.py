@@ -1,9 +1,4 @@
-"""Rows added to moments in float64, whatever the size of a block.
-
-`Moments.update` adds up more than `LARGEST_EXACT` numbers in float32 over blocks of 512 rows, whose
-rounding depends on where they begin. Less than that goes through float64 alone: any partition of
-the rows gives the same sums to 1e-12.
-"""
+"""Rows added to moments in float64: any partition of the rows gives the same sums to 1e-12."""
 
 from __future__ import annotations
 
@@ -12,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import CheckedRows, blocks, check_form, check_rows
-from distnorm.moments import LARGEST_EXACT, Moments
+from distnorm.arrays import check_form, check_rows
+from distnorm.errors import DistnormError
+from distnorm.moments import Moments
 
 __all__ = ["add_rows"]
 
@@ -30,18 +26,19 @@ def add_rows(
 ) -> None:
     """Add rows, (n, d), in float64; messages call the first one row ``start`` of ``name``."""
     rows = check_form(rows, name, moments.dimension)
-    check_rows(rows, name, start)
-    for part in blocks(len(rows), max(1, LARGEST_EXACT // rows.shape[1])):
-        seen = CheckedRows(rows[part], name)
-        if weights is None or weights[part].any():
-            moments.update(seen, name, None if weights is None else weights[part])
+    try:
+        if weights is None or weights.any():
+            moments.update(rows, name, weights, exact=True)
         else:
-            moments.include(_weightless(seen, moments))
+            moments.include(_weightless(rows, name, moments))
+    except DistnormError:
+        check_rows(rows, name, start)  # names the row by its number in the whole
+        raise
 
 
-def _weightless(rows: CheckedRows, like: Moments) -> Moments:
+def _weightless(rows: npt.NDArray[Any], name: str, like: Moments) -> Moments:
     """Rows that are counted and weigh nothing, which `Moments.update` takes beside others only."""
-    kept = Moments(order=like.order, rank=like.rank).update(rows, rows.name)
+    kept = Moments(order=like.order, rank=like.rank).update(rows, name)
     none = Moments(rows.shape[1], order=like.order, rank=like.rank)
     none.count, none.unit_length, none.sketch = kept.count, kept.unit_length, kept.sketch
     return none

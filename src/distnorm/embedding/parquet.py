@@ -1,4 +1,4 @@
-"""Parquet tables: columns of names, of texts, of pictures (Hugging Face's ``{bytes, path}``).
+"""Parquet and Lance tables: columns of names, texts, pictures (Hugging Face's ``{bytes, path}``).
 
 Columns of other types are refused by their type, never turned into words.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from distnorm.embedding.cells import PATHS, TEXTS
 from distnorm.errors import DistnormError, require
+from distnorm.store.column_files import column_file
 
 __all__ = ["ParquetTable"]
 
@@ -19,7 +20,7 @@ _PICTURES = 64  # rows at a time where they hold pictures
 
 
 class ParquetTable:
-    """A Parquet file; ``head`` has the columns that can be pictures or texts, others as ""."""
+    """A Parquet file or Lance set; ``head``: columns that can be pictures or texts, others ""."""
 
     strict, beside, above, kind = True, True, False, "parquet"
 
@@ -27,10 +28,7 @@ class ParquetTable:
         self, path: Path, path_column: str | None = None, text_column: str | None = None
     ) -> None:
         self.path = path
-        self._arrow, self._parquet = (
-            require("pyarrow", "embed"),
-            require("pyarrow.parquet", "embed"),
-        )
+        self._arrow = require("pyarrow", "embed")
         with self._opened() as file:
             schema = file.schema_arrow
         self._names = tuple(schema.names)
@@ -83,13 +81,15 @@ class ParquetTable:
 
     def _opened(self) -> Any:
         try:
-            return self._parquet.ParquetFile(self.path)
+            return column_file(self.path)
         except (self._arrow.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> DistnormError:
         why = str(error).partition("\n")[0]
-        return DistnormError(f"{self.path}: {why}", "a Parquet file", "write it again")
+        return DistnormError(
+            f"{self.path}: {why}", "a whole Parquet file or Lance data set", "write it again"
+        )
 
     def _unfit(self, name: str, kind: str, side: str) -> DistnormError:
         wanted = (

@@ -27,6 +27,7 @@ from distnorm.embedding.separated import Separated
 from distnorm.embedding.tables import Reader, Table, empty_text, subfolders
 from distnorm.embedding.tars import tar_items
 from distnorm.errors import DistnormError
+from distnorm.store.column_files import is_lance
 from distnorm.store.known import KeySet, key_of
 from distnorm.system.files import plain_errors
 from distnorm.system.lines import text_lines
@@ -163,10 +164,10 @@ def open_source(
         - a folder: every picture and tar file below it, with the captions beside them (with a
           table of pictures and texts that is called ``captions`` or ``metadata``, that table);
         - a pattern such as ``photos/**/*.jpg``;
-        - ``.csv``, ``.tsv``, ``.parquet`` with a column of paths (``path``, ``image`` ...) or
-          pictures, of texts (``caption``, ``text`` ...), or both; JSON lines and lists of such
-          records, COCO's captions; paths start at the table's folder, or the folder in it that
-          has them;
+        - ``.csv``, ``.tsv``, ``.parquet``, a Lance data set with a column of paths (``path``,
+          ``image`` ...) or pictures, of texts (``caption``, ``text`` ...), or both; JSON lines and
+          lists of such records, COCO's captions; paths start at the table's folder, or the folder
+          in it that has them;
         - ``.tar``, ``.tar.gz``: WebDataset samples, a picture and its texts under one name;
         - a picture;
         - ``-``: one sentence per line on standard input;
@@ -188,7 +189,7 @@ def open_source(
         return _standard_input()
     target = Path(name)
     with plain_errors(name):
-        label, is_folder = str(target.resolve()), target.is_dir()
+        label, is_folder = str(target.resolve()), target.is_dir() and not is_lance(target)
     places = [target / end for end in _FOLDER_TABLES] if is_folder else []
     table = next((p for p in places if p.exists() and (p == places[0] or _has_pairs(p))), None)
     if table is not None:
@@ -232,7 +233,8 @@ def _sides(kinds: list[tuple[str, ...]]) -> tuple[str, ...]:
 
 def _is_itself(target: Path) -> bool:
     """Whether a path holds pictures itself: a folder, a tar file, a picture."""
-    return target.is_dir() or target.name.lower().endswith((*TARS, *PICTURES))
+    folder = target.is_dir() and not is_lance(target)
+    return folder or target.name.lower().endswith((*TARS, *PICTURES))
 
 
 def _itself(target: Path, label: str) -> Source:
@@ -304,7 +306,7 @@ def _tables_aside(folder: Path) -> tuple[str, ...]:
 
 def _reader(target: Path, path_column: str | None, text_column: str | None) -> Reader | None:
     end = target.suffix.lower()
-    if end == ".parquet":
+    if end == ".parquet" or is_lance(target):
         return ParquetTable(target, path_column, text_column)
     if end in (".csv", ".tsv"):
         return Separated(target)

@@ -138,7 +138,14 @@ class Moments:
         kind = "" if self.order == 1 else f", rank={self.rank or 'full'}"
         return f"Moments(count={self.count}, dimension={self.dimension}, order={self.order}{kind})"
 
-    def update(self, x: Array, name: str = "embeddings", weights: Float64 | None = None) -> Moments:
+    def update(
+        self,
+        x: Array,
+        name: str = "embeddings",
+        weights: Float64 | None = None,
+        *,
+        exact: bool = False,
+    ) -> Moments:
         """Add rows; on an error nothing is added.
 
         Parameters
@@ -150,6 +157,9 @@ class Moments:
             What to call the rows in messages.
         weights : ndarray, shape (n,), optional
             How many rows each stands for, finite, from 0 on, not all 0; 1 if left out.
+        exact : bool
+            Add NumPy rows up in float64 however many they are: sums do not depend on where these
+            rows begin and end, up to float64 rounding.
 
         Raises
         ------
@@ -162,7 +172,7 @@ class Moments:
         if weights is not None:
             weights = check_weights(weights, x.shape[0], name)
         full = self.order == 2 and self.rank is None
-        sums = sum_rows(x, name, second=full, seen=seen is not None, weights=weights)
+        sums = sum_rows(x, name, second=full, seen=seen is not None, exact=exact, weights=weights)
         kept = self.sketch is not None
         part = Moments(x.shape[1], order=self.order, rank=self.rank, sketch=kept)
         part.count, part.sum = sums.count, sums.sum

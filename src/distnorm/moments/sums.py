@@ -21,6 +21,7 @@ own conversion takes several times as long.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,26 +77,35 @@ def sum_rows(
     *,
     second: bool = False,
     seen: bool = False,
+    exact: bool = False,
     weights: npt.NDArray[np.float64] | None = None,
 ) -> BlockSums:
-    """Sums over the rows of ``x``, (n, d), whose form is checked; NaN and zeros unless ``seen``."""
+    """Sums over the rows of ``x``, (n, d), whose form is checked; NaN and zeros unless ``seen``.
+
+    ``exact``: NumPy rows are added up in float64, however many they are.
+    """
     x = _on_host_without_copy(x)
     if weights is not None:
         if not seen:
             check_embeddings(x, name)
         return _sum_weighted(x, weights, second)
-    if isinstance(x, np.ndarray) and x.dtype != np.float64 and x.size > LARGEST_EXACT:
-        total = _sum_in_parallel(x, second)
-        if total is not None:
-            return total
-        # Something is not finite, zero, or too large for float32 sums: name it, or go slowly.
+    if isinstance(x, np.ndarray):
+        if x.dtype != np.float64 and x.size > LARGEST_EXACT and not exact:
+            total = _sum_in_parallel(x, second)
+            if total is not None:
+                return total
+            # Something is not finite, zero, or too large for float32 sums: name it, or go slowly.
+        total, sound = _sum_exactly(x, second)
+        if not sound and not seen:
+            check_embeddings(x, name)
+        return total
     if on_device(x) and x.shape[0] * x.shape[1] > LARGEST_EXACT:
         total = _sum_tensor(x.detach(), second)
         if total is not None:
             return total
     if not seen:
         check_embeddings(x, name)
-    return _sum_exactly(x, second) if isinstance(x, np.ndarray) else _sum_on_device(x, second)
+    return _sum_on_device(x, second)
 
 
 def _zero(d: int, second: bool) -> BlockSums:
@@ -109,20 +119,31 @@ def _on_host_without_copy(x: Array) -> Array:
     return x
 
 
-def _sum_exactly(x: npt.NDArray[np.floating], second: bool) -> BlockSums:
+def _sum_exactly(x: npt.NDArray[np.floating], second: bool) -> tuple[BlockSums, bool]:
+    """Sums over all rows in float64, and whether every row is surely finite and not zero."""
     n, d = x.shape
-    total = _zero(d, second)
+    total, sound = _zero(d, second), True
+    total.signs = signs = np.empty((n, LEADING), bool) if d >= LEADING else None
     # Sums alone are added up in the cache; products of matrices take larger blocks.
     step = min(n, _ROWS * 8 if second else max(1, min(_ROWS * 8, _CACHED // d)))
-    room = np.empty((step, d))
-    for rows in blocks(n, step):
-        wide = room[: rows.stop - rows.start]
-        wide[...] = x[rows, ...]
-        # Row by row, as in `_sum_stretch`.
-        squares = float(np.matmul(wide[:, None, :], wide[:, :, None]).sum())
-        product = wide.T @ wide if second else None
-        total.add(BlockSums(len(wide), wide.sum(axis=0), squares, product))
-    return total
+    room, fold = np.empty((step, d)), max(1, _ROWS // d)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in blocks(n, step):
+            wide = room[: rows.stop - rows.start]
+            wide[...] = x[rows, ...]
+            # Row by row, as in `_sum_stretch`.
+            lengths = np.matmul(wide[:, None, :], wide[:, :, None])
+            squares = float(lengths.sum())
+            sound = sound and math.isfinite(squares) and bool(lengths.all())
+            if signs is not None:
+                np.less(wide[:, :LEADING], 0, out=signs[rows])
+            product = wide.T @ wide if second else None
+            # Several narrow rows as one: NumPy adds long rows faster.
+            whole = len(wide) // fold * fold
+            summed = wide[:whole].reshape(-1, fold * d).sum(axis=0).reshape(fold, d).sum(axis=0)
+            summed += wide[whole:].sum(axis=0)
+            total.add(BlockSums(len(wide), summed, squares, product))
+    return total, sound
 
 
 def _sum_weighted(x: Array, weights: npt.NDArray[np.float64], second: bool) -> BlockSums:

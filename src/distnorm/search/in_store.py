@@ -23,6 +23,7 @@ from distnorm.search.items import LocalItems, OpenItems, open_local
 from distnorm.search.mixed import topk_mixed
 from distnorm.search.normalization_file import NormalizationFile
 from distnorm.search.query import Query
+from distnorm.store.column_files import is_lance
 from distnorm.store.columns import read_sizes
 from distnorm.store.layout import Commit, at_commit
 from distnorm.store.vectors import shard_files
@@ -91,7 +92,8 @@ class StorePlace:
     def check(self, settings: Settings) -> None:
         """Biases are kept, and thresholds set, for one side; a folder has vectors."""
         side, local = settings.side, self._opening is open_local
-        if self.model is None and local and self._path.is_dir() and side != "both":
+        folder = self._path.is_dir() and not is_lance(self._path)
+        if self.model is None and local and folder and side != "both":
             # Photos that were never embedded are said before a model is asked for.
             at_commit(self._path, lambda commit: shard_files(commit, side, self._keys.get(side)))
         if settings.side == "both" and settings.bias is not None:

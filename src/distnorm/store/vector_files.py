@@ -1,4 +1,4 @@
-"""Matrices in binary files: .npy, .npz, .safetensors, Parquet and Arrow; and the way from others.
+"""Matrices in binary files: .npy, .npz, .safetensors, Parquet, Lance, Arrow; and from others.
 
 A reader gives the matrices of a file by name, each to be read when it is asked for.
 """
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from distnorm.errors import DistnormError, require
+from distnorm.store.column_files import column_file, is_lance
 from distnorm.store.vector_choice import speaks_of_vectors
 from distnorm.system.separated import named_twice
 
@@ -138,12 +139,9 @@ def read_safetensors(path: Path) -> Matrices:
 def read_arrow(path: Path) -> Matrices:
     """Columns of lists of numbers, or columns of numbers that make rows together."""
     arrow = require("pyarrow", "parquet")
-    if path.suffix.lower() == ".parquet":
-        file = require("pyarrow.parquet", "parquet").ParquetFile(path)
-        schema = file.schema_arrow
-
-        def table(columns: list[str]) -> Any:
-            return file.read(columns)
+    if path.suffix.lower() == ".parquet" or is_lance(path):
+        file = column_file(path)
+        schema, table = file.schema_arrow, file.read
     else:
         whole = _arrow_table(path)
         schema = whole.schema

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from distnorm.array_kinds import shape_error
 from distnorm.errors import DistnormError, DistnormWarning, require
+from distnorm.store.column_files import column_file, is_lance
 from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, in_order, is_store
 from distnorm.store.vector_choice import check_names, choose, speaks_of_vectors
 from distnorm.store.vector_files import (
@@ -48,6 +49,7 @@ _READERS: Mapping[str, Callable[[Path], Mapping[str, Callable[[], npt.NDArray[An
     ".parquet": read_arrow,
     ".arrow": read_arrow,
     ".feather": read_arrow,
+    ".lance": read_arrow,
     ".csv": read_table,
     ".tsv": read_table,
     ".txt": read_table,
@@ -72,9 +74,9 @@ def read_embeddings(
     Parameters
     ----------
     path : path or Commit
-        .npy, .npz, .safetensors, .parquet, .arrow, .feather; .csv, .tsv and .txt with one row
-        per line, columns of numbered names or a column of lists; .json and .jsonl; or a folder
-        of shards, clip-retrieval's or a plain one.
+        .npy, .npz, .safetensors, .parquet, .arrow, .feather, a Lance data set; .csv, .tsv and .txt
+        with one row per line, columns of numbered names or a column of lists; .json and .jsonl; or
+        a folder of shards, clip-retrieval's or a plain one.
     side : str
         Which side's shards of a folder, and which array of a file that holds several.
     key : str, optional
@@ -124,7 +126,7 @@ def open_embeddings(
     """As `read_embeddings`, but several shards of a folder stay in their files."""
     commit = path if isinstance(path, Commit) else Commit.read(path)
     with plain_errors(commit.folder):
-        if not commit.folder.is_dir():
+        if not commit.folder.is_dir() or is_lance(commit.folder):
             return _read_file(commit.folder, side, key)
     parts = _shards(commit, side, key)
     return parts[0] if len(parts) == 1 else ShardedRows(parts)
@@ -136,6 +138,8 @@ def has_vectors(path: str | os.PathLike[str]) -> bool:
     So do files of kinds that have to be converted first: reading them says how.
     """
     target = Path(path)
+    if is_lance(target):
+        return _arrow_vectors(target)
     if target.is_dir():
         if has_shards(target):
             return True
@@ -151,10 +155,11 @@ def has_vectors(path: str | os.PathLike[str]) -> bool:
 
 
 def _arrow_vectors(path: Path) -> bool:
-    if path.suffix.lower() != ".parquet":
+    if path.suffix.lower() != ".parquet" and not is_lance(path):
         return True
     types = require("pyarrow", "embed").types
-    schema = require("pyarrow.parquet", "embed").read_schema(path)
+    with column_file(path) as file:
+        schema = file.schema_arrow
     lists = {field.name: list_depth(field.type, types) for field in schema}
     flat = {name: kind for name, (depth, kind) in lists.items() if not depth}
     if sum(map(types.is_floating, flat.values())) > 7:
@@ -174,7 +179,7 @@ def _arrow_vectors(path: Path) -> bool:
 def _read_file(target: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     if not target.exists():
         raise missing_file(target)
-    end = Path(target.name.removesuffix(".new")).suffix.lower()
+    end = ".lance" if is_lance(target) else Path(target.name.removesuffix(".new")).suffix.lower()
     if end not in _READERS and end not in CONVERSIONS:
         end = _kind_of(target) or end
     if end in CONVERSIONS:
