@@ -11,11 +11,24 @@ import numpy as np
 
 from distnorm.errors import DistnormError
 
-__all__ = ["dtype_error", "matrix_of", "not_an_array", "shape_error", "sound_on_device"]
+__all__ = [
+    "check_range",
+    "dtype_error",
+    "matrix_of",
+    "not_an_array",
+    "shape_error",
+    "sound_on_device",
+]
 
-_POOLED = ("image_embeds", "text_embeds", "pooler_output", "sentence_embedding", "embeddings")
+_POOLED = (
+    *("image_embeds", "text_embeds", "image_features", "text_features"),
+    *("pooler_output", "sentence_embedding", "embeddings"),
+)
 # Kinds of torch's devices whose rows are checked block by block: an answer costs nothing there.
 _ANSWERED_BY_BLOCK = ("cpu", "meta", "mps")
+_SHORTEST, _LONGEST = 1e-15, 1e15
+_EMPTY = ("FakeTensor", "UninitializedParameter", "UninitializedBuffer")
+_SHORT = {"|V2": "bfloat16", "|V1": "float8_e4m3fn"}  # as NumPy reads what ml_dtypes wrote
 _REMEDIES = {
     "uint8": "packed bits become rows of -1 and 1: numpy.unpackbits(x, axis=1) * 2.0 - 1; "
     "quantised rows need their ranges",
@@ -40,7 +53,7 @@ def matrix_of(x: Any, name: str) -> Any:
     if getattr(x, "is_nested", False):
         remedy = "pool or stack it to one row per embedding"
         raise DistnormError(f"{name} as a nested tensor", "a dense array", remedy)
-    if getattr(x, "is_meta", False):
+    if getattr(x, "is_meta", False) or type(x).__name__ in _EMPTY:
         got = f"{name} as a tensor on the device 'meta', without values"
         raise DistnormError(got, "numbers", "load the model's weights first")
     return x
@@ -54,7 +67,7 @@ def not_an_array(x: Any, name: str) -> DistnormError:
     return DistnormError(
         f"{name} as a sparse matrix ({kind})" if sparse else f"{name} of type {kind}",
         "an array of shape (rows, dimensions)",
-        dense if sparse else _way_from(x),
+        dense if sparse else _way_from(x, name),
     )
 
 
@@ -67,12 +80,16 @@ def dtype_error(x: Any, name: str) -> DistnormError:
         remedy = "pass real numbers"
     elif dtype.startswith(("<U", ">U", "|S", "StringDType")):
         remedy = "embed these words first, e.g. with `distnorm embed`"
+    elif dtype in _SHORT:
+        remedy = f"if ml_dtypes wrote them: x.view(ml_dtypes.{_SHORT[dtype]}).astype('float32')"
     elif dtype.startswith(("[", "{", "|V")):
         remedy = "take one field of the structured array: x['field']"
     else:
         to = "to(torch.float32)" if "torch" in str(x.dtype) else "astype('float32')"
         remedy = _REMEDIES.get(dtype) or _of_bytes(x)
         remedy = remedy or f"convert with {to} if these are embeddings"
+        if "torch" in str(x.dtype):
+            remedy = remedy.replace("x.astype", "x.numpy().astype").replace("(x,", "(x.numpy(),")
     got = f"{name} of dtype {x.dtype}"
     return DistnormError(got, "float16, bfloat16, float32 or float64", remedy)
 
@@ -90,7 +107,9 @@ def _of_bytes(x: Any) -> str:
 
 def shape_error(shape: tuple[int, ...], name: str) -> DistnormError:
     """The error for arrays that have not two axes."""
-    if len(shape) < 2:
+    if 0 in shape:
+        remedy = "pass embeddings"
+    elif len(shape) < 2:
         remedy = "use x[None, :] for one embedding" if shape else "this is a single number"
     elif 1 in shape:
         remedy = f"drop the axis of length 1: x.squeeze({shape.index(1)})"
@@ -102,19 +121,35 @@ def shape_error(shape: tuple[int, ...], name: str) -> DistnormError:
     return DistnormError(f"{name} of shape {shape}", "2-D (rows, dimensions)", remedy)
 
 
-def _way_from(x: Any) -> str:
-    """What to call on an object that holds embeddings in its own way."""
+def check_range(name: str, xp: Any, squares: Any) -> None:
+    """Raise where products of rows of these squared lengths may leave what floats hold."""
+    if not bool(xp.all((squares >= _SHORTEST**2) & (squares <= _LONGEST**2))):
+        raise DistnormError(
+            f"{name} with rows of lengths that products of floats do not hold",
+            f"lengths from {_SHORTEST:g} to {_LONGEST:g}",
+            "scale the rows, or apply distnorm.normalize (--normalize on the command line)",
+        )
+
+
+def _way_from(x: Any, name: str) -> str:
+    """What to call on an object that holds embeddings in its own way; ``name`` begins as a side."""
     module = type(x).__module__.partition(".")[0]
     if module in ("pandas", "polars"):
-        table = hasattr(x, "columns")
-        return "pass .to_numpy() of its embedding columns" if table else "pass numpy.stack(list(x))"
+        names = list(getattr(x, "columns", ()))
+        lists = [name for name in names if len(x) and hasattr(x[name].to_list()[0], "__len__")]
+        if lists or not names:
+            return f"pass numpy.stack(list(x{[lists[0]] if lists else ''}))"
+        return "pass .to_numpy() of its embedding columns"
     if module == "pyarrow":
-        return "pass numpy.stack(x.to_pylist())"
+        if hasattr(x, "to_numpy") and hasattr(x, "strides"):
+            return "pass its .to_numpy()"
+        return f"pass numpy.stack(x{['NAME'] if hasattr(x, 'column_names') else ''}.to_pylist())"
     if module == "tensorflow":
         return "pass its .numpy()"
     if isinstance(x, str) or hasattr(x, "__fspath__"):
         return "read the file first, e.g. numpy.load(path)"
-    for field in _POOLED:
+    of_images = name.startswith("image")
+    for field in sorted(_POOLED, key=lambda field: field.startswith("image") != of_images):
         if isinstance(x, Mapping) and x.get(field) is not None:
             return f"pass its [{field!r}], one row per item"
         if not callable(getattr(x, field, callable)):
@@ -124,6 +159,14 @@ def _way_from(x: Any) -> str:
     if isinstance(x, Mapping):
         keys = ", ".join(map(repr, list(x)[:6])) or "none"
         return f"pass one of its values (keys: {keys}), or numpy.stack(list(x.values()))"
+    data = getattr(x, "data", None)
+    if isinstance(data, list) and data and hasattr(data[0], "embedding"):
+        return "pass [one.embedding for one in x.data]"
+    if isinstance(x, bytes):
+        return "pass numpy.frombuffer(x, 'float32').reshape(-1, DIMENSIONS)"
+    for way, call in (("__array__", "asarray"), ("__dlpack__", "from_dlpack")):
+        if hasattr(x, way) and not hasattr(x, "column_names"):
+            return f"pass numpy.{call}(x)"
     if hasattr(x, "column_names"):
         return "pass the rows of one column: numpy.asarray(x['embedding'][:])"
     if hasattr(x, "__getitem__") and hasattr(x, "__len__"):
@@ -154,7 +197,16 @@ def _of_list(x: Any, name: str) -> Any:
     except DistnormError:
         raise
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-        if isinstance(error, ValueError):
+        axes = {getattr(one, "ndim", 1) for one in x}
+        lacking = next((row for row, one in enumerate(x) if one is None), None)
+        if isinstance(x, tuple) and len(x) < 5 and max(axes) > 1:
+            got, remedy = f"{name} as a tuple of {len(x)} arrays", "pass one of them, x[0] or x[1]"
+        elif lacking is not None:
+            got, remedy = f"{name} with None in row {lacking}", "drop or embed again that row"
+        elif max(axes) > 1:
+            got = f"{name} as a list of matrices"
+            remedy = "pool each to one row per embedding, such as the mean of its tokens' rows"
+        elif isinstance(error, ValueError):
             got, remedy = f"{name} as a ragged list", "give every row the same length"
         else:
             got, remedy = f"{name} as a list of objects", "stack them first, e.g. torch.stack(x)"

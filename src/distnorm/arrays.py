@@ -7,7 +7,6 @@ imported: nothing here imports a framework that is not in use.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +16,14 @@ import array_api_compat as compat
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.array_kinds import dtype_error, matrix_of, not_an_array, shape_error, sound_on_device
+from distnorm.array_kinds import (
+    check_range,
+    dtype_error,
+    matrix_of,
+    not_an_array,
+    shape_error,
+    sound_on_device,
+)
 from distnorm.errors import DistnormError
 
 __all__ = [
@@ -354,11 +360,11 @@ def _kind(x: Array) -> str:
 
 def check_lengths(x: Array | CheckedRows, name: str, method: str, requirement: str) -> None:
     """Raise unless the rows of ``x``, shape (n, d), are unit, raw or any, as is required."""
+    rows = x.rows if isinstance(x, CheckedRows) else x
     if requirement == "any":
-        return
+        return check_range(name, *_squares(rows))
     unit = is_unit_length(x)
     if requirement == "unit" and not unit:
-        rows = x.rows if isinstance(x, CheckedRows) else x
         raise DistnormError(
             f"{name} whose rows are not of unit length",
             f"unit rows for {method!r}",
@@ -382,16 +388,15 @@ def is_unit_length(x: Array | CheckedRows) -> bool:
     """
     if isinstance(x, CheckedRows):
         return x.unit_length
-    step = -(-x.shape[0] // _EXACT_ROWS)
-    sample = as_working(x[::step, ...])
+    xp, squares = _squares(x)
+    return bool(xp.max(xp.abs(xp.sqrt(squares) - 1)) <= UNIT_TOLERANCE)
+
+
+def _squares(x: Array) -> tuple[Any, Array]:
+    """The namespace and squared lengths of at most `_EXACT_ROWS` rows."""
+    sample = as_working(x[:: -(-x.shape[0] // _EXACT_ROWS), ...])
     xp = namespace(sample)
-    with np.errstate(over="ignore"):
-        numpy = isinstance(sample, np.ndarray)
-        squares = np.einsum("ij,ij->i", sample, sample) if numpy else xp.sum(sample**2, axis=1)
-        lengths = xp.sqrt(squares)
-    return bool(xp.max(xp.abs(lengths - 1)) <= UNIT_TOLERANCE)
-
-
-def torch_if_loaded() -> Any | None:
-    """The torch module if the caller has imported it already, else None."""
-    return sys.modules.get("torch")
+    with np.errstate(over="ignore", under="ignore"):
+        if isinstance(sample, np.ndarray):
+            return xp, np.einsum("ij,ij->i", sample, sample)
+        return xp, xp.sum(sample**2, axis=1)

@@ -93,3 +93,14 @@ def test_stores_of_texts_are_both_sides(run, tmp_path):
     assert wrong.exit_code == 1
     assert "'query' or 'document'" in wrong.stderr
     assert run("search", "documents", "a red star", "--side", "document").exit_code == 2
+
+
+def test_every_command_takes_the_first_and_the_second(run):
+    assert run("fit", *FILES, *SIDES, "--out", "n.safetensors").exit_code == 0
+    for words in (
+        ("watch", "n.safetensors"),
+        ("card", "n.safetensors"),
+        ("diff", "n.safetensors", "n.safetensors"),
+    ):
+        done = run(*words, *FILES)
+        assert done.exit_code == 0, done.output

@@ -522,6 +522,8 @@ def test_what_search_and_embed_refuse(store, scenes, tmp_path):
         (("search", tmp_path / "x.npy", "a star", "--model", "builtin"), "5 dimensions"),
         (("search", store, "a star", *normalization), "'another'"),
         (("search", store, " "), "empty text"),
+        (("search", store, words), "the file"),
+        (("search", store, tmp_path / "x.npy"), "a file of vectors"),
         (("search", tmp_path / "gone", "a star", "--model", "builtin"), "no file"),
     ):
         result = invoke(*command)

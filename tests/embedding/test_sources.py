@@ -324,3 +324,14 @@ def test_standard_input_is_sentences_and_nothing_else(monkeypatch, text, words):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     with pytest.raises(DistnormError, match=words):
         open_source("-")
+
+
+def test_pictures_in_forms_that_are_not_read_are_said(tmp_path):
+    picture(tmp_path / "a.png")
+    for name in ("a.CR2", "b.dng", "c.svg"):
+        (tmp_path / name).write_bytes(b"<svg/>")
+    (note,) = open_source(tmp_path).notes
+    assert "2 pictures" in note
+    assert "b.dng" in note
+    with pytest.raises(DistnormError, match="convert it to JPEG or PNG"):
+        open_source(tmp_path / "c.svg")

@@ -17,7 +17,7 @@ import random
 import re
 import sys
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -232,12 +232,49 @@ def vector_jsonl(folder: Path) -> Files:
         there = [json.loads(line) for line in text.replace("\r", "\n").split("\n") if line.strip()]
         require(len(there) == len(found), f"{len(found)} rows of {len(there)} lines")
         for row, line in zip(np.asarray(found), there, strict=True):
-            parts = list(line.values()) if isinstance(line, dict) else [line]
-            lists = [part for part in parts if isinstance(part, list) and len(part) == len(row)]
-            numbers = [np.array(part, float) for part in lists if all(map(is_number, part))]
+            numbers = [part for part in lists_of_numbers(line) if len(part) == len(row)]
             require(any(np.allclose(row, part, 1e-5) for part in numbers), "other numbers")
 
     return kept(folder, only("x.jsonl", distnorm_rows), check, jsonl=(as_text, mutate_json))
+
+
+def lists_of_numbers(value: Any) -> Iterator[np.ndarray]:
+    """Those in a value of JSON, however deep."""
+    if isinstance(value, list) and value and all(map(is_number, value)):
+        with contextlib.suppress(OverflowError):
+            yield np.array(value, float)
+    elif isinstance(value, (list, dict)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from lists_of_numbers(inner)
+
+
+def vector_answers(folder: Path) -> Files:
+    lists = rows().tolist()
+    answers = {
+        "data": [{"object": "embedding", "index": i, "embedding": r} for i, r in enumerate(lists)],
+        "hits": {"hits": [{"_id": "a", "_source": {"embedding": row}} for row in lists]},
+        "embeddings": {"float": lists, "int8": [[1] * D] * N},
+    }
+    for name, value in answers.items():
+        (folder / f"{name}.json").write_text(json.dumps({name: value, "usage": {"tokens": 3}}))
+
+    def read(at: Path) -> Any:
+        return {name: distnorm_rows(at / f"{name}.json") for name in answers}
+
+    def check(at: Path, found: Any) -> None:
+        for name in answers:
+            text = decoded((at / f"{name}.json").read_bytes())
+            try:
+                there = list(lists_of_numbers(json.loads(text)))
+            except ValueError:
+                there = [
+                    x for line in text.splitlines() for x in lists_of_numbers(json.loads(line))
+                ]
+            for row in np.asarray(found[name]):
+                numbers = [part for part in there if len(part) == len(row)]
+                require(any(np.allclose(row, part, 1e-5) for part in numbers), "other numbers")
+
+    return kept(folder, read, check, every=(mutate_json, mutate_json))
 
 
 def vector_safetensors(folder: Path) -> Files:
@@ -918,6 +955,7 @@ KINDS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "vectors .parquet": (vector_parquet, 20),
     "vectors .csv": (vector_csv, 40),
     "vectors .jsonl": (vector_jsonl, 40),
+    "vectors in answers": (vector_answers, 20),
     "vectors .safetensors": (vector_safetensors, 30),
     "lines": (lines, 60),
     "labels": (labels, 60),

@@ -152,3 +152,42 @@ def test_notes_say_what_new_statistics_made_void(gap_pair, tmp_path):
     assert distnorm.load(tmp_path / "m.safetensors").notes.dropped == ()
     with pytest.raises(DistnormError, match="a normalization without calibration;"):
         make("dn").fit(images=X).threshold(0.01)
+
+
+def test_a_watch_takes_rows_of_threads_and_all_or_none(gap_pair):
+    X, Y = gap_pair
+    watch = distnorm.Watch(make("dn").fit(images=X, texts=Y), window=np.int64(100))
+    parts = np.array_split(X, 40)
+    in_threads(lambda i: [watch.update(images=part) for part in parts[i::4]])
+    assert watch.seen == {"image": len(X), "text": 0}
+    before = watch.to_dict()
+    with pytest.raises(DistnormError, match="NaN in texts"):
+        watch.update(images=X[:5], texts=np.full_like(Y[:5], np.nan))
+    assert watch.to_dict() == before
+    for how in (copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
+        twin = how(watch)
+        twin.update(images=X[:50], texts=Y[:50])
+        assert watch.to_dict() == before
+        assert twin.seen["text"] == 50
+    for rate in ("0.1", np.nan, None):
+        with pytest.raises(DistnormError, match="false-alarm rate"):
+            distnorm.Watch(watch.norm, false_alarm_rate=rate)
+
+
+@pytest.mark.parametrize("prior", ["none", "shift"])
+def test_a_classifier_takes_images_of_threads_and_its_copies_go_their_own_ways(prior, gap_pair):
+    X, Y = gap_pair
+    classifier = distnorm.ZeroShotClassifier("dn", prior=prior).fit(Y[:5])
+    parts = np.array_split(X, 40)
+    in_threads(lambda i: [classifier.partial_fit(part) for part in parts[i::4]])
+    assert classifier.norm_.counts["image"] == len(X)
+    expected = classifier.decision_function(X)
+    for how in (copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
+        how(classifier).partial_fit(X[:9])
+        np.testing.assert_array_equal(classifier.decision_function(X), expected)
+
+
+def test_numbers_of_numpy_are_numbers(gap_pair):
+    X, _ = gap_pair
+    moments = distnorm.Moments(order=2, rank=np.int64(4)).update(X)
+    assert moments.decay(np.float32(0.5)).count == len(X) // 2

@@ -45,6 +45,12 @@ REFUSED = {
     "fields": (np.zeros(3, dtype=[("id", "i4"), ("v", "f4", 16)]), r"x\['field'\]"),
     "a huge whole number": ([[10**400, 1.0]], "too large"),
     "None in a row": ([[None, 1.0]], "no number"),
+    "both features": ({"text_features": ROWS, "image_features": ROWS}, r"\['image_features'\]"),
+    "both embeds": (SimpleNamespace(text_embeds=ROWS, image_embeds=ROWS), r"\.image_embeds"),
+    "outputs in a tuple": ((ROWS, ROWS[:3], np.float32(100)), r"x\[0\] or x\[1\]"),
+    "tokens of each": ([np.ones((n, 16)) for n in (3, 5)], "pool each to one row"),
+    "an answer": (SimpleNamespace(data=[SimpleNamespace(embedding=[1.0])]), r"one\.embedding"),
+    "bfloat16 as bytes": (ROWS.astype(np.float16).view("V2"), r"view\(ml_dtypes\.bfloat16\)"),
 }
 
 
@@ -54,6 +60,12 @@ def test_refused_with_the_way_to_a_matrix(kind):
     with pytest.raises(DistnormError, match=words) as caught:
         make("dn").fit(images=x)
     assert "\n" not in str(caught.value)
+
+
+def test_of_several_outputs_the_side_gets_its_own():
+    for given in ({"image_embeds": ROWS, "text_embeds": ROWS}, {"text_embeds": ROWS}):
+        with pytest.raises(DistnormError, match=r"\['text_embeds'\]"):
+            make("dn").fit(texts=given)
 
 
 def test_the_ways_to_a_matrix_lead_to_one():
@@ -180,3 +192,44 @@ def test_packed_bits_in_numbers_of_any_width_get_a_remedy_that_is_true(kind, rng
 def test_other_whole_numbers_are_converted():
     with pytest.raises(distnorm.DistnormError, match="convert with astype"):
         distnorm.make("dn").fit(images=np.full((4, 3), 3000))
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e-40, 1e18])
+def test_rows_whose_products_floats_do_not_hold(factor):
+    given = ROWS * np.float32(factor)
+    for method in ("dot", "dn", "dn2", "nnn"):
+        norm = make(method, input="any").fit(images=9 * ROWS, texts=9 * ROWS)
+        with pytest.raises(DistnormError, match=r"distnorm\.normalize"):
+            norm.similarity(given, given)
+
+
+def test_methods_and_sizes_of_other_types():
+    for methods in ([None], [3], None, [make("dot")]):
+        with pytest.raises(DistnormError, match="method"):
+            distnorm.compare_retrieval(ROWS, ROWS, methods=methods, repeats=1)
+    with pytest.raises(DistnormError, match="update"):
+        distnorm.Moments(ROWS)
+
+
+def test_remedies_for_tensors_are_of_tensors():
+    torch = pytest.importorskip("torch")
+    packed = torch.tensor(np.packbits(ROWS > 0, axis=1))
+    with pytest.raises(DistnormError) as caught:
+        make("dn").fit(images=packed)
+    code = caught.value.remedy.partition("numpy.")[2].partition("; quantised")[0]
+    found = eval(f"numpy.{code}", {"numpy": np, "x": packed})
+    np.testing.assert_array_equal(found, (ROWS > 0) * 2.0 - 1)
+    assert check_k(torch.tensor(5)) == (5,)
+    with pytest.raises(DistnormError, match="without values"):
+        make("dn").fit(images=torch.nn.UninitializedParameter())
+
+
+def test_tables_name_their_column():
+    pandas = pytest.importorskip("pandas")
+    for table in (pandas.DataFrame({"id": range(10), "vec": list(ROWS)}), pandas.DataFrame(ROWS)):
+        with pytest.raises(DistnormError) as caught:
+            make("dn").fit(images=table)
+        assert ("['vec']" in str(caught.value)) == ("vec" in table)
+    arrow = pytest.importorskip("pyarrow")
+    with pytest.raises(DistnormError, match=r"x\['NAME'\]\.to_pylist"):
+        make("dn").fit(images=arrow.table({"vec": ROWS.tolist()}))

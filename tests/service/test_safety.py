@@ -7,10 +7,12 @@ import io
 import json
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -338,6 +340,21 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
         assert client.post("/search", {"picture": "aGVsbG8="})[0] == 400
         data = {"picture": f"data:image/png;base64,{picture}"}
         assert client.post("/search", data)[0] == 413
+        head = png_head(60_000, 60_000)
+        data = {"picture": base64.b64encode(head).decode()}
+        assert client.post("/search", data)[0] == 413
+
+
+def png_head(width, height):
+    """A picture that claims to be so large and has no pixels."""
+
+    def chunk(name, content):
+        check = zlib.crc32(name + content).to_bytes(4, "big")
+        return len(content).to_bytes(4, "big") + name + content + check
+
+    form = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(bytes(9)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", form) + data + chunk(b"IEND", b"")
 
 
 def test_the_api_that_is_described_is_the_one_there_is(client, engine):

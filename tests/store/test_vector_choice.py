@@ -174,5 +174,8 @@ def test_a_file_whose_ending_says_nothing(tmp_path):
     (tmp_path / "x.npy").rename(tmp_path / "rows")
     np.testing.assert_array_equal(read_embeddings(tmp_path / "rows"), IMAGES)
     (tmp_path / "x.bin").write_bytes(pickle.dumps(IMAGES))
+    with pytest.raises(DistnormError, match=r"a \.pkl file"):
+        read_embeddings(tmp_path / "x.bin")
+    (tmp_path / "x.bin").write_bytes(b"something else")
     with pytest.raises(DistnormError, match=r"of type \.bin"):
         read_embeddings(tmp_path / "x.bin")

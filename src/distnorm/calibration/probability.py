@@ -268,7 +268,11 @@ def _weights(match: npt.NDArray[np.bool_], prior: float) -> Float64:
 
 
 def _prior(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, np.floating))
+        or not 0 < value < 1
+    ):
         raise DistnormError(f"prior {value!r}", "a number between 0 and 1", "the share of matches")
     return float(value)
 

@@ -18,8 +18,10 @@ __all__ = ["card"]
 
 @click.command()
 @click.argument("path", metavar="NORMALIZATION", type=click.Path())
-@click.option("--images", type=click.Path(), help="Rows to count hubs on, before and after.")
-@click.option("--texts", type=click.Path(), help="The other side's rows.")
+@click.option(
+    "--images", "--first", type=click.Path(), help="Rows to count hubs on, before and after."
+)
+@click.option("--texts", "--second", type=click.Path(), help="The other side's rows.")
 @click.option("--describe", metavar="SENTENCE", help="What data the statistics come from.")
 @click.option("--keep", is_flag=True, help="Keep sentence and hubs in NORMALIZATION.")
 @click.option(

@@ -15,8 +15,10 @@ __all__ = ["diff"]
 @click.command()
 @click.argument("first", type=click.Path())
 @click.argument("second", type=click.Path())
-@click.option("--images", type=click.Path(), help="A probe: rows of the first side to rank.")
-@click.option("--texts", type=click.Path(), help="A probe: rows of the second side.")
+@click.option(
+    "--images", "--first", type=click.Path(), help="A probe: rows of the first side to rank."
+)
+@click.option("--texts", "--second", type=click.Path(), help="A probe: rows of the second side.")
 @click.option(
     "--level",
     default=0.01,

@@ -22,8 +22,8 @@ _ROWS = 1 << 12
 
 @click.command()
 @click.argument("path", metavar="NORMALIZATION", type=click.Path())
-@click.option("--images", type=click.Path(), help="New embeddings of the first side.")
-@click.option("--texts", type=click.Path(), help="New embeddings of the second side.")
+@click.option("--images", "--first", type=click.Path(), help="New embeddings of the first side.")
+@click.option("--texts", "--second", type=click.Path(), help="New embeddings of the second side.")
 @click.option(
     "--stdin", "stdin_side", metavar="SIDE", help="Read .npy batches of this side from stdin."
 )

@@ -11,7 +11,7 @@ transductive  statistics from the evaluated data itself; results carry that word
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -167,6 +167,8 @@ def method_norms(
     """One unfitted normalization per method, the dot product first."""
     if isinstance(methods, str):
         methods = methods.split(",")
+    if not isinstance(methods, Iterable):
+        raise DistnormError(f"methods = {methods!r}", "names of methods", "e.g. ['dn', 'nnn']")
     parsed = [parse_method(text) for text in methods]
     if ("dot", None, {}) in parsed:
         parsed.remove(("dot", None, {}))

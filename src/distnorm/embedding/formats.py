@@ -8,6 +8,7 @@ from pathlib import Path
 
 from distnorm.embedding.cells import is_address
 from distnorm.embedding.documents import Records
+from distnorm.embedding.items import PICTURES, UNREAD
 from distnorm.embedding.separated import Separated, delimiter_of_head, delimiter_of_names
 from distnorm.embedding.tables import Reader, fetch_first
 from distnorm.errors import DistnormError
@@ -33,6 +34,12 @@ def refuse_known(path: Path) -> None:
             f"{path}, a file of vectors or arrays by its name",
             "pictures or texts to embed",
             "rows that are embedded go to fit, compare and search as they are (.npy)",
+        )
+    if end in UNREAD:
+        raise DistnormError(
+            f"{path}, a picture in a form that is not read",
+            ", ".join(PICTURES),
+            "convert it to JPEG or PNG",
         )
     if end in _ARCHIVES:
         raise DistnormError(f"{path}, an archive", "pictures, texts or a tar file", "unpack it")

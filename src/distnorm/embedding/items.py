@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PICTURES", "TARS", "Item", "Problem", "clean", "kind_of"]
+__all__ = ["PICTURES", "TARS", "UNREAD", "Item", "Problem", "clean", "kind_of"]
 
 PICTURES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
-    ".avif", ".heic", ".heif", ".jp2", ".ppm", ".pgm",
+    ".avif", ".heic", ".heif", ".jp2", ".jxl", ".ppm", ".pgm", ".tga", ".mpo",
+)  # fmt: skip
+# Pillow knows nothing of them, or their thumbnail alone.
+UNREAD = (
+    ".svg", ".svgz", ".eps", ".psd", ".xcf", ".exr", ".hdr", ".dcm",
+    ".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf", ".pef",
 )  # fmt: skip
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 

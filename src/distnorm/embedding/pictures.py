@@ -8,6 +8,7 @@ import io
 import os
 import stat
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,13 +17,24 @@ from typing import Any, NamedTuple
 from distnorm.encoders.upright import is_dim, upright_rgb
 from distnorm.errors import DistnormError, require
 
-__all__ = ["Contents", "Shape", "decode_picture", "open_picture", "read_contents", "without_notes"]
+__all__ = [
+    "Contents",
+    "Shape",
+    "decode_picture",
+    "open_picture",
+    "picture_size",
+    "read_contents",
+    "without_notes",
+]
 
 _MOST_PIXELS = 180_000_000
 _MOST_BYTES = 1 << 30
 # Pictures are decoded no smaller than this many times what the model takes: below, the choice of
 # the decoder's own filter would show in the embeddings.
 _SPARE = 2
+_READERS = dict.fromkeys((".heic", ".heif"), " (pip install pillow-heif reads HEIC)") | {
+    ".jxl": " (pip install pillow-jxl-plugin reads JPEG XL)"
+}
 _PNG, _XMP, _MOST_PACKET = b"\x89PNG\r\n\x1a\n", b"XML:com.adobe.xmp\0\0", 1 << 16
 
 
@@ -48,6 +60,16 @@ def open_picture(path: str | os.PathLike[str]) -> tuple[Any, str]:
     """A picture in RGB, upright, first frame, on white where transparent; its content's hash."""
     contents = read_contents(os.fspath(path))
     return decode_picture(contents.data, os.fspath(path))[0], contents.digest.hex()
+
+
+def picture_size(content: bytes) -> tuple[int, int]:
+    """Width and height that a picture says it has, before EXIF; raises what Pillow does."""
+    image = require("PIL.Image", "embed")
+    _more_formats()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with image.open(io.BytesIO(content)) as opened:
+            return int(opened.width), int(opened.height)
 
 
 def read_contents(
@@ -102,8 +124,7 @@ def decode_picture(
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "identify" in reason:
             reason = "no picture of a known format"
-            if name.lower().endswith((".heic", ".heif")):
-                reason += " (pip install pillow-heif reads HEIC)"
+            reason += _READERS.get(os.path.splitext(name)[1].lower(), "")
         raise _unreadable(name, reason.replace(name, "the file")) from error
     width, height, dim = shape
     if (width > height) != (upright.width > upright.height):
@@ -139,11 +160,11 @@ def without_notes(content: bytes) -> bytes:
 
 @cache
 def _more_formats() -> None:
-    """HEIC, where its reader is installed."""
-    try:
+    """HEIC and JPEG XL, where their readers are installed."""
+    with suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
-    except ImportError:
-        return
+    with suppress(ImportError):
+        importlib.import_module("pillow_jxl")
 
 
 def _unreadable(path: str, reason: str) -> DistnormError:

@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from distnorm.embedding.documents import Records
 from distnorm.embedding.folders import folder_items, picture_files
 from distnorm.embedding.formats import TABLES, reader_of_text, refuse_known
-from distnorm.embedding.items import PICTURES, TARS, Item, Problem, clean, kind_of
+from distnorm.embedding.items import PICTURES, TARS, UNREAD, Item, Problem, clean, kind_of
 from distnorm.embedding.parquet import ParquetTable
 from distnorm.embedding.separated import Separated
 from distnorm.embedding.tables import Reader, Table, empty_text, subfolders
@@ -203,7 +204,7 @@ def open_source(
         )
     if is_folder:
         listing: Listing = lambda problems: folder_items(label, problems)  # noqa: E731
-        return Source(label, listing, mixed=True, aside=_tables_aside(target))
+        return Source(label, listing, mixed=True, **_beside(target))
     if target.exists():
         return _itself(target, label)
     if glob.has_magic(name):
@@ -284,24 +285,30 @@ def _unnamed(table: Table, folder: str | None) -> Iterator[str]:
         )
 
 
-def _tables_aside(folder: Path) -> tuple[str, ...]:
-    """A note of files in a folder, and in those right in it, that are read by nobody."""
-    aside = list[str]()
+def _beside(folder: Path) -> dict[str, Any]:
+    """Notes of files in a folder, and in those right in it, that are read by nobody."""
+    tables, unread = list[str](), list[str]()
     for place in (str(folder), *subfolders(str(folder))):
         names = sorted(os.listdir(place)) if os.access(place, os.R_OK) else []
         own = {x for x in names if x.lower().endswith((*PICTURES, *TARS))}
         own |= {os.path.splitext(name)[0] for name in own}
-        aside += [
-            os.path.relpath(os.path.join(place, name), folder)
-            for name in names
-            if name.lower().endswith((*TABLES, ".txt")) and os.path.splitext(name)[0] not in own
-        ]
-    if not aside:
-        return ()
-    return (
-        f"{len(aside)} file{'s' * (len(aside) > 1)} beside the pictures not read, such as "
-        f"{aside[0]}: name it instead of the folder if it holds the captions",
-    )
+        for name in names:
+            found = tables if name.lower().endswith((*TABLES, ".txt")) else unread
+            counts = found is tables or name.lower().endswith(UNREAD)
+            if counts and os.path.splitext(name)[0] not in own:
+                found.append(os.path.relpath(os.path.join(place, name), folder))
+    return {
+        "aside": tuple(
+            f"{len(tables)} file{'s' * (len(tables) > 1)} beside the pictures not read, such as "
+            f"{name}: name it instead of the folder if it holds the captions"
+            for name in tables[:1]
+        ),
+        "notes": tuple(
+            f"{len(unread)} picture{'s' * (len(unread) > 1)} in a form that is not read, such as "
+            f"{name}: convert to JPEG or PNG"
+            for name in unread[:1]
+        ),
+    }
 
 
 def _reader(target: Path, path_column: str | None, text_column: str | None) -> Reader | None:

@@ -98,6 +98,10 @@ def parse_method(text: str) -> tuple[str, float | None, dict[str, Any]]:
     DistnormError
         For an unknown method or parameter, or a malformed number.
     """
+    if not isinstance(text, str):
+        raise DistnormError(
+            f"the method {text!r}", "a name, such as 'dn' or 'nnn@0.25:k=16'", "pass its name"
+        )
     head, _, tail = text.strip().partition(":")
     name, _, number = head.partition("@")
     method = find_method(name)

@@ -126,7 +126,7 @@ def check_k(k: int | Iterable[int]) -> tuple[int, ...]:
     DistnormError
         For none, or one that is not a positive integer.
     """
-    given: Any = k.tolist() if isinstance(k, np.ndarray) else k
+    given: Any = k.tolist() if hasattr(k, "tolist") else k
     values: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else (given,)
     for value in values:
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -101,12 +101,19 @@ class Moments:
             raise DistnormError(
                 f"order {order!r}", "1 (mean) or 2 (covariance)", "pass one of them"
             )
-        if rank is not None and (not isinstance(rank, int) or isinstance(rank, bool) or rank < 1):
+        if dimension is not None and not isinstance(dimension, (int, np.integer)):
+            raise DistnormError(
+                f"a dimension of type {type(dimension).__name__}",
+                "a whole number",
+                "rows go to update: Moments().update(x)",
+            )
+        whole = isinstance(rank, (int, np.integer)) and not isinstance(rank, bool)
+        if rank is not None and (not whole or rank < 1):
             raise DistnormError(
                 f"rank {rank!r}", "a positive integer", "leave it out for full rank"
             )
         self.order = order
-        self.rank = rank if order == 2 else None
+        self.rank = None if rank is None or order != 2 else int(rank)
         self.count = 0
         self.weight = 0.0
         self.sum: Float64 = np.zeros(dimension or 0)
@@ -242,7 +249,11 @@ class Moments:
 
         A new object. All sums shrink alike, so mean and covariance stay until rows are added.
         """
-        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor <= 1:
+        if (
+            isinstance(factor, bool)
+            or not isinstance(factor, (int, float, np.floating))
+            or not 0 < factor <= 1
+        ):
             raise DistnormError(f"factor {factor!r}", "above 0, at most 1", "1 forgets nothing")
         result = copy.deepcopy(self)
         if not self.count:

@@ -175,7 +175,7 @@ def audit(counts: Counts, alert_rate: float = 0.01) -> Float64 | None:
     >>> np.flatnonzero(np.isfinite(audit(counts))).tolist()
     [7]
     """
-    if not isinstance(alert_rate, (int, float)) or not 0 < alert_rate < 1:
+    if not isinstance(alert_rate, (int, float, np.floating)) or not 0 < alert_rate < 1:
         raise DistnormError(f"alert rate {alert_rate!r}", "a number between 0 and 1", "try 0.01")
     model = fit_counts(counts)
     if model is None:

@@ -18,6 +18,7 @@ that leaves the mean alone leaves Distribution Normalization right, too.
 from __future__ import annotations
 
 import os
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ from distnorm.moments import Moments
 from distnorm.moments.mean_test import BlockError, MeanTest, compare_means
 from distnorm.monitoring.watch_file import check_watch, read_watch
 from distnorm.normalization import ScoreNormalization
+from distnorm.system.threads import OwnLock
 
 __all__ = ["Look", "Watch"]
 
@@ -105,15 +107,26 @@ class Watch:
         window: int = 500,
         block: int | None = None,
     ) -> None:
-        if not 0 < false_alarm_rate < 1:
+        if (
+            not isinstance(false_alarm_rate, (int, float, np.floating))
+            or not 0 < false_alarm_rate < 1
+        ):
             raise DistnormError(
                 f"false-alarm rate {false_alarm_rate!r}", "between 0 and 1", "e.g. 0.01"
             )
-        if isinstance(window, bool) or not isinstance(window, int) or window < _LEAST_WINDOW:
+        if (
+            isinstance(window, bool)
+            or not isinstance(window, (int, np.integer))
+            or window < _LEAST_WINDOW
+        ):
             raise DistnormError(f"window {window!r}", f"at least {_LEAST_WINDOW}", "e.g. 500")
         largest = window // _FIRST_BLOCKS
         block = min(_BLOCK, largest) if block is None else block
-        if isinstance(block, bool) or not isinstance(block, int) or not 1 <= block <= largest:
+        if (
+            isinstance(block, bool)
+            or not isinstance(block, (int, np.integer))
+            or not 1 <= block <= largest
+        ):
             raise DistnormError(
                 f"block {block!r}",
                 f"1 to {largest}, a quarter of the window",
@@ -121,13 +134,19 @@ class Watch:
             )
         self.norm = norm
         self.false_alarm_rate = float(false_alarm_rate)
-        self.window = window
-        self.block = block
+        self.window, self.block = int(window), int(block)
         self.looks: list[Look] = []
         self.alarm: Look | None = None
         self._rows: dict[str, npt.NDArray[np.float32]] = {}
         self._seen = dict.fromkeys(norm.sides, 0)
         self._number = dict.fromkeys(norm.sides, 0)
+        self._lock = OwnLock()
+
+    def __copy__(self) -> Watch:
+        """Another watch from here on, of the same normalization."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update({name: copy(value) for name, value in vars(self).items()}, norm=self.norm)
+        return twin
 
     @property
     def seen(self) -> dict[str, int]:
@@ -135,27 +154,32 @@ class Watch:
         return dict(self._seen)
 
     def update(self, **embeddings: Array) -> Watch:
-        """Take new rows and look where it is time to."""
+        """Take new rows, all or none, and look where it is time to; from any thread."""
+        given = []
         for key, x in embeddings.items():
             side = self.norm.names.resolve(key)
-            name = self.norm.names.plural(side)
             reference = self.norm.moments(side)
             if reference is None or reference.count < 2:
                 raise DistnormError(
                     f"no statistics of the {side} side to watch", "a fit on 2 rows or more", "refit"
                 )
-            rows = checked(x, name, dimension=self.norm.dimension)
+            rows = checked(x, self.norm.names.plural(side), dimension=self.norm.dimension)
             check_sides(self.norm, side, rows)
-            new = to_numpy(rows.rows, np.float32)
-            while len(new):
-                step = self._until_next_look(side)
-                part, new = new[:step], new[step:]
-                kept = self._rows.get(side, part[:0])
-                self._rows[side] = np.concatenate([kept, part])[-self.window :]
-                self._seen[side] += len(part)
-                if len(part) == step:
-                    self._look(side)
+            given.append((side, to_numpy(rows.rows, np.float32)))
+        with self._lock:
+            for side, new in given:
+                self._take(side, new)
         return self
+
+    def _take(self, side: str, new: npt.NDArray[np.float32]) -> None:
+        while len(new):
+            step = self._until_next_look(side)
+            part, new = new[:step], new[step:]
+            kept = self._rows.get(side, part[:0])
+            self._rows[side] = np.concatenate([kept, part])[-self.window :]
+            self._seen[side] += len(part)
+            if len(part) == step:
+                self._look(side)
 
     def refreshed(self, keep: float = 0.5) -> ScoreNormalization:
         """The normalization with the kept rows added and its own counting for ``keep``."""

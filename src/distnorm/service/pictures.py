@@ -50,14 +50,13 @@ class Thumbnails:
         return content, hashlib.blake2b(content, digest_size=12).hexdigest()
 
     def _made(self, path: Path) -> bytes | None:
-        from distnorm.embedding.pictures import decode_picture, read_contents
-        from distnorm.errors import require
+        from distnorm.embedding.pictures import decode_picture, picture_size, read_contents
 
         try:
-            image, contents = require("PIL.Image", "embed"), read_contents(str(path))
-            with image.open(io.BytesIO(contents.data)) as opened:
-                if opened.width * opened.height > self._limits.pixels:
-                    return None
+            contents = read_contents(str(path))
+            width, height = picture_size(contents.data)
+            if width * height > self._limits.pixels:
+                return None
             picture, _ = decode_picture(contents.data, path.name, (_EDGE, _EDGE))
         except Exception:  # Pillow's decoders raise whatever they please.
             return None

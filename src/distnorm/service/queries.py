@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,13 +70,16 @@ class Queries:
 
     def _decoded(self, content: bytes) -> Any:
         """A picture within bounds, in RGB and upright."""
-        from distnorm.embedding.pictures import decode_picture
+        from distnorm.embedding.pictures import decode_picture, picture_size
         from distnorm.errors import require
 
-        image = require("PIL.Image", "embed")
+        bomb = require("PIL.Image", "embed").DecompressionBombError
         try:
-            with image.open(io.BytesIO(content)) as opened:
-                width, height = opened.size
+            width, height = picture_size(content)
+        except bomb as error:
+            raise Refusal(
+                413, "too many pixels", f"at most {self.limits.pixels}", "shrink it"
+            ) from error
         except Exception as error:  # Pillow's decoders raise whatever they please.
             raise Refusal(
                 400, "a picture of no known format", "JPEG or PNG", "save it so"

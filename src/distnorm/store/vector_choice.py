@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distnorm.errors import DistnormError, DistnormWarning
 
-__all__ = ["check_names", "choose", "speaks_of_vectors"]
+__all__ = ["called_vectors", "check_names", "choose", "speaks_of_vectors"]
 
 _ALIASES = {
     "image": {"image", "img", "photo", "picture", "pic", "visual", "vision", "pixel"},
@@ -89,6 +89,12 @@ def check_names(names: Mapping[str, Sequence[str]]) -> None:
 def speaks_of_vectors(name: str) -> bool:
     """Whether a column's name has a word such as embedding in it."""
     return any(word in _USUAL for word in re.split(r"[^a-z]+", name.lower()))
+
+
+def called_vectors(name: str) -> bool:
+    """Whether a column is called embedding, text_vector or so: by such a word, behind a side's."""
+    words = re.split(r"[^a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower())
+    return words[-1] in _USUAL and (len(words) == 1 or bool(_sides_of(name)))
 
 
 def _sides_of(name: str, *sides: str) -> set[str]:

@@ -20,7 +20,8 @@ from safetensors import SafetensorError, safe_open
 
 from distnorm.errors import DistnormError, require
 from distnorm.store.column_files import column_file, is_lance
-from distnorm.store.vector_choice import speaks_of_vectors
+from distnorm.store.vector_choice import called_vectors, speaks_of_vectors
+from distnorm.store.vector_packed import unpacking
 from distnorm.system.separated import named_twice
 
 __all__ = [
@@ -79,6 +80,9 @@ def read_npy(path: Path) -> Matrices:
 
 def read_npz(path: Path) -> Matrices:
     """The arrays that may be embeddings, by their names."""
+    with path.open("rb") as raw:
+        if raw.read(6) == b"\x93NUMPY":
+            return read_npy(path)
     # Opened here: NumPy leaves a file open that turns out not to be an archive.
     with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         names = list(file.files)
@@ -94,6 +98,7 @@ def read_npz(path: Path) -> Matrices:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return np.asarray(file[name])
 
+    _refuse_single(forms, path, "numpy.load(FILE)")
     return {name: lambda name=name: loaded(name) for name in _likely(forms)}  # type: ignore[misc]
 
 
@@ -131,6 +136,7 @@ def read_safetensors(path: Path) -> Matrices:
             return (np.asarray(raw).astype(np.uint32) << 16).view(np.float32)
         return raw
 
+    _refuse_single(forms, path, "safetensors.numpy.load_file(FILE)")
     bfloat = {name for name, entry in header.items() if entry["dtype"] == "BF16"}
     likely = _likely(forms | {name: (forms[name][0], np.dtype(np.float32)) for name in bfloat})
     return {name: lambda name=name: mapped(name) for name in likely}  # type: ignore[misc]
@@ -165,9 +171,21 @@ def arrow_columns(schema: Any, path: Path | str, types: Any) -> dict[str, list[s
     if not found:
         wide = [field.name for field in schema if types.is_floating(field.type)]
         found = families(wide, path)
-    if not found:
-        _refuse_packed(schema, path, types)
-    return found
+    # What is called so is meant, and not boxes or colours beside it: reading it says what it is.
+    called = called_vectors if found else speaks_of_vectors
+    return found | {
+        field.name: [field.name]
+        for field in schema
+        if field.name not in found
+        and called(field.name)
+        and (field.name in lists or not (types.is_primitive(field.type) or _is_words(field, types)))
+    }
+
+
+def _is_words(field: Any, types: Any) -> bool:
+    """Whether texts under a name are what it may mean: features of a product."""
+    kind = getattr(field.type, "value_type", field.type)
+    return field.name.lower().endswith("features") and not types.is_binary(kind)
 
 
 def arrow_rows(table: Any, columns: list[str], place: Path | str, start: int = 0) -> Matrix:
@@ -209,18 +227,28 @@ def families(names: Iterable[str], path: Path | str) -> dict[str, list[str]]:
     return found
 
 
-def _refuse_packed(schema: Any, path: Path | str, types: Any) -> None:
-    """Raise for a column that is called embedding, or so, of bytes or texts."""
-    for field in schema:
-        text, content = types.is_string(field.type), types.is_binary(field.type)
-        if speaks_of_vectors(field.name) and (text or content):
-            unpack = "json.loads(v)" if text else "numpy.frombuffer(v, 'float32')"
-            raise DistnormError(
-                f"{path}, column {field.name!r} of {field.type}",
-                "lists of numbers",
-                f"x = numpy.array([{unpack} for v in pandas.read_parquet(FILE)[{field.name!r}]]); "
-                f"{_SAVE}",
-            )
+def _packed(column: Any, path: Path | str, name: str) -> DistnormError:
+    """The error for a column that is called embedding, or so, and holds no lists of numbers."""
+    first = next((cell.as_py() for cell in column if cell.is_valid), None)
+    code = unpacking(first)
+    return DistnormError(
+        f"{path}, column {name!r} of {column.type}",
+        "lists of numbers",
+        f"x = numpy.array([{code} for v in pandas.read_parquet(FILE)[{name!r}]]); {_SAVE}"
+        if code
+        else "name the column that holds them with --key (key=), or write the file again",
+    )
+
+
+def _refuse_single(forms: Mapping[str, Any], path: Path, load: str) -> None:
+    """Raise for a file that has an array of its own for every vector."""
+    shapes = {shape for shape, _ in forms.values()}
+    if len(forms) > 2 and len(shapes) == 1 and len(next(iter(shapes))) == 1:
+        raise DistnormError(
+            f"{path} with {len(forms)} single vectors, such as {next(iter(forms))!r}",
+            "one matrix",
+            f"x = numpy.stack(list({load}.values())); {_SAVE}",
+        )
 
 
 def _objects(path: Path) -> DistnormError:
@@ -248,12 +276,16 @@ def _npz_form(file: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _likely(forms: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> list[str]:
     """Names of the float matrices; else of what comes next to them, for an error that says so."""
     numbers = {name: form for name, form in forms.items() if form[1].kind in "fiub"}
+    # What is called so is meant, and not boxes or scales beside it: reading it says what it is.
+    called = [
+        name for name, (_, kind) in forms.items() if kind.kind != "f" and called_vectors(name)
+    ]
     for kinds, least in (("f", 2), ("fiub", 2), ("fiub", 0)):
         names = [n for n, (shape, dtype) in numbers.items() if dtype.kind in kinds]
         names = [n for n in names if len(numbers[n][0]) >= least]
         flat = [n for n in names if len(numbers[n][0]) == 2]
         if flat or names:
-            return flat or names
+            return list(dict.fromkeys([*(flat or names), *called]))
     return list(forms)
 
 
@@ -271,9 +303,15 @@ def list_depth(kind: Any, types: Any) -> tuple[int, Any]:
     depth = 0
     while True:
         kind = getattr(kind, "storage_type", kind)
-        if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
+        if not any(is_one(kind) for is_one in _list_kinds(types)):
             return depth, kind
         depth, kind = depth + 1, kind.value_type
+
+
+def _list_kinds(types: Any) -> list[Callable[[Any], bool]]:
+    """Arrow's kinds of lists; some came later than the oldest version that is used."""
+    names = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
+    return [getattr(types, f"is_{name}") for name in names if hasattr(types, f"is_{name}")]
 
 
 def _single(chunk: Any, compute: Any) -> bool:
@@ -284,6 +322,9 @@ def _single(chunk: Any, compute: Any) -> bool:
 def _list_rows(column: Any, path: Path | str, name: str, start: int) -> Matrix:
     arrow, compute = require("pyarrow", "parquet"), require("pyarrow.compute", "parquet")
     where = f"{path}, column {name!r},"
+    depth, value = list_depth(column.type, arrow.types)
+    if not depth or not (arrow.types.is_primitive(value) or arrow.types.is_null(value)):
+        raise _packed(column, path, name)
     parts: list[Matrix] = []
     for chunk in column.chunks:
         chunk = getattr(chunk, "storage", chunk)

@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
+from distnorm.store.vector_choice import called_vectors
 from distnorm.store.vector_files import families
 from distnorm.store.vector_json import SAVE, json_vectors, read_json, say_left_out, stacked
+from distnorm.store.vector_packed import unpacking
 from distnorm.system.lines import encoding_of, first_lines
 from distnorm.system.separated import (
     DELIMITERS,
@@ -39,6 +41,11 @@ Matrices = Mapping[str, Callable[[], Matrix]]
 
 _NO_DIMENSION = {*INDEX_NAMES, "ids", "idx", "key", "label", "labels", "class", "target"}
 _EMBED = "distnorm embed FILE --model MODEL --out STORE"
+_LIST = re.compile(
+    r"\s*(?:(?:np\.|numpy\.|torch\.)?(?:array|tensor)\()?[\[({]([^\[\](){}]*)[\])}]"
+    r"(?:,[^\[\](){}]*\))?\)?\s*"
+)
+_SCALAR = re.compile(r"np\.float\d+\(([^()]*)\)")
 _SAMPLE, _SAMPLE_SIZE = 400, 1 << 20
 
 
@@ -116,18 +123,35 @@ def read_table(path: Path) -> Matrices:
                 "a number, as in the other rows",
                 "mend or drop that row",
             )
-    if len(used) < 2:
+    packed = {
+        names[c]: lambda c=c: _refuse_packed(path, names[c], form.rows[0][c])
+        for c in range(form.width)
+        if c not in used and called_vectors(names[c]) and unpacking(form.rows[0][c].strip())
+    }
+    if len(used) < 2 and not packed:
         found = ", ".join(map(repr, names[:6])) if form.head else f"{form.width} columns"
         raise DistnormError(
             f"{path} with {found} and {'one number' if used else 'no numbers'} in a row",
             "embeddings: columns of numbers, or one of lists",
             SAVE if used else f"of words, embed them first: {_EMBED}; of vectors, {SAVE}",
         )
-    say_left_out(path, [names[c] or "row numbers" for c in range(form.width) if c not in used])
-    return {
-        prefix: lambda columns=columns: _of_columns(path, form, columns)  # type: ignore[misc]
+    left = [c for c in range(form.width) if c not in used and names[c] not in packed]
+    say_left_out(path, [names[c] or "row numbers" for c in left])
+    return packed | {
+        prefix: lambda columns=columns: _of_columns(path, form, columns)
         for prefix, columns in groups.items()
+        if len(columns) > 1
     }
+
+
+def _refuse_packed(path: Path, name: str, cell: str) -> Matrix:
+    """Raise for a column that is called embedding, or so, and holds numbers in another form."""
+    raise DistnormError(
+        f"{path} with {cell[:40]!r} in {name!r}",
+        "lists of numbers in brackets",
+        f"x = numpy.stack([{unpacking(cell.strip())} for v in pandas.read_csv(FILE)[{name!r}]]); "
+        "numpy.save('rows.npy', x)",
+    )
 
 
 def _check_unnamed(path: Path, form: _Form, numeric: list[int]) -> None:
@@ -227,6 +251,9 @@ def _cells(lines: list[str], delimiter: str | None, more: bool) -> list[Cells]:
     rows = cut(lines, delimiter)
     if not rows:
         return []
+    if delimiter is None:
+        widths = [len(row) for row in rows]
+        rows = [_phrase(row, max(set(widths), key=widths.count)) for row in rows]
     rows = even(rows[:-1] if more and len(rows) > 1 else rows)
     head, body = len(rows[0]), {len(row) for row in rows[1:] or rows}
     if len(body) != 1 or 0 in body:
@@ -234,6 +261,13 @@ def _cells(lines: list[str], delimiter: str | None, more: bool) -> list[Cells]:
     if head == min(body) - 1 and len(rows) > 1:
         rows[0] = ["", *rows[0]]  # as R writes a head, without a name over the row names
     return rows if len(rows[0]) == min(body) else []
+
+
+def _phrase(row: Cells, width: int) -> Cells:
+    """A row of ``width`` whose first cell holds words with spaces between, as GloVe's do."""
+    end = len(row) - width + 1
+    words = end > 1 and not any(map(is_number, row[:end]))
+    return [" ".join(row[:end]), *row[end:]] if words else row
 
 
 def _share(rows: list[Cells]) -> float:
@@ -307,8 +341,10 @@ def _of_lists(path: Path, form: _Form, column: int, name: str) -> Matrix:
                 "every number",
                 "the file has lost them: write the rows again, e.g. with numpy.save",
             )
-        numbers = re.split(r"[\s,]+", cell[1:-1].strip().strip(",")) if _is_list(cell) else []
+        numbers = _numbers_in(cell)
         try:
+            if not _is_list(cell):
+                raise ValueError
             found.append(np.array(numbers, dtype=np.float32))
         except ValueError as error:
             raise DistnormError(f"{where} with no list of numbers", "[0.1, 0.2]", SAVE) from error
@@ -318,6 +354,7 @@ def _of_lists(path: Path, form: _Form, column: int, name: str) -> Matrix:
 def _rows(path: Path, form: _Form) -> Iterator[tuple[int, Cells]]:
     """Rows of cells with their line numbers, all of one width."""
     for number, row in separated_rows(path, form.delimiter, form.skip):
+        row = _phrase(row, form.width) if form.delimiter is None else row
         if len(row) < form.width or any(cell.strip() for cell in row[form.width :]):
             raise DistnormError(
                 f"{path}, row {number}, with {len(row)} cells",
@@ -334,6 +371,11 @@ def _first_character(path: Path) -> str:
 
 
 def _is_list(cell: str) -> bool:
-    cell = cell.strip()
-    inner = cell[1:-1].split(",")[0].split()
-    return cell[:1] == "[" and cell[-1:] == "]" and bool(inner and is_number(inner[0]))
+    found = _numbers_in(cell)
+    return bool(found) and is_number(found[0]) and is_number(found[-1])
+
+
+def _numbers_in(cell: str) -> list[str]:
+    """What stands in a cell between brackets, as Python, NumPy, torch and PostgreSQL write rows."""
+    match = _LIST.fullmatch(_SCALAR.sub(r"\1", cell))
+    return re.split(r"[\s,]+", match[1].strip().strip(",")) if match else []

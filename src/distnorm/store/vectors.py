@@ -36,7 +36,7 @@ from distnorm.store.vector_files import (
 )
 from distnorm.store.vector_json import json_vectors, read_json
 from distnorm.store.vector_text import read_table, table_vectors
-from distnorm.system.conversions import CONVERSIONS
+from distnorm.system.conversions import CONVERSIONS, RAW, kind_of_file, kind_of_folder
 from distnorm.system.files import missing_file, plain_errors
 from distnorm.system.shards import ShardedRows
 
@@ -53,6 +53,7 @@ _READERS: Mapping[str, Callable[[Path], Mapping[str, Callable[[], npt.NDArray[An
     ".csv": read_table,
     ".tsv": read_table,
     ".txt": read_table,
+    ".vec": read_table,
     ".json": read_json,
     ".jsonl": read_json,
     ".ndjson": read_json,
@@ -63,7 +64,7 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 _SHARDS = (".npy", ".safetensors", ".parquet")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER = re.compile(r"\d*|c\d{3}|[0-9a-f]{8,}|(?=.*\d)[0-9A-Za-z]{16,}")
-_STARTS = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"PAR1": ".parquet", b"\x89HDF": ".h5"}
+_TEXTS = (".csv", ".tsv", ".txt", ".vec")
 
 
 def read_embeddings(
@@ -141,7 +142,7 @@ def has_vectors(path: str | os.PathLike[str]) -> bool:
     if is_lance(target):
         return _arrow_vectors(target)
     if target.is_dir():
-        if has_shards(target):
+        if has_shards(target) or kind_of_folder(target):
             return True
         return any(_plain_shards(target)) or _part_of(target) is not None
     end = target.suffix.lower()
@@ -149,9 +150,11 @@ def has_vectors(path: str | os.PathLike[str]) -> bool:
         return _arrow_vectors(target)
     if end in (".json", ".jsonl", ".ndjson"):
         return json_vectors(target)
-    if end in (".csv", ".tsv", ".txt"):
+    if end in _TEXTS:
         return table_vectors(target)
-    return end in _BINARY or (end in CONVERSIONS and end not in (".gz", ".zip", ".bz2", ".xz"))
+    return end in _BINARY or (
+        end in CONVERSIONS and end not in (".gz", ".zip", ".bz2", ".xz", ".zst")
+    )
 
 
 def _arrow_vectors(path: Path) -> bool:
@@ -181,7 +184,7 @@ def _read_file(target: Path, side: str, key: str | None) -> npt.NDArray[Any]:
         raise missing_file(target)
     end = ".lance" if is_lance(target) else Path(target.name.removesuffix(".new")).suffix.lower()
     if end not in _READERS and end not in CONVERSIONS:
-        end = _kind_of(target) or end
+        end = kind_of_file(target) or end
     if end in CONVERSIONS:
         raise DistnormError(
             f"{target}, a {end} file",
@@ -193,7 +196,9 @@ def _read_file(target: Path, side: str, key: str | None) -> npt.NDArray[Any]:
         raise DistnormError(
             f"{target} of type {target.suffix or 'unknown'}",
             f"{', '.join(_READERS)}, or a folder of shards",
-            "save the matrix with numpy.save",
+            f"save the matrix with numpy.save; of numbers without a head, {RAW}".replace(
+                "FILE", repr(str(target))
+            ),
         )
     try:
         matrices = reader(target)
@@ -236,13 +241,6 @@ _UNREADABLE = (
 )
 
 
-def _kind_of(path: Path) -> str | None:
-    """The ending that a file's first bytes call for."""
-    with path.open("rb") as file:
-        start = file.read(8)
-    return next((end for magic, end in _STARTS.items() if start.startswith(magic)), None)
-
-
 def shard_files(
     commit: Commit, side: str, key: str | None = None
 ) -> tuple[list[tuple[Path, int | None]], Path, str | None]:
@@ -267,6 +265,11 @@ def shard_files(
             files, place = commit.counted_files(part), commit.folder / part
     if not files and not is_store(commit.folder) and not has_shards(commit.folder):
         place = commit.folder
+        foreign = kind_of_folder(place)
+        if foreign is not None:
+            kind, convert = foreign
+            remedy = f"convert it: {convert}".replace("FILE", repr(str(place)))
+            raise DistnormError(f"{place}, {kind}", "a file or a folder of vectors", remedy)
         named = _part_of(place)
         if named not in (None, side) and key is None:
             raise DistnormError(

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["Work", "cores", "run_in_threads", "single_threaded_blas", "threads"]
+__all__ = ["OwnLock", "Work", "cores", "run_in_threads", "single_threaded_blas", "threads"]
 
 Progress = Callable[[int], None]
 
@@ -94,6 +94,25 @@ def single_threaded_blas() -> Iterator[None]:
         yield
     finally:
         _shared.leave()
+
+
+class OwnLock:
+    """A lock of one object: its copies and pickles have others."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        """Wait for whoever holds it."""
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Let others in."""
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[OwnLock], tuple[()]]:
+        """Pickle and copy as a new one."""
+        return type(self), ()
 
 
 class _Shared:

@@ -15,6 +15,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from distnorm.errors import DistnormError
 from distnorm.metrics.ranking import Ranking
 from distnorm.metrics.ranks import top_items
 from distnorm.normalization import ScoreNormalization, make
+from distnorm.system.threads import OwnLock
 from distnorm.tasks.class_prior import class_ranking, sample_of, with_prior, with_sample
 from distnorm.tasks.classification import class_rows, repeated_names
 from distnorm.tasks.detection import best_scores, chosen_threshold
@@ -139,6 +141,7 @@ class ZeroShotClassifier:
             raise DistnormError(
                 f"{len(names)} names of {rows.shape[0]} classes", "one each", "mend the list"
             )
+        self._lock = OwnLock()
         self.classes_ = np.asarray(names)
         self.class_rows_ = rows
         self.repeated_ = repeated_names(names)
@@ -162,9 +165,10 @@ class ZeroShotClassifier:
         self._fitted()
         side = self.norm_.sides[0]
         rows = self.norm_.check(images, side)
-        self.norm_.partial_fit(**{side: rows})
-        if self.norm_.prior != "none":
-            self.sample_ = self.sample_.add(rows)
+        with self._lock:
+            self.norm_.partial_fit(**{side: rows})
+            if self.norm_.prior != "none":
+                self.sample_ = self.sample_.add(rows)
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -248,6 +252,12 @@ class ZeroShotClassifier:
         """Share of images whose class is predicted."""
         return float(np.mean(self.predict(images) == np.asarray(y)))
 
+    def __copy__(self) -> ZeroShotClassifier:
+        """A classifier of the same classes that goes on by itself."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update({n: copy(x) if n in _OWN else x for n, x in vars(self).items()})
+        return twin
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Constructor arguments, as scikit-learn asks for them."""
         del deep
@@ -307,6 +317,9 @@ class ZeroShotClassifier:
     def _fitted(self) -> None:
         if not hasattr(self, "class_rows_"):
             raise _unfitted()("no classes", "a fit with class texts", "call fit(classes) first")
+
+
+_OWN = ("norm_", "_lock")  # not shared with copies
 
 
 def _unfitted() -> type[DistnormError]:
