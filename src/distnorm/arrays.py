@@ -394,9 +394,7 @@ def is_unit_length(x: Array | CheckedRows) -> bool:
 
 def _squares(x: Array) -> tuple[Any, Array]:
     """The namespace and squared lengths of at most `_EXACT_ROWS` rows."""
-    sample = as_working(x[:: -(-x.shape[0] // _EXACT_ROWS), ...])
-    xp = namespace(sample)
+    xp, sample = namespace(x), as_working(x[:: -(-x.shape[0] // _EXACT_ROWS), ...])
     with np.errstate(over="ignore", under="ignore"):
-        if isinstance(sample, np.ndarray):
-            return xp, np.einsum("ij,ij->i", sample, sample)
-        return xp, xp.sum(sample**2, axis=1)
+        numpy = isinstance(sample, np.ndarray)
+        return xp, np.einsum("ij,ij->i", sample, sample) if numpy else xp.sum(sample**2, axis=1)

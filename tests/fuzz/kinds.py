@@ -339,8 +339,7 @@ def number_file(folder: Path, read: Callable[[Path], Any], values: list[Any]) ->
         there = [line for line in there if line]
         for start in (0, 1):
             try:
-                numbers = [float(line.replace(",", " ").replace(";", " ").split()[-1])
-                           for line in there[start:]]  # fmt: skip
+                numbers = [float(re.sub("[,;|]", " ", line).split()[-1]) for line in there[start:]]
             except (ValueError, IndexError):
                 continue
             if same(found, np.array(numbers)):
