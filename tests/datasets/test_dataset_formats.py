@@ -252,6 +252,14 @@ def test_class_folders(tmp_path):
         LabelledImages("x", (), np.zeros(0, dtype=np.intp), ("one", "two"))
 
 
+def test_splits_are_no_classes(tmp_path):
+    for name in ("train/cat/1.jpg", "val/cat/2.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DistnormError, match="name it: split='train'"):
+        datasets.class_folders(tmp_path)
+
+
 def test_pascal50s(tmp_path, mat):
     miniature.pascal50s(tmp_path)
     found = datasets.pascal50s(tmp_path, check=False)

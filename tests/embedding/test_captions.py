@@ -248,7 +248,7 @@ def test_pictures_inside_parquet(tmp_path):
         ({"caption": [[1, 2]]}, "column 'caption' of type list"),
         ({"image": [5], "text": ["a"]}, "column 'image' of type int64 as pictures"),
         ({"image": [[{"bytes": b"x"}]]}, "column 'image' of type list"),
-        ({"caption": [b"a"]}, "column 'caption' of type binary as texts"),
+        ({"caption": [b"\xff"]}, "bytes as the text of line 1"),
         ({"n": [1]}, "columns n"),
     ],
 )  # fmt: skip

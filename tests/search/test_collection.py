@@ -56,6 +56,45 @@ def test_vectors_are_searched_as_topk_does(here, method, gap_pair):
     assert found["results"][0][0]["name"] == f"#{rows[0, 0]}"
 
 
+@pytest.mark.parametrize("method", [None, "dn", "nnn"])
+def test_a_threshold_is_that_of_two_sided_scores(here, method, gap_pair):
+    images, texts = (rows.astype(np.float32) for rows in gap_pair)
+    norm = distnorm.make("dot") if method is None else distnorm.load(f"{method}.safetensors")
+    scores = norm.similarity(images, texts).T
+    bar = float(np.quantile(scores, 0.97))
+    words = ("search", "image.npy", "--query-vectors", "text.npy", "--k", 5, "--json", "-")
+    words += () if method is None else ("--normalization", f"{method}.safetensors")
+    whole = json.loads(invoke(*words).stdout)
+    done = invoke(*words, "--threshold", bar)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    wanted = [[row for row in line if scores[query, row] > bar]
+              for query, line in enumerate(lists_of(whole))]  # fmt: skip
+    assert lists_of(found) == wanted
+    assert found["rejected"] == 5 * 200 - sum(map(len, wanted)) > 0
+    assert found["nothing_fits"] == sum(not line for line in wanted)
+    assert "queries have none" in found["notes"][0]
+
+
+def test_thresholds_of_many_queries_in_an_index(here, gap_pair):
+    faiss = pytest.importorskip("faiss", reason="an index to search")
+    images, texts = (rows.astype(np.float32) for rows in gap_pair)
+    index = faiss.IndexFlatIP(images.shape[1])
+    index.add(images)
+    faiss.write_index(index, "i.index")
+    words = ("--query-vectors", "text.npy", "--normalization", "dn.safetensors", "--k", 4)
+    bar = float(np.quantile(distnorm.load("dn.safetensors").similarity(images, texts), 0.97))
+    limit = ("--threshold", bar, "--json", "-")
+    one, two = (json.loads(invoke("search", place, *words, *limit).stdout)
+                for place in ("image.npy", "faiss:i.index"))  # fmt: skip
+    assert lists_of(one) == lists_of(two)
+    distnorm.make("dn").fit(texts=texts).save("half.safetensors")
+    refused = invoke("search", "faiss:i.index", *words[:2], "--normalization", "half.safetensors",
+                     "--threshold", bar)  # fmt: skip
+    assert refused.exit_code == 1
+    assert "fit the normalization on both sides" in refused.stderr
+
+
 def test_an_index_and_a_csv(here, gap_pair):
     faiss = pytest.importorskip("faiss", reason="an index to search")
     images = gap_pair[0].astype(np.float32)
@@ -89,9 +128,9 @@ def test_a_table_without_either(here):
         ((), 2, "QUERY or --query-vectors"),
         (("a red bus", "--query-vectors", "text.npy"), 2, "QUERY or --query-vectors"),
         (("a red bus", "--csv", "x.csv"), 2, "--csv needs"),
-        (("--query-vectors", "text.npy", "--both"), 2, "--both needs a QUERY"),
+        (("--query-vectors", "text.npy", "--both"), 2, "again without --normalization"),
         (("--query-vectors", "text.npy", "--side", "both"), 2, "--side both needs"),
-        (("--query-vectors", "text.npy", "--threshold", "0"), 2, "--threshold needs"),
+        (("--query-vectors", "text.npy", "--false-alarm-rate", "0.01"), 1, "calibrat"),
         (("--query-vectors", "text.npy", "--bias", "b"), 2, "--bias needs"),
         (("--query-vectors", "text.npy", "--open"), 2, "--open needs"),
         (("--query-vectors", "text.npy", "--csv", "-", "--json", "-"), 2, "exclude"),

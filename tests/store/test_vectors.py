@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ from safetensors.numpy import save_file
 
 from distnorm import DistnormError
 from distnorm.store import vectors
-from distnorm.store.vectors import read_embeddings
+from distnorm.store.vectors import has_vectors, read_embeddings
 
 ROWS = np.random.default_rng(0).normal(0, 1, (7, 4)).astype(np.float32)
 
@@ -230,3 +231,61 @@ def test_series_of_different_vectors_stay_apart(tmp_path):
     with pytest.raises(DistnormError, match="'large', 'small'"):
         read_embeddings(tmp_path)
     assert len(read_embeddings(tmp_path, key="small")) == 2 * len(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "vectors"),
+    [
+        ({"text": ["a"], "face_bboxes": [[[0.1, 0.2, 0.3, 0.4]]]}, False),
+        ({"text": ["a"], "bbox": [[0.1, 0.2, 0.3, 0.4]]}, False),
+        ({"text": ["a"], "bbox": [[]]}, False),
+        ({"text": ["a"], "clip": [[0.1] * 8]}, True),
+        ({"text": ["a"], "embedding": [[0.1, 0.2]]}, True),
+        ({"emb": [[0.1, 0.2]]}, True),
+        ({"id": [7], "clip": [[0.1, 0.2]]}, True),
+    ],
+)
+def test_boxes_beside_words_are_no_vectors(tmp_path, columns, vectors):
+    arrow = pytest.importorskip("pyarrow", reason="Parquet tables need pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet tables need pyarrow")
+    parquet.write_table(arrow.table(columns), tmp_path / "x.parquet")
+    assert has_vectors(tmp_path / "x.parquet") == vectors
+
+
+def test_folders_of_numbered_arrow_and_single_files(tmp_path):
+    for name in ("n", "a", "w", "s"):
+        (tmp_path / name).mkdir()
+    for part in range(2):
+        np.save(tmp_path / "n" / f"{part}.npy", ROWS[4 * part : 4 * part + 4])
+    assert has_vectors(tmp_path / "n")
+    assert np.array_equal(read_embeddings(tmp_path / "n"), ROWS)
+    for number, row in enumerate(ROWS):
+        np.save(tmp_path / "s" / f"{number}.npy", row)
+    with pytest.raises(DistnormError, match=r"numpy.stack\(.*glob.glob\('.*\*.npy'\)"):
+        read_embeddings(tmp_path / "s")
+    arrow = pytest.importorskip("pyarrow", reason="Arrow tables need pyarrow")
+    for name, columns in (("a", {"x": ["a"] * 7, "emb": ROWS.tolist()}), ("w", {"x": ["a"] * 7})):
+        table = arrow.table(columns)
+        place = tmp_path / name / "data-00000-of-00001.arrow"
+        with (
+            arrow.OSFile(str(place), "wb") as file,
+            arrow.ipc.new_stream(file, table.schema) as out,
+        ):
+            out.write_table(table)
+    assert has_vectors(tmp_path / "a")
+    assert np.allclose(read_embeddings(tmp_path / "a"), ROWS)
+    assert not has_vectors(tmp_path / "w")
+    assert not has_vectors(tmp_path / "w" / "data-00000-of-00001.arrow")
+
+
+@pytest.mark.filterwarnings("ignore:.*left out what is no dimension")
+@pytest.mark.parametrize("end", ["csv", "jsonl"])
+def test_rows_behind_names(tmp_path, end):
+    path = tmp_path / f"x.{end}"
+    if end == "csv":  # as pandas writes an index, sep=";" and decimal=","
+        rows = [f"photo {n}.jpg;" + ";".join(map(str, row)) for n, row in enumerate(ROWS.tolist())]
+        path.write_text("\n".join([";0;1;2;3", *rows]).replace(".", ",").replace(",jpg", ".jpg"))
+    else:
+        entries = (json.dumps({f"{n}.jpg": row}) for n, row in enumerate(ROWS.tolist()))
+        path.write_text("\n".join(entries))
+    assert np.allclose(read_embeddings(path), ROWS)

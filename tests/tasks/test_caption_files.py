@@ -48,6 +48,10 @@ def test_results_name_images_by_number_stem_or_name(tmp_path):
             ),
         ),
         ("r.csv", 'caption,image_id\n"a cat",4\na dog,4\n'),
+        ("r.txt", "image,caption\n4,a cat\n4,a dog\n"),
+        ("r.json", json.dumps([{"filename": "4", "prediction": ["a cat", "a dog"]}])),
+        ("r.json", json.dumps({"results": [{"image": "4", "caption": ["a cat", "a dog"]}]})),
+        ("r.json", json.dumps({"image_id": 4, "caption": ["a cat", "a dog"]})),
     ],
 )
 def test_captions_of_one_image_are_several_entries(tmp_path, name, text):
@@ -57,7 +61,18 @@ def test_captions_of_one_image_are_several_entries(tmp_path, name, text):
     assert found.image_ids == ["4", "4"]
 
 
-@pytest.mark.parametrize("text", ["x,y\n1,2\n", "[[1.0, 2.0]]", '{"a": 1}', "caption\na cat\n"])
+def test_an_image_in_a_folder_is_found_by_its_name():
+    assert match_images(["7.jpg"], ["x/6.jpg", "x/7.jpg"]).tolist() == [1]
+    with pytest.raises(DistnormError, match="several images have"):
+        match_images(["7.jpg"], ["x/7.jpg", "y/7.jpg"])
+
+
+VECTORS = json.dumps([{"image": "a.jpg", "caption": "a cat", "embedding": [0.5] * 9}])
+
+
+@pytest.mark.parametrize(
+    "text", ["x,y\n1,2\n", "[[1.0, 2.0]]", '{"a": 1}', "caption\na cat\n", VECTORS]
+)
 def test_other_files_are_no_results(tmp_path, text):
     name = "r.json" if text[0] in "[{" else "r.csv"
     (tmp_path / name).write_text(text)

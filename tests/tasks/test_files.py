@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from distnorm import DistnormError, normalize
 from distnorm.cli.main import cli
 from distnorm.store.vectors import read_embeddings
-from distnorm.tasks.files import read_lines, read_numbers, read_rows
+from distnorm.tasks.files import by_picture, read_lines, read_numbers, read_rows
 
 
 def invoke(*arguments):
@@ -128,3 +128,20 @@ def test_an_archive_packed_in_an_unknown_way_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DistnormError, match="cannot be read"):
         read_rows(path)
+
+
+def test_labels_follow_the_names_of_a_stores_pictures(tmp_path):
+    names, labels = ["x/b.png", "x/a.png", "x/c.png"], np.array([0, 1, 2])
+    for text in ("file,label\na.png,0\nb.png,1\nc.png,2\n", "a.png 0\nb.png 1\nc.png 2\n"):
+        (tmp_path / "l.csv").write_text(text.replace(" ", ","))
+        assert by_picture(labels, tmp_path / "l.csv", names).tolist() == [1, 0, 2]
+    (tmp_path / "l.csv").write_text("file,label\nb.png,0\nb.png,1\nb.png,2\n")
+    assert by_picture(labels, tmp_path / "l.csv", ["x/b.png", "y/b.png", "z/b.png"]) is labels
+    (tmp_path / "l.csv").write_text("file,label\n7.png,0\n8.png,1\n9.png,2\n")
+    assert by_picture(labels, tmp_path / "l.csv", names) is labels
+    for rows in ("a.png,0\nb.png,1\nd.png,2", "a.png,0\nb.png,1\nb.png,2"):
+        (tmp_path / "l.csv").write_text(f"file,label\n{rows}\n")
+        with pytest.raises(DistnormError, match="one row for each picture of the store"):
+            by_picture(labels, tmp_path / "l.csv", names)
+    np.save(tmp_path / "l.npy", labels)
+    assert by_picture(labels, tmp_path / "l.npy", names) is labels

@@ -120,6 +120,34 @@ def test_names_behind_their_numbers(tmp_path, text):
     assert read_class_names(tmp_path / "y.txt").names == ["3 d printer", "2 cv"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{0: 'tench, Tinca',\n 1: 'crane'}\n",
+        "['tench, Tinca',\n 'crane']\n",
+        '["tench, Tinca", "crane"]',
+        "{'crane': 1, 'tench, Tinca': 0}\n",
+        "n01440764 1 tench, Tinca\nn02012849 2 crane\n",
+    ],
+)
+def test_names_as_python_and_imagenet_write_them(tmp_path, text):
+    (tmp_path / "x.txt").write_text(text)
+    found = read_class_names(tmp_path / "x.txt")
+    assert found.names == ["tench, Tinca", "crane"]
+    assert found.ids == (["n01440764", "n02012849"] if text[0] == "n" else None)
+
+
+def test_lines_in_brackets_that_are_no_list(tmp_path):
+    (tmp_path / "x.txt").write_text("[unused]\ntench\n[crane]\n")
+    assert read_class_names(tmp_path / "x.txt").names == ["[unused]", "tench", "[crane]"]
+
+
+def test_a_quote_that_is_not_closed_is_damage(tmp_path):
+    (tmp_path / "x.tsv").write_text('caption\tscore\n"stop\t1\ngo\t2\nsay "x"\t3\n')
+    with pytest.raises(DistnormError, match="mend its quotes"):
+        read_numbers(tmp_path / "x.tsv")
+
+
 def test_judgements_of_several_raters_take_the_column_of_their_mean(tmp_path):
     (tmp_path / "x.csv").write_text("r1,r2,mean\n1,2,1.5\n3,4,3.5\n")
     assert read_numbers(tmp_path / "x.csv").tolist() == [1.5, 3.5]

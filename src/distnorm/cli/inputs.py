@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -157,7 +158,7 @@ class ClassInput(VectorOptions):
         from distnorm.store.vector_choice import check_names
         from distnorm.tasks.class_names import read_class_names
         from distnorm.tasks.classification import check_labels
-        from distnorm.tasks.files import LABELS, check_count, read_values
+        from distnorm.tasks.files import LABELS, by_picture, check_count, read_values
 
         check_names({"image": [self.images], "text": [self.classes]})
         names = None if self.class_names is None else read_class_names(self.class_names)
@@ -173,6 +174,9 @@ class ClassInput(VectorOptions):
             names.check_count(len(classes), self.class_names)
         labels = read_values(self.labels, LABELS)
         check_count(labels, len(images), self.labels, LABELS, self.images)
+        pictures = _stored_names(self.images)
+        if pictures is not None and len(pictures) == len(labels):
+            labels = by_picture(labels, self.labels, pictures)
         spelled = None if names is None else names.spelled_as(labels)
         return images, classes, check_labels(labels, len(images), len(classes), spelled)
 
@@ -337,6 +341,16 @@ class ScoredCaptionInput(CaptionInput):
                     "name the images' model with --model, and fit the normalization on its vectors",
                 )
         return encoder.encode_texts(captions)
+
+
+def _stored_names(place: str) -> list[str] | None:
+    """What a store calls its pictures; None for another place."""
+    from distnorm.store.columns import read_names
+    from distnorm.store.layout import METADATA, Commit
+
+    if not Path(place).is_dir() or not Commit.read(place).files(METADATA):
+        return None
+    return read_names(place, "image")
 
 
 def _distinct(images: Any, n_texts: int) -> tuple[Any, Any]:

@@ -41,12 +41,14 @@ def search_many(
     from distnorm.normalization import load
     from distnorm.report.many import lists_table
     from distnorm.search.collection import Collection
+    from distnorm.search.judge import Limits
     from distnorm.store.models import model_of
 
     _refuse(only_one, settings)
     if csv_path == json_path == "-":
         raise click.UsageError("--csv - and --json - exclude each other")
     side, k, model, normalization, biases, certify = (settings[name] for name in _SETTINGS)
+    limits = Limits(settings["threshold"], settings["false_alarm_rate"])
     norm = None if normalization is None else load(normalization)
     asking = asking_side(norm, side)
     keys = reading.keys(asking, side, bare=asking)
@@ -55,9 +57,8 @@ def search_many(
         collection = Collection(place, side, key=keys.get(side), opening=opening)
         collection.check(norm, known)
         rows = reading.rows(vectors, asking, side)
-        lists = collection.lists(
-            rows, k, norm, asking, model=known, biases=biases, certify=certify, progress=bar
-        )
+        how: dict[str, Any] = {"biases": biases, "certify": certify, "limits": limits}
+        lists = collection.lists(rows, k, norm, asking, model=known, progress=bar, **how)
     found = lists.to_dict()
     if csv_path is None and json_path is None:
         console().print(lists_table(found))
@@ -69,15 +70,20 @@ def search_many(
 
 
 def _refuse(only_one: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Raise for options that need a single query."""
-    named = {f"--{name.replace('_', '-')}": value for name, value in settings.items()}
-    unusual = {"--scale": named["--scale"] != "standard", "--both": named["--both"]}
-    limits = {name: named[name] is not None for name in ("--threshold", "--false-alarm-rate")}
-    given = {**only_one, **unusual, **limits, "--bias": named["--bias"] is not None}
-    given["--side both"] = settings["side"] == "both"
-    for name, value in given.items():
+    """Raise for options that need a single query, with a way out."""
+    page = "search for one QUERY for a page; --csv and --json have the lists of many"
+    ways = {
+        "--sheet": (only_one["--sheet"], page),
+        "--open": (only_one["--open"], page),
+        "--pictures": (only_one["--pictures"], page),
+        "--scale": (settings["scale"] != "standard", "search each side for many"),
+        "--both": (settings["both"], "run it again without --normalization for the plain lists"),
+        "--bias": (settings["bias"] is not None, "one run computes the biases once for all"),
+        "--side both": (settings["side"] == "both", "search each side for many"),
+    }
+    for name, (value, way) in ways.items():
         if value:
-            raise click.UsageError(f"{name} needs a QUERY; --query-vectors has none")
+            raise click.UsageError(f"{name} needs a QUERY; --query-vectors has none: {way}")
 
 
 def _write_csv(lists: ListsOfMany, path: str) -> None:

@@ -226,7 +226,7 @@ def read_json(path: Path) -> Any:
     if not path.is_file():
         raise DistnormError(f"no file {path}", "the official file", "get it and put it there")
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DistnormError(
             f"{path}, which is no JSON", "the whole file", "get it again"

@@ -54,6 +54,14 @@ def class_folders(root: str | Path, split: str | None = None) -> LabelledImages:
     if (Path(root) / "classes.txt").is_file():
         classes = parse_lines(Path(root) / "classes.txt", str.strip)
     images, labels = labelled_folders(Path(root), folder, names)
+    if not images and split is None:
+        below = next((n for n in names if any(f.is_dir() for f in (folder / n).iterdir())), None)
+        if below is not None:
+            raise DistnormError(
+                f"{folder} whose folders {', '.join(names[:4])} hold folders and no pictures",
+                "pictures right in the folder of their class",
+                f"if {below} holds the class folders, name it: split={below!r}",
+            )
     if len(classes) != len(names):
         raise DistnormError(
             f"{len(classes)} lines in classes.txt and {len(names)} folders", "one each", "mend it"

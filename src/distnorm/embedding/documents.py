@@ -35,7 +35,7 @@ _REMEDY = "save its texts one per line, or as a CSV with a column caption"
 class Records:
     """A file of JSON records; rows are numbered from 1 on."""
 
-    strict = beside = False
+    strict = beside = holds_bytes = False
     aside: tuple[str, ...] = ()
 
     def __init__(self, path: Path, *, lines: bool) -> None:
@@ -50,6 +50,7 @@ class Records:
         self.head: tuple[str, ...] = tuple(
             dict.fromkeys(name for record in first for name in record)
         )
+        self.worded = tuple(range(len(self.head)))
         low = {name.strip().lower() for name in self.head}
         if not low & {*PATHS, *TEXTS} and low & set(_VECTORS):
             field = next(name for name in self.head if name.strip().lower() in _VECTORS)

@@ -14,7 +14,15 @@ from distnorm.embedding.tables import Reader, fetch_first
 from distnorm.errors import DistnormError
 from distnorm.system.lines import first_lines
 
-__all__ = ["TABLES", "check_cells", "check_sentences", "reader_of_text", "refuse_known"]
+__all__ = [
+    "TABLES",
+    "as_parquet",
+    "check_cells",
+    "check_head",
+    "check_sentences",
+    "reader_of_text",
+    "refuse_known",
+]
 
 TABLES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
 _LINES, _CHARACTERS = 50, 1 << 16
@@ -22,8 +30,19 @@ _CELLS = re.compile(r"[\t,;|]")
 _NUMBERS = re.compile(r"[-+]?[\d.][\d.eE+-]*([\s,;]+[-+]?[\d.][\d.eE+-]*)+")
 _COUNTED = re.compile(r" {2,}\d+ ")  # as uniq -c writes lines
 _MARKUP = ("<?xml", "<!doctype", "<html")
-_VECTORS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".h5", ".hdf5", ".arrow", ".feather")
-_ARCHIVES = (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
+_VECTORS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".h5", ".hdf5")
+_CODE = (
+    ".xml", ".html", ".htm", ".yaml", ".yml", ".toml", ".py", ".ipynb", ".srt", ".vtt", ".pdf",
+    ".docx",
+)  # fmt: skip
+_SHEETS = {
+    ".xlsx": "pandas.read_excel", ".xls": "pandas.read_excel", ".ods": "pandas.read_excel",
+    ".pkl": "if you trust it, pandas.read_pickle", ".pickle": "if you trust it, pandas.read_pickle",
+}  # fmt: skip
+_NUMBERED = re.compile(r"\s*(\d+)[.):]\s+\S")
+_ARCHIVES = (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".lz4")
+# A value of a list or an object as Python prints it, one per line.
+_LITERAL = re.compile(r"[\[{(]?\s*(\d+\s*:\s*|'[^']*'\s*:\s*)?(['\"]).*\2\s*[,\]})]*\s*")
 
 
 def refuse_known(path: Path) -> None:
@@ -41,8 +60,30 @@ def refuse_known(path: Path) -> None:
             ", ".join(PICTURES),
             "convert it to JPEG or PNG",
         )
+    if end in (".arrow", ".feather"):
+        raise DistnormError(f"{path}, an Arrow file", "Parquet", as_parquet(path))
+    if end in _SHEETS:
+        raise DistnormError(
+            f"{path} of type {end}",
+            "a table in .csv, .tsv, .jsonl or .parquet",
+            f"{_SHEETS[end]}({str(path)!r}).to_csv('rows.csv', index=False), and name that",
+        )
+    if end in _CODE:
+        raise DistnormError(
+            f"{path} of type {end}", "lines, a table or JSON", "write its texts one per line"
+        )
     if end in _ARCHIVES:
         raise DistnormError(f"{path}, an archive", "pictures, texts or a tar file", "unpack it")
+
+
+def as_parquet(path: Path) -> str:
+    """How an Arrow file of `datasets` or pandas becomes Parquet, which is read."""
+    if path.suffix.lower() == ".feather":
+        return f"pandas.read_feather({str(path)!r}).to_parquet('rows.parquet'), and name that"
+    return (
+        f"datasets.Dataset.from_file({str(path)!r}).to_parquet('rows.parquet'), and name that (of "
+        "vectors: fit, compare and search take the file as it is)"
+    )
 
 
 def reader_of_text(path: Path, label: str | None = None) -> Reader | None:
@@ -79,6 +120,13 @@ def reader_of_text(path: Path, label: str | None = None) -> Reader | None:
         _check_columns(lines, label)
         return None
     return Separated(path, delimiter, headed=False)
+
+
+def check_head(path: Path) -> None:
+    """Raise for a table of texts and addresses without a head."""
+    lines = [line for _, line in first_lines(path, _LINES, _CHARACTERS)[0]][:_LINES]
+    if lines and any(is_address(cell.strip()) for cell in _CELLS.split(lines[0])):
+        check_cells(lines, str(path))
 
 
 def check_sentences(lines: list[str], label: str) -> None:
@@ -126,6 +174,14 @@ def _check_columns(lines: list[str], label: str) -> None:
             "sentences",
             f"leave the counts out: sed -E 's/^ *[0-9]+ //' {name} > sentences.txt",
         )
+    numbers = [int(match[1][:9]) for match in map(_NUMBERED.match, lines) if match is not None]
+    first = numbers[0] if len(numbers) == len(lines) > 1 else -1
+    if first in (0, 1) and numbers == list(range(first, first + len(numbers))):
+        raise DistnormError(
+            f"{label}, lines behind their numbers",
+            "sentences",
+            f"leave the numbers out: sed -E 's/^ *[0-9]+[.):] *//' {name} > sentences.txt",
+        )
 
 
 def _json_kind(first: str, lines: list[str]) -> str:
@@ -134,7 +190,9 @@ def _json_kind(first: str, lines: list[str]) -> str:
     except (ValueError, RecursionError):
         # Over several lines: braces and brackets that open an object or a list, and nothing else.
         start = "".join("".join(lines[:3]).split())
-        return "document" if start.startswith(('{"', '["', "[{")) and len(lines) > 1 else ""
+        whole = start.startswith(('{"', '["', "[{")) and len(lines) > 1
+        printed = all(_LITERAL.fullmatch(line) or line.strip() in "[]{}()" for line in lines)
+        return "document" if whole or printed else ""
     if isinstance(value, dict):
         return "lines"
     return "document" if len(lines) == 1 and isinstance(value, list) and value else ""

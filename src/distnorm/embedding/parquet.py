@@ -41,17 +41,25 @@ class ParquetTable:
         head, unfit = [], list[tuple[str, str, str]]()
         for name, kind in zip(self._names, self._types, strict=True):
             side = sides.get(name.strip().lower(), "")
+            if side and self._arrow.types.is_null(kind):
+                head.append("")  # a column without any value
+                continue
             fits = not side or self._fits(kind, side)
             head.append(name if fits else "")
             if not fits:
                 unfit.append((name, str(kind), side))
         self.head = tuple(head)
+        self.worded = tuple(at for at, kind in enumerate(self._types) if self._holds_words(kind))
         self.aside = tuple(
             name
             for name, kind in zip(self._names, self._types, strict=True)
             if name.strip().lower() not in sides and "binary" in str(kind)
         )
         usable = {sides.get(name.strip().lower()) for name in head} - {None}
+        self.holds_bytes = "picture" in usable and any(
+            sides.get(name.strip().lower()) == "picture" and self._is_bytes(kind)
+            for name, kind in zip(self._names, self._types, strict=True)
+        )
         for name, kind_name, side in unfit:
             # Another column of the side will do, unless this one was asked for.
             if name.strip().lower() in named or side not in usable:
@@ -97,9 +105,11 @@ class ParquetTable:
         )
         return DistnormError(
             f"{self.path} with column {name!r} of type {kind[:60]} as {side}s",
-            f"{wanted}",
+            wanted,
             f"name the column of {side}s with "
-            + ("--text-column" if side == "text" else "--path-column"),
+            + ("--text-column" if side == "text" else "--path-column")
+            + f", or leave this one out: pandas.read_parquet({str(self.path)!r}).drop(columns="
+            f"{name!r}).to_parquet('new.parquet')",
         )
 
     def _fits(self, kind: Any, side: str) -> bool:
@@ -110,10 +120,17 @@ class ParquetTable:
             return True
         if side == "picture":
             return self._is_bytes(kind)
-        if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-            inner = kind.value_type
-            return self._is_string(inner) or types.is_struct(inner)
-        return bool(types.is_struct(kind))
+        while types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+            kind = kind.value_type
+            kind = kind.value_type if types.is_dictionary(kind) else kind
+        return self._is_string(kind) or types.is_struct(kind) or self._is_bytes(kind)
+
+    def _holds_words(self, kind: Any) -> bool:
+        """Whether cells are strings, or lists of them."""
+        types = self._arrow.types
+        if types.is_list(kind) or types.is_large_list(kind):
+            kind = kind.value_type
+        return self._is_string(kind.value_type if types.is_dictionary(kind) else kind)
 
     def _is_string(self, kind: Any) -> bool:
         types = self._arrow.types
@@ -124,4 +141,5 @@ class ParquetTable:
         types = self._arrow.types
         if types.is_struct(kind):
             return bool({"bytes", "path"} & {kind.field(at).name for at in range(kind.num_fields)})
-        return bool(types.is_binary(kind) or types.is_large_binary(kind))
+        view = getattr(types, "is_binary_view", lambda _: False)
+        return bool(types.is_binary(kind) or types.is_large_binary(kind) or view(kind))

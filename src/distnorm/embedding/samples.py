@@ -15,9 +15,12 @@ from distnorm.errors import DistnormError
 
 __all__ = ["CAPTION_FILES", "MOST_TEXT", "Words"]
 
-CAPTION_FILES = (".txt", ".text", ".caption", ".json")
+CAPTION_FILES = (
+    ".txt", ".text", ".caption", ".captions", ".json", ".caption.txt", ".captions.txt",
+    ".caption.json", ".captions.json",
+)  # fmt: skip
 MOST_TEXT = 1 << 20
-_FIELDS = ("caption", "captions", "text", "title")
+_FIELDS = ("caption", "captions", "text", "title", "sentence", "prompt", "description", "alt_text")
 # As detectors are trained on: a class and the corners of a box.
 _BOX = re.compile(r"\d+(\s+[\d.eE+-]+){4,}\s*$")
 
@@ -31,9 +34,10 @@ class Words:
 
     def add(self, end: str, content: bytes) -> bool:
         """Take a file's content; False where there should be words and are none."""
-        if end == ".json":
-            self._fields = self._fields or _fields(content)
-            return True
+        if end.endswith(".json"):
+            found = _fields(content)
+            self._fields = self._fields or found
+            return found != []
         lines = _lines(content)
         if lines is not None:
             self._lines = self._lines or lines
@@ -61,6 +65,7 @@ def _lines(content: bytes) -> list[str] | None:
 
 
 def _fields(content: bytes) -> list[str] | None:
+    """The captions of an object; None for one without any."""
     try:
         values: Any = json.loads(content)
         if isinstance(values, list | str):
@@ -69,6 +74,8 @@ def _fields(content: bytes) -> list[str] | None:
             texts = captions(values.get(name), "", 0)
             if texts:
                 return texts
-    except (ValueError, AttributeError, RecursionError, DistnormError):
+    except DistnormError:
+        return []  # a caption that is no text
+    except (ValueError, AttributeError, RecursionError):
         return None
     return None

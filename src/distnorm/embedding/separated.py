@@ -19,7 +19,7 @@ _NAME = re.compile(r"[\w.:#-]*( [\w.:#-]+)?")
 class Separated:
     """A file of separated cells; without a head, of pictures' names and one text each."""
 
-    strict, above = True, False
+    strict, above, holds_bytes = True, False, False
     aside: tuple[str, ...] = ()
     kind = "csv"
 
@@ -37,8 +37,17 @@ class Separated:
                 self._skip, self._delimiter = 1, mark
             elif delimiter is None and len(first) == 1:
                 following = second[0] if len(second) == 1 else ""
-                self._delimiter = delimiter_of_head(first[0], following) or self._delimiter
-            self.head = tuple(cell.strip() for cell in self._first()[0])
+                self._delimiter = (
+                    delimiter_of_head(first[0], following)
+                    or _even_delimiter(first[0], following)
+                    or self._delimiter
+                )
+            first = [cell.strip() for cell in self._first()[0]]
+            if len(first) == 2 and names_a_picture(picture(first[0], "", 0).name):
+                self._headed = False  # a list of pictures and texts
+            else:
+                self.head = tuple(first)
+        self.worded = tuple(range(len(self.head)))
         if self._delimiter == "\t":
             self.kind = "tsv"
 
@@ -85,6 +94,16 @@ def delimiter_of_head(line: str, following: str = "") -> str | None:
             continue
         known = sum(name in (*PATHS, *TEXTS, *ADDRESSES) for name in names)
         if known > 1 or len(_cells(following, delimiter)) >= len(names):
+            return delimiter
+    return None
+
+
+def _even_delimiter(line: str, following: str) -> str | None:
+    """What cuts a line of names and the next into as many cells."""
+    for delimiter in DELIMITERS:
+        names = _cells(line, delimiter)
+        named = names and all(map(_NAME.fullmatch, names))
+        if named and len(_cells(following, delimiter)) == len(names):
             return delimiter
     return None
 

@@ -17,21 +17,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from distnorm.embedding.documents import Records
-from distnorm.embedding.folders import folder_items, picture_files
-from distnorm.embedding.formats import TABLES, reader_of_text, refuse_known
-from distnorm.embedding.items import PICTURES, TARS, UNREAD, Item, Problem, clean, kind_of
+from distnorm.embedding.folders import beside, folder_items, one_by_one, picture_files
+from distnorm.embedding.formats import TABLES, check_head, reader_of_text, refuse_known
+from distnorm.embedding.items import PICTURES, TARS, Item, Problem, clean, kind_of
 from distnorm.embedding.parquet import ParquetTable
+from distnorm.embedding.places import Place, find_place
 from distnorm.embedding.separated import Separated
-from distnorm.embedding.tables import Reader, Table, empty_text, subfolders
+from distnorm.embedding.tables import Reader, Table, empty_text
 from distnorm.embedding.tars import tar_items
 from distnorm.errors import DistnormError
 from distnorm.store.column_files import is_lance
 from distnorm.store.known import KeySet, key_of
 from distnorm.system.files import plain_errors
-from distnorm.system.lines import text_lines
+from distnorm.system.lines import first_lines, text_lines
 
 __all__ = ["Item", "Source", "find_items", "listed", "open_source"]
 
@@ -80,6 +80,7 @@ class Source:
         checked: Listing | None = None,
         notes: Sequence[str] = (),
         aside: Sequence[str] = (),
+        instead: str = "",
     ) -> None:
         self.label = label
         self.complete = complete
@@ -88,12 +89,14 @@ class Source:
         self._mixed, self._notes = mixed, tuple(notes)
         self._left = Counter[str]()
         self.counted: int | None = None
-        kinds = [kind_of(item) for item in islice(self._listing([]), _PEEK if mixed else 1)]
+        problems: list[Problem] = []
+        kinds = [kind_of(item) for item in islice(listing(problems), _PEEK if mixed else 1)]
         if not kinds:
+            why = "; ".join(f"{name}: {reason}" for name, reason in problems[:1])
             raise DistnormError(
                 f"{label} without pictures or texts",
                 f"files of type {', '.join(PICTURES)}, a table, or lines",
-                "name another source",
+                instead or why or "name another source",
             )
         self.sides = _sides(kinds)
         if "text" not in self.sides:
@@ -204,7 +207,7 @@ def open_source(
         )
     if is_folder:
         listing: Listing = lambda problems: folder_items(label, problems)  # noqa: E731
-        return Source(label, listing, mixed=True, **_beside(target))
+        return Source(label, listing, mixed=True, **beside(target))
     if target.exists():
         return _itself(target, label)
     if glob.has_magic(name):
@@ -258,8 +261,11 @@ def _list_or_table(
     refuse_known(target)
     reader = _reader(target, path_column, text_column)
     if reader is None:
-        folder = os.path.abspath(target.parent if pictures is None else pictures)
-        return Source(label, lambda problems: _lines(target, str(target), folder), strict=True)
+        place = Place(os.path.abspath(target.parent if pictures is None else pictures))
+        first = (line.strip(' "\t') for _, line in first_lines(target, _PEEK, 1 << 20)[0])
+        names = [name for name in first if name.lower().endswith(PICTURES)]
+        place = find_place(names, place.folder, given=True) or place if names else place
+        return Source(label, lambda problems: _lines(target, str(target), place), strict=True)
     table = Table.of(reader, path_column, text_column, pictures)
     return Source(
         label,
@@ -285,37 +291,12 @@ def _unnamed(table: Table, folder: str | None) -> Iterator[str]:
         )
 
 
-def _beside(folder: Path) -> dict[str, Any]:
-    """Notes of files in a folder, and in those right in it, that are read by nobody."""
-    tables, unread = list[str](), list[str]()
-    for place in (str(folder), *subfolders(str(folder))):
-        names = sorted(os.listdir(place)) if os.access(place, os.R_OK) else []
-        own = {x for x in names if x.lower().endswith((*PICTURES, *TARS))}
-        own |= {os.path.splitext(name)[0] for name in own}
-        for name in names:
-            found = tables if name.lower().endswith((*TABLES, ".txt")) else unread
-            counts = found is tables or name.lower().endswith(UNREAD)
-            if counts and os.path.splitext(name)[0] not in own:
-                found.append(os.path.relpath(os.path.join(place, name), folder))
-    return {
-        "aside": tuple(
-            f"{len(tables)} file{'s' * (len(tables) > 1)} beside the pictures not read, such as "
-            f"{name}: name it instead of the folder if it holds the captions"
-            for name in tables[:1]
-        ),
-        "notes": tuple(
-            f"{len(unread)} picture{'s' * (len(unread) > 1)} in a form that is not read, such as "
-            f"{name}: convert to JPEG or PNG"
-            for name in unread[:1]
-        ),
-    }
-
-
 def _reader(target: Path, path_column: str | None, text_column: str | None) -> Reader | None:
     end = target.suffix.lower()
     if end == ".parquet" or is_lance(target):
         return ParquetTable(target, path_column, text_column)
     if end in (".csv", ".tsv"):
+        check_head(target)
         return Separated(target)
     if end in TABLES:
         return Records(target, lines=end != ".json")
@@ -348,7 +329,13 @@ def _pattern(pattern: str) -> Source:
             elif low.endswith(PICTURES):
                 yield Item(name, path, None)
 
-    return Source(os.path.abspath(pattern), listing, mixed=True)
+    tables = [
+        x
+        for x in sorted(glob.glob(pattern, recursive=True))
+        if x.lower().endswith((*TABLES, ".txt"))
+    ]
+    instead = one_by_one(Path(), tables)
+    return Source(os.path.abspath(pattern), listing, mixed=True, instead=instead)
 
 
 def _standard_input() -> Source:
@@ -376,13 +363,15 @@ def _standard_input() -> Source:
     return source
 
 
-def _lines(path: Path, label: str, folder: str | None = None) -> Iterator[Item]:
-    """Sentences; with a ``folder``, pictures' names, too."""
+def _lines(path: Path, label: str, place: Place | None = None) -> Iterator[Item]:
+    """Sentences; with a ``place``, pictures' names, too."""
     for number, line in enumerate(text_lines(path, label), start=1):
         text = line.strip()
         if not text:
             raise empty_text(label, number)
-        if folder is not None and text.lower().endswith(PICTURES):
-            yield Item(text, os.path.join(folder, text), None)
+        quoted = text[0] == text[-1] == '"' and text[:-1].lower().endswith(PICTURES)
+        if place is not None and (quoted or text.lower().endswith(PICTURES)):
+            name = place.name(text.strip('"'))
+            yield Item(name, os.path.join(place.folder, name), None)
         else:
             yield Item(text, None, text)

@@ -8,6 +8,7 @@ in the one folder within that has them.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -22,15 +23,26 @@ from distnorm.embedding.cells import (
     captions,
     choose,
     is_address,
+    names_a_picture,
     picture,
+    unknown_columns,
 )
 from distnorm.embedding.items import Item, Problem
+from distnorm.embedding.places import Place, find_place
 from distnorm.errors import DistnormError
+from distnorm.system.separated import is_number
 
-__all__ = ["Reader", "Table", "empty_text", "fetch_first", "subfolders"]
+__all__ = ["Reader", "Table", "empty_text", "fetch_first"]
 
 _PEEK = 32
-_MANY = 1000  # folders that are looked through for pictures
+# Words in names of columns that hold captions, and those of columns about captions.
+_SPEAKING = re.compile(r"caption|(?<![a-z])(text|sentence|description|comment)s?(?![a-z])", re.I)
+_BETWEEN = re.compile(r"(?<=[a-z])(?=[A-Z])|[\W_\d]+")
+_ABOUT = re.compile(
+    r"(?<![a-z])(ids?|number|n|num|count|length|len|lang|language|score|similarity|path|file|url|"
+    r"tokens?|tokenized|false|negative|foil|hard|emb|embeddings?|vectors?|features?|source|model|"
+    r"author|date)(?![a-z])", re.I
+)  # fmt: skip
 
 
 class Reader(Protocol):
@@ -38,8 +50,10 @@ class Reader(Protocol):
 
     path: Path
     head: tuple[str, ...]
+    worded: tuple[int, ...]  # fields that may hold words or names
     kind: str  # as img2dataset calls its format
     strict: bool  # whether an empty cell is an error, not a row that is left out
+    holds_bytes: bool  # whether it has pictures themselves, of which some may lack
     beside: bool  # whether its pictures are expected in its folder, else texts alone will do
     aside: tuple[str, ...]  # columns of pictures under names that are not known
     above: bool  # whether pictures may lie in folders next to the file's own
@@ -65,13 +79,17 @@ def fetch_first(label: str) -> DistnormError:
 
 @dataclass(frozen=True)
 class Table:
-    """A reader with its chosen columns (None: no such), where its pictures are, and remarks."""
+    """A reader with its chosen columns (None: no such), where its pictures are, and remarks.
+
+    ``parent`` is a column of the pictures' folders, beside that of their names.
+    """
 
     reader: Reader
     path: int | None
     text: int | None
-    folder: str
+    place: Place
     notes: tuple[str, ...] = ()
+    parent: int | None = None
 
     @classmethod
     def of(
@@ -83,61 +101,93 @@ class Table:
     ) -> Table:
         """Decide on columns and folder by the first rows; raises for tables of addresses."""
         label = str(reader.path)
-        names = {name.strip().lower() for name in reader.head}
+        names = [name.strip().lower() for name in reader.head]
         unnamed = path_column is None and text_column is None
-        if unnamed and names & set(ADDRESSES) and not names & {*PATHS, *TEXTS}:
+        if unnamed and {*names} & set(ADDRESSES) and not {*names} & {*PATHS, *TEXTS}:
             raise fetch_first(label)
         place, words = choose(label, reader.head, path_column, text_column)
-        folder = os.path.dirname(os.path.abspath(reader.path))
+        usual, notes = place is not None, list[str]()
+        if path_column is None and place is None:
+            place, said = _named_pictures(reader, words)
+            notes += said
+        if text_column is None and words is None:
+            words, said = _speaking_texts(reader, place)
+            notes += said
+        if place is None and words is None:
+            raise unknown_columns(label, reader.head)
+        own = Place(os.path.dirname(os.path.abspath(reader.path)))
         if place is None:
-            notes = [
+            notes += [
                 f"pictures were left out: column {name!r} of {reader.path.name} holds some; name "
                 "it with --path-column if it has one in each row"
                 for name in reader.aside
             ]
-            return cls(reader, None, words, folder, (*_addresses_left(reader), *notes))
-        cells = [picture(row[0], label, line) for line, row in islice(reader.rows((place,)), _PEEK)]
-        names_there = [cell.name for cell in cells if cell.name and cell.content is None]
-        if 2 * sum(map(is_address, names_there)) > len(names_there):
+            return cls(reader, None, words, own, (*_addresses_left(reader), *notes))
+        parent = None
+        if path_column is None and names[place] == "filepath" and "filename" in names:
+            parent, place = place, names.index("filename")  # Karpathy's
+        table = cls(reader, place, words, own, tuple(notes), parent)
+        found = [table.picture(cells, line) for line, cells in islice(table.pictures(), _PEEK)]
+        there = [each.name for each in found if each.name and each.content is None]
+        if 2 * sum(map(is_address, there)) > len(there):
             if words is None:
                 raise fetch_first(label)
-            return cls(reader, None, words, folder, (_left_out(reader, place),))
-        paths = [name for name in names_there if not is_address(name)]
-        if pictures is not None:
-            return cls(reader, place, words, os.path.abspath(pictures))
-        base = _folder_of(paths, folder, reader.above) if paths else folder
-        if base is not None:
-            return cls(reader, place, words, base)
+            return cls(reader, None, words, own, (_left_out(reader, place),))
+        paths = [name for name in there if not is_address(name)]
+        base = own if pictures is None else Place(os.path.abspath(pictures))
+        given = pictures is not None
+        at = find_place(paths, base.folder, given=given, above=reader.above) if paths else base
+        if at is not None:
+            if at.dropped:
+                notes.append(
+                    f"the pictures are those in {at.folder} whose names {reader.path.name} begins "
+                    f"with {at.dropped}"
+                )
+            return cls(reader, place, words, at, tuple(notes), parent)
         note = (
             f"none of the first pictures of {label} is there, such as "
-            f"{os.path.join(folder, paths[0])}: --pictures FOLDER says where they are"
+            f"{os.path.join(base.folder, paths[0])}: --pictures FOLDER says where they are"
         )
-        if words is None or reader.beside:
-            return cls(reader, place, words, folder, (note,))
-        return cls(reader, None, words, folder, (f"pictures were left out: {note}",))
+        if words is None or (reader.beside and usual) or given:
+            return cls(reader, place, words, base, (*notes, note), parent)
+        return cls(reader, None, words, own, (*notes, f"pictures were left out: {note}"))
+
+    def pictures(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """Line number and cells of every picture."""
+        fields = (self.parent, self.path)
+        return self.reader.rows(tuple(field for field in fields if field is not None))
+
+    def picture(self, cells: tuple[Any, ...], line: int) -> Picture:
+        """The picture of a row's last cells."""
+        found = picture(cells[-1], str(self.reader.path), line)
+        if self.parent is None or not found.name or not cells[-2]:
+            return found
+        return Picture(f"{cells[-2]}/{found.name}", found.content)
 
     @property
     def holds_pictures(self) -> bool:
         """Whether the first picture is in the table itself."""
         if self.path is None:
             return False
-        first = next(self.reader.rows((self.path,)), None)
-        label = str(self.reader.path)
-        return first is not None and picture(first[1][0], label, first[0]).content is not None
+        first = next(self.pictures(), None)
+        return first is not None and self.picture(first[1], first[0]).content is not None
 
     def items(self, problems: list[Problem], *, contents: bool = True) -> Iterator[Item]:
         """Each row's picture with each of its texts; without ``contents``, only how many."""
         label = str(self.reader.path)
         place = self.path if contents or not self.holds_pictures else None
-        fields = tuple(field for field in (self.text, place) if field is not None)
+        columns = (self.text, None if place is None else self.parent, place)
+        fields = tuple(field for field in columns if field is not None)
+        # A table of pictures may lack some: those that could not be fetched.
+        strict = self.reader.strict and (self.path is None or not self.reader.holds_bytes)
         for line, cells in self.reader.rows(fields):
             texts: list[str | None] = [None]
             if self.text is not None:
                 texts = [*captions(cells[0], label, line)]
-            found = Picture() if place is None else picture(cells[-1], label, line)
+            found = Picture() if place is None else self.picture(cells, line)
             name = found.name if found.content is None else self._inner_name(line, found)
             if not texts:
-                if self.reader.strict and not isinstance(cells[0], list | tuple):
+                if strict and not isinstance(cells[0], list | tuple):
                     raise empty_text(label, line)
                 problems.append((name or f"line {line}", "a row without a text"))
             elif self.path is None:
@@ -146,7 +196,7 @@ class Table:
             elif place is None:
                 yield from (Item("", label, text) for text in texts)
             elif not name:
-                if self.reader.strict:
+                if strict:
                     raise DistnormError(
                         f"an empty path in line {line} of {label}",
                         "a picture's path",
@@ -159,8 +209,9 @@ class Table:
                 for text in texts:
                     yield Item(name, label, text, offset=line, content=found.content)
             else:
+                name = self.place.name(name)
                 for text in texts:
-                    yield Item(name, os.path.join(self.folder, name), text)
+                    yield Item(name, os.path.join(self.place.folder, name), text)
 
     def _inner_name(self, line: int, found: Picture) -> str:
         """Names within tables repeat (image.jpg in every row): the row tells them apart."""
@@ -182,32 +233,55 @@ def _left_out(reader: Reader, column: int) -> str:
     )
 
 
-def _folder_of(names: list[str], folder: str, above: bool) -> str | None:
-    """The folder that the first pictures' names start from, None if there is none."""
-
-    def has_any(place: str) -> bool:
-        return any(os.path.exists(os.path.join(place, name)) for name in names)
-
-    if has_any(folder):
-        return folder
-    for parent in (folder, os.path.dirname(folder))[: 2 if above else 1]:
-        places = [place for place in subfolders(parent) if has_any(place)]
-        if len(places) > 1:
-            raise DistnormError(
-                f"pictures such as {names[0]} in {places[0]} and in {places[1]}",
-                "one folder that has them",
-                "say which with --pictures FOLDER",
-            )
-        if places:
-            return places[0]
-    return None
+def _first_rows(reader: Reader, fields: list[int]) -> dict[int, list[Any]]:
+    """Cells of some fields of the first rows, those that are not empty."""
+    rows = [cells for _, cells in islice(reader.rows(tuple(fields)), _PEEK)] if fields else []
+    return {at: [row[n] for row in rows if row[n]] for n, at in enumerate(fields)}
 
 
-def subfolders(folder: str) -> list[str]:
-    """The folders right in one, at most a thousand."""
-    try:
-        with os.scandir(folder) as entries:
-            found = (entry.path for entry in entries if entry.is_dir())
-            return sorted(islice(found, _MANY))
-    except OSError:
-        return []
+def _named_pictures(reader: Reader, words: int | None) -> tuple[int | None, list[str]]:
+    """The only column whose cells end as pictures' names do, and what is said of it or several."""
+    if any(map(names_a_picture, reader.head)):
+        return None, []  # a row, not a head
+    rows = _first_rows(reader, [at for at in reader.worded if at != words])
+    found = [at for at, cells in rows.items() if cells and all(map(_is_picture, cells))]
+    return _only(reader, found, "pictures", "--path-column")
+
+
+def _speaking_texts(reader: Reader, place: int | None) -> tuple[int | None, list[str]]:
+    """The only column of words whose name speaks of captions, and what is said of it or several."""
+    names = {at: _BETWEEN.sub(" ", reader.head[at]) for at in reader.worded if at != place}
+    fields = [at for at, x in names.items() if _SPEAKING.search(x) and not _ABOUT.search(x)]
+    rows = _first_rows(reader, fields)
+    found = [at for at, cells in rows.items() if cells and all(map(_is_words, cells))]
+    if not found and place is not None:
+        rows = _first_rows(reader, [at for at in names if at not in fields])
+        told = [at for at, cells in rows.items() if cells and all(map(_is_sentence, cells))]
+        return None, [
+            f"column {reader.head[at]!r} not read: --text-column names it if it holds the captions"
+            for at in told[:1]
+        ]
+    return _only(reader, found, "texts", "--text-column")
+
+
+def _only(reader: Reader, found: list[int], what: str, option: str) -> tuple[int | None, list[str]]:
+    shown = " and ".join(repr(reader.head[at]) for at in found[:2])
+    if len(found) > 1:
+        return None, [f"{what} were left out: columns {shown} hold some: {option} says which"]
+    return (found[0], [f"the {what} are those of column {shown}"]) if found else (None, [])
+
+
+def _is_picture(cell: Any) -> bool:
+    cell = cell[0] if isinstance(cell, list | tuple) else cell
+    return isinstance(cell, str) and names_a_picture(cell.strip())
+
+
+def _is_sentence(cell: Any) -> bool:
+    return isinstance(cell, str) and len(cell.split()) > 2 and not cell.startswith(("[", "{"))
+
+
+def _is_words(cell: Any) -> bool:
+    cell = cell[0] if isinstance(cell, list | tuple) else cell
+    return isinstance(cell, str) and not (
+        is_address(cell) or names_a_picture(cell) or is_number(cell)
+    )

@@ -19,13 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from distnorm.embedding.items import PICTURES, Item, Problem
+from distnorm.embedding.items import PICTURES, TARS, Item, Problem
 from distnorm.embedding.samples import CAPTION_FILES, MOST_TEXT, Words
 from distnorm.store.known import KeySet, key_of
 
 __all__ = ["tar_items"]
 
 _MOST_PICTURE = 1 << 28  # of a compressed tar file, where it travels in memory
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _ENDS = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 _OPENERS: dict[bytes, Callable[[str], Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -38,6 +39,7 @@ _OPENERS: dict[bytes, Callable[[str], Any]] = {
 class _Sample:
     key: str
     picture: Item | None = None
+    extra: bool = False  # whether the picture's name says more than its format
     words: Words = field(default_factory=Words)
 
 
@@ -73,8 +75,16 @@ def _samples(
                 sample = _Sample(key)
             shown = prefix + member.name
             if end.endswith(PICTURES) and sample.picture is not None:
-                problems.append((shown, f"another picture of the sample {key}, which has one"))
-            elif end.endswith(PICTURES):
+                # The picture itself comes before maps of it, such as 0.depth.png beside 0.jpg.
+                other = shown
+                if end in PICTURES and sample.extra:
+                    other, sample.picture = sample.picture.name, None
+                problems.append((other, f"another picture of the sample {key}, which has one"))
+            if name.lower().endswith(TARS):
+                problems.append((shown, "a tar file inside: unpack it"))
+            elif end in _TABLES:
+                problems.append((shown, "a table inside: unpack the tar file, then name the table"))
+            elif end.endswith(PICTURES) and sample.picture is None:
                 if not plain and member.size > _MOST_PICTURE:
                     reason = f"{member.size:,} bytes are too many, compressed: unpack the tar file"
                     problems.append((shown, reason))
@@ -84,6 +94,7 @@ def _samples(
                     shown = f"{shown} (at {member.offset_data:,})"
                 content = None if plain else _content(archive, member)
                 sample.picture = Item(shown, path, None, member.offset_data, member.size, content)
+                sample.extra = end not in PICTURES
             elif end in CAPTION_FILES:
                 if member.size > MOST_TEXT:
                     problems.append((shown, f"{member.size:,} bytes are too many for captions"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes import Found, is_spec, open_index
 from distnorm.search.items import Items, OpenItems, open_local
+from distnorm.search.judge import Limits, kept_above
 from distnorm.search.rows import RowItems
 from distnorm.store.catalog import Catalog, Numbered
 from distnorm.store.layout import Commit, at_commit
@@ -53,6 +54,7 @@ class ListsOfMany:
     found: Found
     names: tuple[tuple[str | None, ...], ...]
     notes: tuple[str, ...] = ()
+    verdict: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: one list of results for each query."""
@@ -68,6 +70,7 @@ class ListsOfMany:
             "strength": self.found.strength,
             "notes": list(self.notes),
             "score": self.found.score,
+            **self.verdict,
             "results": [
                 [{**entry, "name": name} for entry, name in zip(entries, names, strict=True)]
                 for entries, names in zip(self.found.to_dict()["results"], self.names, strict=True)
@@ -165,18 +168,26 @@ class Collection:
         model: str | None = None,
         biases: Path | None = None,
         certify: bool = False,
+        limits: Limits | None = None,
         progress: Progress | None = None,
     ) -> ListsOfMany:
         """The k best items of each query, by a normalization if it corrects anything.
 
-        ``biases`` and ``certify`` are those of an index; lists of rows are exact.
+        ``biases`` and ``certify`` are those of an index; lists of rows are exact. ``limits``
+        leave out results that are not above a two-sided score.
         """
         correcting = norm if norm is not None and norm.spec.corrects else None
         more: dict[str, Any] = {"certify": certify} if self.running else {}
         with self.opened(model=model, biases=biases, progress=progress) as items:
             found: Found = items.search(queries, k, correcting, query_side=query_side, **more)
             count = items.count()
+            found, verdict = self._judged(found, items, queries, norm, query_side, limits)
         notes = []
+        if verdict:
+            notes.append(
+                f"{verdict['rejected']} results are not above {verdict['threshold']:.4g} and left "
+                f"out; {verdict['nothing_fits']} of {len(found)} queries have none"
+            )
         at = None if norm is None else towards_other(norm, query_side, checked(queries, "queries"))
         if norm is not None and at is not None and at > _NEAR:
             notes.append(
@@ -192,4 +203,33 @@ class Collection:
                 "return may score higher"
             )
         names = tuple(tuple(map(self.title, ids)) for ids in found.ids)
-        return ListsOfMany(self.name, self.side, query_side, count, found, names, tuple(notes))
+        return ListsOfMany(
+            self.name, self.side, query_side, count, found, names, tuple(notes), verdict
+        )
+
+    def _judged(
+        self,
+        found: Found,
+        items: Searchable,
+        queries: Array,
+        norm: ScoreNormalization | None,
+        query_side: str,
+        limits: Limits | None,
+    ) -> tuple[Found, dict[str, Any]]:
+        """Lists within limits, and a verdict where there are any."""
+        if limits is None or limits == Limits():
+            return found, {}
+        if not isinstance(items, RowItems) and found.score.endswith("ranking score"):
+            raise DistnormError(
+                f"a threshold and scores of {self.name} that rank the items of one query",
+                "two-sided scores of whole rows",
+                "fit the normalization on both sides, or search without a threshold",
+            )
+
+        def two_sided(scorer: ScoreNormalization, query: int) -> Array:
+            if isinstance(items, RowItems):
+                row = queries[query : query + 1, ...]
+                return items.two_sided(row, found.ids[query], scorer, query_side)
+            return found.scores[query]
+
+        return kept_above(found, norm, two_sided, limits)

@@ -108,6 +108,16 @@ class RowItems:
             (True,) * len(lists),
         )
 
+    def two_sided(
+        self, query: Array, ids: Sequence[int], norm: ScoreNormalization, query_side: str
+    ) -> Array:
+        """Two-sided scores of one query, shape (1, d), with the items of some ids."""
+        rows, places = np.unique(np.array(ids, dtype=np.intp), return_inverse=True)
+        items = self._items[rows]
+        first = norm.names.resolve(query_side) == norm.sides[0]
+        scores = norm.similarity(*((query, items) if first else (items, query)))
+        return to_numpy(scores, np.float64).reshape(-1)[places]
+
     def _firsts(self, rows: npt.NDArray[Any], k: int) -> npt.NDArray[np.intp]:
         """Places in a list of the k first items."""
         if self._first is None:

@@ -27,6 +27,7 @@ from distnorm.system.separated import named_twice
 __all__ = [
     "arrow_columns",
     "arrow_rows",
+    "arrow_vectors",
     "families",
     "list_depth",
     "read_arrow",
@@ -47,6 +48,7 @@ _SAFETENSORS = {
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
+_BOX = 4  # numbers
 _SAVE = "numpy.save('rows.npy', x)"
 
 
@@ -158,6 +160,46 @@ def read_arrow(path: Path) -> Matrices:
         name: lambda columns=columns: arrow_rows(table(columns), columns, path)  # type: ignore[misc]
         for name, columns in found.items()
     }
+
+
+def _arrow_start(path: Path) -> tuple[Any, Callable[[str], Any]]:
+    """The schema of a Parquet or Arrow file, and what gives a column's first cell (None: none)."""
+    if path.suffix.lower() == ".parquet" or is_lance(path):
+        file = column_file(path)
+
+        def first(column: str) -> Any:
+            batch = next(file.iter_batches(batch_size=1, columns=[column]), None)
+            return batch.column(0)[0].as_py() if batch is not None and len(batch) else None
+
+        return file.schema_arrow, first
+    table = _arrow_table(path)
+    return table.schema, lambda column: table.column(column)[0].as_py() if len(table) else None
+
+
+def arrow_vectors(path: Path) -> bool:
+    """Whether a Parquet or Arrow file holds embeddings, rather than pictures or words to embed."""
+    types = require("pyarrow", "parquet").types
+    try:
+        schema, first = _arrow_start(path)
+    except (ValueError, OSError, NotImplementedError):
+        return True  # reading it says what is wrong
+    lists = {field.name: list_depth(field.type, types) for field in schema}
+    flat = {name: kind for name, (depth, kind) in lists.items() if not depth}
+    if sum(map(types.is_floating, flat.values())) > 7:
+        return True
+    # Beside words, lists may be boxes or tokens of something to embed.
+    words = any(not types.is_primitive(kind) for kind in flat.values())
+    numbers = {
+        name: depth
+        for name, (depth, kind) in lists.items()
+        if depth and (types.is_floating(kind) or types.is_integer(kind))
+    }
+    return any(
+        not words
+        or speaks_of_vectors(name)
+        or (depth == 1 and types.is_floating(lists[name][1]) and len(first(name) or ()) > _BOX)
+        for name, depth in numbers.items()
+    )
 
 
 def arrow_columns(schema: Any, path: Path | str, types: Any) -> dict[str, list[str]]:

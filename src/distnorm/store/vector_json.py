@@ -44,6 +44,10 @@ def read_json(path: Path) -> Matrices:
         return {"": lambda: _matrix(records, path)}
     if not isinstance(records[0], dict):
         raise _foreign(path, value, f"{records[0]!r:.40}")
+    if len(records) > 1 and all(isinstance(r, dict) and len(r) == 1 for r in records):
+        values = [value for record in records for value in record.values()]
+        if records[0].keys() != records[1].keys() and all(map(is_vector, values)):
+            return {"": lambda: _matrix(values, path)}  # each under its own name
     fields = _fields(records[0])
     names = [name for name, one in fields.items() if is_vector(one) or _is_packed(name, one)]
     if not names:

@@ -233,7 +233,7 @@ def _has_decimal_commas(line: str) -> bool:
     parts = max((line.split(sep) for sep in (";", "\t")), key=len)
     cells = [cell.strip().strip('"') for cell in parts]
     commas = [cell for cell in cells if "," in cell]
-    return len(cells) > 1 and bool(commas) and all(is_number(point(cell)) for cell in cells if cell)
+    return len(cells) > 1 and bool(commas) and all(is_number(point(cell)) for cell in commas)
 
 
 def _counts(line: str, following: str) -> bool:

@@ -23,12 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.array_kinds import shape_error
-from distnorm.errors import DistnormError, DistnormWarning, require
-from distnorm.store.column_files import column_file, is_lance
+from distnorm.errors import DistnormError, DistnormWarning
+from distnorm.store.column_files import is_lance
 from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, in_order, is_store
-from distnorm.store.vector_choice import check_names, choose, speaks_of_vectors
+from distnorm.store.vector_choice import check_names, choose
 from distnorm.store.vector_files import (
-    list_depth,
+    arrow_vectors,
     read_arrow,
     read_npy,
     read_npz,
@@ -61,7 +61,7 @@ _READERS: Mapping[str, Callable[[Path], Mapping[str, Callable[[], npt.NDArray[An
 _BINARY = (".npy", ".npz", ".safetensors")
 _ARROW = (".parquet", ".arrow", ".feather")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-_SHARDS = (".npy", ".safetensors", ".parquet")
+_SHARDS = (".npy", ".safetensors", ".parquet", ".arrow", ".feather")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER = re.compile(r"\d*|c\d{3}|[0-9a-f]{8,}|(?=.*\d)[0-9A-Za-z]{16,}")
 _TEXTS = (".csv", ".tsv", ".txt", ".vec")
@@ -144,38 +144,16 @@ def has_vectors(path: str | os.PathLike[str]) -> bool:
     if target.is_dir():
         if has_shards(target) or kind_of_folder(target):
             return True
-        return any(_plain_shards(target)) or _part_of(target) is not None
+        return bool(_plain_shards(target)) or _part_of(target) is not None
     end = target.suffix.lower()
     if end in _ARROW:
-        return _arrow_vectors(target)
+        return arrow_vectors(target)
     if end in (".json", ".jsonl", ".ndjson"):
         return json_vectors(target)
     if end in _TEXTS:
         return table_vectors(target)
     return end in _BINARY or (
         end in CONVERSIONS and end not in (".gz", ".zip", ".bz2", ".xz", ".zst")
-    )
-
-
-def _arrow_vectors(path: Path) -> bool:
-    if path.suffix.lower() != ".parquet" and not is_lance(path):
-        return True
-    types = require("pyarrow", "embed").types
-    with column_file(path) as file:
-        schema = file.schema_arrow
-    lists = {field.name: list_depth(field.type, types) for field in schema}
-    flat = {name: kind for name, (depth, kind) in lists.items() if not depth}
-    if sum(map(types.is_floating, flat.values())) > 7:
-        return True
-    # Lists of whole numbers may be boxes or tokens of something to embed.
-    words = any(not types.is_primitive(kind) for kind in flat.values())
-    return any(
-        depth
-        and (
-            types.is_floating(kind)
-            or (types.is_integer(kind) and (not words or speaks_of_vectors(name)))
-        )
-        for name, (depth, kind) in lists.items()
     )
 
 
@@ -298,11 +276,21 @@ def shard_files(
             "a clip-retrieval folder, a folder of shards, or a file",
             f"embed its pictures first: distnorm embed {commit.folder} --model NAME --out store"
             if any(each.suffix.lower() in _PICTURES for each in commit.folder.iterdir())
-            else f"name the {side} embeddings' file",
+            else _single_vectors(commit.folder) or f"name the {side} embeddings' file",
         )
     if not is_store(commit.folder):
         _say_lacking([file for file, _ in files], place)
     return files, place, inside
+
+
+def _single_vectors(folder: Path) -> str:
+    """How files of a vector each become a matrix; empty where there are none."""
+    if not any(folder.glob("*.npy")):
+        return ""
+    return (
+        f"of files with a vector each: numpy.save('rows.npy', numpy.stack([numpy.load(f) for f in "
+        f"sorted(glob.glob({str(folder / '*.npy')!r}))]))"
+    )
 
 
 def _shards(commit: Commit, side: str, key: str | None) -> list[npt.NDArray[Any]]:
@@ -388,8 +376,8 @@ def _name_of_part(stem: str) -> str:
 
 
 def _is_matrix(file: Path) -> bool:
-    if file.suffix == ".parquet":
-        return _arrow_vectors(file)
+    if file.suffix in _ARROW:
+        return arrow_vectors(file)
     if file.suffix != ".npy":
         return True
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,16 @@ from typing import Any
 from distnorm.errors import DistnormError
 from distnorm.system.lines import text_lines
 
-__all__ = ["json_error", "json_values", "rows_of"]
+__all__ = ["json_error", "json_values", "printed_value", "rows_of"]
+
+
+_LONGEST = 1 << 22  # characters of what Python printed
 
 
 def json_values(path: Path) -> Any:
     """The value of a file, or the list of those of its lines, whatever its name says.
+
+    What Python printed of a list or a dictionary counts as JSON.
 
     Raises
     ------
@@ -30,7 +36,32 @@ def json_values(path: Path) -> Any:
                 return _each(lines) if whole else _whole(lines)
             except (ValueError, RecursionError):
                 pass
-        raise json_error(str(path), error) from error
+        try:
+            return _printed("\n".join(lines))
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            raise json_error(str(path), error) from error
+
+
+def printed_value(path: Path) -> Any:
+    """The value of a file of text that is one list or object in brackets; None for any other.
+
+    Raises
+    ------
+    DistnormError
+        For a file that cannot be read.
+    """
+    lines = [line for line in text_lines(path) if line.strip()]
+    if not lines or lines[0].lstrip()[0] + lines[-1].rstrip()[-1] not in ("[]", "{}"):
+        return None
+    text = "\n".join(lines)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return _printed(text)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None
 
 
 def json_error(label: str, error: Exception) -> DistnormError:
@@ -91,6 +122,14 @@ def rows_of(value: Any) -> list[Any] | None:
 def _numbered(value: dict[str, Any]) -> bool:
     """Whether its names are 0, 1, ... in any order."""
     return bool(value) and set(value) == {str(row) for row in range(len(value))}
+
+
+def _printed(text: str) -> Any:
+    """A list or an object as Python prints it: quotes of both kinds, keys that are numbers."""
+    text = text.strip()
+    if text[:1] + text[-1:] not in ("[]", "{}") or len(text) > _LONGEST:
+        raise ValueError
+    return json.loads(json.dumps(ast.literal_eval(text)))
 
 
 def _whole(lines: list[str]) -> Any:

@@ -67,9 +67,10 @@ def cut(lines: Sequence[str], delimiter: str | None) -> list[Cells]:
         return [line.split() for line in lines if line.strip()]
     csv.field_size_limit(LONGEST_CELL)
     try:
-        return [row for row in csv.reader((f"{x}\n" for x in lines), delimiter=delimiter) if row]
+        rows = [row for row in csv.reader((f"{x}\n" for x in lines), delimiter=delimiter) if row]
     except csv.Error:
         return []
+    return [] if any(_swallows(row, delimiter) for row in rows) else rows
 
 
 def even(rows: list[Cells]) -> list[Cells]:
@@ -106,6 +107,41 @@ def named_twice(path: str | os.PathLike[str], names: Sequence[str]) -> None:
         )
 
 
+def _swallows(row: Cells, delimiter: str) -> bool:
+    """Whether a quote that is not closed has made a cell of the rows after it.
+
+    Commas are in texts, too: there, a line must begin as the row does, such as with a file's name.
+    """
+    if len(row) < 2 or not any("\n" in cell for cell in row):
+        return False
+    first = os.path.splitext(row[0])[1].lower()
+    for cell in row:
+        for line in cell.split("\n")[1:]:
+            cells = line.split(delimiter)
+            if len(cells) >= len(row) and (
+                delimiter != "," or (first and cells[0].lower().endswith(first))
+            ):
+                return True
+    return False
+
+
+def _open_quote(
+    path: str | os.PathLike[str], first: int, last: int, delimiter: str
+) -> DistnormError:
+    name = os.fspath(path)
+    remedy = (
+        f"if its quotes mean themselves: pandas.read_csv({name!r}, sep={delimiter!r}, quoting=3)"
+        f".to_csv('new.csv', index=False)"
+    )
+    if delimiter == ",":
+        remedy = 'write quotes inside of a text twice ("") and whole texts in quotes'
+    return DistnormError(
+        f"a quote in line {first} of {name} that takes the lines up to {last} into one cell",
+        "quotes in pairs around whole cells",
+        remedy,
+    )
+
+
 def separated_rows(
     path: str | os.PathLike[str], delimiter: str | None, skip: int = 0
 ) -> Iterator[tuple[int, Cells]]:
@@ -135,9 +171,13 @@ def separated_rows(
             return
         reader = csv.reader(file, delimiter=delimiter)
         try:
+            start = skip
             for row in reader:
+                start, first = skip + reader.line_num, start + 1
+                if _swallows(row, delimiter):
+                    raise _open_quote(path, first, start, delimiter)
                 if row:
-                    yield skip + reader.line_num, row
+                    yield start, row
         except csv.Error as error:
             raise DistnormError(
                 f"{path}, line {skip + reader.line_num}: {error}", "a table", "mend the line"

@@ -1,8 +1,9 @@
 """Captions of one's own: results as COCO's evaluation takes them, and pairs with a preference.
 
-Results are JSON objects with ``image_id`` and ``caption``. Pairs are rows of two captions of one
-image, one pair per line: columns ``first`` and ``second``, perhaps ``prefers`` (1 or first, else 2,
-0, -1 or second; the first if left out, as original and foil) and ``category``.
+Results are JSON objects, or rows of a table, with ``image_id`` and ``caption``, or as captioners
+call them. Pairs are rows of two captions of one image, one pair per line: columns ``first`` and
+``second``, perhaps ``prefers`` (1 or first, else 2, 0, -1 or second; the first if left out, as
+original and foil) and ``category``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,13 @@ from distnorm.tasks.tables import Column, table_of
 
 __all__ = ["CaptionPairs", "CaptionTexts", "match_images", "read_caption_pairs", "read_results"]
 
+_IDS = ("image_id", "img_id", "imgid", "image", "file_name", "filename", "image_name", "image_path")
+_CAPTIONS = ("caption", "pred_caption", "generated_caption", "prediction", "text")
 _FIRST = ("first", "a", "caption1", "original", "positive", "true", "better")
 _SECOND = ("second", "b", "caption2", "foil", "negative", "false", "worse")
 _PREFERS = ("prefers", "preferred", "label", "winner")
+_JSON = (".json", ".jsonl", ".ndjson")
+_FEW = 8  # numbers, of which a vector has more
 _FORM = "pairs of caption rows: first, second, perhaps prefers and category"
 _REMEDY = "write columns called first and second, one pair per line"
 
@@ -76,9 +81,9 @@ class CaptionPairs:
 def read_results(path: str | os.PathLike[str]) -> CaptionTexts | None:
     """Read captions with image ids; None for a file of another kind.
 
-    Results are objects with ``image_id`` and ``caption``, in a list, in lines, under
-    ``annotations`` or as a table; or an object of ids with their captions. Several captions of one
-    id are as many entries.
+    Results are objects with ``image_id`` and ``caption`` (or ``image``, ``file_name``,
+    ``prediction`` ...), in a list, in lines, under ``annotations`` or ``results`` or as a table; or
+    an object of ids with their captions. Several captions of one id are as many entries.
 
     Raises
     ------
@@ -105,30 +110,42 @@ def read_results(path: str | os.PathLike[str]) -> CaptionTexts | None:
 def _entries(path: Path) -> list[tuple[Any, Any]] | None:
     """Image ids with captions; None for a file that has no such."""
     kind = path.suffix.lower()
-    if not path.is_file() or kind not in (".json", ".jsonl", ".ndjson", ".csv", ".tsv"):
+    if not path.is_file() or kind not in (*_JSON, ".csv", ".tsv", ".txt"):
         return None
-    if kind in (".csv", ".tsv"):
-        head = next(text_lines(path), "").lower()
-        if not {"image_id", "caption"} <= set(re.findall(r"\w+", head)):
+    if kind not in _JSON:
+        head = set(re.findall(r"\w+", next(text_lines(path), "").lower()))
+        if _both(head) is None:
             return None
-        table = table_of(path, ("image_id", "caption"))
-        columns = table.named("image_id"), table.named("caption")
-        return (
-            [*zip(columns[0][0].cells, columns[1][0].cells, strict=True)] if all(columns) else None
-        )
+        table = table_of(path, (*_IDS, *_CAPTIONS))
+        columns = table.named(*_IDS), table.named(*_CAPTIONS)
+        numbers = sum(column.numbers is not None for column in table.columns)
+        if not all(columns) or numbers > _FEW:
+            return None  # vectors beside their names
+        return [*zip(columns[0][0].cells, columns[1][0].cells, strict=True)]
     value = json_values(path)
     if isinstance(value, dict):
-        notes = value.get("annotations")
-        if not isinstance(notes, list):
+        lists = [value[name] for name in ("annotations", "results") if name in value]
+        if not lists and _both(value) is not None:
+            value = [value]
+        elif not lists or not isinstance(lists[0], list):
             named = [*value.items()]
             return named if named and all(map(_is_caption, value.values())) else None
-        value = notes
+        else:
+            value = lists[0]
     entries = value if isinstance(value, list) else []
-    if not any(isinstance(x, dict) and {"image_id", "caption"} <= set(x) for x in entries[:1]):
+    first = entries[0] if entries and isinstance(entries[0], dict) else {}
+    names = _both(first)
+    vectors = (x for x in first.values() if isinstance(x, list) and len(x) > _FEW)
+    if names is None or any(isinstance(x[0], int | float) for x in vectors):
         return None
-    return [
-        (x.get("image_id"), x.get("caption")) if isinstance(x, dict) else (None, x) for x in entries
-    ]
+    image, caption = names
+    return [(x.get(image), x.get(caption)) if isinstance(x, dict) else (None, x) for x in entries]
+
+
+def _both(names: Collection[str]) -> tuple[str, str] | None:
+    """The names of an image's id and of a caption among some; None without either."""
+    found = [next((name for name in own if name in names), None) for own in (_IDS, _CAPTIONS)]
+    return None if None in found else (str(found[0]), str(found[1]))
 
 
 def _is_caption(value: Any) -> bool:
@@ -138,7 +155,7 @@ def _is_caption(value: Any) -> bool:
 
 
 def match_images(ids: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.intp]:
-    """The row of each id among names: the name, its stem, or the number at its end (COCO's).
+    """The row of each id among names: the path, name, stem, or the number at its end (COCO's).
 
     Raises
     ------
@@ -150,7 +167,7 @@ def match_images(ids: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.int
     for row, name in enumerate(names):
         stem = Path(name).stem
         digits = re.search(r"\d+$", stem)
-        for key in {name, stem, *([_id(int(digits.group()))] if digits else [])}:
+        for key in {name, Path(name).name, stem, *([_id(int(digits.group()))] if digits else [])}:
             places.setdefault(key, row)
             shared.setdefault(key, set()).add(name)
     rows = []

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
-from distnorm.system.json_rows import json_values
+from distnorm.system.json_rows import json_values, printed_value
 from distnorm.system.separated import INDEX_NAMES
 from distnorm.tasks.files import Meaning, read_values
 from distnorm.tasks.tables import Column, Table, table_of
@@ -25,6 +25,7 @@ from distnorm.tasks.tables import Column, Table, table_of
 __all__ = ["ClassNames", "read_class_names"]
 
 _SYNSET = re.compile(r"n\d{8}")
+_QUOTED = re.compile(r"""(["']).+\1,?""")
 _LINE = re.compile(r"(n\d{8})\s+(\S.*)")
 _COUNTED = re.compile(r"(\d{1,9})(?:\s+|\s*[:.)=]\s*)(\S.*)")
 _NAMES = ("name", "class_name", "classname", "class", "label_name", "category", "label", "title")
@@ -68,12 +69,14 @@ def read_class_names(path: str | os.PathLike[str]) -> ClassNames:
     """
     target = Path(path)
     kind = target.suffix.lower()
+    if kind in (".py", ".yaml", ".yml", ".xml", ".html"):
+        raise _no_names(target, f"{kind[1:]} code in it")
     if kind in (".npy", ".npz"):
         values = read_values(target, _MEANING)
         if values.ndim != 1 or values.dtype.kind != "U":
             raise _no_names(target, f"an array of shape {values.shape} and dtype {values.dtype}")
         return ClassNames([str(name) for name in values])
-    listed = _numbered(target) if kind == ".json" else None
+    listed = _numbered(target) if kind in (".json", ".txt", "") else None
     table = listed or table_of(target, (*_NAMES, *_NUMBERS))
     columns = _in_order(table)
     ids = next((c for c in columns if all(_is_synset(cell) for cell in c.cells)), None)
@@ -90,15 +93,18 @@ def read_class_names(path: str | os.PathLike[str]) -> ClassNames:
     names = [str(cell) for cell in (named or words)[0].cells]
     if not all(name.strip() for name in names):
         raise _no_names(target, "an empty name")
+    if all(map(_QUOTED.fullmatch, names)):
+        names = [name.strip(",\"'") for name in names]  # of a list in code
+    synsets = None if ids is None else [str(cell) for cell in ids.cells]
     pairs = [_LINE.fullmatch(name) for name in names]
-    if all(pairs) and ids is None:
-        found = [pair.groups() for pair in pairs if pair is not None]
-        return ClassNames([name for _, name in found], [synset for synset, _ in found])
+    if all(pairs) and synsets is None:
+        synsets = [pair[1] for pair in pairs if pair is not None]
+        names = [pair[2] for pair in pairs if pair is not None]
     counted = [_COUNTED.fullmatch(name) for name in names]
     numbers = [int(match[1]) for match in counted if match is not None]
     if len(numbers) == len(names) > 1 and numbers in _counts(len(names)):
         names = [match[2] for match in counted if match is not None]
-    return ClassNames(names, None if ids is None else [str(cell) for cell in ids.cells])
+    return ClassNames(names, synsets)
 
 
 def _counts(n: int) -> tuple[list[int], list[int]]:
@@ -136,9 +142,15 @@ def _in_order(table: Table) -> list[Column]:
 
 def _numbered(path: Path) -> Table | None:
     """A JSON object of names with numbers, or of numbers from 1 on with names; else None."""
-    content = json_values(path)
+    content = json_values(path) if path.suffix.lower() == ".json" else printed_value(path)
     if not isinstance(content, dict) or not content:
         return None
+    labels = content.get("id2label")  # transformers' config.json
+    content = labels if isinstance(labels, dict) and labels else content
+    while len(content) == 1 and isinstance(inner := next(iter(content.values())), dict) and inner:
+        content = inner  # the features of datasets
+    if isinstance(content.get("names"), list):
+        return Table(path, (Column("", content["names"]),))
     names: list[Any] = list(content)
     numbers = list(content.values())
     if all(name.isdecimal() and len(name) < 19 for name in names):

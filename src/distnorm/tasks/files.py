@@ -8,6 +8,7 @@ columns might be meant, none is taken.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from distnorm.errors import DistnormError
 from distnorm.metrics.positives import row_numbers
 from distnorm.system.files import ARRAY_ERRORS, missing_file
 from distnorm.system.separated import is_number, point
+from distnorm.tasks.caption_files import match_images
 from distnorm.tasks.tables import Column, Table, table_of
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "LABELS",
     "MATCHES",
     "Meaning",
+    "by_picture",
     "check_count",
     "read_lines",
     "read_numbers",
@@ -53,7 +56,16 @@ class Meaning:
 LABELS = Meaning(
     "labels",
     (
-        ("label", "labels", "class_id", "class_index", "label_id", "class_idx", "class_row"),
+        (
+            "label",
+            "labels",
+            "class_id",
+            "classid",
+            "class_index",
+            "label_id",
+            "class_idx",
+            "class_row",
+        ),
         ("target", "targets", "y", "class", "category", "fine_label"),
         ("synset", "wnid", "class_name", "label_name"),
     ),
@@ -222,6 +234,40 @@ def check_count(
     raise DistnormError(f"{path} with {count} {meaning.what}", f"{n}, one per row of {per}", remedy)
 
 
+def by_picture(
+    values: npt.NDArray[Any], path: str | os.PathLike[str], names: Sequence[str]
+) -> npt.NDArray[Any]:
+    """Values of a table in the order of the pictures ``names``, where it has a column of these.
+
+    Raises
+    ------
+    DistnormError
+        For a table of some of the pictures and of others, or of one twice.
+    """
+    target = Path(path)
+    if _is_array(target):
+        return values
+    known = [Path(name).name for name in names]
+    columns = table_of(target, _names(LABELS)).columns
+    own = next((list(map(str, c.cells)) for c in columns if c.names_pictures), [])
+    found = [Path(cell).name for cell in own]
+    if found == known or not set(found) & set(known):
+        return values
+    remedy = (
+        "give one row for each picture of the store, or leave the pictures' names out if the rows "
+        "are in the store's order"
+    )
+    try:
+        rows = match_images(own, names)
+    except DistnormError as error:
+        raise DistnormError(f"{target} with {error.got}", error.expected, remedy) from error
+    if len(np.unique(rows)) != len(rows):
+        raise DistnormError(f"{target} with a picture in two rows", "each once", remedy)
+    ordered = np.empty_like(values)
+    ordered[rows] = values
+    return ordered
+
+
 _ARRAYS = (".npy", ".npz")
 
 
@@ -345,4 +391,4 @@ def _truths(column: Column) -> npt.NDArray[np.float64] | None:
 
 
 def _odd(cell: Any) -> bool:
-    return not isinstance(cell, (bool, int, float))
+    return not (isinstance(cell, (bool, int, float)) or (isinstance(cell, str) and is_number(cell)))

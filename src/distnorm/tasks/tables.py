@@ -19,7 +19,7 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError, require
 from distnorm.system.conversions import CONVERSIONS
 from distnorm.system.files import missing_file
-from distnorm.system.json_rows import json_values, rows_of
+from distnorm.system.json_rows import json_values, printed_value, rows_of
 from distnorm.system.lines import text_lines
 from distnorm.system.separated import DELIMITERS, INDEX_NAMES, cut, even, is_number, point, sep_line
 
@@ -27,6 +27,7 @@ __all__ = ["Column", "Table", "table_of"]
 
 _NAME = re.compile(r"[\w.:#-]*( [\w.:#-]+)?")
 _PICTURE = re.compile(r"\S+\.(jpe?g|png|webp|gif|bmp|tiff?)", re.I)
+_PICTURE_END = re.compile(r"\S\.(jpe?g|png|webp|gif|bmp|tiff?)$", re.I)
 _OWN_CONVERSIONS = {
     ".xls": "save the sheet as CSV",
     ".xlsx": "save the sheet as CSV",
@@ -57,6 +58,11 @@ class Column:
     def words(self) -> list[str] | None:
         """The cells as texts; None unless all are."""
         return list(self.cells) if all(isinstance(cell, str) for cell in self.cells) else None
+
+    @property
+    def names_pictures(self) -> bool:
+        """Whether every cell ends as pictures' files do."""
+        return all(isinstance(x, str) and _PICTURE_END.search(x) for x in self.cells)
 
     @property
     def is_index(self) -> bool:
@@ -114,7 +120,9 @@ def table_of(path: Path, known: Iterable[str] = ()) -> Table:
     if kind == ".parquet":
         table = _parquet(path)
     elif kind in (".json", ".jsonl", ".ndjson"):
-        table = _json(path)
+        table = _json(path, json_values(path))
+    elif kind not in (".csv", ".tsv") and (value := printed_value(path)) is not None:
+        table = _json(path, value)
     else:
         table = _separated(path, {name.lower() for name in known})
     if not table.columns or not len(table):
@@ -272,8 +280,7 @@ def _bare(cell: Any) -> Any:
     return (cell.strip() or None) if isinstance(cell, str) else cell
 
 
-def _json(path: Path) -> Table:
-    value = json_values(path)
+def _json(path: Path, value: Any) -> Table:
     content = rows_of(value)
     if content is None:
         if not isinstance(value, dict):
