@@ -96,7 +96,7 @@ class ParquetTable:
     def _damaged(self, error: Exception) -> DistnormError:
         why = str(error).partition("\n")[0]
         return DistnormError(
-            f"{self.path}: {why}", "a whole Parquet file or Lance data set", "write it again"
+            f"{self.path}: {why}", "a Parquet file or Lance data set, whole", "write it again"
         )
 
     def _unfit(self, name: str, kind: str, side: str) -> DistnormError:

@@ -114,8 +114,8 @@ def _unclear(names: Sequence[str], path: Path, expected: str, remedy: str) -> Di
         return DistnormError(
             f"{path} without a matrix of numbers",
             "rows of embeddings",
-            "of words, embed them first: distnorm embed FILE --model MODEL --out STORE; of vectors, "
-            "save the matrix with numpy.save",
+            "of words, embed them first: distnorm embed FILE --model MODEL --out STORE; of "
+            "vectors, save the matrix with numpy.save",
         )
     shown = ", ".join(map(repr, names[:8])) + (" ..." if len(names) > 8 else "")
     return DistnormError(f"{path} with {shown}", expected, remedy)

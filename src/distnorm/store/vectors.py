@@ -140,7 +140,7 @@ def has_vectors(path: str | os.PathLike[str]) -> bool:
     """
     target = Path(path)
     if is_lance(target):
-        return _arrow_vectors(target)
+        return arrow_vectors(target)
     if target.is_dir():
         if has_shards(target) or kind_of_folder(target):
             return True
