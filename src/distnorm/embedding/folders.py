@@ -38,7 +38,7 @@ def picture_files(root: str) -> Iterator[str]:
 
 
 def beside(folder: Path) -> dict[str, Any]:
-    """What `Source` says of files in a folder, and in those right in it, that are read by nobody."""
+    """What `Source` says of files in a folder, and in those right in it, that nobody reads."""
     tables, unread = list[str](), list[str]()
     for place in (str(folder), *subfolders(str(folder))):
         names = sorted(os.listdir(place)) if os.access(place, os.R_OK) else []

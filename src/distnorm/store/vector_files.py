@@ -189,17 +189,13 @@ def arrow_vectors(path: Path) -> bool:
         return True
     # Beside words, lists may be boxes or tokens of something to embed.
     words = any(not types.is_primitive(kind) for kind in flat.values())
-    numbers = {
-        name: depth
-        for name, (depth, kind) in lists.items()
-        if depth and (types.is_floating(kind) or types.is_integer(kind))
-    }
-    return any(
-        not words
-        or speaks_of_vectors(name)
-        or (depth == 1 and types.is_floating(lists[name][1]) and len(first(name) or ()) > _BOX)
-        for name, depth in numbers.items()
-    )
+    for name, (depth, kind) in lists.items():
+        floats = types.is_floating(kind)
+        if depth and (floats or types.is_integer(kind)):
+            long = floats and depth == 1 and words and len(first(name) or ()) > _BOX
+            if not words or long or speaks_of_vectors(name):
+                return True
+    return False
 
 
 def arrow_columns(schema: Any, path: Path | str, types: Any) -> dict[str, list[str]]:
