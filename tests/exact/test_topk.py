@@ -22,21 +22,22 @@ from distnorm.search import Gallery, topk
 from distnorm.system import threads as parallel
 from distnorm.system.shards import ShardedRows
 
-PRECISIONS = ("float32 by items", "float32 by queries", "half")
+PRECISIONS = ("float32 by items", "float32 by queries", "bfloat16", "half")
 
 
 def chosen(name, patch):
     """The setting of a first pass; the steps of a GPU's run on torch's processor here."""
-    if name.startswith("float32"):
+    if name != "half":
         # In several threads, chunks and tiles, however small the problem.
         patch.setattr(scan_module, "threads", lambda: 5)
         patch.setattr(scan_module, "_ROWS", 2)
         patch.setattr(scan_module, "_CHUNK", 256)
         patch.setattr(scan_module, "_TILE", 1)
         patch.setattr(exact_module, "FEW", 0 if name.endswith("queries") else 32)
-        return "float32"
-    pytest.importorskip("torch", reason="the pass in half precision is torch's")
-    return "half"
+        if name != "bfloat16":
+            return "float32"
+    pytest.importorskip("torch", reason="passes in lower precisions are torch's")
+    return name
 
 
 @pytest.fixture(params=PRECISIONS)

@@ -201,6 +201,14 @@ class _Work:
 
     def _prepared(self, stripe: int, block: int) -> Any:
         """A block as it is multiplied, made ready by the first who comes."""
+        ready = self._begun(stripe, block)
+        if not ready.done() and block + 1 < len(self._blocks[stripe]):
+            # Somebody is at it: the next one meanwhile.
+            self._begun(stripe, block + 1)
+        return ready.result()
+
+    def _begun(self, stripe: int, block: int) -> Future[Any]:
+        """A block that is ready, or that another thread makes ready."""
         with self._lock:
             mine = (stripe, block) not in self._ready
             ready = self._ready.setdefault((stripe, block), Future())
@@ -209,7 +217,7 @@ class _Work:
                 ready.set_result(self._source.prepared(self._blocks[stripe][block]))
             except BaseException as error:
                 ready.set_exception(error)
-        return ready.result()
+        return ready
 
 
 def rounded_up(number: int, unit: int) -> int:

@@ -5,9 +5,10 @@
 Items are ordered by sums of products in float64 of the input as it is; equal ones by the lowest
 index (`exact.decision`). So the order depends neither on BLAS, threads and block sizes nor on the
 precision of the search. That precision only decides how fast the few items are found whose scores
-are worth computing: half precision on a GPU (`exact.on_device`), else float32 (`exact.scan`, with
-the bounds of `exact.engines`). Queries whose best items lie closer together than a precision can
-tell are done again with the next, at last in float64.
+are worth computing: half precision on a GPU (`exact.on_device`), bfloat16 on processors with units
+for it (`exact.bfloat16`), else float32 (`exact.scan`, with the bounds of `exact.engines`). Queries
+whose best items lie closer together than a precision can tell are done again with the next, at last
+in float64.
 
 The gallery is read in blocks: memory grows with the number of queries times k, not with m.
 """
@@ -33,6 +34,7 @@ from distnorm.arrays import (
 )
 from distnorm.device.settings import in_memory
 from distnorm.errors import DistnormError, require
+from distnorm.exact.bfloat16 import Bfloat16Engine, bfloat16_pays
 from distnorm.exact.candidates import Candidates
 from distnorm.exact.decision import PairScores, best_first
 from distnorm.exact.engines import FewEngine, NumpyEngine
@@ -51,6 +53,8 @@ _Found = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]
 _RESULTS = 1 << 20
 # The same on a device.
 _ON_DEVICE = 1 << 24
+# Numbers of items that lie in a processor's cache together.
+_CACHED = 1 << 21
 # Products from which loading torch to send rows to a GPU pays.
 _PAYS = 1e12
 _PRECISIONS = ("auto", "half", "bfloat16", "float32")
@@ -78,10 +82,10 @@ def topk(
         At least 1; k larger than m gives all m.
     bias : array, shape (m,), optional
         To subtract, e.g. of `ScoreNormalization.item_bias`.
-    precision : {"auto", "half", "float32"}
+    precision : {"auto", "half", "bfloat16", "float32"}
         Of the first pass; the result is the same. "auto" takes half precision for items on a GPU,
-        and for very large jobs where there is one; "half" takes it everywhere, with torch, and
-        is called "bfloat16" as well.
+        and for very large jobs where there is one, and bfloat16 for large jobs on a processor
+        that multiplies it faster, with torch; "half" takes the GPU's steps everywhere.
     progress : callable, optional
         Called with (items read, items to read) now and then.
 
@@ -115,6 +119,7 @@ def topk(
     wide = rows.is_wide or left.dtype == np.float64
     scores = np.empty((len(left), k), dtype=np.float64 if wide else np.float32)
     places = np.empty((len(left), k), dtype=np.intp)
+    low = {"auto": None, "bfloat16": True}.get(precision, False)
     parts = list(blocks(len(left), max(1, _RESULTS // k)))
     for number, part in enumerate(parts):
 
@@ -122,7 +127,7 @@ def topk(
             if progress is not None:
                 progress(before * len(rows) + done, len(parts) * len(rows))
 
-        best, places[part] = _search(left[part], rows, k, offset, report)
+        best, places[part] = _search(left[part], rows, k, offset, report, low)
         with np.errstate(over="ignore"):
             scores[part] = best
     return in_library_of(queries, scores), in_library_of(queries, places)
@@ -152,7 +157,9 @@ def _device(precision: str, queries: Array, rows: Gallery) -> str | None:
     """The device to compute on: the items' own, or a GPU that a large job is worth sending to."""
     if precision not in _PRECISIONS:
         raise DistnormError(
-            f"precision {precision!r}", "'auto', 'half' or 'float32'", "leave it out"
+            f"precision {precision!r}",
+            "'auto', 'half', 'bfloat16' or 'float32'",
+            "leave it out",
         )
     if rows.on_device:
         return rows.device
@@ -161,7 +168,7 @@ def _device(precision: str, queries: Array, rows: Gallery) -> str | None:
         return None
     if precision != "float32" and require("torch", "torch").cuda.is_available():
         return "cuda"
-    return "cpu" if precision in ("half", "bfloat16") else None
+    return "cpu" if precision == "half" else None
 
 
 def _on_device(
@@ -219,6 +226,7 @@ def _search(
     k: int,
     bias: npt.NDArray[np.float64] | None,
     report: Callable[[int], None],
+    low: bool | None = False,
 ) -> _Found:
     """The k best of some queries, in the first precision that can tell."""
     scores = np.empty((len(queries), k))
@@ -226,7 +234,9 @@ def _search(
     left = np.arange(len(queries))
     with np.errstate(over="ignore"):
         narrow = queries.astype(np.float32, copy=False)
-    first = FewEngine if len(queries) <= FEW else None
+    first: Any = FewEngine if len(queries) <= FEW else None
+    if low or (low is None and bfloat16_pays(len(queries), *rows.shape)):
+        first = Bfloat16Engine
     for engine in (first, NumpyEngine):
         if engine is None:
             continue
@@ -267,7 +277,7 @@ def _rescored(found: list[Candidates], pairs: PairScores, k: int) -> _Found | No
 
 def _best(one: Candidates, pairs: PairScores, k: int) -> _Found | None:
     row, column, lower, upper = one.finish()
-    score = pairs.of(row + one.rows.start, column)
+    score = _scored(pairs, row + one.rows.start, column)
     if not ((score >= lower) & (score <= upper)).all():
         return None
     counts = np.bincount(row, minlength=len(one.crowded))[~one.crowded]
@@ -276,3 +286,21 @@ def _best(one: Candidates, pairs: PairScores, k: int) -> _Found | None:
     padded[inside] = score
     best = (np.cumsum(counts) - counts)[:, None] + best_first(padded)[:, :k]
     return score[best], column[best]
+
+
+def _scored(
+    pairs: PairScores, row: npt.NDArray[np.intp], column: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float64]:
+    """Scores of pairs, sorted by row; where items come often, those that fit the cache at a time.
+
+    A long list of each query reads most items from memory once for every query else.
+    """
+    if len(row) < len(pairs.items):
+        return pairs.of(row, column)
+    part = column // max(1, _CACHED // pairs.items.shape[1])
+    order = np.argsort(part, kind="stable")
+    edges = np.flatnonzero(np.diff(part[order], prepend=-1))
+    score = np.empty(len(row))
+    for some in np.split(order, edges[1:]):
+        score[some] = pairs.of(row[some], column[some])
+    return score

@@ -17,7 +17,15 @@ from typing import Any, Protocol
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["OwnLock", "Work", "cores", "run_in_threads", "single_threaded_blas", "threads"]
+__all__ = [
+    "OwnLock",
+    "Work",
+    "cores",
+    "run_in_threads",
+    "single_threaded_blas",
+    "single_threaded_openmp",
+    "threads",
+]
 
 Progress = Callable[[int], None]
 
@@ -115,6 +123,11 @@ class OwnLock:
         return type(self), ()
 
 
+def single_threaded_openmp() -> Any:
+    """A context in which OpenMP, which torch multiplies with, has one thread in this thread."""
+    return _openmp().limit(limits=1)
+
+
 class _Shared:
     """How many are inside, and what lifts the limit."""
 
@@ -143,3 +156,9 @@ _shared = _Shared()
 def _blas() -> ThreadpoolController:
     """NumPy's BLAS, loaded with NumPy; looked for once, as that takes milliseconds."""
     return ThreadpoolController().select(user_api="blas")
+
+
+@functools.cache
+def _openmp() -> ThreadpoolController:
+    """The OpenMP of libraries that are loaded by now."""
+    return ThreadpoolController().select(user_api="openmp")
