@@ -36,7 +36,8 @@ def test_scores_lie_within_their_bound(rng, spread, biased):
 
 def test_bits_are_compared_like_numbers(rng):
     engine = module.Bfloat16Engine(rows(rng, 8, 16))
-    part = engine.part(engine.scores(slice(0, 8), engine.block(rows(rng, 50, 16), 9.0, None)[0]), ...)
+    block = engine.block(rows(rng, 50, 16), 9.0, None)[0]
+    part = engine.part(engine.scores(slice(0, 8), block), slice(0, 8))
     values = engine.values(part, *np.indices(part.shape).reshape(2, -1), None)[2].reshape(8, 50)
     assert (values < 0).any()
     for threshold in (values[:, 3], -values[:, 4], np.zeros(8), np.full(8, -np.inf)):

@@ -26,6 +26,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.arrays import blocks
+
 __all__ = [
     "FLOAT32",
     "GROUP",
@@ -51,8 +53,8 @@ SLACK = 1 + 1e-3
 _Float32 = npt.NDArray[np.float32]
 _Float64 = npt.NDArray[np.float64]
 _Places = npt.NDArray[np.intp]
-# Queries up to which a product with each is faster than one with all.
-_SINGLE = 3
+# Numbers of items in a core's cache, and queries from which it is theirs that BLAS copies.
+_NEAR, _COPIED = 1 << 17, 6
 
 
 @dataclass(frozen=True)
@@ -233,11 +235,16 @@ class FewEngine(NumpyEngine):
     def multiply(self, items: _Float32, out: _Float32) -> None:
         """Scores of all queries with some items, (n, w)."""
         with np.errstate(over="ignore", invalid="ignore"):
-            if len(out) > _SINGLE:
-                np.matmul(self._queries, items.T, out=out)
+            if len(out) == 1:
+                np.dot(items, self._queries[0], out=out[0])
                 return
-            for query, line in zip(self._queries, out, strict=True):
-                np.dot(items, query, out=line)
+            # From memory once, then from the cache; BLAS copies its right side.
+            few = len(out) < _COPIED
+            for part in blocks(len(items), max(1, (_NEAR if few else 4 * _NEAR) // items.shape[1])):
+                if few:
+                    np.matmul(self._queries, items[part].T, out=out[:, part])
+                else:
+                    out[:, part] = np.matmul(items[part], self._queries.T).T
 
 
 def kth_largest(values: _Float32, k: int) -> _Float64:

@@ -80,8 +80,8 @@ def _by_items(source: Source, n: int, k: int, progress: _Progress) -> list[Candi
                 start, longest = columns.start, 0.0
                 whole = slice(start + share.start, start + share.stop)
                 known, rows = items.known(within(whole, chunk), engine), items.shown(whole, engine)
-                if n == 1 and known is not None and rows is not None:
-                    # Nothing to look at, or to read twice: one product, without Python between.
+                if known is not None and rows is not None:
+                    # Nothing to look at: as few steps in Python as can be.
                     engine.multiply(rows, tile[:, share])
                     return known
                 for some in within(share, chunk):
