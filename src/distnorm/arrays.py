@@ -30,7 +30,15 @@ __all__ = [
     "REQUIREMENTS",
     "UNIT_TOLERANCE",
     "Array",
+    "Bools",
     "CheckedRows",
+    "Float32",
+    "Float64",
+    "Floats",
+    "Indices",
+    "Int64",
+    "NDArray",
+    "UInt64",
     "as_working",
     "blocks",
     "check_embeddings",
@@ -53,7 +61,15 @@ __all__ = [
 ]
 
 Array = Any
+# What NumPy arrays hold.
+NDArray = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
+Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
+Indices = npt.NDArray[np.intp]
+Int64 = npt.NDArray[np.int64]
+UInt64 = npt.NDArray[np.uint64]
 
 UNIT_TOLERANCE = 5e-3
 """Largest deviation of a row's length from 1 that still counts as unit length.
@@ -96,7 +112,7 @@ def as_working(x: Array) -> Array:
     return x if x.dtype in (xp.float32, xp.float64) else xp.astype(x, xp.float32)
 
 
-def to_numpy(x: Array, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
+def to_numpy(x: Array, dtype: npt.DTypeLike | None = None) -> NDArray:
     """``x`` as a NumPy array on the host; bfloat16 becomes float32."""
     if not isinstance(x, np.ndarray):
         try:
@@ -119,7 +135,7 @@ def numbers_of(x: Any, name: str) -> Float64:
         ) from error
 
 
-def _on_host(x: Array) -> npt.NDArray[Any]:
+def _on_host(x: Array) -> NDArray:
     if compat.is_torch_array(x):
         x = x.detach().cpu()
         return x.float().numpy() if "bfloat16" in str(x.dtype) else x.numpy()  # type: ignore[no-any-return]
@@ -130,7 +146,7 @@ def _on_host(x: Array) -> npt.NDArray[Any]:
         return np.from_dlpack(compat.to_device(x, "cpu"))
 
 
-def from_numpy(values: npt.NDArray[Any], like: Array) -> Array:
+def from_numpy(values: NDArray, like: Array) -> Array:
     """``values`` in the library, dtype and on the device of ``like`` (half becomes float32)."""
     like = like[:0, ...] if like.ndim > 1 else like[:0]
     working = as_working(like)
@@ -141,7 +157,7 @@ def from_numpy(values: npt.NDArray[Any], like: Array) -> Array:
     return xp.asarray(contiguous, dtype=working.dtype, device=compat.device(working))
 
 
-def in_library_of(like: Array, values: npt.NDArray[Any]) -> Array:
+def in_library_of(like: Array, values: NDArray) -> Array:
     """``values`` in the library and on the device of ``like``, their own dtype kept."""
     if isinstance(like, np.ndarray):
         return values
@@ -157,7 +173,7 @@ def like_array(x: Array, like: Array) -> Array:
     return from_numpy(to_numpy(x), like)
 
 
-def take_rows(x: Array, rows: npt.NDArray[np.intp]) -> Array:
+def take_rows(x: Array, rows: Indices) -> Array:
     """The rows of ``x`` with these numbers, in their order."""
     if isinstance(x, np.ndarray):
         return x[rows]
@@ -211,22 +227,12 @@ def normalize(x: Array) -> Array:
 
 
 def check_embeddings(x: Array, name: str, *, dimension: int | None = None) -> Array:
-    """Return ``x`` if it is a matrix of usable embeddings, else raise.
+    """Return ``x`` if it is a matrix (n, d) of usable embeddings, else raise.
 
-    Parameters
-    ----------
-    x : array, shape (n, d)
-        Anything of at least one row, in float16, bfloat16, float32 or float64. Nested
-        lists are taken as NumPy arrays. `CheckedRows` are not looked at again.
-    name : str
-        What to call the array in messages, for example ``"images"``.
-    dimension : int, optional
-        The d that is required.
-
-    Raises
-    ------
-    DistnormError
-        For other shapes and dtypes, another dimension, NaN, infinity or all-zero rows.
+    It has at least one row, in float16, bfloat16, float32 or float64; nested lists are taken as
+    NumPy arrays, and `CheckedRows` are not looked at again. ``name`` is what messages call it, such
+    as ``"images"``; ``dimension`` the d that is required. Raises `DistnormError` for other shapes
+    and dtypes, another dimension, NaN, infinity or all-zero rows.
     """
     seen = isinstance(x, CheckedRows)
     x = check_form(x, name, dimension)
@@ -239,19 +245,11 @@ def check_embeddings(x: Array, name: str, *, dimension: int | None = None) -> Ar
 
 @dataclass(frozen=True, eq=False)
 class CheckedRows:
-    """Rows that `checked` has looked at: whoever is handed them does not look again.
-
-    Attributes
-    ----------
-    rows : array, shape (n, d)
-    name : str
-        What messages call them.
-    memo : dict
-        What was computed of all rows and may be of use again, by the name of the computation.
-    """
+    """Rows (n, d) that `checked` has looked at: whoever is handed them does not look again."""
 
     rows: Array
-    name: str
+    name: str  # what messages call them
+    # what was computed of all rows and may be of use again
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -264,7 +262,7 @@ class CheckedRows:
         """`is_unit_length`, looked at once."""
         return is_unit_length(self.rows)
 
-    def take(self, numbers: npt.NDArray[np.intp]) -> CheckedRows:
+    def take(self, numbers: Indices) -> CheckedRows:
         """The rows with these numbers, in their order; of unit length if all rows are."""
         part = CheckedRows(take_rows(self.rows, numbers), self.name)
         if vars(self).get("unit_length"):

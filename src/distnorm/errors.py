@@ -73,10 +73,7 @@ class MissingExtraError(DistnormError, ImportError):
 def require(module: str, extra: str) -> ModuleType:
     """Import ``module``, or raise with the pip line that brings it.
 
-    Raises
-    ------
-    MissingExtraError
-        If the module is not installed.
+    Raises `MissingExtraError` if the module is not installed.
     """
     try:
         return importlib.import_module(module)

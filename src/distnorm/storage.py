@@ -39,10 +39,7 @@ def write(
 ) -> None:
     """Write settings and tensors to ``path``, whole or not at all; the version is added.
 
-    Raises
-    ------
-    DistnormError
-        For a name that ends as other files do, and as `atomic_write`.
+    Raises `DistnormError` for a name that ends as other files do, and as `atomic_write`.
     """
     if not _is_ours(path):
         check_ending(path, "statistics", ".safetensors")
@@ -76,18 +73,9 @@ def read(
 ) -> tuple[dict[str, Any], dict[str, Tensor], str]:
     """Settings, tensors and checksum of a file of ``what``.
 
-    Parameters
-    ----------
-    path : path
-    form : Form
-        What the settings must be like.
-    what, remedy : str
-        For messages.
-
-    Raises
-    ------
-    DistnormError
-        For a missing, damaged or newer file, one of something else, or settings of another form.
+    ``form`` is what the settings must be like; ``what`` and ``remedy`` are for messages. Raises
+    `DistnormError` for a missing, damaged or newer file, one of something else, or settings of
+    another form.
     """
     name = os.fspath(path)
     with plain_errors(name):

@@ -43,30 +43,15 @@ Rows = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Scores of n pictures for C classes.
+    """Scores of n pictures for C classes."""
 
-    Attributes
-    ----------
-    name : str
-        Of `AUGMENTATIONS`.
-    scores : dict from str to ndarray of float32, shape (n, C)
-        For each normalization; cosines less biases, so CLIP's logits are 100 times them.
-    image_rows : ndarray of float32, shape (n, d)
-        What normalizations saw; see the module.
-    class_rows : ndarray of float32, shape (C, d)
-        Before any tuning.
-    cost : dict from str to int
-        See `augmentation_cost`.
-    settings : dict
-        Templates, seed and options: all that affects the scores beside the normalizations.
-    """
-
-    name: str
+    name: str  # of `AUGMENTATIONS`
+    # (n, C) of each normalization: cosines less biases, so CLIP's logits are 100 times them
     scores: dict[str, Rows]
-    image_rows: Rows
-    class_rows: Rows
-    cost: dict[str, int]
-    settings: dict[str, Any]
+    image_rows: Rows  # (n, d): what normalizations saw; see the module
+    class_rows: Rows  # (C, d): before any tuning
+    cost: dict[str, int]  # see `augmentation_cost`
+    settings: dict[str, Any]  # all else that affects the scores
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the arrays."""

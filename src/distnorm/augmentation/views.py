@@ -38,24 +38,11 @@ def count_views(kinds: Sequence[str]) -> int:
 
 
 def views_of(image: Any, kinds: Sequence[str], *, crop: float = 0.875, seed: int = 0) -> list[Any]:
-    """Views of one PIL image.
+    """Views of one PIL image, as many as `count_views` says, in the order of ``kinds``.
 
-    Parameters
-    ----------
-    image : PIL.Image.Image
-    kinds : sequence of str
-        ``identity``; ``flip``, mirrored left to right; ``five-crop``, four corners and the middle
-        of size ``crop``; ``scales:N``, the middle at ``crop``, ``crop`` squared and so on;
-        ``random:N``, see `random_crops`.
-    crop : float in (0, 1)
-        Side of a crop as a share of the picture's.
-    seed : int
-        Of random views.
-
-    Returns
-    -------
-    list of PIL.Image.Image
-        As many as `count_views` says, in the order of ``kinds``.
+    Kinds are ``identity``; ``flip``, mirrored left to right; ``five-crop``, four corners and the
+    middle of size ``crop``, a share of the picture's side; ``scales:N``, the middle at ``crop``,
+    ``crop`` squared and so on; ``random:N``, see `random_crops`, by ``seed``.
     """
     parsed = _parsed(kinds)
     if not 0 < crop < 1:

@@ -36,20 +36,11 @@ KINDS = (
 
 @dataclass(frozen=True)
 class ScoreKind:
-    """What a score is.
-
-    Attributes
-    ----------
-    kind : str
-        One of `KINDS`.
-    method : str
-        Key of `distnorm.METHODS` that made it.
-    strength : mapping from query side to float
-    """
+    """What a score is: one of `KINDS`, by a method of `distnorm.METHODS`."""
 
     kind: str
     method: str
-    strength: Mapping[str, float]
+    strength: Mapping[str, float]  # by query side
 
     @property
     def label(self) -> str:

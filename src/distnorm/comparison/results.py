@@ -80,24 +80,12 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All methods on one data set; `to_dict` is the JSON of ``distnorm compare``.
+    """All methods on one data set; `to_dict` is the JSON of ``distnorm compare``."""
 
-    Attributes
-    ----------
-    task : {"retrieval", "classification", "captions"}
-    sizes : dict from str to int
-        ``n_images`` and what else there is so many of.
-    protocol : dict
-        Where statistics came from.
-    results : tuple of MethodResult
-        The dot product first.
-    diagnostics : dict or None
-    """
-
-    task: str
-    sizes: dict[str, int]
-    protocol: dict[str, Any]
-    results: tuple[MethodResult, ...]
+    task: str  # retrieval, classification or captions
+    sizes: dict[str, int]  # ``n_images`` and what else there is so many of
+    protocol: dict[str, Any]  # where statistics came from
+    results: tuple[MethodResult, ...]  # the dot product first
     diagnostics: dict[str, Any] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
@@ -113,10 +101,7 @@ class Comparison:
     def verdict(self, images: str = "IMAGES", texts: str = "TEXTS") -> Verdict | None:
         """What to do now, with the next command; None if there is nothing beside the dot product.
 
-        Parameters
-        ----------
-        images, texts : str
-            What the data is called in the command.
+        ``images`` and ``texts`` are what the data is called in the command.
         """
         return judge(self.task, self.results, images, texts, self.protocol.get("sides"))
 

@@ -134,18 +134,9 @@ def _left_out(truth: Positives) -> dict[str, int]:
 
 
 def deduplicate_images(images: Array) -> tuple[Array, npt.NDArray[np.intp]]:
-    """Distinct rows of an image matrix that repeats each image for every caption.
+    """Distinct rows of an image matrix (n_texts, d) in which row i is the image of text i.
 
-    Parameters
-    ----------
-    images : array, shape (n_texts, d)
-        Row i is the image of text i.
-
-    Returns
-    -------
-    images : array, shape (n_images, d)
-        Distinct rows in order of first appearance.
-    image_of_text : ndarray of int, shape (n_texts,)
+    Returns these rows (n_images, d) in order of first appearance, and the image row of each text.
     """
     images = check_embeddings(images, "images")
     first, image_of_text = distinct_rows(images)

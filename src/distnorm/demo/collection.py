@@ -24,28 +24,15 @@ _WORLD, _SIZE, _SAMPLES, _LOG = "faded", 1000, 300, 400
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn.
-
-    Attributes
-    ----------
-    pictures : Path
-        Folder of PNG files.
-    names, captions : list of str
-        Of each picture.
-    rows : ndarray, shape (n, d)
-    norms : list of ScoreNormalization
-        dn, calibrated, and one whose statistics serve all other methods.
-    log : list of str
-        Captions of yet other scenes, as people might ask.
-    model : str
-    """
+    """What was drawn: a folder of PNG files, their names, captions and rows (n, d)."""
 
     pictures: Path
     names: list[str]
     captions: list[str]
     rows: npt.NDArray[np.float32]
+    # dn, calibrated, and one whose statistics serve all other methods
     norms: list[ScoreNormalization]
-    log: list[str]
+    log: list[str]  # captions of yet other scenes, as people might ask
     model: str
     encoder: Any = field(repr=False)
 
@@ -58,24 +45,10 @@ def draw_collection(
     seed: int = 0,
     progress: StepProgress | None = None,
 ) -> Drawn:
-    """Draw pictures into a folder, embed them, and fit on other ones.
+    """Draw ``size`` pictures into a folder, embed them, and fit on ``samples`` other ones.
 
-    Parameters
-    ----------
-    folder : Path
-        One that exists.
-    size : int
-        Pictures.
-    samples : int
-        Pictures and captions that are fitted on, and as many that calibrate.
-    seed : int
-    progress : callable, optional
-        Called with (what is done now, steps done, steps in all).
-
-    Raises
-    ------
-    DistnormError
-        As `distnorm.scenes.generate`.
+    As many again calibrate. ``progress`` is called with (what is done now, steps done, steps in
+    all).
     """
 
     def step(words: str, done: int) -> None:

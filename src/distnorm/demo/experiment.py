@@ -112,27 +112,12 @@ def run_demo(
     fresh: bool = False,
     progress: StepProgress | None = None,
 ) -> Demo:
-    """Draw, embed and score.
+    """Draw, embed and score ``size`` pictures, at least 20, of a world of `distnorm.scenes.WORLDS`.
 
-    Parameters
-    ----------
-    world : str
-        A key of `distnorm.scenes.WORLDS`.
-    size : int
-        Pictures of the retrieval and classification tasks, at least 20.
-    seed : int
-    fresh : bool
-        Compute what is kept in the package as well: figures of the other worlds, and for the
-        default world, size and seed those of test-time augmentation.
-    progress : callable, optional
-        Called with (what is done now, steps done, steps in all).
-
-    Raises
-    ------
-    DistnormError
-        For an unknown world or numbers out of range.
-    MissingExtraError
-        Without the ``demo`` extra.
+    With ``fresh`` what is kept in the package is computed as well: figures of the other worlds, and
+    for the default world, size and seed those of test-time augmentation. ``progress`` is called
+    with (what is done now, steps done, steps in all). Raises `DistnormError` for an unknown world
+    or numbers out of range, `MissingExtraError` without the ``demo`` extra.
     """
     if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 20:
         raise DistnormError(f"size = {size!r}", "an integer from 20 on", "try 1000")

@@ -81,10 +81,7 @@ def _with_split(settings: Any, name: str, value: Any) -> Any:
 def in_blocks(n: int, rows: int, work: Callable[[slice], T], what: str) -> Iterator[T]:
     """``work`` on slices that cover n rows, at most ``rows`` each, fewer where memory runs out.
 
-    Raises
-    ------
-    DistnormError
-        Where even a single row does not fit.
+    Raises `DistnormError` where even a single row does not fit.
     """
     import torch  # the caller's: there are tensors
 
@@ -110,10 +107,7 @@ def in_blocks(n: int, rows: int, work: Callable[[slice], T], what: str) -> Itera
 def in_memory(what: str) -> Iterator[None]:
     """Say in one line that memory does not suffice.
 
-    Raises
-    ------
-    DistnormError
-        Where torch's memory ran out.
+    Raises `DistnormError` where torch's memory ran out.
     """
     import torch  # the caller's: there are tensors
 

@@ -213,33 +213,16 @@ def _at(items: Iterator[Item], chosen: Chosen | None) -> Iterator[Item]:
 class Inputs:
     """Everything that statistics are to come from.
 
-    Parameters
-    ----------
-    names : mapping from side to sequence of str
-        Stores, files of vectors, and sources as `distnorm.embedding.open_source` takes them.
-    model : str, optional
-        Name for `load_encoder`, needed where something is to be embedded and no store says; a
-        model id where all are vectors.
-    prompt : str, optional
-        Around every sentence that is embedded.
-    reading : Reading, optional
-        Of files of vectors.
-    opened : callable, optional
-        What opens each name, its side and the reading given, instead of what reads it here;
-        nothing is embedded then.
-    **options
-        ``device`` for the model, ``batch_size`` and ``workers``.
+    ``names`` are by side stores, files of vectors, and sources as `distnorm.embedding.open_source`
+    takes them. ``model`` is a name for `load_encoder`, needed where something is to be embedded and
+    no store says, or a model id where all are vectors; ``prompt`` stands around every sentence that
+    is embedded, ``reading`` is of files of vectors. ``opened`` opens each name, its side and the
+    reading given, instead of what reads it here; nothing is embedded then. ``options`` are
+    ``device`` of the model, ``batch_size`` and ``workers``.
 
-    Attributes
-    ----------
-    sides : dict from side to list of Input
-    model_id, prompt : str or None
-        What the statistics belong to.
-
-    Raises
-    ------
-    DistnormError
-        For different models or prompts, naming both, or a source without a model.
+    ``sides`` are then the inputs of each side, ``model_id`` and ``prompt`` what statistics belong
+    to. Raises `DistnormError` for different models or prompts, naming both, or a source without a
+    model.
     """
 
     def __init__(

@@ -37,24 +37,11 @@ def fit_inputs(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Fit:
-    """Fit a normalization on inputs; it then knows their model and prompt.
+    """Fit an unfitted normalization on inputs; it then knows their model and prompt.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization
-        Unfitted.
-    inputs : Inputs
-    samples : int, optional
-        So many rows per side, drawn without replacement over all inputs of the side. What cannot
-        be read is replaced by the next drawn.
-    seed : int
-    progress : callable, optional
-        Called with (rows done, rows in all).
-
-    Raises
-    ------
-    DistnormError
-        For fewer rows than samples, or rows that no statistics can be taken of.
+    ``samples`` are so many rows per side, drawn without replacement over all inputs of the side;
+    what cannot be read is replaced by the next drawn. Raises `DistnormError` for fewer rows than
+    samples, or rows that no statistics can be taken of.
     """
     norm.model, norm.prompt = inputs.model_id, inputs.prompt
     check_seed("seed", seed)

@@ -41,21 +41,11 @@ def update(
 ) -> Update:
     """Add rows that came into the stores of a normalization since, and take out those that left.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization
-        Fitted by `fit_inputs`, without samples; changed in place.
-    places : iterable of path
-        Where stores are now. What is not named is looked for by its name, in the current folder
-        and in that of ``beside``.
-    beside : path, optional
-        The normalization's file.
-
-    Raises
-    ------
-    DistnormError
-        If it was fitted on a sample or on no store, a store is missing or another one, rows that
-        left it are not kept, or the method cannot give rows back. Nothing is changed then.
+    It was fitted by `fit_inputs`, without samples, and is changed in place. ``places`` say where
+    stores are now; what is not named is looked for by its name, in the current folder and in that
+    of ``beside``, the normalization's file. Raises `DistnormError`, and changes nothing, if it was
+    fitted on a sample or on no store, a store is missing or another one, rows that left it are not
+    kept, or the method cannot give rows back.
     """
     stores = {commit.id: commit for commit in map(Commit.read, places)}
     about = norm.notes.fitted_on

@@ -58,67 +58,37 @@ class Parameter:
 class Method:
     """One method; strengths are applied outside, in `distnorm.normalization`.
 
-    Attributes
-    ----------
-    name, title, reference : str
-    strength : float
-        Default strength, for both query sides.
-    parameters : mapping from name to Parameter
-    direction : callable, optional
-        (statistics of the queries, statistics of the items, params) -> w, (d,) float64.
-    bias : callable, optional
-        (items, statistics of the queries, statistics of the items' side, params) -> (n,).
-    in_force : callable, optional
-        (statistics of the queries, statistics of the items' side, params) -> what the parameters
-        that are left open come to; None where that depends on the items of a call.
-    of_scores : callable, optional
-        (scores of a bank with the items, (m, n), params) -> (n,): the bias where there are no
-        vectors.
-    gate : callable, optional
-        (items, statistics of the queries) -> (n,) bool: items whose bias counts for a query
-        that likes them best.
-    transform : callable, optional
-        (rows, mean to subtract with its strength or None, their name) -> rows.
-    needs_bank : bool
-        Whether fitted rows are kept.
-    order : int
-        Order of the moments kept.
-    rows : {"unit", "raw"}
-        What rows must be like.
-    factor : float
-        What the two-sided score is multiplied by to equal the published one.
-    corrects : bool
-        False for the dot product, which is the same at every strength.
-    chooses : bool
-        Whether another method serves the queries of each side, chosen from the samples.
-    scale_aware : bool
-        Whether a temperature is set from the spread of scores over the items' side.
-    whole_gallery : bool
-        Whether an item's bias depends on all items of a call.
-    weights : str
-        How fitted rows count unless said otherwise.
+    Q and I are the statistics of the queries' and of the items' side.
     """
 
     name: str
     title: str
     reference: str
-    strength: float = 0.5
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    strength: float = 0.5  # default, for both query sides
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)  # by name
+    # (Q, I, params) -> w, (d,) float64
     direction: Callable[[SideStatistics, SideStatistics, Params], Float64] | None = None
+    # (items, Q, I, params) -> (n,)
     bias: Callable[[Array, SideStatistics, SideStatistics, Params], Array] | None = None
+    # (Q, I, params) -> what parameters that are left open come to; None where that depends on the
+    # items of a call
     in_force: Callable[[SideStatistics, SideStatistics, Params], Params] | None = None
+    # (scores of a bank with the items, (m, n), params) -> (n,): the bias where there are no vectors
     of_scores: Callable[[Float64, Params], Float64] | None = None
+    # (items, Q) -> (n,) bool: items whose bias counts for a query that likes them best
     gate: Callable[[Array, SideStatistics], npt.NDArray[np.bool_]] | None = None
+    # (rows, mean to subtract with its strength or None, their name) -> rows
     transform: Callable[[Array, Float64 | None, str], Array] | None = None
-    needs_bank: bool = False
-    order: int = 1
-    rows: str = "unit"
-    factor: float = 1.0
-    corrects: bool = True
-    chooses: bool = False
+    needs_bank: bool = False  # whether fitted rows are kept
+    order: int = 1  # of the moments kept
+    rows: str = "unit"  # what they must be like: unit or raw
+    factor: float = 1.0  # what makes the two-sided score the published one
+    corrects: bool = True  # False for the dot product, the same at every strength
+    chooses: bool = False  # whether another method serves the queries of each side
+    # whether a temperature is set from the scores' spread over the items' side
     scale_aware: bool = False
-    whole_gallery: bool = False
-    weights: str = "even"
+    whole_gallery: bool = False  # whether an item's bias depends on all items of a call
+    weights: str = "even"  # how fitted rows count unless said otherwise
 
     @property
     def params(self) -> dict[str, Any]:

@@ -93,10 +93,7 @@ def parse_method(text: str) -> tuple[str, float | None, dict[str, Any]]:
     "dn:strength=0.3" is another way to write "dn@0.3"; "nnn:weights=density" weighs fitted rows
     by `distnorm.moments.density_weights`, "nnn:prior=auto" classes by how often they come.
 
-    Raises
-    ------
-    DistnormError
-        For an unknown method or parameter, or a malformed number.
+    Raises `DistnormError` for an unknown method or parameter, or a malformed number.
     """
     if not isinstance(text, str):
         raise DistnormError(

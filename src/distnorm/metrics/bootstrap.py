@@ -29,14 +29,8 @@ def paired_intervals(
 ) -> list[dict[str, tuple[float, float]]]:
     """Bootstrap intervals of all differences to the first entry, from the same resamples.
 
-    Parameters
-    ----------
-    table : sequence of mappings
-        For each method, metric -> a value a row, NaN where the row was never evaluated.
-    owners : mapping
-        Metric -> the image of each row, or None where rows are images.
-    n_images : int
-    rng : Generator
+    ``table`` holds for each method metric -> a value per row, NaN where it was never evaluated;
+    ``owners`` metric -> the image of each row, or None where rows are images.
     """
     found: list[dict[str, tuple[float, float]]] = [dict.fromkeys(table[0], (0.0, 0.0))]
     found += [{} for _ in table[1:]]

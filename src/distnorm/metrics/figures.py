@@ -80,10 +80,7 @@ def recall_at_k(
 def check_scores(scores: Any, name: str) -> npt.NDArray[Any]:
     """A floating matrix (queries, items) of finite scores on the host.
 
-    Raises
-    ------
-    DistnormError
-        For other shapes and dtypes, NaN or infinity.
+    Raises `DistnormError` for other shapes and dtypes, NaN or infinity.
     """
     try:
         matrix = np.asarray(scores) if isinstance(scores, (list, tuple)) else to_numpy(scores)
@@ -121,10 +118,7 @@ def recall_of_ranks(ranks: Ranks, k: int | Sequence[int] = (1, 5, 10)) -> dict[i
 def check_k(k: int | Iterable[int]) -> tuple[int, ...]:
     """The ks as a tuple of ints, each at least 1.
 
-    Raises
-    ------
-    DistnormError
-        For none, or one that is not a positive integer.
+    Raises `DistnormError` for none, or one that is not a positive integer.
     """
     given: Any = k.tolist() if hasattr(k, "tolist") else k
     values: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else (given,)

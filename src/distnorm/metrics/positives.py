@@ -22,40 +22,26 @@ Indices = npt.NDArray[np.intp]
 class Positives:
     """Relevant items of each query: those of query i are ``indices[indptr[i]:indptr[i + 1]]``.
 
-    Attributes
-    ----------
-    indptr : ndarray of int, shape (n_queries + 1,)
-    indices : ndarray of int, ascending within a query, no repeats
-    n_items : int
-
     Examples
     --------
     >>> Positives.of([[0, 2], [1]], n_queries=2, n_items=3)
     Positives(2 queries, 3 items, 3 pairs)
     """
 
-    indptr: Indices
-    indices: Indices
+    indptr: Indices  # (n_queries + 1,)
+    indices: Indices  # rising within a query, without repeats
     n_items: int
 
     @classmethod
     def of(
         cls, positives: Any, n_queries: int, n_items: int, *, partial: bool = False
     ) -> Positives:
-        """Read one list of items a query, one item a query, or a boolean matrix.
+        """Read one list of items per query, one item per query, or a boolean matrix.
 
-        Parameters
-        ----------
-        positives : sequence of int sequences, int array (n_queries,), bool array
-            (n_queries, n_items), mapping from query to its items, or Positives
-        n_queries, n_items : int
-        partial : bool
-            Whether queries may be without any: they are not among those `asked`.
-
-        Raises
-        ------
-        DistnormError
-            For other sizes, a query or an item out of range, or a query without any.
+        ``positives`` are int sequences, an int array (n_queries,), a bool array (n_queries,
+        n_items), a mapping from query to its items, or Positives. If ``partial``, queries may be
+        without any: they are not among those `asked`. Raises `DistnormError` for other sizes, a
+        query or an item out of range, or a query without any.
         """
         if isinstance(positives, Positives):
             if (positives.n_queries, positives.n_items) != (n_queries, n_items):

@@ -37,14 +37,8 @@ def pair_ranks(
 ) -> Ranks:
     """Rank of every positive among all items, shape (pairs,), in the order of ``positives``.
 
-    Parameters
-    ----------
-    ranking : Ranking
-    positives : Positives
-    progress : callable, optional
-        Called with (queries done, queries).
-    block_bytes : int
-        Most memory of a block of scores.
+    ``progress`` is called with (queries done, queries); a block of scores has ``block_bytes`` at
+    most.
     """
     pairs = _pairs(ranking)
     count = RankCount(pairs, positives.rows, positives.indices)
@@ -60,17 +54,7 @@ def best_ranks(
     progress: Progress | None = None,
     block_bytes: int = 1 << 25,
 ) -> Ranks:
-    """Rank of each query's best positive, shape (n_queries,); 1 is the top.
-
-    Parameters
-    ----------
-    ranking : Ranking
-    positives : Positives
-    progress : callable, optional
-        Called with (queries done, queries).
-    block_bytes : int
-        Most memory of a block of scores.
-    """
+    """Rank of each query's best positive, shape (n_queries,), 1 is the top; as `pair_ranks`."""
     count = _best_count(_pairs(ranking), positives)
     report = _report(progress, 0, positives.n_queries, positives.n_queries)
     count_ranks(count, rows=_rows(positives, block_bytes), progress=report)
@@ -86,14 +70,8 @@ def best_ranks_both_ways(
 ) -> tuple[Ranks, Ranks]:
     """`best_ranks` of two rankings; one product serves both where it is the same.
 
-    Parameters
-    ----------
-    forth, back : Ranking
-        Of items for queries, and of the same queries for the same items.
-    positives : tuple of Positives
-        Of either ranking.
-    progress : callable, optional
-        Called with (queries done, queries of both rankings).
+    ``forth`` and ``back`` rank items for queries, and the same queries for the same items;
+    ``progress`` counts the queries of both.
     """
     sizes = [truth.n_queries for truth in positives]
     pairs = (_pairs(forth), _pairs(back)) if _one_product(forth, back) else None

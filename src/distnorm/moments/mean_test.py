@@ -43,29 +43,14 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class MeanTest:
-    """Two means compared.
-
-    Attributes
-    ----------
-    counts : tuple of two int
-    distance : float
-        |m_A - m_B|.
-    expected : float
-        Root mean square distance of two such samples of one distribution, sqrt(tr V).
-    dimensions : float
-        nu.
-    assumed : bool
-        Whether ``dimensions`` was assumed for want of a covariance.
-    p_value : float
-        Probability of such a distance or more without a difference.
-    """
+    """Two means compared."""
 
     counts: tuple[int, int]
-    distance: float
-    expected: float
-    dimensions: float
-    assumed: bool
-    p_value: float
+    distance: float  # |m_A - m_B|
+    expected: float  # root mean square of it for two samples of one distribution, sqrt(tr V)
+    dimensions: float  # nu
+    assumed: bool  # whether nu was assumed for want of a covariance
+    p_value: float  # probability of such a distance or more without a difference
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -51,21 +51,11 @@ _SHIFT = np.uint64(48)
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many of some evaluated rows were fitted.
-
-    Attributes
-    ----------
-    fitted : int
-        Of ``rows``; an estimate unless ``exact``.
-    rows : int
-        Rows that are evaluated.
-    exact : bool
-        Whether all rows were looked for.
-    """
+    """How many of some evaluated rows were fitted: an estimate unless all were looked for."""
 
     fitted: int
     rows: int
-    exact: bool
+    exact: bool  # whether all rows were looked for
 
     @property
     def share(self) -> float:

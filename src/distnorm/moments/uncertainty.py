@@ -12,26 +12,15 @@ __all__ = ["MeanUncertainty"]
 class MeanUncertainty:
     """How far the sample mean can be from the mean of the whole distribution.
 
-    Attributes
-    ----------
-    count : int
-        Rows the mean rests on.
-    norm : float
-        Length of the sample mean.
-    standard_error : float
-        Expected length of the error of the mean, sqrt(tr(S) / (n - 1)), n the sum of weights;
-        infinite for one row.
-    relative_error : float
-        ``standard_error / norm``.
-    cosine : float
-        Estimated cosine between the sample mean and the true mean, the share of the mean
-        that is direction and not noise: sqrt(max(0, |m|^2 - e^2)) / |m|.
+    ``standard_error`` is the expected length of the error, e = sqrt(tr(S) / (n - 1)), n the sum of
+    weights; infinite for one row. ``cosine`` is that between sample mean and true mean, the share
+    of the mean that is direction and not noise: sqrt(max(0, |m|^2 - e^2)) / |m|.
     """
 
-    count: int
-    norm: float
+    count: int  # rows the mean rests on
+    norm: float  # length of the sample mean
     standard_error: float
-    relative_error: float
+    relative_error: float  # e / |m|
     cosine: float
 
     def __repr__(self) -> str:

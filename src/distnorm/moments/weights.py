@@ -129,20 +129,11 @@ def weights_against(
     numbers: npt.NDArray[np.int64],
     of_sample: npt.NDArray[np.int64],
 ) -> Float64:
-    """Weights of some of n rows by a random sample of all, which must not be empty.
+    """Weights (k,) in (0, 1] of some of n rows by a random sample of all, which must not be empty.
 
-    Parameters
-    ----------
-    rows, sample : ndarray, shape (k, d) and (m, d)
-    n : int
-        Rows in all.
-    numbers, of_sample : ndarray, shape (k,) and (m,), rising
-        Which rows these are: none is compared with itself.
-
-    Returns
-    -------
-    ndarray, shape (k,), float64
-        In (0, 1]; of rows equal to t - 1 others around 1 / t.
+    ``rows`` are (k, d), ``sample`` (m, d); ``numbers`` (k,) and ``of_sample`` (m,), both rising,
+    say which rows these are, so that none is compared with itself. Of rows equal to t - 1 others
+    around 1 / t.
     """
     others = as_working(sample).astype(np.float32)
     mean = others.mean(axis=0, dtype=np.float64)

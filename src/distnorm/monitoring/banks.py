@@ -28,31 +28,18 @@ _SAFE_ROWS = 50
 
 @dataclass(frozen=True)
 class BankFigures:
-    """A bank's rows and what they are worth, and its items where those are fitted too.
+    """A bank's rows and what they are worth, and its items where those are fitted too."""
 
-    Attributes
-    ----------
-    side, weights : str
-        Whose rows, and how they count.
-    rows, compared : int
-        Of the bank, and of those that were looked at, evenly spaced.
-    effective_rows : float
-        Sum of the weights by density of the compared rows.
-    items : int or None
-    effective_items, coverage : float or None
-        ``coverage`` is about the share of the items that rows ask for, by rows weighed by density.
-    kinds : float or None
-        Kinds of queries against those of as many even draws; see `distnorm.methods.coverage`.
-    """
-
-    side: str
-    weights: str
+    side: str  # whose rows
+    weights: str  # how they count
     rows: int
-    compared: int
-    effective_rows: float
+    compared: int  # rows that were looked at, evenly spaced
+    effective_rows: float  # sum of their weights by density
     items: int | None = None
     effective_items: float | None = None
+    # about the share of the items that rows ask for, by rows weighed by density
     coverage: float | None = None
+    # kinds of queries against those of as many even draws; see `distnorm.methods.coverage`
     kinds: float | None = None
 
     @property

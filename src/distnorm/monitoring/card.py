@@ -30,17 +30,8 @@ _FEW_ROWS, _SURE = 100, 0.95
 def hubs_before_and_after(norm: ScoreNormalization, first: Array, second: Array) -> dict[str, Any]:
     """Hubness of the dot product and of ``norm``, for queries of each side.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization, fitted
-    first, second : array, shape (n, d), (m, d)
-        At most 5,000 rows of each are used, evenly spaced.
-
-    Returns
-    -------
-    dict
-        ``rows``, and by query side ``before`` and ``after``: ``skewness`` of the
-        10-occurrences, ``occupancy`` of the first places.
+    At most 5,000 rows of each side are used, evenly spaced. Returns ``rows``, and by query side
+    ``before`` and ``after``: ``skewness`` of the 10-occurrences, ``occupancy`` of the first places.
     """
     dot = make("dot", sides=norm.sides, input="any")
     rows = dict(zip(norm.sides, (spaced(first), spaced(second)), strict=True))
@@ -84,15 +75,8 @@ def build_card(
 ) -> dict[str, Any]:
     """Everything a card says, as plain values.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization
-    name, checksum : str, optional
-        Of the file.
-    data : str, optional
-        A sentence on the data; what ``notes.data`` says if left out.
-    hubs : mapping, optional
-        Of `hubs_before_and_after`; what ``notes.hubs`` says if left out.
+    ``name`` and ``checksum`` are the file's; ``data`` is a sentence on the data and ``hubs`` is of
+    `hubs_before_and_after`, both as the notes say if left out.
     """
     moments = {side: norm.moments(side) for side in norm.sides}
     first, second = moments.values()

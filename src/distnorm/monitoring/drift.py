@@ -23,25 +23,13 @@ _TAU_QUERIES = 100
 
 @dataclass(frozen=True)
 class Difference:
-    """Whether two normalizations are interchangeable, and why.
-
-    Attributes
-    ----------
-    interchangeable : bool
-    why : str
-    settings : dict
-        What differs of method, strength, params, sides, input, model, prompt: (A, B).
-    means : dict from side to MeanTest
-    ranking : dict or None
-        Query side -> ``queries``, ``top1_changed``, ``overlap@10``, ``kendall_tau``.
-    level : float
-    tolerance : float or None
-    """
+    """Whether two normalizations are interchangeable, and why."""
 
     interchangeable: bool
     why: str
-    settings: dict[str, tuple[Any, Any]]
-    means: dict[str, MeanTest]
+    settings: dict[str, tuple[Any, Any]]  # what differs: (A, B)
+    means: dict[str, MeanTest]  # by side
+    # query side -> ``queries``, ``top1_changed``, ``overlap@10``, ``kendall_tau``
     ranking: dict[str, dict[str, float]] | None
     level: float
     tolerance: float | None

@@ -51,24 +51,12 @@ _LEAST = 20  # items that come up, for a fit
 
 @dataclass(frozen=True)
 class Occurrences:
-    """How often the items of a collection come up under one ranking.
+    """How often the items of a collection come up under one ranking; see the module."""
 
-    Attributes
-    ----------
-    method, strength
-        What ranked; ``dot`` and 0 for the raw scores.
-    items_found : int
-        Items that come up at all.
-    largest : int
-        Queries that find the largest hub.
-    skewness, effective_items : float
-        See the module.
-    """
-
-    method: str
+    method: str  # what ranked; ``dot`` and 0 for the raw scores
     strength: float
-    items_found: int
-    largest: int
+    items_found: int  # items that come up at all
+    largest: int  # queries that find the largest hub
     skewness: float
     effective_items: float
 
@@ -109,10 +97,7 @@ class CountModel:
 def fit_counts(counts: Counts) -> CountModel | None:
     """The null model of counts, shape (n_items,), robustly; None for fewer than 20 items found.
 
-    Raises
-    ------
-    DistnormError
-        For counts that are no vector of whole numbers from 0 on.
+    Raises `DistnormError` for counts that are no vector of whole numbers from 0 on.
     """
     counts = np.asarray(counts)
     if counts.ndim != 1 or counts.dtype.kind not in "iu" or (len(counts) and counts.min() < 0):
@@ -149,23 +134,11 @@ def fit_counts(counts: Counts) -> CountModel | None:
 def audit(counts: Counts, alert_rate: float = 0.01) -> Float64 | None:
     """How many items would come up as often by chance, for items that come up implausibly often.
 
-    Parameters
-    ----------
-    counts : array of int, shape (n_items,)
-        Queries that find each item among their first k, zeros included.
-    alert_rate : float in (0, 1)
-        Expected number of reports in a collection that follows the null model of the module.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_items,), or None
-        Expected number of items that come up at least as often as this one; NaN for items that
-        are not reported. None where fewer than 20 items come up: too few to know.
-
-    Raises
-    ------
-    DistnormError
-        For counts that are none, or a rate out of range.
+    ``counts`` (n_items,) are the queries that find each item among their first k, zeros included;
+    ``alert_rate`` in (0, 1) the expected number of reports in a collection that follows the null
+    model of the module. The result is NaN for items that are not reported, and None where fewer
+    than 20 items come up: too few to know. Raises `DistnormError` for counts that are none, or
+    another rate.
 
     Examples
     --------

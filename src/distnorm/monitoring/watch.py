@@ -42,23 +42,12 @@ _LEAST_WINDOW, _BLOCK, _FIRST_BLOCKS = 16, 16, 4
 
 @dataclass(frozen=True)
 class Look:
-    """One test of one side.
-
-    Attributes
-    ----------
-    side : str
-    rows : int
-        Rows of that side seen so far.
-    test : MeanTest
-    level : float
-        The p-value that alarms.
-    alarm : bool
-    """
+    """One test of one side."""
 
     side: str
-    rows: int
+    rows: int  # of that side, seen so far
     test: MeanTest
-    level: float
+    level: float  # the p-value that alarms
     alarm: bool
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,42 +11,22 @@ __all__ = ["Notes"]
 
 @dataclass(frozen=True)
 class Notes:
-    """Notes that a file keeps and that new statistics make void, in values that JSON holds.
+    """Notes that a file keeps and that new statistics make void, in values that JSON holds."""
 
-    Attributes
-    ----------
-    selection : dict, optional
-        What ``auto`` chose and why, see `distnorm.selection.Selection`.
-    calibration : dict, optional
-        What pairs that do not match score, see `distnorm.calibration.calibrate`.
-    probability : dict, optional
-        P(match), see `distnorm.calibration.fit_probability`.
-    class_prior : dict, optional
-        How often classes come, see `distnorm.tasks.class_prior`.
-    class_images : mapping from name to array, optional
-        The images that tell it, which a file keeps as tensors.
-    fitted_on : dict, optional
-        Inputs that the statistics were taken from.
-    hubs : dict, optional
-        Of the card: hubs before and after.
-    data : str, optional
-        Of the card: a sentence on the data.
-    other : dict
-        Whatever else a file says.
-    dropped : tuple of str
-        Which of selection, calibration, probability and class prior new statistics have made void;
-        not saved.
-    """
-
+    # what ``auto`` chose and why, see `distnorm.selection.Selection`
     selection: dict[str, Any] | None = None
+    # what pairs that do not match score, see `distnorm.calibration`
     calibration: dict[str, Any] | None = None
-    probability: dict[str, Any] | None = None
+    probability: dict[str, Any] | None = None  # P(match), see `distnorm.calibration`
+    # how often classes come, see `distnorm.tasks.class_prior`
     class_prior: dict[str, Any] | None = None
+    # the images that tell it, which a file keeps as tensors
     class_images: Mapping[str, Any] | None = field(default=None, compare=False)
-    fitted_on: dict[str, Any] | None = None
-    hubs: dict[str, Any] | None = None
-    data: str | None = None
-    other: dict[str, Any] = field(default_factory=dict)
+    fitted_on: dict[str, Any] | None = None  # inputs that the statistics were taken from
+    hubs: dict[str, Any] | None = None  # of the card: hubs before and after
+    data: str | None = None  # of the card: a sentence on the data
+    other: dict[str, Any] = field(default_factory=dict)  # whatever else a file says
+    # the first four that new statistics have made void; not saved
     dropped: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod

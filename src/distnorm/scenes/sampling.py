@@ -60,21 +60,10 @@ class Scene(Layout):
 def generate(
     n: int, *, world: str = "matched", seed: int = 0, objects: int | None = None
 ) -> list[Scene]:
-    """Scenes 0 to n - 1 of a world.
+    """Scenes 0 to n - 1 of a world of `WORLDS`.
 
-    Parameters
-    ----------
-    n : int
-    world : str
-        A key of `WORLDS`.
-    seed : int
-    objects : int, optional
-        That many objects in every scene (1 to 4) instead of the world's mix.
-
-    Raises
-    ------
-    DistnormError
-        For an unknown world, or numbers out of range.
+    ``objects`` are so many in every scene (1 to 4) instead of the world's mix. Raises
+    `DistnormError` for an unknown world, or numbers out of range.
 
     Examples
     --------
@@ -136,10 +125,7 @@ def _thing(world: World, dice: Dice, place: int) -> Thing:
 def save_scenes(folder: Path, n: int, *, world: str = "matched", seed: int = 0) -> None:
     """Write ``n`` PNG pictures and ``captions.tsv`` (path, caption; five per picture).
 
-    Raises
-    ------
-    DistnormError
-        If the folder exists and is not empty, or as `generate`.
+    Raises `DistnormError` if the folder exists and is not empty, or as `generate`.
     """
     scenes = generate(n, world=world, seed=seed)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -54,26 +54,16 @@ class Dice:
 
 @dataclass(frozen=True)
 class World:
-    """What a gallery is like: integer weights of everything that a scene draws.
-
-    Attributes
-    ----------
-    name, description : str
-    number : int
-        Part of every scene's seed; never reused.
-    counts, backgrounds, colours, shapes : mapping from what to weight
-    look : {"clear", "faded", "dim"}
-        How the pictures were taken; training pictures are clear.
-    """
+    """What a gallery is like: integer weights of everything that a scene draws."""
 
     name: str
     description: str
-    number: int
+    number: int  # part of every scene's seed; never reused
     counts: Mapping[str, int]
     backgrounds: Mapping[str, int]
     colours: Mapping[str, int]
     shapes: Mapping[str, int]
-    look: str = "clear"
+    look: str = "clear"  # how pictures were taken; training pictures are clear
 
 
 @dataclass(frozen=True)
@@ -91,29 +81,15 @@ class Thing:
 
 @dataclass(frozen=True)
 class Layout:
-    """What is in a picture: all that drawing and captions read.
-
-    Attributes
-    ----------
-    world : str
-    key : tuple of int
-        Names the scene's random streams.
-    background : str
-    horizon : int
-        Row of the horizon.
-    things : tuple of Thing
-        Largest first; of one size in drawing order.
-    noise, light : int
-        Amplitude of the noise and shift of brightness, in steps of 256.
-    """
+    """What is in a picture: all that drawing and captions read."""
 
     world: str
-    key: tuple[int, ...]
+    key: tuple[int, ...]  # names the scene's random streams
     background: str
-    horizon: int
-    things: tuple[Thing, ...]
-    noise: int
-    light: int
+    horizon: int  # row of it
+    things: tuple[Thing, ...]  # largest first; of one size in drawing order
+    noise: int  # amplitude, in steps of 256
+    light: int  # shift of brightness, likewise
 
 
 def _even(names: Any) -> dict[str, int]:

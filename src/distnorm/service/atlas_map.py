@@ -50,10 +50,7 @@ class AtlasMap:
     def of(cls, folder: Path) -> AtlasMap:
         """Those of a folder; links that lead out of it are left out.
 
-        Raises
-        ------
-        DistnormError
-            For a folder that is no such application.
+        Raises `DistnormError` for a folder that is no such application.
         """
         root = folder.resolve()
         files: dict[str, Path] = {}

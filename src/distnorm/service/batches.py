@@ -23,14 +23,8 @@ Value = TypeVar("Value")
 class Batches(Generic[Job, Result]):
     """A queue in front of a function of many jobs.
 
-    Parameters
-    ----------
-    work : callable
-        (jobs) -> results, in their order; a result may be an exception, which is that job's.
-    most : int
-        Jobs of one batch.
-    waiting : int
-        Jobs that may wait; more are refused with 503.
+    ``work`` makes results of jobs, in their order; one may be an exception, which is that job's. A
+    batch has ``most`` jobs; beyond ``waiting`` that wait, more are refused with 503.
     """
 
     def __init__(

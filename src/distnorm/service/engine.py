@@ -45,27 +45,14 @@ class Found:
 
 @dataclass(eq=False)
 class Engine:
-    """A collection that is open, the model of its queries, and the rankings in force.
-
-    Parameters
-    ----------
-    items : Items
-    rankings : Rankings
-    queries : Queries
-    model : str, optional
-        Id of the model.
-    bar : Bar
-        A rate needs a calibrated normalization.
-    filters : bool
-        Whether clients may send an index's own conditions.
-    """
+    """A collection that is open, the model of its queries, and the rankings in force."""
 
     items: Items
     rankings: Rankings = field(default_factory=Rankings)
     queries: Queries = field(default_factory=Queries)
-    model: str | None = None
-    bar: Bar = field(default_factory=Bar)
-    filters: bool = False
+    model: str | None = None  # the model's id
+    bar: Bar = field(default_factory=Bar)  # a rate needs a calibrated normalization
+    filters: bool = False  # whether clients may send an index's own conditions
     count: int | None = None
 
     def __post_init__(self) -> None:
@@ -76,10 +63,8 @@ class Engine:
     def prepared(self, items: Items, rankings: Rankings) -> Now:
         """Items with rankings, ready: the biases that the default ranking needs are computed.
 
-        Raises
-        ------
-        DistnormError
-            For a normalization that has not the bar that is set, or that these items cannot serve.
+        Raises `DistnormError` for a normalization that has not the bar that is set, or that these
+        items cannot serve.
         """
         self.bar.of(rankings.default.norm)
         sample = np.zeros(items.dimension, dtype=np.float32)

@@ -54,21 +54,11 @@ _OPEN = ("/", "/healthz", "/session", "/docs", "/openapi.json")
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask.
+    """Who may ask."""
 
-    Attributes
-    ----------
-    token : str, optional
-        What ``Authorization: Bearer`` must hold.
-    hosts : tuple of str
-        Names of this service beside addresses and ``localhost``.
-    origins : tuple of str
-        Pages of other origins that may ask, such as ``https://shop.example``.
-    """
-
-    token: str | None = None
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
+    token: str | None = None  # what ``Authorization: Bearer`` must hold
+    hosts: tuple[str, ...] = ()  # names of this service beside addresses and ``localhost``
+    origins: tuple[str, ...] = ()  # pages of other origins that may ask
 
     def cookie(self) -> str:
         """What a page's cookie holds instead of the token itself."""
@@ -240,10 +230,7 @@ class _Answer:
 async def read_body(request: Any, limits: Limits, *, any_type: bool = False) -> bytes:
     """The body of a request that says it is JSON, or of any type.
 
-    Raises
-    ------
-    Refusal
-        For another type, too many bytes, or bytes that come too slowly.
+    Raises `Refusal` for another type, too many bytes, or bytes that come too slowly.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not any_type:

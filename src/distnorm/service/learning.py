@@ -46,49 +46,25 @@ _RIVALS = 1000
 
 @dataclass(frozen=True)
 class Proposal:
-    """Statistics that were learned, and whether both gates let them through.
+    """Statistics that were learned, and whether both gates let them through."""
 
-    Attributes
-    ----------
-    norm : ScoreNormalization or None
-        None before there is anything to fit.
-    accepted : bool
-    reason : str
-        Why not; empty if accepted.
-    effective : float
-        What the queries of the bank are worth.
-    agreement, agreement_before : float or None
-        Shares of held-out queries that agree with their best item, with these statistics and
-        with those of the start.
-    overlap : float or None
-        Mean share of a held-out query's first ten items that it found before as well.
-    """
-
-    norm: ScoreNormalization | None
+    norm: ScoreNormalization | None  # None before there is anything to fit
     accepted: bool
-    reason: str
-    effective: float
-    agreement: float | None = None
-    agreement_before: float | None = None
+    reason: str  # why not; empty if accepted
+    effective: float  # what the queries of the bank are worth
+    agreement: float | None = None  # share of held-out queries that agree with their best item
+    agreement_before: float | None = None  # the same with the statistics of the start
+    # mean share of a held-out query's first ten items that it found before
     overlap: float | None = None
 
 
 class Learner:
-    """A bank of queries, and the statistics that it proposes.
+    """A bank of queries of ``side``, and the statistics that it proposes.
 
-    Parameters
-    ----------
-    items : array, shape (m, d), or None
-        Rows of some of the items: their own side's statistics, and what the second gate looks at.
-        Without them there is no second gate.
-    side : str
-        Of the queries.
-    start : ScoreNormalization, optional
-        What is in force at the start; from nothing, dn at its default strength is learned.
-    window : int
-        N, the rows of the bank at most.
-    seed : int
-        Of the rows that make room.
+    ``items`` (m, d) are rows of some of the items: their own side's statistics, and what the second
+    gate looks at; without them there is none. ``start`` is in force at the start; from nothing, dn
+    at its default strength is learned. ``window`` is N, the rows of the bank at most; ``seed``
+    chooses those that make room.
     """
 
     def __init__(

@@ -11,46 +11,20 @@ __all__ = ["Limits", "Refusal"]
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of requests.
+    """Bounds of requests."""
 
-    Attributes
-    ----------
-    body, picture : int
-        Bytes of a request's body, and of the picture in it.
-    pixels : int
-        Of that picture.
-    text : int
-        Characters of a query.
-    k : int
-        Items of a list.
-    rows : int
-        Vectors of one ``/shift`` or ``/bias``.
-    batch : int
-        Searches computed together.
-    waiting : int
-        Requests in work or waiting; more are answered with 503.
-    connections : int
-        Open connections; more are closed with 503.
-    seconds : float
-        For a request from its first byte to its answer.
-    head_seconds : float
-        For the head of a request to arrive.
-    thumbnails : int
-        Bytes of thumbnails that are kept.
-    """
-
-    body: int = 16 << 20
-    picture: int = 11 << 20
-    pixels: int = 40_000_000
-    text: int = 2_000
-    k: int = 1_000
-    rows: int = 10_000
-    batch: int = 64
-    waiting: int = 512
-    connections: int = 1_000
-    seconds: float = 30.0
-    head_seconds: float = 10.0
-    thumbnails: int = 64 << 20
+    body: int = 16 << 20  # bytes of a request's body
+    picture: int = 11 << 20  # and of the picture in it
+    pixels: int = 40_000_000  # of that picture
+    text: int = 2_000  # characters of a query
+    k: int = 1_000  # items of a list
+    rows: int = 10_000  # vectors of one ``/shift`` or ``/bias``
+    batch: int = 64  # searches computed together
+    waiting: int = 512  # requests in work or waiting; more are answered with 503
+    connections: int = 1_000  # open ones; more are closed with 503
+    seconds: float = 30.0  # for a request from its first byte to its answer
+    head_seconds: float = 10.0  # for the head of a request to arrive
+    thumbnails: int = 64 << 20  # bytes of those that are kept
 
 
 class Refusal(Exception):

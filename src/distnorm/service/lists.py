@@ -30,10 +30,7 @@ class Bar:
     def of(self, norm: ScoreNormalization | None) -> float | None:
         """The score, for a normalization.
 
-        Raises
-        ------
-        DistnormError
-            For a rate without a calibration.
+        Raises `DistnormError` for a rate without a calibration.
         """
         if norm is None or (self.threshold, self.false_alarm_rate) == (None, None):
             return None

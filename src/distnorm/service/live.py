@@ -41,16 +41,8 @@ _ACTIONS = ("publish", "resume", "rollback")
 class Live:
     """What is learned by a service, and whether it is in force.
 
-    Parameters
-    ----------
-    service : Service
-    learner : Learner
-    file : Path
-        Where statistics are published.
-    every : float
-        Seconds between two looks at what came in.
-    batch : int
-        New queries from which statistics are proposed anew.
+    Statistics are published in ``file``. Every so many seconds it is looked what came in; ``batch``
+    new queries are enough for statistics to be proposed anew.
     """
 
     def __init__(

@@ -58,10 +58,7 @@ def open_engine(
 ) -> Engine:
     """Items, model and rankings; a shelf and normalizations at hand need no files.
 
-    Raises
-    ------
-    DistnormError
-        For what cannot be opened, or does not belong together.
+    Raises `DistnormError` for what cannot be opened, or does not belong together.
     """
     norms = [*_read_norms(opening), *norms]
     encoder = _encoder(opening.model)

@@ -47,27 +47,14 @@ class Ranking:
 
 @dataclass(frozen=True, eq=False)
 class Rankings:
-    """The rankings of one set of statistics.
+    """The rankings of one set of statistics."""
 
-    Parameters
-    ----------
-    norms : mapping from method to ScoreNormalization
-        The one that is used unless another is asked for comes first.
-    side : str
-        Of the items.
-    source : str
-        ``file``, ``learned`` or ``none``: where the statistics are from.
-    version : int
-        Counts the reloads.
-    note : str
-        What people should know of the statistics.
-    """
-
+    # by method; the first one is used unless another is asked for
     norms: Mapping[str, ScoreNormalization] = field(default_factory=dict)
-    side: str = "image"
-    source: str = "none"
-    version: int = 0
-    note: str = ""
+    side: str = "image"  # of the items
+    source: str = "none"  # ``file``, ``learned`` or ``none``: where the statistics are from
+    version: int = 0  # counts the reloads
+    note: str = ""  # what people should know of the statistics
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -82,10 +69,8 @@ class Rankings:
     ) -> Rankings:
         """Of saved normalizations, the first one being the default, and what they can serve.
 
-        Raises
-        ------
-        DistnormError
-            For a method that ranks in no index, or without statistics of the queries' side.
+        Raises `DistnormError` for a method that ranks in no index, or without statistics of the
+        queries' side.
         """
         named: dict[str, ScoreNormalization] = {}
         for norm in norms:
@@ -135,10 +120,7 @@ class Rankings:
     def ranking(self, method: str | None = None, strength: float | None = None) -> Ranking:
         """A method, the default one if left out, at a strength, its own if left out.
 
-        Raises
-        ------
-        DistnormError
-            For a method that is unknown or that there are no statistics for.
+        Raises `DistnormError` for a method that is unknown or that there are no statistics for.
         """
         if method is None:
             if not self.norms:

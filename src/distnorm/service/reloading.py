@@ -38,15 +38,8 @@ def signature(path: Path) -> Any:
 class Reloading:
     """Watches a normalization and a store, and swaps what a service answers by.
 
-    Parameters
-    ----------
-    service : Service
-    read_rankings : callable, optional
-        (items, version) -> Rankings, read anew from ``file``.
-    read_items : callable, optional
-        () -> Items, read anew from ``store``.
-    every : float
-        Seconds between two looks.
+    ``read_rankings`` makes rankings of (items, version), read anew from ``file``, ``read_items``
+    items from ``store``; ``every`` are the seconds between two looks.
     """
 
     def __init__(

@@ -51,10 +51,8 @@ class Asked:
 def parsed(body: bytes) -> dict[str, Any]:
     """The JSON object of a body.
 
-    Raises
-    ------
-    Refusal
-        For no JSON, no object, NaN and infinity, keys that come twice, and deep nesting.
+    Raises `Refusal` for no JSON, no object, NaN and infinity, keys that come twice, and deep
+    nesting.
     """
     try:
         found = json.loads(
@@ -75,10 +73,7 @@ def parsed(body: bytes) -> dict[str, Any]:
 def asked(values: dict[str, Any], limits: Limits, dimension: int) -> Asked:
     """The search that an object describes.
 
-    Raises
-    ------
-    Refusal
-        For unknown keys, wrong types and values out of bounds.
+    Raises `Refusal` for unknown keys, wrong types and values out of bounds.
     """
     unknown = sorted(set(values) - _SEARCH)
     if unknown:
@@ -152,10 +147,7 @@ def rows_of(
 ) -> npt.NDArray[np.float32]:
     """Vectors (n, d): finite numbers, no row of zeros.
 
-    Raises
-    ------
-    Refusal
-        For anything else, and for too many.
+    Raises `Refusal` for anything else, and for too many.
     """
     if not isinstance(values, list) or not values:
         raise Refusal(400, f"{name} = {_short(values)}", "a list of vectors", "send [[...], ...]")

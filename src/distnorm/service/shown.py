@@ -51,19 +51,10 @@ class LoggedQueries:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the tabs show beside the collection.
+    """What the tabs show beside the collection."""
 
-    Attributes
-    ----------
-    queries : LoggedQueries, optional
-        Whose hubs are counted, and a few of which the search page proposes.
-    report : callable, optional
-        Makes the report of a comparison; called once, when somebody looks.
-    map : AtlasMap, optional
-        An application of embedding-atlas.
-    """
-
-    queries: LoggedQueries | None = None
+    queries: LoggedQueries | None = None  # whose hubs are counted; the search page proposes a few
+    # makes that of a comparison; called once, when somebody looks
     report: Callable[[], Report] | None = None
     map: AtlasMap | None = None
 
@@ -77,22 +68,10 @@ def open_shown(
 ) -> Shown:
     """Read a log of queries, or the store's own texts, and a report.
 
-    Parameters
-    ----------
-    engine : Engine
-    queries : str, optional
-        As the queries of ``distnorm index hubs``; left out, the other side of the store.
-    report : Path, optional
-        JSON of ``distnorm compare``.
-    model : str, optional
-        What encodes sentences, where the store does not say.
-    map : Path, optional
-        Folder of an application that embedding-atlas exported.
-
-    Raises
-    ------
-    DistnormError
-        For what cannot be read, or is of another model.
+    ``queries`` are as those of ``distnorm index hubs``, or else the other side of the store;
+    ``report`` is JSON of ``distnorm compare``, ``model`` what encodes sentences where the store
+    does not say, ``map`` the folder of an application that embedding-atlas exported. Raises
+    `DistnormError` for what cannot be read, or is of another model.
     """
     made = None if report is None else read_report(report)
     found = _own(engine) if queries is None else _read(engine, queries, model)
@@ -103,10 +82,7 @@ def open_shown(
 def read_report(path: Path) -> Report:
     """The report of a JSON file that ``distnorm compare`` wrote.
 
-    Raises
-    ------
-    DistnormError
-        For anything else.
+    Raises `DistnormError` for anything else.
     """
     expected = "JSON that distnorm compare --json wrote"
     remedy = f"write it: distnorm compare retrieval ... --json {path.name}"

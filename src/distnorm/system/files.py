@@ -76,10 +76,7 @@ _KINDS = frozenset(
 def check_ending(path: str | os.PathLike[str], what: str, *ends: str) -> None:
     """Raise if a name ends as files of another kind than ``what`` do; any unknown ending will do.
 
-    Raises
-    ------
-    DistnormError
-        With a name that ends in the first of ``ends``, those of its own kind.
+    The remedy is a name that ends in the first of ``ends``, those of its own kind.
     """
     pure = Path(path)
     if pure.suffix.lower() not in _KINDS.difference(ends):
@@ -100,10 +97,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     process that was killed is removed by the next one that writes to ``path``. A link goes on
     leading to its file; what is no file, such as ``/dev/null`` or a pipe, is written to.
 
-    Raises
-    ------
-    DistnormError
-        If the target is a directory, its folder is missing or read-only, or the disk is full.
+    Raises `DistnormError` if the target is a directory, its folder is missing or read-only, or the
+    disk is full.
     """
     target = _target(path)
     if _is_stream(target):
@@ -134,13 +129,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise, before any work, what `atomic_write` would raise in the end; writes nothing.
-
-    Raises
-    ------
-    DistnormError
-        As `atomic_write`.
-    """
+    """Raise, before any work, what `atomic_write` would raise in the end; writes nothing."""
     target = _target(path)
     try:
         if _is_stream(target):
@@ -155,12 +144,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
-    """Raise, before any work, where a folder is not there and cannot be made, or not be filled.
-
-    Raises
-    ------
-    DistnormError
-        For a file in its place or above it, or a place that cannot be written to.
+    """Raise, before any work, for a folder that cannot be made or filled, or a file in its place.
     """
     with plain_errors(path):
         full = Path(path).absolute()

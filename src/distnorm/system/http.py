@@ -60,23 +60,10 @@ def post_json(
 ) -> Any:
     """Send ``body`` and return what JSON the server answers.
 
-    Parameters
-    ----------
-    url : str
-    body : JSON value
-    headers : mapping, optional
-    timeout : float
-        Seconds for one whole try, however slowly bytes come.
-    retries : int
-        Further tries after no connection, no answer in time, or HTTP 408, 425, 429 and 5xx; a
-        server's ``Retry-After`` is followed, for 30 seconds at most.
-    most : int
-        Bytes of an answer.
-
-    Raises
-    ------
-    DistnormError
-        For no or no whole answer in time, an error status, a redirect, too much, or no JSON.
+    ``timeout`` are the seconds of one whole try, however slowly bytes come. ``retries`` more follow
+    no connection, no answer in time, or HTTP 408, 425, 429 and 5xx; a server's ``Retry-After`` is
+    followed, for 30 seconds at most. ``most`` are the bytes of an answer. Raises `DistnormError`
+    for no or no whole answer in time, an error status, a redirect, too much, or no JSON.
     """
     sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
     request = Request(url, data=json.dumps(body).encode(), headers=sent, method="POST")

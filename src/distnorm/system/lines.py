@@ -39,18 +39,7 @@ def encoding_of(path: Name, label: str | None = None) -> str:
 def open_text(path: Name, label: str | None = None, newline: str | None = None) -> Iterator[TextIO]:
     """A text file, open; what goes wrong in it becomes a DistnormError that says how to convert.
 
-    Parameters
-    ----------
-    path : path
-    label : str, optional
-        What messages call it, if not by its path.
-    newline : str, optional
-        As of `open`.
-
-    Raises
-    ------
-    DistnormError
-        For a file that cannot be read, or is no text.
+    ``label`` is what messages call it, if not its path; ``newline`` as of `open`.
     """
     name = os.fspath(path) if label is None else label
     try:
@@ -67,18 +56,7 @@ def open_text(path: Name, label: str | None = None, newline: str | None = None) 
 
 
 def text_lines(path: Name, label: str | None = None) -> Iterator[str]:
-    """Lines of a text file without their ends; a byte order mark is left out.
-
-    Parameters
-    ----------
-    path, label
-        As of `open_text`.
-
-    Raises
-    ------
-    DistnormError
-        As `open_text`.
-    """
+    """Lines of a text file without their ends; a byte order mark is left out; see `open_text`."""
     with open_text(path, label) as file:
         for line in file:
             yield line.removesuffix("\n")
@@ -87,18 +65,7 @@ def text_lines(path: Name, label: str | None = None) -> Iterator[str]:
 def first_lines(path: Name, most: int, size: int) -> tuple[list[tuple[int, str]], bool]:
     """The first lines that are not empty, with their numbers, and whether more follow.
 
-    Parameters
-    ----------
-    path : path
-    most : int
-        Of lines.
-    size : int
-        Characters after which an eighth of the lines will do.
-
-    Raises
-    ------
-    DistnormError
-        As `open_text`.
+    At most ``most`` lines; after ``size`` characters an eighth of them will do. See `open_text`.
     """
     lines: list[tuple[int, str]] = []
     read = 0

@@ -50,10 +50,8 @@ class Mismatch(Exception):
 def parse(content: str | bytes, form: Form, *, file: str, remedy: str) -> Any:
     """The JSON in ``content``, if it is of the form.
 
-    Raises
-    ------
-    DistnormError
-        For text that is no JSON, too deeply nested, with NaN or infinity, or of another form.
+    Raises `DistnormError` for text that is no JSON, too deeply nested, with NaN or infinity, or of
+    another form.
     """
     try:
         value = json.loads(content, parse_constant=_refuse)

@@ -91,13 +91,7 @@ def even(rows: list[Cells]) -> list[Cells]:
 
 
 def named_twice(path: str | os.PathLike[str], names: Sequence[str]) -> None:
-    """Raise if two of these columns have one name.
-
-    Raises
-    ------
-    DistnormError
-        With the name.
-    """
+    """Raise, with the name, if two of these columns have one name."""
     twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
     if twice is not None:
         raise DistnormError(
@@ -147,18 +141,8 @@ def separated_rows(
 ) -> Iterator[tuple[int, Cells]]:
     """Every row of a file with the number of its last line; empty lines are left out.
 
-    Parameters
-    ----------
-    path : path
-    delimiter : str or None
-        As of `cut`.
-    skip : int
-        Lines before the first row.
-
-    Raises
-    ------
-    DistnormError
-        As `open_text`, and for a damaged line.
+    ``delimiter`` as of `cut`; ``skip`` lines stand before the first row. Raises as `open_text`, and
+    `DistnormError` for a damaged line.
     """
     csv.field_size_limit(LONGEST_CELL)
     with open_text(path, newline="") as file:

@@ -17,16 +17,7 @@ class ShardedRows:
     """Matrices (n_i, d) one below the other, read where asked for; shape (sum of n_i, d).
 
     Slices of rows and lists of row numbers give NumPy arrays; a slice within one shard is a view.
-
-    Parameters
-    ----------
-    parts : sequence of ndarray, shape (n_i, d)
-        Usually memory-mapped.
-
-    Raises
-    ------
-    DistnormError
-        For no shards, or shards of different dimensions.
+    ``parts`` are usually memory-mapped; raises `DistnormError` for none, or different dimensions.
 
     Examples
     --------

@@ -61,10 +61,7 @@ class CaptionPairs:
     ) -> dict[str, float]:
         """How often the preferred caption scores higher; ``owner`` is each caption's image row.
 
-        Raises
-        ------
-        DistnormError
-            For a pair of two images, whose scores do not compare.
+        Raises `DistnormError` for a pair of two images, whose scores do not compare.
         """
         if owner is not None and (owner[self.first] != owner[self.second]).any():
             at = int(np.flatnonzero(owner[self.first] != owner[self.second])[0])
@@ -85,10 +82,7 @@ def read_results(path: str | os.PathLike[str]) -> CaptionTexts | None:
     ``prediction`` ...), in a list, in lines, under ``annotations`` or ``results`` or as a table; or
     an object of ids with their captions. Several captions of one id are as many entries.
 
-    Raises
-    ------
-    DistnormError
-        For such a file in which an entry lacks an id or a caption.
+    Raises `DistnormError` for such a file in which an entry lacks an id or a caption.
     """
     entries = _entries(Path(path))
     if entries is None:
@@ -157,10 +151,7 @@ def _is_caption(value: Any) -> bool:
 def match_images(ids: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.intp]:
     """The row of each id among names: the path, name, stem, or the number at its end (COCO's).
 
-    Raises
-    ------
-    DistnormError
-        For an id that no image has, or that several have.
+    Raises `DistnormError` for an id that no image has, or that several have.
     """
     places: dict[str, int] = {}
     shared: dict[str, set[str]] = {}
@@ -186,10 +177,8 @@ def match_images(ids: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.int
 def read_caption_pairs(path: str | os.PathLike[str], n_captions: int) -> CaptionPairs:
     """Read pairs of caption rows.
 
-    Raises
-    ------
-    DistnormError
-        For a missing or unreadable file, rows out of range, or another preference.
+    Raises `DistnormError` for a missing or unreadable file, rows out of range, or another
+    preference.
     """
     target = Path(path)
     table = table_of(target, (*_FIRST, *_SECOND, *_PREFERS))

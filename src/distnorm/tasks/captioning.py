@@ -72,18 +72,9 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CaptionResult:
-    """Agreement of scores with judgements.
+    """Agreement of scores (n_captions,) with judgements."""
 
-    Attributes
-    ----------
-    metrics : dict from str to float
-        ``kendall_tau_b``, ``kendall_tau_c``, ``spearman``, in [-1, 1].
-    scores : ndarray, shape (n_captions,)
-    shared_rows : dict from side to `distnorm.moments.Overlap` or None
-        How many of the images and captions were fitted; None where older files do not say.
-    """
-
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # ``kendall_tau_b``, ``kendall_tau_c``, ``spearman``, in [-1, 1]
     scores: Float64
     shared_rows: SharedRows = field(default_factory=dict, repr=False)
 
@@ -224,10 +215,8 @@ def shared_captions(
 def check_judgements(human: Any, n_captions: int) -> Float64:
     """Judgements as (n_captions,) finite numbers that are not all the same.
 
-    Raises
-    ------
-    DistnormError
-        For other shapes, several raters, NaN, or judgements that are all the same.
+    Raises `DistnormError` for other shapes, several raters, NaN, or judgements that are all the
+    same.
     """
     try:
         judged = np.asarray(to_numpy(human) if hasattr(human, "__dlpack__") else human, np.float64)
@@ -278,13 +267,8 @@ def pair_accuracy(
 ) -> dict[str, float]:
     """How often the preferred caption of a pair scores higher (Pascal-50S); a tie counts half.
 
-    Parameters
-    ----------
-    first, second : array, shape (n,)
-        Scores of the pair's captions.
-    prefers_first : bool array, shape (n,)
-    categories : sequence of str, optional
-        HC, HI, HM, MM: accuracy of each, beside ``mean``, their mean.
+    ``first`` and ``second`` are the scores of the pair's captions, ``prefers_first`` bools, all
+    (n,). With ``categories`` (HC, HI, HM, MM) the accuracy of each, beside ``mean``, their mean.
     """
     one, two = (np.asarray(x, dtype=np.float64) for x in (first, second))
     preferred = np.asarray(prefers_first, dtype=bool)

@@ -62,10 +62,8 @@ class ClassNames:
 def read_class_names(path: str | os.PathLike[str]) -> ClassNames:
     """Read the names of the class rows.
 
-    Raises
-    ------
-    DistnormError
-        For a missing or unreadable file, an empty name, or several columns that may be meant.
+    Raises `DistnormError` for a missing or unreadable file, an empty name, or several columns that
+    may be meant.
     """
     target = Path(path)
     kind = target.suffix.lower()

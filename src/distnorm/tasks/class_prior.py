@@ -131,10 +131,7 @@ def class_ranking(
 ) -> Ranking:
     """How to rank classes for images, with the prior of ``norm``.
 
-    Raises
-    ------
-    DistnormError
-        For a prior without images, or a method without a bias per class.
+    Raises `DistnormError` for a prior without images, or a method without a bias per class.
     """
     ranking = norm.ranking(images, classes, norm.sides[0])
     if norm.prior == "none":

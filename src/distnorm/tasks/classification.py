@@ -39,26 +39,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ClassificationResult:
-    """Figures of one evaluation.
+    """Figures of one evaluation."""
 
-    Attributes
-    ----------
-    metrics : dict from str to float
-        ``acc1``, ``acc5``, ``mean_per_class_recall``, in [0, 1].
-    n_images, n_classes : int
-    ranks : ndarray of int, shape (n_images,)
-        Rank of each image's class; 1 is a correct prediction.
-    transductive : bool
-        Whether the statistics hold any of the images.
-    shared_rows : dict from side to `distnorm.moments.Overlap` or None
-        How many of the images were fitted; None where statistics of older files do not say.
-    """
-
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # ``acc1``, ``acc5``, ``mean_per_class_recall``, in [0, 1]
     n_images: int
     n_classes: int
-    ranks: npt.NDArray[np.int64]
-    transductive: bool
+    ranks: npt.NDArray[np.int64]  # (n_images,): of each image's class; 1 is right
+    transductive: bool  # whether the statistics hold any of the images
     shared_rows: SharedRows = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -145,28 +132,15 @@ def class_rows(
     *,
     normalize: bool = True,
 ) -> npt.NDArray[np.float32]:
-    """One row per class from its prompts.
+    """One row per class from its prompts, (c, d) float32; an ``encoder`` has ``encode_texts``.
 
-    Parameters
-    ----------
-    encoder : Encoder
-        Anything with ``encode_texts``.
-    classes : sequence of str, or mapping from class to its prompts
-        Names are put into the templates; a mapping's prompts are used as they are.
-    templates : sequence of str or callable, or mapping from class to its own
-        With ``{}`` or ``{c}`` for the class, as CLIP_benchmark writes them, or functions of it,
-        as open_clip's. A class's own may be whole sentences.
-    normalize : bool
-        Unit rows; False averages the model's raw output, for ``dn-renorm``.
+    ``classes`` are names, which are put into the templates, or a mapping from each to its prompts,
+    used as they are. ``templates`` hold ``{}`` or ``{c}`` for the class, as CLIP_benchmark writes
+    them, or are functions of it, as open_clip's; of a mapping each class has its own, which may be
+    whole sentences. Without ``normalize`` the model's raw output is averaged, for ``dn-renorm``.
 
-    Returns
-    -------
-    ndarray of float32, shape (c, d)
-
-    Raises
-    ------
-    DistnormError
-        For no class, a class without prompts or templates, or a template without a place.
+    Raises `DistnormError` for no class, a class without prompts or templates, or a template without
+    a place.
     """
     if isinstance(classes, str) or not len(classes):
         raise DistnormError(f"classes {classes!r}", "a list of names", "give at least one")
@@ -216,20 +190,11 @@ def _templates(
 def check_labels(
     labels: Any, n_images: int, n_classes: int, names: Sequence[str] | None = None
 ) -> npt.NDArray[np.intp]:
-    """Labels as class rows.
+    """Labels as class rows, (n_images,).
 
-    Parameters
-    ----------
-    labels : array, shape (n_images,) or one-hot (n_images, n_classes)
-        Whole numbers from 0 of any dtype, or names that are in ``names``.
-    n_images, n_classes : int
-    names : sequence of str, optional
-        Name of each class row.
-
-    Raises
-    ------
-    DistnormError
-        For other shapes, several classes for an image, or a label that is no class.
+    Whole numbers from 0 of any dtype, one-hot rows (n_images, n_classes), or names that are in
+    ``names``, one per class row. Raises `DistnormError` for other shapes, several classes for an
+    image, or a label that is no class.
     """
     expected = f"one class number per image, ({n_images},), from 0 to {n_classes - 1}"
     try:

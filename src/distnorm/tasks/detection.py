@@ -33,23 +33,14 @@ __all__ = ["DetectionResult", "chosen_threshold", "evaluate_detection", "evaluat
 class DetectionResult:
     """Figures at one threshold.
 
-    Attributes
-    ----------
-    metrics : dict
-        ``recall``, ``false_alarm_rate``, ``precision`` (None where nothing is above), and over
-        queries of each side ``<side>_false_alarm_variation``, the coefficient of variation.
-    threshold : float
-    score : dict
-        What kind of score it is.
-    expected_false_alarm_rate : dict or None
-        What the calibration says of this threshold, with its interval.
-    n_matches, n_non_matches : int
+    ``metrics`` are ``recall``, ``false_alarm_rate``, ``precision`` (None where nothing is above),
+    and over queries of each side ``<side>_false_alarm_variation``, the coefficient of variation.
     """
 
     metrics: dict[str, float | None]
     threshold: float
-    score: dict[str, Any]
-    expected_false_alarm_rate: dict[str, Any] | None
+    score: dict[str, Any]  # what kind of score it is
+    expected_false_alarm_rate: dict[str, Any] | None  # what the calibration says, with its interval
     n_matches: int
     n_non_matches: int
 
@@ -102,20 +93,8 @@ def evaluate_detection(
 ) -> DetectionResult:
     """Recall and false alarms of two-sided scores above ``threshold``; memory stays flat.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization, fitted
-    images, texts : array, shape (n, d), (m, d)
-    positives : Positives
-        The images of each text.
-    threshold : float
-    progress : callable, optional
-        Called with (texts done, texts in all).
-
-    Raises
-    ------
-    DistnormError
-        For unusable rows, or a method without two-sided scores.
+    ``positives`` are the images of each text. Raises `DistnormError` for unusable rows, or a method
+    without two-sided scores.
     """
     n, m = images.shape[0], texts.shape[0]
     by_image, by_text = np.zeros(n, dtype=np.int64), np.zeros(m, dtype=np.int64)

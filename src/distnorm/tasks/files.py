@@ -110,10 +110,8 @@ TEXTS = Meaning(
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
     """Read texts, stripped of spaces around them; every line must hold one.
 
-    Raises
-    ------
-    DistnormError
-        For a missing or unreadable file, an empty line, or a table of several text columns.
+    Raises `DistnormError` for a missing or unreadable file, an empty line, or a table of several
+    text columns.
     """
     target = Path(path)
     table = table_of(target, _names(TEXTS))
@@ -132,16 +130,9 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
 def read_values(path: str | os.PathLike[str], meaning: Meaning) -> npt.NDArray[Any]:
     """Read an array as it is, or a table's column: float64 without NaN, or words.
 
-    Returns
-    -------
-    ndarray
-        Of any shape from a .npy or .npz; (n,) from a table, (n, c) from one of several numbers
-        per row where labels are meant and every row holds a single 1.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or unreadable file, an empty cell, or a choice of columns.
+    Of any shape from a .npy or .npz; (n,) from a table, (n, c) from one of several numbers per row
+    where labels are meant and every row holds a single 1. Raises `DistnormError` for a missing or
+    unreadable file, an empty cell, or a choice of columns.
     """
     target = Path(path)
     if _is_array(target):
@@ -178,10 +169,7 @@ def read_numbers(
 ) -> npt.NDArray[np.float64]:
     """Read a vector of finite numbers.
 
-    Raises
-    ------
-    DistnormError
-        For another file, or values that are none.
+    Raises `DistnormError` for another file, or values that are none.
     """
     found = _flat(read_values(path, meaning))
     if found.ndim != 1 or not len(found) or found.dtype.kind not in "biuf":
@@ -202,10 +190,7 @@ def read_numbers(
 def read_rows(path: str | os.PathLike[str], meaning: Meaning = IMAGE_ROWS) -> npt.NDArray[np.intp]:
     """Read a vector of whole numbers, such as the row that each row belongs to.
 
-    Raises
-    ------
-    DistnormError
-        For another file, or numbers that are not whole.
+    Raises `DistnormError` for another file, or numbers that are not whole.
     """
     numbers = read_numbers(path, meaning)
     rows = row_numbers(numbers)

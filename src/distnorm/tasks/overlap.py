@@ -34,16 +34,10 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OverlapScores:
-    """Scores by metric, one per caption.
-
-    Attributes
-    ----------
-    scores : dict from str to ndarray, shape (n,)
-    tokenizer : {"ptb", "words"}
-    """
+    """Scores by metric, one per caption, each (n,)."""
 
     scores: dict[str, Float64] = field(repr=False)
-    tokenizer: str
+    tokenizer: str  # ptb or words
 
 
 def default_tokenizer() -> str:

@@ -42,11 +42,8 @@ _MEANING = Meaning("positives", (), _FORM, _REMEDY)
 def read_positives(path: str | os.PathLike[str], n_queries: int, n_items: int) -> Positives:
     """Read the relevant items of the queries; queries and items may be in no pair.
 
-    Raises
-    ------
-    DistnormError
-        For a missing or unreadable file, rows out of range, or a form that leaves open what is
-        meant.
+    Raises `DistnormError` for a missing or unreadable file, rows out of range, or a form that
+    leaves open what is meant.
     """
     target = Path(path)
     kind = target.suffix.lower()

@@ -40,32 +40,21 @@ DIRECTIONS = ("text_retrieval", "image_retrieval")
 
 @dataclass(frozen=True)
 class RetrievalResult:
-    """Figures of one evaluation.
+    """Figures of one evaluation, by direction.
 
-    Attributes
-    ----------
-    metrics : dict from str to float
-        ``text_retrieval_recall@1`` and so on, in [0, 1]; ``*_median_rank`` from 1 on.
-    n_images, n_texts : int
-    ranks : dict from direction to ndarray of int
-        Rank of each query's best positive.
-    transductive : bool
-        Whether the statistics hold any of the queries in some direction.
-    queries : dict from direction to ndarray of int
-        The rows that were asked: those with a positive.
-    values : dict from metric to ndarray of float
-        R-precision and AP@R of each query, where they were computed.
-    shared_rows : dict from query side to `distnorm.moments.Overlap` or None
-        How many of the queries were fitted; None where statistics of older files do not say.
+    ``metrics`` are ``text_retrieval_recall@1`` and so on, in [0, 1]; ``*_median_rank`` from 1 on.
     """
 
     metrics: dict[str, float]
     n_images: int
     n_texts: int
-    ranks: dict[str, npt.NDArray[np.int64]]
-    transductive: bool
+    ranks: dict[str, npt.NDArray[np.int64]]  # of each query's best positive
+    transductive: bool  # whether the statistics hold any of the queries
+    # the rows that were asked: those with a positive
     queries: dict[str, npt.NDArray[np.intp]] = field(default_factory=dict, repr=False)
+    # R-precision and AP@R of each query, where they were computed
     values: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    # how many of the queries were fitted
     shared_rows: SharedRows = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -97,10 +86,7 @@ def pairing(image_of_text: Any, n_images: int, n_texts: int, positives: Any = No
 
     Texts and images without a partner are allowed: they are found, but not asked for.
 
-    Raises
-    ------
-    DistnormError
-        For a ground truth that does not fit, two of them, or one without a pair.
+    Raises `DistnormError` for a ground truth that does not fit, two of them, or one without a pair.
     """
     if positives is not None and image_of_text is not None:
         raise DistnormError(

@@ -102,10 +102,8 @@ class Table:
 def table_of(path: Path, known: Iterable[str] = ()) -> Table:
     """The table in a file; a head of words over words is told by ``known`` names.
 
-    Raises
-    ------
-    DistnormError
-        For a missing, unreadable or ragged file, one of no rows, or of an order that nothing says.
+    Raises `DistnormError` for a missing, unreadable or ragged file, one of no rows, or of an order
+    that nothing says.
     """
     if not path.exists():
         raise missing_file(path)
