@@ -87,12 +87,7 @@ __all__ = [
 _NAMES = {
     "arrays": ("normalize",),
     "calibration": ("Estimate",),
-    "comparison": (
-        "Comparison",
-        "compare_captions",
-        "compare_classification",
-        "compare_retrieval",
-    ),
+    "comparison": ("Comparison", "compare_captions", "compare_classification", "compare_retrieval"),
     "encoders": ("list_encoders", "load_encoder"),
     "errors": ("DistnormError", "MissingExtraError"),
     "exact": ("topk",),

@@ -71,10 +71,7 @@ class MissingExtraError(DistnormError, ImportError):
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import ``module``, or raise with the pip line that brings it.
-
-    Raises `MissingExtraError` if the module is not installed.
-    """
+    """Import ``module``, or raise a MissingExtraError with the pip line that brings it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

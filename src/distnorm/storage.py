@@ -37,10 +37,7 @@ RENAMED: dict[str, str] = {}
 def write(
     path: str | os.PathLike[str], settings: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write settings and tensors to ``path``, whole or not at all; the version is added.
-
-    Raises `DistnormError` for a name that ends as other files do, and as `atomic_write`.
-    """
+    """Write settings, the version and tensors, whole or not at all; raises as `atomic_write`."""
     if not _is_ours(path):
         check_ending(path, "statistics", ".safetensors")
     about = {"format_version": FORMAT_VERSION, **settings}

@@ -32,7 +32,7 @@ def plain(text: object) -> str:
     >>> print(plain("caf\u00e9 [red]\x1b[31m\n"))
     café [red]\x1b[31m\n
     """
-    return _UNSEEN.sub(lambda found: _escape(found.group()), str(text))
+    return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
 
 
 def markdown(text: object) -> str:
@@ -102,7 +102,3 @@ def _cut(words: str, most: int) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else plain(value)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()

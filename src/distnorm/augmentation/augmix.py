@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float64
 from distnorm.errors import require
 
 __all__ = ["OPERATIONS", "augmix"]
@@ -36,7 +36,7 @@ def augmix(image: Any, rng: np.random.Generator) -> Any:
     return require("PIL.Image", "demo").fromarray(np.rint(total).astype(np.uint8))
 
 
-def _pixels(image: Any) -> npt.NDArray[np.float64]:
+def _pixels(image: Any) -> Float64:
     return np.asarray(image, dtype=np.float64)
 
 

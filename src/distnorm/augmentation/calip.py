@@ -38,8 +38,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float64, NDArray
 from distnorm.augmentation.clip_parts import ClipParts, frozen
 from distnorm.errors import DistnormError
 from distnorm.system.progress import Progress
@@ -61,7 +61,6 @@ BETAS = {
 }
 """beta_2 and beta_3 of the paper, for ResNet-50, found with labels."""
 
-Rows = npt.NDArray[np.float64]
 Tensor = Any
 
 
@@ -69,8 +68,8 @@ Tensor = Any
 class Attended:
     """What CALIP says of n pictures: w, (n, d), not of unit length; beta_2 v . T_a,c, (n, C)."""
 
-    queries: Rows
-    patches: Rows
+    queries: Float64
+    patches: Float64
 
     def __repr__(self) -> str:
         """Sizes."""
@@ -100,7 +99,7 @@ def attend(
 def attended(
     parts: ClipParts,
     images: Sequence[Any],
-    classes: npt.NDArray[Any],
+    classes: NDArray,
     *,
     beta_2: float | None = None,
     beta_3: float | None = None,
@@ -109,10 +108,7 @@ def attended(
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> Attended:
-    """CALIP of PIL images for unit class rows (C, d).
-
-    The betas are ImageNet's of `BETAS` where left out.
-    """
+    """CALIP of PIL images for unit class rows (C, d); betas are ImageNet's if left out."""
     if not (alpha_t > 0 and alpha_s > 0):
         raise DistnormError(f"alphas {alpha_t!r}, {alpha_s!r}", "above 0", "the authors' are 0.5")
     if not len(images):

@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import NDArray
 from distnorm.errors import DistnormError, require
 
 __all__ = ["ClipParts", "clip_parts", "frozen"]
@@ -110,7 +110,7 @@ class ClipParts(ABC):
 
     def pixels(self, images: Sequence[Any]) -> Tensor:
         """PIL images as the model takes them."""
-        stack: npt.NDArray[Any] = np.stack([np.asarray(self._preprocess(i)) for i in images])
+        stack: NDArray = np.stack([np.asarray(self._preprocess(i)) for i in images])
         if self._standardised is not None:
             return self._standardised(stack)
         dtype = next(self.model.parameters()).dtype

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32
 from distnorm.augmentation.calip import attended
 from distnorm.augmentation.clip_parts import clip_parts, frozen
 from distnorm.augmentation.settings import TEMPLATES, augmentation_cost, settings_of
@@ -32,13 +32,7 @@ from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
 from distnorm.tasks.classification import class_rows
 
-__all__ = [
-    "ClassScores",
-    "augmented_image_rows",
-    "class_scores",
-]
-
-Rows = npt.NDArray[np.float32]
+__all__ = ["ClassScores", "augmented_image_rows", "class_scores"]
 
 
 @dataclass(frozen=True)
@@ -47,9 +41,9 @@ class ClassScores:
 
     name: str  # of `AUGMENTATIONS`
     # (n, C) of each normalization: cosines less biases, so CLIP's logits are 100 times them
-    scores: dict[str, Rows]
-    image_rows: Rows  # (n, d): what normalizations saw; see the module
-    class_rows: Rows  # (C, d): before any tuning
+    scores: dict[str, Float32]
+    image_rows: Float32  # (n, d): what normalizations saw; see the module
+    class_rows: Float32  # (C, d): before any tuning
     cost: dict[str, int]  # see `augmentation_cost`
     settings: dict[str, Any]  # all else that affects the scores
 
@@ -162,7 +156,7 @@ def augmented_image_rows(
     seed: int = 0,
     progress: Progress | None = None,
     **options: Any,
-) -> Rows:
+) -> Float32:
     """Unit image rows of an augmentation, to fit normalizations on.
 
     Parameters
@@ -197,11 +191,11 @@ def _queries(
     name: str,
     encoder: Any,
     images: Sequence[Any],
-    classes: Rows | None,
+    classes: Float32 | None,
     seed: int,
     progress: Progress | None,
     settings: Mapping[str, Any],
-) -> tuple[Rows, Any, Any]:
+) -> tuple[Float32, Any, Any]:
     """Unit rows; for CALIP also their lengths, (n, 1), and what is added to scores, (n, C)."""
     if name == "tta":
         rows = augmented_rows(encoder, images, **settings, seed=seed, progress=progress)
@@ -214,7 +208,7 @@ def _queries(
     return unit_rows(result.queries / lengths), lengths, result.patches
 
 
-def _plain_rows(encoder: Any, images: Sequence[Any], progress: Progress | None) -> Rows:
+def _plain_rows(encoder: Any, images: Sequence[Any], progress: Progress | None) -> Float32:
     parts = []
     for start in range(0, len(images), 256):
         stop = min(start + 256, len(images))
@@ -233,7 +227,7 @@ def _tuned(
     seed: int,
     progress: Progress | None,
     settings: Mapping[str, Any],
-) -> tuple[dict[str, Rows], Rows, Rows]:
+) -> tuple[dict[str, Float32], Float32, Float32]:
     """Scores, image rows and untuned class rows of prompt tuning."""
     if isinstance(classes, (Mapping, str)) or not len(classes):
         raise DistnormError(
@@ -267,15 +261,15 @@ def _tuned(
     return scores, np.concatenate(queries), untuned
 
 
-def _scored(norm: ScoreNormalization, queries: Rows, classes: Rows) -> Rows:
+def _scored(norm: ScoreNormalization, queries: Float32, classes: Float32) -> Float32:
     return np.asarray(norm.ranking(queries, classes, norm.sides[0]).scores(), dtype=np.float32)
 
 
-def _check(norms: Mapping[str, ScoreNormalization], rows: Rows) -> None:
+def _check(norms: Mapping[str, ScoreNormalization], rows: Float32) -> None:
     """Raise before hours of encoding, not after, if a normalization cannot score."""
     for norm in norms.values():
         norm.ranking(rows[:1], rows, norm.sides[0])
 
 
-def _as_rows(tensor: Any) -> Rows:
+def _as_rows(tensor: Any) -> Float32:
     return np.asarray(tensor.cpu().numpy(), dtype=np.float32)

@@ -29,8 +29,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import NDArray
 from distnorm.augmentation.clip_parts import ClipParts
 from distnorm.encoders.prompts import fill, place
 from distnorm.errors import DistnormError
@@ -41,10 +41,7 @@ Tensor = Any
 
 
 def confident_views(logits: Tensor, share: float) -> Tensor:
-    """The floor(share * v), one at least, views of logits (v, C) whose entropy is lowest.
-
-    Of equals the first.
-    """
+    """The floor(share * v), one at least, first views of logits (v, C) of lowest entropy."""
     logs = logits.log_softmax(dim=1)
     entropy = -(logs.exp() * logs).sum(dim=1)
     # A share such as 0.1 is no binary fraction: 0.1 * 30 must be 3.
@@ -107,7 +104,7 @@ class PromptTuner:
             rows = self._torch.cat(parts)
             return rows[self._torch.cat(self._chunks).argsort()]
 
-    def tune(self, views: npt.NDArray[Any]) -> Tensor:
+    def tune(self, views: NDArray) -> Tensor:
         """Unit class rows (C, d) tuned to one picture, of its views' unit rows (v, d)."""
         torch = self._torch
         x = torch.from_numpy(np.ascontiguousarray(views)).to(self._parts.device)

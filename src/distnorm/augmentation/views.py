@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32
 from distnorm.augmentation.augmix import augmix
 from distnorm.encoders.base import unit_rows
 from distnorm.encoders.upright import upright_rgb
@@ -105,7 +105,7 @@ def augmented_rows(
     crop: float = 0.875,
     seed: int = 0,
     progress: Progress | None = None,
-) -> npt.NDArray[np.float32]:
+) -> Float32:
     """One averaged unit row per picture.
 
     Parameters
@@ -139,7 +139,7 @@ def augmented_rows(
 
 def crop_rows(
     encoder: Any, images: Sequence[Any], count: int, *, seed: int, mix: bool
-) -> Iterator[npt.NDArray[np.float32]]:
+) -> Iterator[Float32]:
     """Unit rows of each picture and ``count - 1`` random crops of it, picture by picture."""
     size = None
     for at in range(len(images)):

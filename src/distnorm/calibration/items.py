@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import CheckedRows
+from distnorm.arrays import CheckedRows, Indices, NDArray
 from distnorm.errors import DistnormError
 from distnorm.moments.sketch import row_hashes
 
 __all__ = ["Items", "items_of", "matching", "owner_of"]
-
-Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Items:
         return cls(first.astype(np.intp), of_row.ravel().astype(np.intp))
 
 
-def _groups(keys: npt.NDArray[Any]) -> Indices:
+def _groups(keys: NDArray) -> Indices:
     """For each row the first one with the same key, (n,)."""
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     return np.asarray(first[group.ravel()], dtype=np.intp)

@@ -19,9 +19,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, blocks
+from distnorm.arrays import Array, Bools, Float32, Float64, blocks
 from distnorm.calibration.sample import NonMatches, draw_nonmatches
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.calibration.scorer import Scorer
@@ -36,8 +35,6 @@ _BODY = (0.999, 0.99, 0.975, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15,
 _BODY_END = (0.04, 0.03, 0.02, 0.015)
 _SMALLEST_RATE = 1e-8
 _QUERY_RATE = 0.01
-
-Float64 = npt.NDArray[np.float64]
 
 
 def calibrate(
@@ -132,7 +129,7 @@ def calibrate(
 
 def _interval(
     sample: NonMatches,
-    valid: npt.NDArray[np.bool_],
+    valid: Bools,
     knots: Float64,
     rates: Float64,
     tail: ParetoTail,
@@ -192,11 +189,7 @@ def _interval(
     return np.minimum.accumulate(low), np.minimum(1.0, np.maximum.accumulate(high[::-1])[::-1])
 
 
-def _weighted(
-    cells: npt.NDArray[np.bool_],
-    rows: npt.NDArray[np.float32],
-    columns: npt.NDArray[np.float32],
-) -> Float64:
+def _weighted(cells: Bools, rows: Float32, columns: Float32) -> Float64:
     """Sum over true cells of w_i v_j, for each replicate; (r,)."""
     total = np.zeros(len(rows))
     for part in blocks(cells.shape[0], 512):
@@ -215,12 +208,7 @@ def _student(degrees: int) -> float:
     return z + sum(term / float(degrees) ** (k + 1) for k, term in enumerate(terms))
 
 
-def _by_query(
-    norm: Scorer,
-    scores: npt.NDArray[np.float32],
-    valid: npt.NDArray[np.bool_],
-    ordered: Float64,
-) -> dict[str, Any]:
+def _by_query(norm: Scorer, scores: Float32, valid: Bools, ordered: Float64) -> dict[str, Any]:
     """How one global threshold treats single queries: false-alarm rates at 1 % overall.
 
     ``variation`` is the coefficient of variation over queries, beyond what counting alone gives.

@@ -21,9 +21,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, to_numpy
+from distnorm.arrays import Array, Bools, Float64, Indices, to_numpy
 from distnorm.calibration.items import Items, items_of, matching
 from distnorm.calibration.reading import as_scores, check_settings
 from distnorm.calibration.score_kinds import score_kind
@@ -33,7 +32,6 @@ from distnorm.methods.base import seed as check_seed
 
 __all__ = ["fit_probability", "match_probability", "probability_of", "reliability"]
 
-Float64 = npt.NDArray[np.float64]
 
 _FOLDS, _BINS, _MIN_PER_KIND = 5, 10, 5
 _MAX_ROWS, _MAX_NONMATCHES = 1000, 20_000
@@ -188,7 +186,7 @@ def reliability(
 
 def _labelled(
     norm: Scorer, first: Array, second: Array, labels: Any, names: Mapping[str, Any]
-) -> tuple[Float64, npt.NDArray[np.bool_], npt.NDArray[np.intp], tuple[Items, Items]]:
+) -> tuple[Float64, Bools, Indices, tuple[Items, Items]]:
     """Scores, labels and (row, row) of each pair, and what items the rows are."""
     one, two = norm.check_pair(first, second)
     n = one.shape[0]
@@ -228,9 +226,7 @@ def _labelled(
     return own, match, rows, items
 
 
-def _fit(
-    scores: Float64, match: npt.NDArray[np.bool_], prior: float, method: str
-) -> dict[str, Any]:
+def _fit(scores: Float64, match: Bools, prior: float, method: str) -> dict[str, Any]:
     """Knots of the isotonic curve, or slope and intercept of the logistic one."""
     weights = _weights(match, prior) * len(scores)
     # Nothing is certain that so few pairs have shown.
@@ -260,7 +256,7 @@ def _read(table: Mapping[str, Any], scores: Float64) -> Float64:
     return np.asarray(np.clip(p, 1e-12, 1 - 1e-12))
 
 
-def _weights(match: npt.NDArray[np.bool_], prior: float) -> Float64:
+def _weights(match: Bools, prior: float) -> Float64:
     """Weights of sum 1 of which matches have the share ``prior``."""
     ones, zeros = max(1, int(match.sum())), max(1, int((~match).sum()))
     weights = np.where(match, prior / ones, (1 - prior) / zeros)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, to_numpy
+from distnorm.arrays import Array, Float64, NDArray, to_numpy
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.calibration.scorer import Scorer
 from distnorm.errors import DistnormError
+from distnorm.system.records import plain_fields
 
 __all__ = [
     "Estimate",
@@ -28,7 +28,6 @@ __all__ = [
     "threshold",
 ]
 
-Float64 = npt.NDArray[np.float64]
 
 _WIDE = 10.0
 
@@ -54,7 +53,7 @@ class Estimate:
         """The value."""
         return float(self.value)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         """The value, for NumPy: ``scores >= norm.threshold(1e-3)`` works."""
         del copy
         return np.array(self.value, dtype=dtype)
@@ -68,10 +67,7 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            key: value.tolist() if isinstance(value, np.ndarray) else value
-            for key, value in vars(self).items()
-        }
+        return plain_fields(self)
 
 
 def calibration_of(norm: Scorer) -> Mapping[str, Any]:

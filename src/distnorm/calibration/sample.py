@@ -30,10 +30,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, as_working, to_numpy
-from distnorm.calibration.items import Items, items_of, matching, owner_of
+from distnorm.arrays import Array, CheckedRows, Float32, Float64, Indices, as_working, to_numpy
+from distnorm.calibration.items import items_of, matching, owner_of
 from distnorm.calibration.scorer import Scorer
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
@@ -61,27 +60,22 @@ _HIDDEN_Z = 3.0
 _MOST_PARTNERS = 10
 _NEARLY, _MOSTLY_RIGHT, _FEWEST_PAIRS = 0.9, 0.75, 30
 
-Cells = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+Cells = tuple[Indices, Indices]
 
 
 @dataclass(frozen=True)
 class NonMatches:
-    """Scores (n, m), -inf where a pair is left out, and what was done about matches.
+    """Scores (n, m), -inf where a pair is left out, and what was done about matches."""
 
-    ``pairs`` is none, given, rows, best, hidden or not found. ``hidden`` of the mutually best
-    pairs, ``candidates`` from the best on, are left out as likely matches, give or take ``spread``.
-    ``shared_rows`` were fitted; ``right_pairs`` is about the share of known pairs that are right.
-    """
-
-    scores: npt.NDArray[np.float32]
-    pairs: str
-    hidden: int
-    candidates: Cells
-    scores_of_candidates: npt.NDArray[np.float32]
+    scores: Float32
+    pairs: str  # none, given, rows, best, hidden or not found
+    hidden: int  # so many candidates, left out as likely matches, give or take `spread`
+    candidates: Cells  # mutually best pairs, from the best on
+    scores_of_candidates: Float32
     spread: float
     cross_fitted: bool
-    shared_rows: Mapping[str, Overlap | None]
-    right_pairs: float | None
+    shared_rows: Mapping[str, Overlap | None]  # those that were fitted
+    right_pairs: float | None  # about the share of known pairs that are right
 
 
 def draw_nonmatches(
@@ -92,10 +86,7 @@ def draw_nonmatches(
     seed: int,
     called: Mapping[str, Any] | None = None,
 ) -> NonMatches:
-    """Two-sided scores of at most `MAX_ROWS` rows of each side, matches left out.
-
-    ``called`` are names of rows by side: those of one name are one item.
-    """
+    """Scores of at most `MAX_ROWS` rows per side without matches; rows of one name are one item."""
     names = [norm.names.plural(side) for side in norm.sides]
     one, two = both = norm.check_pair(first, second)
     n, m = one.shape[0], two.shape[0]
@@ -140,7 +131,10 @@ def draw_nonmatches(
     kept = _kept(norm, distinct, rng, everything=cross)
     left, right = (_wide(x.take(numbers)) for x, numbers in zip(distinct, kept, strict=True))
     if cross:
-        outside = [_items_of_rows(each, numbers) for each, numbers in zip(items, kept, strict=True)]
+        outside = [
+            _place(len(each.first), numbers)[each.of_row]
+            for each, numbers in zip(items, kept, strict=True)
+        ]
         scores = _cross_fitted(norm, (left, right), both, outside, seen, rng)
     else:
         scores = to_numpy(norm.similarity(left, right), np.float64).copy()
@@ -183,7 +177,7 @@ def draw_nonmatches(
     )
 
 
-def labelled_pairs(labels: Any, n: int, m: int) -> npt.NDArray[np.intp]:
+def labelled_pairs(labels: Any, n: int, m: int) -> Indices:
     """Pairs of a calibration from whether row i matches row i: that row where it does, else -1."""
     match = np.asarray(labels)
     if n != m or match.shape != (n,) or not np.isin(match, (0, 1)).all():
@@ -195,7 +189,7 @@ def labelled_pairs(labels: Any, n: int, m: int) -> npt.NDArray[np.intp]:
     return np.where(match.astype(bool), np.arange(n), -1)
 
 
-def without_wrong(owner: Any, labels: Any) -> npt.NDArray[np.intp]:
+def without_wrong(owner: Any, labels: Any) -> Indices:
     """The image row of each text, -1 where the label of that row says that both do not match."""
     rows, match = np.array(owner, dtype=np.intp), np.asarray(labels)
     if rows.shape == match.shape:
@@ -240,19 +234,14 @@ def _aligned(one: CheckedRows, two: CheckedRows, rng: np.random.Generator) -> bo
     return _diagonal_matches(left @ right.T)
 
 
-def _place(count: int, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+def _place(count: int, numbers: Indices) -> Indices:
     """Where each of ``count`` items stands among the kept ones, -1 for none."""
     place = np.full(count, -1)
     place[numbers] = np.arange(len(numbers))
     return place
 
 
-def _items_of_rows(items: Items, kept: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """For every row the place of its item among the kept ones, -1 for none."""
-    return _place(len(items.first), kept)[items.of_row]
-
-
-def _right_share(scores: npt.NDArray[np.float64], cells: Cells) -> float | None:
+def _right_share(scores: Float64, cells: Cells) -> float | None:
     """About which share of known pairs are right: a wrong one is as often low as high."""
     own = scores[cells]
     known = np.isfinite(own)
@@ -268,7 +257,7 @@ def _kept(
     rng: np.random.Generator,
     *,
     everything: bool,
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+) -> tuple[Indices, Indices]:
     """Rows to look at: none that a bank holds; of as many on both sides the same."""
     paired = sides[0].shape[0] == sides[1].shape[0]
     drawn = [rng.permutation(sides[0].shape[0])[: 2 * MAX_ROWS]]
@@ -301,10 +290,10 @@ def _cross_fitted(
     norm: Scorer,
     items: tuple[CheckedRows, CheckedRows],
     rows: tuple[CheckedRows, CheckedRows],
-    item_of_row: list[npt.NDArray[np.intp]],
+    item_of_row: list[Indices],
     seen: list[bool],
     rng: np.random.Generator,
-) -> npt.NDArray[np.float64]:
+) -> Float64:
     """Scores of fold i with fold j under statistics of all other folds; -inf within a fold."""
     first, second = items
     n, m = first.shape[0], second.shape[0]
@@ -332,7 +321,7 @@ def _cross_fitted(
     return scores
 
 
-def _diagonal_matches(scores: npt.NDArray[np.float64]) -> bool:
+def _diagonal_matches(scores: Float64) -> bool:
     """Whether row i of one side belongs to row i of the other: ranks of the diagonal."""
     own = np.diagonal(scores)[:, None]
     below = ((scores < own).sum(axis=1) + 0.5 * ((scores == own).sum(axis=1) - 1)) / (
@@ -343,7 +332,7 @@ def _diagonal_matches(scores: npt.NDArray[np.float64]) -> bool:
     return z > min(_DIAGONAL_Z, 0.4 * math.sqrt(12 * len(below)))
 
 
-def _hidden_matches(scores: npt.NDArray[np.float64]) -> tuple[int, float, Cells]:
+def _hidden_matches(scores: Float64) -> tuple[int, float, Cells]:
     """How many mutually best pairs are likely matches, its standard error, and all of them."""
     size = min(scores.shape)
     rounds = min(_MOST_PARTNERS, round(max(scores.shape) / size))
@@ -368,7 +357,7 @@ def _hidden_matches(scores: npt.NDArray[np.float64]) -> tuple[int, float, Cells]
     return hidden, error * scale, (rows[order], columns[order])
 
 
-def _mutually_best(scores: npt.NDArray[np.float64]) -> Cells:
+def _mutually_best(scores: Float64) -> Cells:
     best = _first_best(scores, axis=1)
     rows = np.flatnonzero(_first_best(scores, axis=0)[best] == np.arange(len(best)))
     rows = rows[np.isfinite(scores[rows, best[rows]])]
@@ -382,7 +371,7 @@ def _wide(rows: CheckedRows) -> CheckedRows:
     return wide
 
 
-def _first_best(scores: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.intp]:
+def _first_best(scores: Float64, axis: int) -> Indices:
     """The best of each row or column; of scores equal but for rounding, the lowest index."""
     best = scores.max(axis=axis, keepdims=True)
     close = scores >= best - 1e-12 * np.abs(np.where(np.isfinite(best), best, 0))

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.arrays import Float64
+
 __all__ = ["ParetoTail", "fit_tails", "tail_bins"]
 
-Float64 = npt.NDArray[np.float64]
 
 _SHAPES = np.round(np.linspace(-0.7, 0.7, 71), 4)
 _SCALES = np.exp(np.linspace(-1.2, 1.8, 151))

@@ -76,11 +76,7 @@ def calibrate(
     json_path: str | None,
 ) -> None:
     """Learn what non-matching pairs score, from unlabelled rows, and keep it in the file."""
-    from distnorm.calibration.sample import (
-        calibration_warnings,
-        labelled_pairs,
-        without_wrong,
-    )
+    from distnorm.calibration.sample import calibration_warnings, labelled_pairs, without_wrong
     from distnorm.normalization import load
     from distnorm.report.normalizations import calibration_table
     from distnorm.system.files import check_writable

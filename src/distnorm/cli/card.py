@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +24,7 @@ __all__ = ["card"]
 @click.option("--describe", metavar="SENTENCE", help="What data the statistics come from.")
 @click.option("--keep", is_flag=True, help="Keep sentence and hubs in NORMALIZATION.")
 @click.option(
-    "--out",
-    type=NewFile("Markdown", ".md", ".txt"),
-    help="Write the Markdown here, not to stdout.",
+    "--out", type=NewFile("Markdown", ".md", ".txt"), help="Write the Markdown here, not to stdout."
 )
 @click.option(
     "--beside", is_flag=True, help="Write NORMALIZATION.card.md and .card.json beside the file."
@@ -49,7 +46,7 @@ def card(
     from distnorm.monitoring.card import build_card, card_markdown, hubs_before_and_after
     from distnorm.normalization import load
     from distnorm.storage import read
-    from distnorm.system.files import atomic_write, check_writable
+    from distnorm.system.files import check_writable, write_text
 
     if (images is None) != (texts is None):
         raise click.UsageError("hubs take both --images and --texts")
@@ -71,11 +68,9 @@ def card(
     text = card_markdown(found)
     if beside:
         out = f"{path}.card.md"
-        with atomic_write(f"{path}.card.json") as file:
-            file.write((json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
+        write_json(found, f"{path}.card.json")
     if out is not None:
-        with atomic_write(out) as file:
-            file.write(text.encode())
+        write_text(out, text)
         say(f"card: {out}")
     elif json_path != "-":
         click.echo(text, nl=False)

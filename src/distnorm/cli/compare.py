@@ -9,12 +9,7 @@ import click
 
 from distnorm.cli.evaluate import report_shared_names, say_left_out
 from distnorm.cli.inputs import CaptionInput, ClassInput, PairInput
-from distnorm.cli.options import (
-    ProtocolOptions,
-    options_of,
-    parse_ks,
-    prior_option,
-)
+from distnorm.cli.options import ProtocolOptions, options_of, parse_ks, prior_option
 from distnorm.cli.output import (
     console,
     json_option,

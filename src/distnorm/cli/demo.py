@@ -8,7 +8,6 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -52,7 +51,8 @@ def demo(
     with progress_bar("demo", "steps") as bar:
         found = run_demo(world, size, seed, fresh=fresh, progress=bar.step)
     result = found.to_dict()
-    _write(folder, {"report.html": demo_page(found), "results.json": _text(result)})
+    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    _write(folder, {"report.html": demo_page(found), "results.json": text})
     console().print(summary_table(found))
     console().print(verdict(found))
     if found.kept:
@@ -62,10 +62,6 @@ def demo(
     write_json({**result, "report": str(report)}, json_path)
     if show or (show is None and sys.stderr.isatty() and json_path is None):
         click.launch(str(report.resolve()))
-
-
-def _text(result: dict[str, Any]) -> str:
-    return json.dumps(result, indent=2, allow_nan=False) + "\n"
 
 
 def _new_folder(out: Path | None) -> Path:

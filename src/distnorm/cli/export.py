@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from distnorm.cli.output import NewFile, say
+from distnorm.cli.output import NewFile, put, say
 
 __all__ = ["export"]
 
@@ -33,15 +32,11 @@ def export(normalization: str, language: str, query_side: str | None, out: Path 
     """
     from distnorm.normalization import load
     from distnorm.search.export import export_shift
-    from distnorm.system.files import atomic_write, check_ending
+    from distnorm.system.files import check_ending
 
     if out is not None:
         check_ending(out, f"--format {language}", *_ENDINGS[language])
     text = export_shift(load(normalization), language, query_side)
-    if out is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    with atomic_write(out) as file:
-        file.write(text.encode())
-    say(f"written to {out}")
+    put(text, "-" if out is None else out)
+    if out is not None:
+        say(f"written to {out}")

@@ -67,13 +67,7 @@ def export_atlas(
         log = QueryLog.read(queries, "text", model=model, default=place.model, prompt=prompt)
     with progress_bar("export-atlas", "rows") as bar:
         made = write_atlas(
-            out,
-            store,
-            norm,
-            queries=log,
-            with_pictures=thumbnails,
-            progress=bar,
-            **settings,
+            out, store, norm, queries=log, with_pictures=thumbnails, progress=bar, **settings
         )
     rows = ", ".join(f"{count} {side}" for side, count in made.rows.items())
     say(f"written to {out}: {rows} rows, {made.k} neighbours each, {made.pictures} pictures")

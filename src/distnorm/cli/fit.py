@@ -9,7 +9,15 @@ import click
 
 from distnorm.cli.engine import EngineOptions
 from distnorm.cli.options import make_norm, options_of, prior_option
-from distnorm.cli.output import NewFile, console, json_option, say, say_dropped, write_json
+from distnorm.cli.output import (
+    NewFile,
+    check_new,
+    console,
+    json_option,
+    say,
+    say_dropped,
+    write_json,
+)
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.selection import SelectionOptions
 from distnorm.cli.vectors import VectorOptions
@@ -217,8 +225,5 @@ def _check_replaced(norm: ScoreNormalization, target: str) -> None:
 def _new_file(out: str | None, overwrite: bool) -> str:
     if out is None:
         raise click.UsageError("give --out")
-    if Path(out).exists() and not overwrite:
-        raise DistnormError(
-            f"an existing file {out}", "a new one", "pass --overwrite to replace it"
-        )
+    check_new(out, overwrite)
     return out

@@ -271,14 +271,11 @@ def drop(
 
 
 def _report(spec: str, norm: ScoreNormalization, done: Upload, json_path: str | None) -> None:
+    strengths = ", ".join(f"{side} {norm.correction(side).strength:.3g}" for side in norm.sides)
     say(
         f"{done.written} biases written, {done.already} were there: "
-        f"{norm.method}, {_strengths(norm)}, as {done.column}",
+        f"{norm.method}, {strengths}, as {done.column}"
     )
     write_json(
         {"schema": 1, "task": "index bias", "index": masked(spec), **done.to_dict()}, json_path
     )
-
-
-def _strengths(norm: ScoreNormalization) -> str:
-    return ", ".join(f"{side} {norm.correction(side).strength:.3g}" for side in norm.sides)

@@ -138,11 +138,7 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@click.group(
-    cls=_Group,
-    epilog=BEGINNING,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+@click.group(cls=_Group, epilog=BEGINNING, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(distnorm.__version__, prog_name="distnorm")
 def cli() -> None:
     """Better scores from a frozen image-text model: no training, no labels, no re-indexing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Callable
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.errors import require
-from distnorm.system.files import atomic_write, check_ending, check_folder, check_writable
+from distnorm.errors import DistnormError, require
+from distnorm.system.files import check_ending, check_folder, check_writable, write_text
+from distnorm.system.records import finite
 from distnorm.text import plain
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 __all__ = [
     "NewFile",
     "NewFolder",
+    "check_new",
     "complain",
     "console",
     "json_option",
+    "put",
     "report_option",
     "require_report",
     "say",
@@ -65,6 +67,13 @@ class NewFolder(click.Path):
             check_ending(value, "a folder")
         check_folder(value)
         return super().convert(value, param, ctx)
+
+
+def check_new(path: str, overwrite: bool) -> None:
+    """Raise for a file that is there, unless it is to be replaced."""
+    if os.path.exists(path) and not overwrite:
+        remedy = "pass --overwrite to replace it"
+        raise DistnormError(f"an existing file {path}", "a new one", remedy)
 
 
 _PAGE = NewFile("a page", ".html", ".htm")
@@ -111,24 +120,17 @@ def complain(line: str) -> None:
 
 def write_json(result: dict[str, Any], path: str | None) -> None:
     """Write ``result`` to a file, whole or not at all, or to standard output; NaN is null."""
-    if path is None:
-        return
-    text = json.dumps(_finite(result), indent=2, allow_nan=False) + "\n"
+    if path is not None:
+        put(json.dumps(finite(result), indent=2, allow_nan=False) + "\n", path)
+
+
+def put(text: str, path: str | os.PathLike[str]) -> None:
+    """Write a text to a file, whole or not at all, or to standard output for ``-``."""
     if path == "-":
         sys.stdout.write(text)
         sys.stdout.flush()
-        return
-    with atomic_write(path) as file:
-        file.write(text.encode())
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    else:
+        write_text(path, text)
 
 
 def require_report(path: str | None) -> None:

@@ -155,11 +155,7 @@ def search(
 
 
 def _answer(
-    place: str,
-    query: str,
-    settings: dict[str, Any],
-    reading: VectorOptions,
-    engine: EngineOptions,
+    place: str, query: str, settings: dict[str, Any], reading: VectorOptions, engine: EngineOptions
 ) -> dict[str, Any]:
     """What a store or an index answers."""
     from distnorm.search.answer import Settings, answer

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from distnorm.cli.options import asking_side
-from distnorm.cli.output import console, say, write_json
+from distnorm.cli.output import console, put, say, write_json
 from distnorm.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -33,10 +32,7 @@ def search_many(
     reading: VectorOptions,
     engine: EngineOptions,
 ) -> None:
-    """Search for the rows of a file, and print or write what is found.
-
-    ``only_one`` and the rest of ``settings`` are options that need a single query.
-    """
+    """Search for the rows of a file; ``only_one`` and some of ``settings`` need a single query."""
     from distnorm.encoders.registry import stated_id
     from distnorm.normalization import load
     from distnorm.report.many import lists_table
@@ -88,8 +84,6 @@ def _refuse(only_one: dict[str, Any], settings: dict[str, Any]) -> None:
 
 def _write_csv(lists: ListsOfMany, path: str) -> None:
     """One line per result: query, rank, id, name, score."""
-    from distnorm.system.files import atomic_write
-
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["query", "rank", "id", "name", "score"])
@@ -97,9 +91,4 @@ def _write_csv(lists: ListsOfMany, path: str) -> None:
     for query, line in enumerate(results):
         for rank, (item, name, score) in enumerate(zip(*line, strict=True), start=1):
             writer.writerow([query, rank, item, name or "", f"{score:.9g}"])
-    if path == "-":
-        sys.stdout.write(out.getvalue())
-        sys.stdout.flush()
-        return
-    with atomic_write(path) as file:
-        file.write(out.getvalue().encode("utf-8", "surrogateescape"))
+    put(out.getvalue(), path)

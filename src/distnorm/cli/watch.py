@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import click
 
 from distnorm.cli.groups import options_of
-from distnorm.cli.output import NewFile, json_option, say, say_dropped, write_json
+from distnorm.cli.output import NewFile, check_new, json_option, say, say_dropped, write_json
 from distnorm.cli.progress import progress_bar
 from distnorm.cli.vectors import VectorOptions
 from distnorm.errors import DistnormError
@@ -36,9 +36,7 @@ _ROWS = 1 << 12
 )
 @click.option("--window", type=int, help="Latest rows that are tested. [default: 500]")
 @click.option(
-    "--block",
-    type=int,
-    help="Longest burst: rows further apart are independent. [default: 16]",
+    "--block", type=int, help="Longest burst: rows further apart are independent. [default: 16]"
 )
 @click.option(
     "--refresh",
@@ -79,10 +77,8 @@ def watch(
     one, two = norm.sides
     if not 0 <= forget < 1:
         raise DistnormError(f"--forget {forget:g}", "from 0 to below 1", "0.5 forgets half")
-    if refresh is not None and Path(refresh).exists() and not overwrite:
-        raise DistnormError(
-            f"an existing file {refresh}", "a new one", "pass --overwrite to replace it"
-        )
+    if refresh is not None:
+        check_new(refresh, overwrite)
     if state is not None and Path(state).exists():
         if (false_alarm_rate, window, block) != (None, None, None):
             raise click.UsageError(
@@ -125,7 +121,7 @@ def watch(
             f"statistics no longer fit: at {alarm.side} row {alarm.rows} the mean of the latest "
             f"{alarm.test.counts[1]} lay {alarm.test.distance:.4f} away, {alarm.test.expected:.4f} "
             f"expected, p = {alarm.test.p_value:.1e} < {alarm.level:.1e}"
-            + ("" if before is None else " (known before)"),
+            + ("" if before is None else " (known before)")
         )
         if refresh is not None:
             fresh = found.refreshed(keep=1 - forget)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, checked
+from distnorm.arrays import Array, Float64, checked
 from distnorm.comparison.draws import Draw, draws, reference_rows
 from distnorm.comparison.protocol import Protocol
 from distnorm.comparison.results import Comparison
@@ -102,9 +101,7 @@ def compare_captions(
     return run(experiment, plan, progress)
 
 
-def tau_shares(
-    result: CaptionResult, human: npt.NDArray[np.float64]
-) -> dict[str, npt.NDArray[np.float64]]:
+def tau_shares(result: CaptionResult, human: Float64) -> dict[str, Float64]:
     """Each caption's share in tau b and c, to first order, by metric: their mean is tau."""
     share = concordance(result.scores, human) * len(human)
     return {

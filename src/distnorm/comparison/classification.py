@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from distnorm.arrays import Array, CheckedRows, checked
+from distnorm.arrays import Array, checked
 from distnorm.comparison.draws import Draw, draws, reference_rows
 from distnorm.comparison.protocol import Protocol
 from distnorm.comparison.results import Comparison
@@ -60,7 +60,10 @@ def compare_classification(
     def evaluate(norm: ScoreNormalization, draw: Draw) -> Outcome:
         answers = own[draw.images]
         if norm.prior != "none":
-            norm = fit_class_prior(norm, _shuffled(draw.fit["images"]), items)
+            # A random half comes in no order, whatever its file is sorted by.
+            rows = draw.fit["images"]
+            order = np.random.default_rng(0).permutation(rows.shape[0])
+            norm = fit_class_prior(norm, rows.take(order), items)
         result = evaluate_classification(norm, *draw.evaluated, answers)
         hits = result.ranks <= 1
         values = {
@@ -80,8 +83,3 @@ def compare_classification(
         evaluate,
     )
     return run(experiment, plan, progress)
-
-
-def _shuffled(rows: CheckedRows) -> CheckedRows:
-    """A random half comes in no order, whatever its file is sorted by."""
-    return rows.take(np.random.default_rng(0).permutation(rows.shape[0]))

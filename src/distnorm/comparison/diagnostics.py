@@ -23,11 +23,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.arrays import (
     Array,
     CheckedRows,
+    Float64,
+    Indices,
+    Int64,
     as_working,
     blocks,
     checked,
@@ -52,7 +54,6 @@ __all__ = [
     "similarity_histograms",
 ]
 
-Indices = npt.NDArray[np.intp]
 
 _HUB_K = 10
 _HUBS_SHOWN = 5
@@ -67,7 +68,7 @@ def hubness(
     side: str,
     *,
     rows: Indices | None = None,
-    before: npt.NDArray[np.int64] | None = None,
+    before: Int64 | None = None,
 ) -> dict[str, Any]:
     """k-occurrence skewness (k = 10), top-1 occupancy, and hubs beside their counts ``before``.
 
@@ -78,7 +79,7 @@ def hubness(
     earlier = counts if before is None else before
     names = np.arange(items.shape[0]) if rows is None else rows
 
-    def most_frequent(by: npt.NDArray[np.int64]) -> list[dict[str, int]]:
+    def most_frequent(by: Int64) -> list[dict[str, int]]:
         return [
             {"item": int(names[i]), "count": int(counts[i]), "count_before": int(earlier[i])}
             for i in np.argsort(-by, kind="stable")[:_HUBS_SHOWN]
@@ -93,9 +94,7 @@ def hubness(
     }
 
 
-def occurrence_counts(
-    norm: ScoreNormalization, queries: Array, items: Array, side: str
-) -> npt.NDArray[np.int64]:
+def occurrence_counts(norm: ScoreNormalization, queries: Array, items: Array, side: str) -> Int64:
     """How many queries find each item among their first 10, shape (m,)."""
     return k_occurrence(top_items(norm.ranking(queries, items, side), _HUB_K), items.shape[0])
 
@@ -115,7 +114,7 @@ def similarity_histograms(
     one, two = next(iter(norms.values())).sides
     rows = np.linspace(0, len(image_of_text) - 1, min(len(image_of_text), 1000)).astype(np.intp)
     own, place = np.unique(image_of_text[rows], return_inverse=True)
-    found: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
+    found: dict[str, dict[str, Float64]] = {}
     for panel, norm in norms.items():
         left, right = _wide(images, own), _wide(texts, rows)
         if norm.spec.corrects:
@@ -254,20 +253,18 @@ def _panels(norms: Sequence[ScoreNormalization]) -> dict[str, ScoreNormalization
     return {norm.method: norm for norm in plain + strongest}
 
 
-def _histogram(
-    values: npt.NDArray[np.float64], span: tuple[float, float], bins: int
-) -> dict[str, list[float]]:
+def _histogram(values: Float64, span: tuple[float, float], bins: int) -> dict[str, list[float]]:
     density, edges = np.histogram(values, bins=bins, range=span, density=True)
     return {"edges": edges.tolist(), "density": density.tolist()}
 
 
-def _wide(x: Array, rows: Indices | slice) -> npt.NDArray[np.float64]:
+def _wide(x: Array, rows: Indices | slice) -> Float64:
     if isinstance(rows, slice) or isinstance(x, np.ndarray):
         return to_numpy(as_working(x[rows]), np.float64)
     return to_numpy(as_working(x[rows.tolist()]), np.float64)
 
 
-def _second_moments(x: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _second_moments(x: Array) -> tuple[Float64, Float64]:
     """Sum of rows and X'X."""
     d = x.shape[1]
     total, gram = np.zeros(d), np.zeros((d, d))
@@ -286,12 +283,12 @@ def _spread(count: int, total: float, squares: float) -> dict[str, float] | None
     return {"count": count, "mean": _figure(mean), "std": _figure(variance**0.5)}
 
 
-def _explained(exact: npt.NDArray[np.float64], rung: npt.NDArray[np.float64]) -> float:
+def _explained(exact: Float64, rung: Float64) -> float:
     spread = float(np.var(exact))
     return _figure(1 - float(np.var(exact - rung)) / spread) if spread else 1.0
 
 
-def _correlation(exact: npt.NDArray[np.float64], rung: npt.NDArray[np.float64]) -> float:
+def _correlation(exact: Float64, rung: Float64) -> float:
     if np.ptp(rung) == 0 or np.ptp(exact) == 0:
         return 0.0
     return _figure(float(np.corrcoef(exact, rung)[0, 1]))

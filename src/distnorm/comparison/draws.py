@@ -10,17 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import CheckedRows, checked
+from distnorm.arrays import CheckedRows, Indices, checked
 from distnorm.comparison.groups import Groups
 from distnorm.comparison.protocol import Protocol
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives
 
 __all__ = ["Draw", "Split", "draw_splits", "draws", "reference_rows"]
-
-Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Draw:
-    """The evaluated images and texts, also by number, and the rows that ``fit`` gets.
-
-    ``positives`` are the evaluated images of each evaluated text, numbered among these.
-    """
+    """The evaluated images and texts, also by number, and the rows that ``fit`` gets."""
 
     images: Indices
     texts: Indices
     evaluated: tuple[CheckedRows, CheckedRows]
     fit: Mapping[str, CheckedRows]
-    positives: Positives | None = None
+    positives: Positives | None = None  # numbered among the evaluated ones
 
 
 def draw_splits(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Indices
 from distnorm.metrics.positives import Positives
 
 __all__ = ["Groups"]
-
-Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from distnorm.comparison.verdict import Verdict, judge
 from distnorm.moments import Overlap
+from distnorm.system.records import plain_fields
 from distnorm.tasks.shared_rows import plain_shared_rows
 
 __all__ = ["Comparison", "MethodResult", "MetricSummary"]
@@ -14,16 +15,12 @@ __all__ = ["Comparison", "MethodResult", "MetricSummary"]
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """One metric of one method over the splits.
-
-    ``std`` is over splits (0 for one); ``delta`` is the mean difference to the dot product and
-    ``delta_ci95`` its bootstrap interval, None where a metric has none (median ranks).
-    """
+    """One metric of one method over the splits."""
 
     mean: float
-    std: float
-    delta: float
-    delta_ci95: tuple[float, float] | None
+    std: float  # over splits; 0 for one
+    delta: float  # mean difference to the dot product
+    delta_ci95: tuple[float, float] | None  # its bootstrap interval; a median rank has none
 
     @property
     def significant(self) -> bool:
@@ -32,23 +29,12 @@ class MetricSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        interval = None if self.delta_ci95 is None else list(self.delta_ci95)
-        return {
-            "mean": self.mean,
-            "std": self.std,
-            "delta": self.delta,
-            "delta_ci95": interval,
-            "significant": self.significant,
-        }
+        return {**plain_fields(self), "significant": self.significant}
 
 
 @dataclass(frozen=True)
 class MethodResult:
-    """One method's metrics and everything that affects its ranking.
-
-    ``score`` names what was ranked or measured, in the words of `distnorm.calibration.score_kinds`;
-    ``shared_rows`` says, by side, how many evaluated rows were fitted in the split with most.
-    """
+    """One method's metrics and everything that affects its ranking."""
 
     method: str
     strength: dict[str, float]
@@ -56,8 +42,8 @@ class MethodResult:
     n_fit: dict[str, int]
     transductive: bool
     metrics: dict[str, MetricSummary]
-    score: str = ""
-    shared_rows: dict[str, Overlap] = field(default_factory=dict)
+    score: str = ""  # what was ranked or measured: `score_kinds`
+    shared_rows: dict[str, Overlap] = field(default_factory=dict)  # of the split with most, by side
 
     def __repr__(self) -> str:
         """One line with its first metrics."""
@@ -99,10 +85,7 @@ class Comparison:
         return next(result for result in self.results if result.method == method)
 
     def verdict(self, images: str = "IMAGES", texts: str = "TEXTS") -> Verdict | None:
-        """What to do now, with the next command; None if there is nothing beside the dot product.
-
-        ``images`` and ``texts`` are what the data is called in the command.
-        """
+        """What to do now, with the next command for data of these names; None without a method."""
         return judge(self.task, self.results, images, texts, self.protocol.get("sides"))
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,10 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from distnorm.arrays import Array, check_embeddings, checked, take_rows
+from distnorm.arrays import Array, Indices, check_embeddings, checked, take_rows
 from distnorm.comparison.diagnostics import diagnose
 from distnorm.comparison.draws import Draw, draws, reference_rows
 from distnorm.comparison.groups import Groups
@@ -86,11 +83,7 @@ def compare_retrieval(
 
     def evaluate(norm: ScoreNormalization, draw: Draw) -> Outcome:
         result = evaluate_retrieval(
-            norm,
-            *draw.evaluated,
-            positives=draw.positives,
-            k=ks,
-            with_r_precision=with_r_precision,
+            norm, *draw.evaluated, positives=draw.positives, k=ks, with_r_precision=with_r_precision
         )
         rows = {
             way: numbers[result.queries[way]]
@@ -133,11 +126,8 @@ def _left_out(truth: Positives) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def deduplicate_images(images: Array) -> tuple[Array, npt.NDArray[np.intp]]:
-    """Distinct rows of an image matrix (n_texts, d) in which row i is the image of text i.
-
-    Returns these rows (n_images, d) in order of first appearance, and the image row of each text.
-    """
+def deduplicate_images(images: Array) -> tuple[Array, Indices]:
+    """Distinct rows of (n_texts, d) in order of appearance, and the one of each text."""
     images = check_embeddings(images, "images")
     first, image_of_text = distinct_rows(images)
     return take_rows(images, first), image_of_text

@@ -24,21 +24,17 @@ _SMALL = 1 << 20
 
 @dataclass(frozen=True)
 class Experiment:
-    """What one task brings to a comparison.
-
-    ``owners`` names the kinds of evaluated rows and the image of each row (None: rows are
-    images), or which of the ``units`` that are drawn together; ``diagnose`` looks at the fitted
-    methods of the first split; ``rule`` makes scores of captions.
-    """
+    """What one task brings to a comparison."""
 
     task: str
     sizes: dict[str, int]
+    # by kind of evaluated rows the image of each (None: rows are images)
     owners: dict[str, Indices | None]
     draws: Iterable[Draw]
     evaluate: Callable[[ScoreNormalization, Draw], Outcome]
     diagnose: Callable[[Sequence[ScoreNormalization], Draw], dict[str, Any]] | None = None
-    rule: str | None = None
-    units: int | None = None
+    rule: str | None = None  # makes scores of captions
+    units: int | None = None  # what is drawn together, if not images
 
     @property
     def is_small(self) -> bool:

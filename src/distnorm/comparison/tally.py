@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float64, Indices
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.comparison.results import MethodResult, MetricSummary
 from distnorm.metrics.bootstrap import paired_intervals
@@ -25,23 +25,47 @@ from distnorm.tasks.shared_rows import SharedRows
 
 __all__ = ["Outcome", "Tally"]
 
-Float64 = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """One fitted method under one split.
-
-    ``values`` maps a metric to (kind of row, rows, value of each row) whose mean is the metric;
-    a metric without an entry has no interval. ``shared_rows`` are evaluated rows that were fitted.
-    """
+    """One fitted method under one split."""
 
     norm: ScoreNormalization
     metrics: Mapping[str, float]
-    values: Mapping[str, tuple[str, Rows, Any]] = field(repr=False)
+    # metric: kind of row, rows, values
+    values: Mapping[str, tuple[str, Indices, Any]] = field(repr=False)
     transductive: bool = False
     shared_rows: SharedRows = field(default_factory=dict)
+
+
+@dataclass
+class _Scored:
+    """What one method has scored, chosen and been fitted on so far."""
+
+    sums: dict[str, Float64] = field(default_factory=dict)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    chosen: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    priors: Counter[str] = field(default_factory=Counter)
+    transductive: bool = False
+    shared: dict[str, Overlap] = field(default_factory=dict)
+
+    def params(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """A method's parameters, and under ``auto`` what it chose over the splits."""
+        chosen = {
+            side: {
+                name: {"splits": len(values), "strength": float(np.mean(values))}
+                for name, values in sorted(found.items(), key=lambda entry: -len(entry[1]))
+            }
+            for side, found in self.chosen.items()
+        }
+        samples = {
+            side: {name: float(np.mean(values)) for name, values in found.items()}
+            for side, found in self.samples.items()
+        }
+        more = {"samples": samples, "class_priors": dict(self.priors), "chosen": chosen}
+        return {**settings, **{name: found for name, found in more.items() if found}}
 
 
 @dataclass
@@ -53,29 +77,15 @@ class Tally:
     """
 
     norms: Sequence[ScoreNormalization]
-    owners: Mapping[str, Rows | None]
+    owners: Mapping[str, Indices | None]
     n_images: int
-    _sums: list[dict[str, Float64]] = field(init=False)
-    _plain: list[dict[str, list[float]]] = field(init=False)
     _seen: dict[str, Float64] = field(init=False)
     _kinds: dict[str, str] = field(init=False, default_factory=dict)
-    _counts: list[dict[str, int]] = field(init=False)
-    _chosen: list[dict[str, dict[str, list[float]]]] = field(init=False)
-    _samples: list[dict[str, dict[str, list[float]]]] = field(init=False)
-    _priors: list[Counter[str]] = field(init=False)
-    _flags: list[bool] = field(init=False)
-    _shared: list[dict[str, Overlap]] = field(init=False)
+    _scored: list[_Scored] = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin at nothing."""
-        self._sums = [{} for _ in self.norms]
-        self._plain = [{} for _ in self.norms]
-        self._counts = [{} for _ in self.norms]
-        self._chosen = [{} for _ in self.norms]
-        self._samples = [{} for _ in self.norms]
-        self._priors = [Counter() for _ in self.norms]
-        self._flags = [False] * len(self.norms)
-        self._shared = [{} for _ in self.norms]
+        self._scored = [_Scored() for _ in self.norms]
         self._seen = {
             kind: np.zeros(self.n_images if owner is None else len(owner))
             for kind, owner in self.owners.items()
@@ -83,33 +93,32 @@ class Tally:
 
     def record(self, index: int, outcome: Outcome) -> None:
         """One method under the present split; the dot product says what the split evaluates."""
-        norm = outcome.norm
-        self._counts[index] = norm.counts
-        self._flags[index] |= outcome.transductive
+        norm, mine = outcome.norm, self._scored[index]
+        mine.counts = norm.counts
+        mine.transductive |= outcome.transductive
         for side, shared in outcome.shared_rows.items():
-            before = self._shared[index].get(side)
+            before = mine.shared.get(side)
             if shared is not None and (before is None or shared.share > before.share):
-                self._shared[index][side] = shared
+                mine.shared[side] = shared
         if norm.selection is not None:
             for side in norm.sides:
                 correction = norm.correction(side)
-                by_method = self._chosen[index].setdefault(side, {})
+                by_method = mine.chosen.setdefault(side, {})
                 by_method.setdefault(correction.method.name, []).append(correction.strength)
                 for name in SAMPLE_FIGURES:
                     value = getattr(norm.selection[side], name)
                     if value is not None:
-                        figures = self._samples[index].setdefault(side, {})
-                        figures.setdefault(name, []).append(value)
+                        mine.samples.setdefault(side, {}).setdefault(name, []).append(value)
         if norm.notes.class_prior is not None:
-            self._priors[index][norm.notes.class_prior["kind"]] += 1
+            mine.priors[norm.notes.class_prior["kind"]] += 1
         for name, value in outcome.metrics.items():
-            self._plain[index].setdefault(name, []).append(value)
+            mine.metrics.setdefault(name, []).append(value)
         if index == 0:
             for kind, rows in {kind: rows for kind, rows, _ in outcome.values.values()}.items():
                 self._seen[kind][rows] += 1
         for name, (kind, rows, values) in outcome.values.items():
             self._kinds[name] = kind
-            total = self._sums[index].setdefault(name, np.zeros(len(self._seen[kind])))
+            total = mine.sums.setdefault(name, np.zeros(len(self._seen[kind])))
             total[rows] += values
 
     def results(
@@ -117,52 +126,33 @@ class Tally:
     ) -> tuple[MethodResult, ...]:
         """Every method's summaries; scores rank, unless ``rule`` makes caption scores of them."""
         child = np.random.SeedSequence(seed).spawn(repeats + 1)[-1]
-        table = [{name: self._average(name, s) for name, s in each.items()} for each in self._sums]
+        table = [{n: self._average(n, s) for n, s in each.sums.items()} for each in self._scored]
         owners = {name: self.owners[kind] for name, kind in self._kinds.items()}
         intervals = paired_intervals(table, owners, self.n_images, np.random.default_rng(child))
         found = []
-        for index, norm in enumerate(self.norms):
+        for norm, mine, bounds in zip(self.norms, self._scored, intervals, strict=True):
             summaries = {}
-            for name, values in self._plain[index].items():
-                array, base = np.array(values), np.array(self._plain[0][name])
+            for name, values in mine.metrics.items():
+                array, base = np.array(values), np.array(self._scored[0].metrics[name])
                 summaries[name] = MetricSummary(
                     float(array.mean()),
                     float(array.std(ddof=1)) if len(array) > 1 else 0.0,
                     float((array - base).mean()),
-                    intervals[index].get(name),
+                    bounds.get(name),
                 )
             found.append(
                 MethodResult(
                     norm.method,
                     norm.strength,
-                    self._params(index),
-                    self._counts[index],
-                    self._flags[index],
+                    mine.params(norm.settings),
+                    mine.counts,
+                    mine.transductive,
                     summaries,
                     score_kind(norm, query=None if rule else norm.sides[0], rule=rule).label,
-                    self._shared[index],
+                    mine.shared,
                 )
             )
         return tuple(found)
-
-    def _params(self, index: int) -> dict[str, Any]:
-        """A method's parameters, and under ``auto`` what it chose over the splits."""
-        chosen = {
-            side: {
-                name: {"splits": len(values), "strength": float(np.mean(values))}
-                for name, values in sorted(found.items(), key=lambda entry: -len(entry[1]))
-            }
-            for side, found in self._chosen[index].items()
-        }
-        params = self.norms[index].settings
-        samples = {
-            side: {name: float(np.mean(values)) for name, values in found.items()}
-            for side, found in self._samples[index].items()
-        }
-        params = {**params, "samples": samples} if samples else params
-        if self._priors[index]:
-            params = {**params, "class_priors": dict(self._priors[index])}
-        return {**params, "chosen": chosen} if chosen else params
 
     def _average(self, name: str, total: Float64) -> Float64:
         """Each row's mean over the splits that evaluated it; NaN where none did."""

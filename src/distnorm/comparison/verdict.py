@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from distnorm.methods.registry import find_method
+from distnorm.system.records import plain_fields
 
 if TYPE_CHECKING:
     from distnorm.comparison.results import MethodResult, MetricSummary
@@ -28,21 +29,16 @@ _MAIN = ("image_retrieval_recall@", "text_retrieval_recall@", "acc1", "kendall_t
 
 @dataclass(frozen=True)
 class Candidate:
-    """The best method of a kind by one metric, and its difference to the dot product.
+    """The best method of a kind by one metric, and its difference to the dot product."""
 
-    ``outcome`` is "gain", "noise" or "loss" (an interval below 0); ``method`` is as ``--method``
-    takes it, ``chosen`` what `auto` chose most often for these queries, ``takes`` the kind of
-    that, else its own. ``worth``: nothing that takes less gains as much but for noise.
-    """
-
-    method: str
+    method: str  # as ``--method`` takes it
     kind: str
     delta: float
     ci95: tuple[float, float]
-    outcome: str
-    chosen: str | None = None
-    takes: str = ""
-    worth: bool = True
+    outcome: str  # "gain", "noise" or "loss" (an interval below 0)
+    chosen: str | None = None  # what `auto` chose most often for these queries
+    takes: str = ""  # the kind of that, else its own
+    worth: bool = True  # nothing that takes less gains as much but for noise
 
     @property
     def gains(self) -> bool:
@@ -51,7 +47,7 @@ class Candidate:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**vars(self), "ci95": list(self.ci95)}
+        return plain_fields(self)
 
 
 @dataclass(frozen=True)
@@ -77,15 +73,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {
-            "metrics": {
-                name: [candidate.to_dict() for candidate in found]
-                for name, found in self.metrics.items()
-            },
-            "recommended": self.recommended,
-            "reason": self.reason,
-            "next": list(self.next),
-        }
+        return plain_fields(self)
 
 
 def judge(
@@ -116,7 +104,9 @@ def judge(
     if not gaining:
         reason = "noise" if any(candidate.delta > 0 for candidate in flat) else "loss"
         return Verdict(metrics, "dot", reason, ())
-    best = _best(gaining)
+    # The largest gain of those that take least.
+    least = next(kind for kind in (*KINDS[:2], KINDS[3]) if any(c.takes == kind for c in gaining))
+    best = max((c for c in gaining if c.takes == least), key=lambda c: c.delta)
     data = f"--images {shlex.quote(images)} --texts {shlex.quote(texts)}"
     if sides is not None:
         data = f"--first {shlex.quote(images)} --second {shlex.quote(texts)}"
@@ -187,12 +177,6 @@ def _weighed(found: list[Candidate]) -> list[Candidate]:
         return candidate.delta - least.delta > noise
 
     return [c if c.takes == KINDS[0] else replace(c, worth=ahead(c)) for c in found]
-
-
-def _best(gaining: Sequence[Candidate]) -> Candidate:
-    """The largest gain of those that take least."""
-    least = next(kind for kind in (*KINDS[:2], KINDS[3]) if any(c.takes == kind for c in gaining))
-    return max((c for c in gaining if c.takes == least), key=lambda c: c.delta)
 
 
 def _outcome(summary: MetricSummary) -> str:

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from distnorm.arrays import Float32
 from distnorm.encoders import load_encoder
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.scenes import generate
@@ -29,7 +27,7 @@ class Drawn:
     pictures: Path
     names: list[str]
     captions: list[str]
-    rows: npt.NDArray[np.float32]
+    rows: Float32
     # dn, calibrated, and one whose statistics serve all other methods
     norms: list[ScoreNormalization]
     log: list[str]  # captions of yet other scenes, as people might ask

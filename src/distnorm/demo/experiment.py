@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32
 from distnorm.augmentation.views import augmented_rows, count_views
 from distnorm.comparison import (
     Comparison,
@@ -50,16 +50,14 @@ _PROTOCOL: dict[str, Any] = {
     "repeats": REPEATS,
 }
 
-Rows = npt.NDArray[np.float32]
-
 
 class _Rows(NamedTuple):
     """Rows of the pictures and captions that are evaluated, and of those that give statistics."""
 
-    images: Rows
-    texts: Rows
-    fit_images: Rows
-    fit_texts: Rows
+    images: Float32
+    texts: Float32
+    fit_images: Float32
+    fit_texts: Float32
 
 
 @dataclass(frozen=True)
@@ -212,8 +210,8 @@ def _embed(encoder: Any, scenes: list[Scene], pool: list[Scene]) -> _Rows:
     return _Rows(images, texts, fit_images, fit_texts)
 
 
-def _pictures(encoder: Any, scenes: list[Scene]) -> Rows:
-    rows: Rows = encoder.encode_images([scene.image() for scene in scenes])
+def _pictures(encoder: Any, scenes: list[Scene]) -> Float32:
+    rows: Float32 = encoder.encode_images([scene.image() for scene in scenes])
     return rows
 
 
@@ -229,7 +227,7 @@ def _retrieval(rows: _Rows, seed: int, *, diagnostics: bool = False) -> Comparis
     )
 
 
-def _augmented(encoder: Any, scenes: list[Scene]) -> Rows:
+def _augmented(encoder: Any, scenes: list[Scene]) -> Float32:
     return augmented_rows(encoder, [scene.image() for scene in scenes], VIEWS)
 
 
@@ -242,7 +240,7 @@ def _single_objects(world: str, size: int, seed: int) -> tuple[list[Scene], list
 def _classification(
     encoder: Any,
     drawn: tuple[list[Scene], list[Scene]],
-    embed: Callable[[Any, list[Scene]], Rows],
+    embed: Callable[[Any, list[Scene]], Float32],
     seed: int,
 ) -> Comparison:
     """Single objects; the class is colour and shape."""

@@ -79,10 +79,7 @@ def _with_split(settings: Any, name: str, value: Any) -> Any:
 
 
 def in_blocks(n: int, rows: int, work: Callable[[slice], T], what: str) -> Iterator[T]:
-    """``work`` on slices that cover n rows, at most ``rows`` each, fewer where memory runs out.
-
-    Raises `DistnormError` where even a single row does not fit.
-    """
+    """``work`` on slices that cover n rows, at most ``rows`` each, fewer where memory runs out."""
     import torch  # the caller's: there are tensors
 
     start = 0
@@ -105,10 +102,7 @@ def in_blocks(n: int, rows: int, work: Callable[[slice], T], what: str) -> Itera
 
 @contextmanager
 def in_memory(what: str) -> Iterator[None]:
-    """Say in one line that memory does not suffice.
-
-    Raises `DistnormError` where torch's memory ran out.
-    """
+    """Say in one line, as a DistnormError, that torch's memory does not suffice."""
     import torch  # the caller's: there are tensors
 
     try:

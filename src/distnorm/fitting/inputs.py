@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm import encoders
-from distnorm.arrays import normalize
+from distnorm.arrays import Indices, NDArray, normalize
 from distnorm.embedding.batches import Batches
 from distnorm.embedding.feed import Feed
 from distnorm.embedding.items import Item
@@ -36,8 +35,6 @@ from distnorm.system.files import shared_name
 
 __all__ = ["Input", "Inputs", "Reading", "SourceRows", "SummedRows", "VectorRows", "Wanted"]
 
-Rows = npt.NDArray[Any]
-Chosen = npt.NDArray[np.intp]
 _BLOCK = 1 << 14
 
 
@@ -52,7 +49,7 @@ class Input(Protocol):
     def __len__(self) -> int:
         """How many there are."""
 
-    def take(self, chosen: Chosen | None) -> Iterator[Rows]:
+    def take(self, chosen: Indices | None) -> Iterator[NDArray]:
         """The chosen ones (sorted numbers), or all, in blocks; less what cannot be read."""
 
     def note(self) -> dict[str, Any]:
@@ -61,15 +58,12 @@ class Input(Protocol):
 
 @dataclass(frozen=True)
 class Wanted:
-    """Moments that are wanted of rows: their order and rank, and what the rows must be like.
+    """Moments that are wanted of rows, and what the rows must be like."""
 
-    ``name`` is what messages call them, ``method`` whose demand ``length`` is; see `check_lengths`.
-    """
-
-    name: str
+    name: str  # what messages call them
     order: int
     rank: int | None
-    method: str
+    method: str  # whose demand ``length`` is; see `check_lengths`
     length: str
     dimension: int | None
 
@@ -103,7 +97,7 @@ class VectorRows:
         """Rows."""
         return len(self._rows)
 
-    def take(self, chosen: Chosen | None) -> Iterator[Rows]:
+    def take(self, chosen: Indices | None) -> Iterator[NDArray]:
         """As `Input.take`."""
         ready = normalize if self._reading.normalize else np.asanyarray
         if chosen is not None:
@@ -149,7 +143,7 @@ class SourceRows:
             self._count = sum(1 for _ in self._items())
         return self._count
 
-    def take(self, chosen: Chosen | None) -> Iterator[Rows]:
+    def take(self, chosen: Indices | None) -> Iterator[NDArray]:
         """As `Input.take`."""
         picked = Source(self.label, lambda _: _at(self._items(), chosen))
         size, workers = self._options.get("batch_size", 64), self._options.get("workers")
@@ -181,7 +175,7 @@ class SourceRows:
         left = f"{n:,} samples of {self.label} were left out, such as {name}: {reason}"
         return (*self._source.notes, left)
 
-    def _encoded(self, batches: Batches) -> Iterator[Rows]:
+    def _encoded(self, batches: Batches) -> Iterator[NDArray]:
         entries, rows = batches.take()
         self.failed += sum(entry.verdict == "failed" for entry in entries)
         if rows and len(rows[self._side]):
@@ -196,7 +190,7 @@ class SourceRows:
                 yield replace(item, text=None)
 
 
-def _at(items: Iterator[Item], chosen: Chosen | None) -> Iterator[Item]:
+def _at(items: Iterator[Item], chosen: Indices | None) -> Iterator[Item]:
     if chosen is None:
         yield from items
         return
@@ -264,7 +258,7 @@ class Inputs:
         sources = [x for group in self.sides.values() for x in group if isinstance(x, SourceRows)]
         return list(dict.fromkeys(note for source in sources for note in source.notes))
 
-    def rows(self) -> dict[str, Rows]:
+    def rows(self) -> dict[str, NDArray]:
         """All rows of each side at once; embeds what is not embedded."""
         return {
             side: np.concatenate([part for x in group for part in x.take(None)])

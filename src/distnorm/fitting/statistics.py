@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import NDArray
 from distnorm.errors import DistnormError
 from distnorm.fitting.inputs import Input, Inputs, SummedRows, Wanted
 from distnorm.methods.base import seed as check_seed
@@ -92,14 +92,14 @@ def _summed(norm: ScoreNormalization, side: str, given: Sequence[SummedRows]) ->
     norm.state = norm.state.with_statistics({side: added})
 
 
-def _all(given: list[Input]) -> Iterator[npt.NDArray[Any]]:
+def _all(given: list[Input]) -> Iterator[NDArray]:
     for x in given:
         yield from x.take(None)
 
 
 def _sampled(
     given: list[Input], side: str, samples: int, rng: np.random.Generator
-) -> Iterator[npt.NDArray[Any]]:
+) -> Iterator[NDArray]:
     ends = np.cumsum([len(x) for x in given])
     if samples > ends[-1]:
         raise DistnormError(
@@ -123,6 +123,6 @@ def _sampled(
                     yield part
 
 
-def _joined(blocks: Iterator[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def _joined(blocks: Iterator[NDArray]) -> NDArray:
     parts = list(blocks)
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import NDArray
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.normalization.state import State
@@ -24,8 +24,6 @@ from distnorm.store.layout import Commit, at_commit
 from distnorm.store.rows import StoredRows
 
 __all__ = ["Update", "update"]
-
-Rows = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,8 @@ def update(
             "one of all rows of a store, by `distnorm fit`",
             "fit it anew",
         )
-    added: dict[str, list[Rows]] = {}
-    removed: dict[str, list[Rows]] = {}
+    added: dict[str, list[NDArray]] = {}
+    removed: dict[str, list[NDArray]] = {}
     new_notes: dict[str, list[dict[str, Any]]] = {}
     for side, inputs in about["inputs"].items():
         for note in inputs:
@@ -84,7 +82,7 @@ def update(
     return Update(_counts(added), _counts(removed))
 
 
-def _counts(parts: dict[str, list[Rows]]) -> dict[str, int]:
+def _counts(parts: dict[str, list[NDArray]]) -> dict[str, int]:
     return {side: sum(map(len, given)) for side, given in parts.items()}
 
 

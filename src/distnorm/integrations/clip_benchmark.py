@@ -16,7 +16,7 @@ from typing import Any
 
 from distnorm.comparison import Comparison
 from distnorm.errors import DistnormError
-from distnorm.system.files import atomic_write, plain_errors
+from distnorm.system.files import plain_errors, write_text
 
 __all__ = ["read_result", "write_results"]
 
@@ -33,20 +33,10 @@ def write_results(
     pretrained: str,
     language: str = "en",
 ) -> list[Path]:
-    """One file per method of a comparison of retrieval or classification.
+    """One file per method of a comparison of retrieval or classification, in a folder.
 
-    Parameters
-    ----------
-    comparison : Comparison
-        Its figures are means over held-out draws: of half the data, not of the whole set.
-    folder : path
-        Made if it is not there.
-    dataset, model, pretrained, language : str
-        As CLIP_benchmark names them.
-
-    Returns
-    -------
-    list of Path
+    Its figures are means over held-out draws: of half the data, not of the whole set. ``dataset``,
+    ``model``, ``pretrained`` and ``language`` are as CLIP_benchmark names them.
     """
     told = comparison.to_dict()
     if told["task"] not in _TASKS:
@@ -72,18 +62,14 @@ def write_results(
         }
         file = "_".join((dataset, pretrained, model, language, name)).replace("/", "-")
         paths.append(place / f"{file.replace('*', 'star')}.json")
-        with atomic_write(paths[-1]) as out:
-            out.write((json.dumps(result, indent=2) + "\n").encode())
+        write_text(paths[-1], json.dumps(result, indent=2) + "\n")
     return paths
 
 
 def read_result(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A result file of CLIP_benchmark's or of `write_results`.
 
-    Returns
-    -------
-    dict
-        With dataset, model, pretrained, task, metrics and language at least.
+    It has dataset, model, pretrained, task, metrics and language at least.
     """
     try:
         with plain_errors(path):

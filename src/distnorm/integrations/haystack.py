@@ -32,12 +32,9 @@ def _loaded(norm: ScoreNormalization | str) -> ScoreNormalization:
 class QueryShift:
     """q - s m for the embedding of a query.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization or str
-        A method that shifts queries, or the path of its file (needed to serialize a pipeline).
-    query_side : str, optional
-        The side of the queries: "query" or "text" if the normalization has one of these.
+    ``norm`` is a normalization that shifts queries, or the path of its file, which is needed to
+    serialize a pipeline. ``query_side`` is "query" or "text" if left out and the normalization has
+    one of these.
     """
 
     def __init__(self, norm: ScoreNormalization | str, query_side: str | None = None) -> None:
@@ -56,15 +53,10 @@ class QueryShift:
 class NormalizedRanker:
     """Ranks documents that carry their embedding by corrected score; cuts at a false-alarm rate.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization or str
-        Any method with a score of its own, or the path of its file; calibrated if cut.
-    query_side : str, optional
-    false_alarm_rate : float, optional
-        Leave out documents whose score more than this share of non-matching pairs exceeds.
-    top_k : int, optional
-        At most so many.
+    ``norm`` is any normalization with a score of its own, or the path of its file; calibrated if
+    documents are left out whose score more than a share ``false_alarm_rate`` of non-matching pairs
+    exceeds. At most ``top_k`` stay. ``query_side`` is "query" or "text" if left out and the
+    normalization has one of these.
     """
 
     def __init__(

@@ -30,18 +30,11 @@ __all__ = ["NormalizedReranker"]
 class NormalizedReranker(Reranker):
     """Ranks fetched rows by corrected score and cuts them at a false-alarm rate.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization
-        Any method with a score of its own; calibrated if cut.
-    embed : callable
-        From the query's sentence to its unit row, shape (d,): LanceDB hands rerankers the words.
-    column : str
-        The column of vectors; it must be among the selected ones.
-    query_side : str, optional
-        The side of the queries: "query" or "text" if the normalization has one of these.
-    false_alarm_rate : float, optional
-        Leave out rows whose score more than this share of non-matching pairs exceeds.
+    ``norm`` has a score of its own, and is calibrated if rows are left out whose score more than a
+    share ``false_alarm_rate`` of non-matching pairs exceeds. ``embed`` makes of the query's
+    sentence its unit row, shape (d,): LanceDB hands rerankers the words. ``column`` holds the
+    vectors and must be among the selected ones. ``query_side`` is "query" or "text" if left out and
+    the normalization has one of these.
     """
 
     def __init__(

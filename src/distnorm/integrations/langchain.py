@@ -31,14 +31,8 @@ __all__ = ["NormalizedCompressor", "ShiftedEmbeddings"]
 class ShiftedEmbeddings(Embeddings):
     """Embeddings whose queries are shifted; documents stay, and so does the store they lie in.
 
-    Parameters
-    ----------
-    embeddings : Embeddings
-        Whose vectors the normalization was fitted on.
-    norm : ScoreNormalization
-        A method that shifts queries: dn, dn*, ridge.
-    query_side : str, optional
-        The side of the queries: "query" or "text" if the normalization has one of these.
+    ``norm`` shifts queries (dn, dn*, ridge) and was fitted on vectors of ``embeddings``.
+    ``query_side`` is "query" or "text" if left out and the normalization has one of these.
     """
 
     def __init__(
@@ -68,17 +62,11 @@ class ShiftedEmbeddings(Embeddings):
 class NormalizedCompressor(BaseDocumentCompressor):
     """Ranks a retriever's documents by corrected score and cuts them at a false-alarm rate.
 
-    Parameters
-    ----------
-    embeddings : Embeddings
-        Embeds the query and the documents' text again: a document does not carry its vector.
-    norm : ScoreNormalization
-        Any method with a score of its own, not only one that shifts; calibrated if cut.
-    query_side : str, optional
-    false_alarm_rate : float, optional
-        Leave out documents whose score more than this share of non-matching pairs exceeds.
-    top_n : int, optional
-        At most so many.
+    ``embeddings`` embed the query and the documents' text again: a document does not carry its
+    vector. ``norm`` is any normalization with a score of its own, not only one that shifts;
+    calibrated if documents are left out whose score more than a share ``false_alarm_rate`` of
+    non-matching pairs exceeds. At most ``top_n`` stay. ``query_side`` is "query" or "text" if left
+    out and the normalization has one of these.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -32,14 +32,8 @@ __all__ = ["NormalizedPostprocessor", "ShiftedEmbedding"]
 class ShiftedEmbedding(BaseEmbedding):
     """An embedding whose queries are shifted by q - s m; nodes stay as they are.
 
-    Parameters
-    ----------
-    embedding : BaseEmbedding
-        Whose vectors the normalization was fitted on.
-    norm : ScoreNormalization
-        A method that shifts queries: dn, dn*, ridge.
-    query_side : str, optional
-        The side of the queries: "query" or "text" if the normalization has one of these.
+    ``norm`` shifts queries (dn, dn*, ridge) and was fitted on vectors of ``embedding``.
+    ``query_side`` is "query" or "text" if left out and the normalization has one of these.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -74,17 +68,10 @@ class ShiftedEmbedding(BaseEmbedding):
 class NormalizedPostprocessor(BaseNodePostprocessor):
     """Ranks retrieved nodes by corrected score and cuts them at a false-alarm rate.
 
-    Parameters
-    ----------
-    embedding : BaseEmbedding
-        Embeds the query, and the nodes that do not carry their vector.
-    norm : ScoreNormalization
-        Any method with a score of its own; calibrated if cut.
-    query_side : str, optional
-    false_alarm_rate : float, optional
-        Leave out nodes whose score more than this share of non-matching pairs exceeds.
-    top_n : int, optional
-        At most so many.
+    ``embedding`` embeds the query, and the nodes that do not carry their vector. ``norm`` is any
+    normalization with a score of its own, calibrated if nodes are left out whose score more than a
+    share ``false_alarm_rate`` of non-matching pairs exceeds. At most ``top_n`` stay. ``query_side``
+    is "query" or "text" if left out and the normalization has one of these.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import normalize, to_numpy
+from distnorm.arrays import Float32, normalize, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.integrations.ranking import side_of_queries
 from distnorm.metrics.ranks import top_items
@@ -26,17 +25,9 @@ __all__ = ["CorrectedSearch"]
 class CorrectedSearch:
     """Exact search by the ranking score of a normalization; mteb's search back end protocol.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization
-        Fitted on unit rows of the model that is evaluated; any method.
-    query_side : str, optional
-        The side of the queries: "query" or "text" if the normalization has one of these.
-
-    Notes
-    -----
-    Rows are given unit length first: scores are those of cosines, whatever similarity the model's
-    card names.
+    ``norm`` is of any method, fitted on unit rows of the model that is evaluated. Rows are given
+    unit length first: scores are those of cosines, whatever similarity the model's card names.
+    ``query_side`` is "query" or "text" if left out and the normalization has one of these.
     """
 
     def __init__(self, norm: ScoreNormalization, query_side: str | None = None) -> None:
@@ -61,19 +52,11 @@ class CorrectedSearch:
         top_ranked: Mapping[str, Sequence[str]] | None = None,
         query_idx_to_id: Mapping[int, str] | None = None,
     ) -> tuple[list[list[float]], list[list[int]]]:
-        """Scores and places of the ``top_k`` best documents of each query, best first.
+        """Scores and places of the ``top_k`` best documents of each query (n, d), best first.
 
-        Parameters
-        ----------
-        embeddings : array, shape (n, d)
-            Rows of queries.
-        top_k : int
-        similarity_fn : callable, optional
-            Not called: the normalization scores.
-        top_ranked : mapping from query id to document ids, optional
-            Rank only these; places are then places in the query's list.
-        query_idx_to_id : mapping, optional
-            Needed with ``top_ranked``.
+        ``similarity_fn`` is not called: the normalization scores. With ``top_ranked`` only these
+        documents of each query are ranked, by the ids in ``query_idx_to_id``, and places are those
+        in its list.
         """
         if not self._parts:
             raise DistnormError("no documents", "a corpus", "call add_documents first")
@@ -93,11 +76,11 @@ class CorrectedSearch:
 
     def clear(self) -> None:
         """Forget the documents; the normalization stays."""
-        self._parts: list[npt.NDArray[np.float32]] = []
+        self._parts: list[Float32] = []
         self._ids: list[str] = []
 
     def _best(
-        self, queries: npt.NDArray[np.float32], documents: npt.NDArray[np.float32], k: int
+        self, queries: Float32, documents: Float32, k: int
     ) -> tuple[list[list[float]], list[list[int]]]:
         ranking = self.norm.ranking(queries, documents, self.query_side)
         places = top_items(ranking, k)
@@ -105,5 +88,5 @@ class CorrectedSearch:
         return scores.tolist(), places.tolist()
 
 
-def _unit_rows(rows: Any) -> npt.NDArray[np.float32]:
+def _unit_rows(rows: Any) -> Float32:
     return np.asarray(normalize(to_numpy(rows, np.float32)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Floats
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 
@@ -35,8 +35,8 @@ def shifted(norm: ScoreNormalization, query: Sequence[float], side: str) -> list
 
 def ranked(
     norm: ScoreNormalization,
-    query: Sequence[float] | npt.NDArray[np.floating],
-    items: Sequence[Sequence[float]] | npt.NDArray[np.floating],
+    query: Sequence[float] | Floats,
+    items: Sequence[Sequence[float]] | Floats,
     *,
     query_side: str | None = None,
     false_alarm_rate: float | None = None,
@@ -44,22 +44,8 @@ def ranked(
 ) -> list[tuple[int, float]]:
     """Positions and two-sided scores of the items, best first, lowest position first among equals.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization
-        Fitted; calibrated if there is a false-alarm rate.
-    query : array, shape (d,)
-    items : array, shape (n, d)
-    query_side : str, optional
-        The side of the query: "query" or "text" if the normalization has one of these.
-    false_alarm_rate : float, optional
-        Leave out items whose score more than this share of non-matching pairs exceeds.
-    k : int, optional
-        At most so many.
-
-    Returns
-    -------
-    list of (int, float)
+    Of one query (d,) and items (n, d); left out are items whose score more than a share
+    ``false_alarm_rate`` of non-matching pairs exceeds, and all beyond the first ``k``.
     """
     if not len(items):
         return []

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Floats, NDArray
 from distnorm.errors import require
 from distnorm.normalization import make
 from distnorm.tasks.zero_shot import ZeroShotClassifier
@@ -67,14 +67,14 @@ class QueryShift(TransformerMixin, BaseEstimator):
             return self.fit(X)
         return self._take(X, reset=False)
 
-    def transform(self, X: Any) -> npt.NDArray[np.floating]:
+    def transform(self, X: Any) -> Floats:
         """Rows, shape (n, d), less s times the mean; float32 and float64 stay what they are."""
         check_is_fitted(self)
         rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         moments = self.norm_.moments("text")
         if moments is None:
             return np.array(rows)
-        mean: npt.NDArray[np.floating] = (self.strength * moments.mean).astype(rows.dtype)
+        mean: Floats = (self.strength * moments.mean).astype(rows.dtype)
         return np.asarray(rows - mean)
 
     def _take(self, X: Any, reset: bool) -> QueryShift:
@@ -117,11 +117,7 @@ class ZeroShotClasses(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(
-        self,
-        class_rows: Any,
-        labels: Any = None,
-        method: str = "dn",
-        strength: float | None = None,
+        self, class_rows: Any, labels: Any = None, method: str = "dn", strength: float | None = None
     ) -> None:
         self.class_rows, self.labels = class_rows, labels
         self.method, self.strength = method, strength
@@ -135,24 +131,22 @@ class ZeroShotClasses(ClassifierMixin, BaseEstimator):
         self.classes_ = self.classifier_.classes_
         return self
 
-    def decision_function(self, X: Any) -> npt.NDArray[np.floating]:
+    def decision_function(self, X: Any) -> Floats:
         """Scores, shape (n, c)."""
-        scores: npt.NDArray[np.floating] = self.classifier_.decision_function(self._rows(X))
+        scores: Floats = self.classifier_.decision_function(self._rows(X))
         return scores
 
-    def predict_proba(self, X: Any) -> npt.NDArray[np.floating]:
+    def predict_proba(self, X: Any) -> Floats:
         """softmax(scores / .01), shape (n, c): CLIP's temperature."""
-        shares: npt.NDArray[np.floating] = self.classifier_.predict_proba(self._rows(X))
+        shares: Floats = self.classifier_.predict_proba(self._rows(X))
         return shares
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:
+    def predict(self, X: Any) -> NDArray:
         """The class of the highest score, shape (n,)."""
-        names: npt.NDArray[Any] = self.classifier_.predict(self._rows(X))
+        names: NDArray = self.classifier_.predict(self._rows(X))
         return names
 
-    def _rows(self, X: Any) -> npt.NDArray[np.floating]:
+    def _rows(self, X: Any) -> Floats:
         check_is_fitted(self, "classifier_")
-        rows: npt.NDArray[np.floating] = validate_data(
-            self, X, reset=False, dtype=[np.float64, np.float32]
-        )
+        rows: Floats = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         return rows

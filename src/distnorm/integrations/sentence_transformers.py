@@ -30,13 +30,8 @@ class QueryShift(Module):
     """Append to a model: ``model.append(QueryShift(norm))``; saved and loaded with it.
 
     What `encode_query` gives is shifted; `encode_document` and plain `encode` are left alone.
-
-    Parameters
-    ----------
-    norm : ScoreNormalization
-        A method that shifts queries (dn, dn*, ridge), fitted on the model's own unit rows.
-    query_side : str, optional
-        The side of the queries: "query" or "text" if the normalization has one of these.
+    ``norm`` shifts queries (dn, dn*, ridge) and was fitted on the model's own unit rows.
+    ``query_side`` is "query" or "text" if left out and the normalization has one of these.
     """
 
     config_keys = ["query_side"]  # noqa: RUF012
@@ -80,16 +75,8 @@ def score_function(
 ) -> Callable[[Any, Any], Any]:
     """Two-sided scores in the form of sentence-transformers' own ``util.dot_score``.
 
-    Parameters
-    ----------
-    norm : ScoreNormalization
-        Any method that scores pairs, fitted on rows that are not evaluated.
-    query_side : str, optional
-
-    Returns
-    -------
-    callable
-        Takes queries (n, d) and documents (m, d), gives scores (n, m).
+    It takes queries (n, d) and documents (m, d) and gives scores (n, m), by any ``norm`` that
+    scores pairs, fitted on rows that are not evaluated.
     """
     first = side_of_queries(norm, query_side) == norm.sides[0]
 

@@ -29,11 +29,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.arrays import (
     Array,
     CheckedRows,
+    Float64,
     as_working,
     blocks,
     from_numpy,
@@ -69,7 +69,6 @@ __all__ = [
     "temperature_in_force",
 ]
 
-Float64 = npt.NDArray[np.float64]
 
 _ITEM_ROWS = 1024
 _BANK_ROWS = 4096
@@ -78,10 +77,7 @@ _SAFE_EXPONENT = 80.0
 
 
 def inverted_softmax_bias(items: Array, bank: Array | Bank, beta: float, mean: Any = None) -> Array:
-    """(1/beta) log mean_j exp(beta q_j . y): shapes (n, d), (m, d) give (n,).
-
-    ``mean`` is that of the bank, computed if left out.
-    """
+    """(1/beta) log mean_j exp(beta q_j . y): (n, d), (m, d) give (n,); ``mean`` is the bank's."""
     xp = namespace(items)
     bank = bank if isinstance(bank, Bank) else Bank(bank)
     mean = _mean(bank) if mean is None else mean
@@ -114,12 +110,7 @@ def _on_device(items: Array, bank: Bank, beta: float, mean: Any, radius: float) 
     )
     weights = None if bank.weights is None else from_numpy(bank.weights, linear)
     sums = banks.log_mean_exponential(
-        rows,
-        banks.tensor_of(bank.rows, rows.device),
-        beta,
-        linear,
-        radius,
-        weights,
+        rows, banks.tensor_of(bank.rows, rows.device), beta, linear, radius, weights
     )
     return None if sums is None else linear + (sums / beta).to(linear.dtype)
 
@@ -343,11 +334,7 @@ INVERTED_SOFTMAX = Method(
     "is",
     "inverted softmax over a bank",
     "Smith et al., ICLR 2017 (strength 1)",
-    parameters={
-        "beta": Parameter(None, positive),
-        "scale": Parameter(1.5, positive),
-        "own": OWN,
-    },
+    parameters={"beta": Parameter(None, positive), "scale": Parameter(1.5, positive), "own": OWN},
     bias=_softmax,
     in_force=_softmax_in_force,
     of_scores=_softmax_of_scores,

@@ -12,16 +12,22 @@ from typing import Any
 
 import array_api_compat as compat
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, blocks, like_array, rows_per_block, to_numpy
+from distnorm.arrays import (
+    Array,
+    Float64,
+    NDArray,
+    as_working,
+    blocks,
+    like_array,
+    rows_per_block,
+    to_numpy,
+)
 from distnorm.exact import KLargest, show_products
 from distnorm.methods.coverage import Bank
 
 __all__ = ["log_mean_exponential", "mean_of_largest", "on_host"]
 
-Float64 = npt.NDArray[np.float64]
-_Numbers = npt.NDArray[Any]
 # Items are converted, and their results kept, this many bytes at a time.
 _ITEM_BYTES = 1 << 26
 _SAFE_EXPONENT = 80.0
@@ -40,7 +46,7 @@ def log_mean_exponential(
     ``radius`` is the largest |q_j - m|; ``linear`` is m . y, needed for rows that do not count.
     """
 
-    def block(like: _Numbers) -> Callable[[slice], _Numbers]:
+    def block(like: NDArray) -> Callable[[slice], NDArray]:
         middle = mean.astype(like.dtype)
         return lambda rows: (_rows(bank, rows, like) - middle) * like.dtype.type(beta)
 
@@ -60,12 +66,12 @@ def log_mean_exponential(
     return np.concatenate(found)
 
 
-def mean_of_largest(items: Any, bank: Bank, k: int) -> _Numbers:
+def mean_of_largest(items: Any, bank: Bank, k: int) -> NDArray:
     """Mean of the k largest q_j . y of each item, (n, d) items give (n,); no weights."""
     found = []
     for _, left in _chunks(items, k):
 
-        def block(rows: slice, left: _Numbers = left) -> _Numbers:
+        def block(rows: slice, left: NDArray = left) -> NDArray:
             return _rows(bank, rows, left)
 
         for first, *others in show_products(left, block, bank.size, lambda some: KLargest(k, some)):
@@ -129,12 +135,12 @@ class _Exponentials:
             self.peak = peak
 
 
-def _chunks(items: Any, width: int) -> Iterator[tuple[slice, _Numbers]]:
+def _chunks(items: Any, width: int) -> Iterator[tuple[slice, NDArray]]:
     """Items in the dtype they are computed in, and as many at a time as results of a width fit."""
     n, d = items.shape
     for rows in blocks(n, rows_per_block(max(d, width), budget=_ITEM_BYTES)):
         yield rows, np.ascontiguousarray(to_numpy(as_working(items[rows, ...])))
 
 
-def _rows(bank: Bank, rows: slice, like: _Numbers) -> _Numbers:
+def _rows(bank: Bank, rows: slice, like: NDArray) -> NDArray:
     return to_numpy(like_array(as_working(bank.rows[rows, ...]), like))

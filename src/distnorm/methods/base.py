@@ -18,10 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from distnorm.arrays import Array
+from distnorm.arrays import Array, Bools, Float64
 from distnorm.errors import DistnormError
 from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
@@ -38,7 +35,6 @@ __all__ = [
     "share",
 ]
 
-Float64 = npt.NDArray[np.float64]
 Params = Mapping[str, Any]
 
 LARGEST = 1e6
@@ -76,7 +72,7 @@ class Method:
     # (scores of a bank with the items, (m, n), params) -> (n,): the bias where there are no vectors
     of_scores: Callable[[Float64, Params], Float64] | None = None
     # (items, Q) -> (n,) bool: items whose bias counts for a query that likes them best
-    gate: Callable[[Array, SideStatistics], npt.NDArray[np.bool_]] | None = None
+    gate: Callable[[Array, SideStatistics], Bools] | None = None
     # (rows, mean to subtract with its strength or None, their name) -> rows
     transform: Callable[[Array, Float64 | None, str], Array] | None = None
     needs_bank: bool = False  # whether fitted rows are kept

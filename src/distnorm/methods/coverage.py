@@ -30,9 +30,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, to_numpy
+from distnorm.arrays import Array, CheckedRows, Float64, Indices, to_numpy
 from distnorm.exact import topk
 from distnorm.methods.statistics import SideStatistics
 
@@ -48,7 +47,6 @@ __all__ = [
     "spread_over",
 ]
 
-Float64 = npt.NDArray[np.float64]
 
 NARROW = 0.65
 """Coverage below which rows of a weighted bank are left out of the bias of their own match."""
@@ -62,10 +60,7 @@ _MOST_PAIRS = 25_000_000
 
 @dataclass(frozen=True)
 class Coverage:
-    """Rows and items of a bank, what they are worth, and the best score of each row, (m,).
-
-    ``kinds`` is None where the items' own weights are not known.
-    """
+    """Rows and items of a bank, what they are worth, and the best score of each row, (m,)."""
 
     rows: int
     effective_rows: float
@@ -73,7 +68,7 @@ class Coverage:
     effective_items: float
     share: float
     best: Float64
-    kinds: float | None = None
+    kinds: float | None = None  # None where the items' own weights are not known
 
     @property
     def narrow(self) -> bool:
@@ -83,15 +78,11 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Bank:
-    """Rows of a bank, (m, d), with what a bias needs to know of each.
-
-    ``weights`` are (m,) or None where all are 1; ``own`` the score from which on a row does not
-    count for an item, (m,), or None.
-    """
+    """Rows of a bank, (m, d), with what a bias needs to know of each."""
 
     rows: Array
-    weights: Float64 | None = None
-    own: Float64 | None = None
+    weights: Float64 | None = None  # (m,), or None where all are 1
+    own: Float64 | None = None  # (m,): from which score on a row does not count for an item
 
     @property
     def size(self) -> int:
@@ -120,7 +111,7 @@ def coverage_of(
 
 
 def spread_over(
-    numbers: npt.NDArray[np.intp],
+    numbers: Indices,
     best: Float64,
     n: int,
     weights: Float64 | None = None,

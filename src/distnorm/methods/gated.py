@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, to_numpy
+from distnorm.arrays import Array, Bools, CheckedRows, Float64, to_numpy
 from distnorm.exact import topk
 from distnorm.methods.bank import inverted_softmax_bias
 from distnorm.methods.base import Method, Parameter, positive
@@ -22,7 +21,7 @@ from distnorm.methods.statistics import SideStatistics
 __all__ = ["QBNORM", "popular_items"]
 
 
-def popular_items(items: Array, bank: Array) -> npt.NDArray[np.bool_]:
+def popular_items(items: Array, bank: Array) -> Bools:
     """Which items, (n, d), are the best item of some bank row, the lowest of equal ones; (n,)."""
     chosen = np.zeros(items.shape[0], dtype=bool)
     best = topk(CheckedRows(bank, "bank"), CheckedRows(items, "items"), 1)[1]
@@ -35,11 +34,11 @@ def _bias(items: Array, queries: SideStatistics, others: Any, params: Any) -> Ar
     return inverted_softmax_bias(items, bank, params["beta"], queries.moments.mean)
 
 
-def _gate(items: Array, queries: SideStatistics) -> npt.NDArray[np.bool_]:
+def _gate(items: Array, queries: SideStatistics) -> Bools:
     return popular_items(items, queries.bank_rows())
 
 
-def _of_scores(bank: npt.NDArray[np.float64], params: Any) -> npt.NDArray[np.float64]:
+def _of_scores(bank: Float64, params: Any) -> Float64:
     return log_mean_exp(bank, params["beta"])
 
 

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from distnorm.arrays import Array, as_working, from_numpy, namespace
+from distnorm.arrays import Array, Float64, as_working, from_numpy, namespace
 from distnorm.methods.base import Method
 from distnorm.methods.statistics import SideStatistics
 
@@ -22,13 +19,13 @@ __all__ = ["DN", "DN_QUARTER", "DOT", "PAPER", "linear_bias"]
 PAPER = "Zhou et al., NeurIPS 2023, arXiv 2302.11084"
 
 
-def linear_bias(items: Array, direction: npt.NDArray[np.float64]) -> Array:
+def linear_bias(items: Array, direction: Float64) -> Array:
     """``items @ direction``: shapes (n, d) and (d,) give (n,), in the items' library."""
     working = as_working(items)
     return namespace(working).matmul(working, from_numpy(direction, working))
 
 
-def _mean(queries: SideStatistics, items: SideStatistics, params: Any) -> npt.NDArray[np.float64]:
+def _mean(queries: SideStatistics, items: SideStatistics, params: Any) -> Float64:
     return queries.moments.mean
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import array_api_compat as compat
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, namespace
+from distnorm.arrays import Array, Bools, Float64, NDArray, namespace
 
 __all__ = ["k_largest", "weighted_mean_of_largest"]
 
@@ -28,11 +26,8 @@ def k_largest(scores: Array, k: int, best: Array | None = None) -> Array:
 
 
 def weighted_mean_of_largest(
-    scores: npt.NDArray[Any],
-    weights: npt.NDArray[np.float64],
-    k: float,
-    left_out: npt.NDArray[np.bool_] | None = None,
-) -> npt.NDArray[np.float64]:
+    scores: NDArray, weights: Float64, k: float, left_out: Bools | None = None
+) -> Float64:
     """Mean of each row's largest numbers, (n, m), taken until their weights, (m,), reach k; (n,).
 
     The last number counts with what is left of k. Numbers that are left out, (n, m), do not

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.arrays import (
     Array,
+    Float64,
     as_working,
     blocks,
     from_numpy,
@@ -50,21 +50,16 @@ __all__ = [
     "shrunk_covariance",
 ]
 
-Float64 = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Covariance:
-    """S as a form to evaluate: a full matrix, or A'A - m m' + isotropic I with factor A.
-
-    The mean m is subtracted in the low-rank form only. ``shrinkage`` is the rho that was applied.
-    """
+    """S as a form to evaluate: a full matrix, or A'A - m m' + isotropic I with factor A."""
 
     full: Float64 | None
     factor: Float64 | None
-    mean: Float64
+    mean: Float64  # subtracted in the low-rank form only
     isotropic: float
-    shrinkage: float
+    shrinkage: float  # the rho that was applied
 
     def along(self, items: Array) -> Array:
         """Y' S y for every row y of ``items``, shape (n, d) -> (n,), never negative."""

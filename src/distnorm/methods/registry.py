@@ -18,13 +18,7 @@ from distnorm.methods.sinkhorn import SINKHORN
 from distnorm.methods.statistics import check_weighting
 from distnorm.methods.transforms import CENTERED, DN_RENORM
 
-__all__ = [
-    "METHODS",
-    "find_method",
-    "list_methods",
-    "parse_method",
-    "resolve_strength",
-]
+__all__ = ["METHODS", "find_method", "list_methods", "parse_method", "resolve_strength"]
 
 
 METHODS: dict[str, Method] = {

@@ -15,9 +15,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, to_numpy
+from distnorm.arrays import Array, Float64, as_working, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.methods.bank import OWN, default_k, nearest_in_force, nearest_neighbor_bias
 from distnorm.methods.base import Method, Parameter, positive, positive_integer
@@ -26,7 +25,6 @@ from distnorm.methods.statistics import SideStatistics
 
 __all__ = ["RIDGE", "linear_fit", "ridge_direction"]
 
-Float64 = npt.NDArray[np.float64]
 
 _MOST_ITEMS = 5000
 

@@ -17,11 +17,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from distnorm.arrays import Float64
 
 __all__ = ["beta_of_scores", "log_mean_exp", "nearest_of_scores", "potential_of_scores"]
-
-Float64 = npt.NDArray[np.float64]
 
 
 def beta_of_scores(bank: Float64, params: Mapping[str, Any]) -> float:

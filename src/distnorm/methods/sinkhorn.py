@@ -17,10 +17,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.arrays import (
     Array,
+    Float64,
     as_working,
     blocks,
     from_numpy,
@@ -37,8 +37,6 @@ from distnorm.methods.score_bank import beta_of_scores, potential_of_scores
 from distnorm.methods.statistics import SideStatistics
 
 __all__ = ["SINKHORN", "sinkhorn_bias"]
-
-Float64 = npt.NDArray[np.float64]
 
 
 def sinkhorn_bias(

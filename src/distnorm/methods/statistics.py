@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.arrays import (
     Array,
     CheckedRows,
+    Float64,
     as_working,
     checked,
     copied,
@@ -25,7 +25,6 @@ from distnorm.moments import Moments, Overlap, check_weights, density_weights
 
 __all__ = ["MOST_PENDING", "WEIGHTINGS", "SideStatistics", "Weights", "check_weighting"]
 
-Float64 = npt.NDArray[np.float64]
 Weights = str | Float64 | None
 T = TypeVar("T")
 
@@ -51,15 +50,12 @@ class Pending:
 
 @dataclass(frozen=True)
 class SideStatistics:
-    """Moments and, for bank methods, the rows themselves; replaced whole, never changed.
-
-    ``weights`` are those of the bank's rows, one array for each of its parts, or None where all
-    are 1. ``pending`` are rows that were weighed by density without a bank; no file holds them.
-    """
+    """Moments and, for bank methods, the rows themselves; replaced whole, never changed."""
 
     moments: Moments
     bank: tuple[Array, ...] | None
-    weights: tuple[Float64, ...] | None = None
+    weights: tuple[Float64, ...] | None = None  # of the parts of the bank; None where all are 1
+    # weighed by density without a bank; no file holds them
     pending: Pending | None = field(default=None, compare=False, repr=False)
     memo: list[tuple[Any, Any]] = field(default_factory=list, compare=False, repr=False)
 
@@ -187,10 +183,7 @@ class SideStatistics:
         return None if self.weights is None else np.concatenate(self.weights)
 
     def coverage_over(self, items: SideStatistics | Array, measure: Callable[..., T]) -> T:
-        """``measure`` of the bank over other rows; over those of statistics once.
-
-        Of statistics with weights it is told their sum too.
-        """
+        """``measure`` of the bank, with weights, over other rows; over those of statistics once."""
         if not isinstance(items, SideStatistics):
             return measure(self.bank_rows(), items, self.bank_weights())
         for others, coverage in self.memo:

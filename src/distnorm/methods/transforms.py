@@ -7,10 +7,7 @@ The length left is each row's own, so this is no shift of the query and no bias 
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
-from distnorm.arrays import Array, as_working, from_numpy, namespace
+from distnorm.arrays import Array, Float64, as_working, from_numpy, namespace
 from distnorm.errors import DistnormError
 from distnorm.methods.base import Method
 from distnorm.methods.linear import PAPER
@@ -18,7 +15,7 @@ from distnorm.methods.linear import PAPER
 __all__ = ["CENTERED", "DN_RENORM", "renormalized"]
 
 
-def renormalized(rows: Array, mean: npt.NDArray[np.float64] | None, name: str) -> Array:
+def renormalized(rows: Array, mean: Float64 | None, name: str) -> Array:
     """Rows less ``mean`` at unit length; an error if one of them is exactly the mean."""
     x = as_working(rows)
     xp = namespace(x)

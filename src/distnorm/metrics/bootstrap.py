@@ -10,20 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import blocks, rows_per_block
+from distnorm.arrays import Float64, Indices, blocks, rows_per_block
 
 __all__ = ["RESAMPLES", "paired_intervals"]
 
 RESAMPLES = 2000
 
-Float64 = npt.NDArray[np.float64]
-
 
 def paired_intervals(
     table: Sequence[Mapping[str, Float64]],
-    owners: Mapping[str, npt.NDArray[np.intp] | None],
+    owners: Mapping[str, Indices | None],
     n_images: int,
     rng: np.random.Generator,
 ) -> list[dict[str, tuple[float, float]]]:
@@ -55,7 +52,7 @@ def paired_intervals(
 
 
 def _by_image(
-    values: Float64, base: Float64, owner: npt.NDArray[np.intp] | None, n_images: int
+    values: Float64, base: Float64, owner: Indices | None, n_images: int
 ) -> tuple[Float64, Float64]:
     """Each image's summed difference and its number of evaluated rows."""
     difference = values - base

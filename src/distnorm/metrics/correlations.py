@@ -15,14 +15,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import numbers_of
+from distnorm.arrays import Float64, numbers_of
 from distnorm.errors import DistnormError
 
 __all__ = ["concordance", "kendall_tau", "spearman_rho", "tau_scale"]
 
-Float64 = npt.NDArray[np.float64]
 
 _LEVELS = 64
 

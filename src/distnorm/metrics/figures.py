@@ -16,9 +16,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, to_numpy
+from distnorm.arrays import Array, Float64, Indices, Int64, NDArray, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives
 from distnorm.moments import Moments
@@ -36,9 +35,6 @@ __all__ = [
     "recall_of_ranks",
     "skewness",
 ]
-
-Float64 = npt.NDArray[np.float64]
-Ranks = npt.NDArray[np.int64]
 
 
 def recall_at_k(
@@ -77,11 +73,8 @@ def recall_at_k(
     )
 
 
-def check_scores(scores: Any, name: str) -> npt.NDArray[Any]:
-    """A floating matrix (queries, items) of finite scores on the host.
-
-    Raises `DistnormError` for other shapes and dtypes, NaN or infinity.
-    """
+def check_scores(scores: Any, name: str) -> NDArray:
+    """A floating matrix (queries, items) of finite scores on the host, or raise."""
     try:
         matrix = np.asarray(scores) if isinstance(scores, (list, tuple)) else to_numpy(scores)
     except (AttributeError, TypeError, ValueError) as error:
@@ -100,7 +93,7 @@ def check_scores(scores: Any, name: str) -> npt.NDArray[Any]:
     return matrix
 
 
-def ranks_of_scores(matrix: npt.NDArray[Any], positives: Positives) -> Ranks:
+def ranks_of_scores(matrix: NDArray, positives: Positives) -> Int64:
     """Rank of every positive among all items, shape (pairs,); lowest index first on ties."""
     ranks = np.empty(len(positives.indices), dtype=np.int64)
     for pair, (row, item) in enumerate(zip(positives.rows, positives.indices, strict=True)):
@@ -110,16 +103,13 @@ def ranks_of_scores(matrix: npt.NDArray[Any], positives: Positives) -> Ranks:
     return ranks
 
 
-def recall_of_ranks(ranks: Ranks, k: int | Sequence[int] = (1, 5, 10)) -> dict[int, float]:
+def recall_of_ranks(ranks: Int64, k: int | Sequence[int] = (1, 5, 10)) -> dict[int, float]:
     """Share of queries whose best positive has rank <= k; ranks start at 1."""
     return {value: float(np.mean(ranks <= value)) for value in check_k(k)}
 
 
 def check_k(k: int | Iterable[int]) -> tuple[int, ...]:
-    """The ks as a tuple of ints, each at least 1.
-
-    Raises `DistnormError` for none, or one that is not a positive integer.
-    """
+    """The ks as a tuple of ints, each at least 1, or raise."""
     given: Any = k.tolist() if hasattr(k, "tolist") else k
     values: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else (given,)
     for value in values:
@@ -131,9 +121,7 @@ def check_k(k: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
-def r_precision(
-    ranks: Ranks, positives: Positives, relevant: npt.NDArray[np.intp] | None = None
-) -> Float64:
+def r_precision(ranks: Int64, positives: Positives, relevant: Indices | None = None) -> Float64:
     """Share of each query's positives among its first R items; ranks of all pairs in order.
 
     R is ``relevant``, (n_queries,), where some positives are outside of the gallery.
@@ -144,7 +132,7 @@ def r_precision(
 
 
 def average_precision_at_r(
-    ranks: Ranks, positives: Positives, relevant: npt.NDArray[np.intp] | None = None
+    ranks: Int64, positives: Positives, relevant: Indices | None = None
 ) -> Float64:
     """AP@R of each query, shape (n_queries,); its mean is mAP@R. ``relevant``: `r_precision`."""
     count = positives.counts if relevant is None else relevant
@@ -156,22 +144,19 @@ def average_precision_at_r(
     return np.add.reduceat(precision, positives.indptr[:-1]) / count
 
 
-def k_occurrence(top: npt.NDArray[np.intp], n_items: int) -> npt.NDArray[np.int64]:
+def k_occurrence(top: Indices, n_items: int) -> Int64:
     """How often each item is among the k first, shape (n_items,), from (n_queries, k) indices."""
     return np.bincount(top.ravel(), minlength=n_items).astype(np.int64)
 
 
-def skewness(counts: npt.NDArray[np.int64]) -> float:
-    """Third standardised moment of k-occurrences; large where hubs crowd the lists.
-
-    Radovanovic, Nanopoulos, Ivanovic: Hubs in Space, JMLR 2010. 0 if all items are equal.
-    """
+def skewness(counts: Int64) -> float:
+    """Third standardised moment of k-occurrences (Radovanovic et al. 2010); 0 if all are equal."""
     deviation = counts - counts.mean()
     spread = float(np.sqrt(np.mean(deviation**2)))
     return float(np.mean(deviation**3)) / spread**3 if spread else 0.0
 
 
-def occupancy(best: npt.NDArray[np.intp], n_items: int) -> float:
+def occupancy(best: Indices, n_items: int) -> float:
     """Share of items that are some query's best item, from (n_queries,) indices."""
     return int(np.count_nonzero(np.bincount(best))) / n_items
 

@@ -8,14 +8,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import to_numpy
+from distnorm.arrays import Indices, NDArray, to_numpy
 from distnorm.errors import DistnormError
 
 __all__ = ["Positives", "row_numbers"]
-
-Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ def _pairs(positives: Any, n_queries: int, n_items: int) -> tuple[Indices, Indic
     return rows, columns
 
 
-def _is_mask(matrix: npt.NDArray[Any], n_queries: int, n_items: int) -> bool:
+def _is_mask(matrix: NDArray, n_queries: int, n_items: int) -> bool:
     """Whether a matrix says yes or no: by its type, or by ones and noughts as no list has them."""
     if matrix.dtype == bool:
         return True

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, as_working, from_numpy, namespace, to_numpy
+from distnorm.arrays import Array, Bools, CheckedRows, as_working, from_numpy, namespace, to_numpy
 from distnorm.exact import KeptProducts, topk
 
 __all__ = ["Ranking"]
@@ -33,15 +32,15 @@ class Ranking:
     queries: Array
     items: Array
     bias: Array | None = None
-    gate: npt.NDArray[np.bool_] | None = None
+    gate: Bools | None = None
     kept: KeptProducts | None = field(default=None, compare=False, repr=False)
 
-    def counts(self) -> npt.NDArray[np.bool_] | None:
+    def counts(self) -> Bools | None:
         """For which queries the bias counts, (n,); None where there is no gate."""
         if self.bias is None or self.gate is None:
             return None
         queries, items = CheckedRows(self.queries, "queries"), CheckedRows(self.items, "items")
-        counts: npt.NDArray[np.bool_] = self.gate[to_numpy(topk(queries, items, 1)[1])[:, 0]]
+        counts: Bools = self.gate[to_numpy(topk(queries, items, 1)[1])[:, 0]]
         return counts
 
     def scores(self) -> Array:

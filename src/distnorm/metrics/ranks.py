@@ -12,9 +12,16 @@ BLAS. Where two rankings are the two directions of one product, it is computed o
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import CheckedRows, rows_per_block, take_rows, to_numpy
+from distnorm.arrays import (
+    CheckedRows,
+    Float64,
+    Indices,
+    Int64,
+    rows_per_block,
+    take_rows,
+    to_numpy,
+)
 from distnorm.device.settings import on_device
 from distnorm.exact import Gallery, topk
 from distnorm.exact.counting import DevicePairs, PairScores, RankCount, count_ranks
@@ -24,9 +31,6 @@ from distnorm.system.progress import Progress
 
 __all__ = ["best_ranks", "best_ranks_both_ways", "pair_ranks", "top_items"]
 
-Ranks = npt.NDArray[np.int64]
-_Places = npt.NDArray[np.intp]
-
 
 def pair_ranks(
     ranking: Ranking,
@@ -34,7 +38,7 @@ def pair_ranks(
     *,
     progress: Progress | None = None,
     block_bytes: int = 1 << 25,
-) -> Ranks:
+) -> Int64:
     """Rank of every positive among all items, shape (pairs,), in the order of ``positives``.
 
     ``progress`` is called with (queries done, queries); a block of scores has ``block_bytes`` at
@@ -53,7 +57,7 @@ def best_ranks(
     *,
     progress: Progress | None = None,
     block_bytes: int = 1 << 25,
-) -> Ranks:
+) -> Int64:
     """Rank of each query's best positive, shape (n_queries,), 1 is the top; as `pair_ranks`."""
     count = _best_count(_pairs(ranking), positives)
     report = _report(progress, 0, positives.n_queries, positives.n_queries)
@@ -67,14 +71,15 @@ def best_ranks_both_ways(
     positives: tuple[Positives, Positives],
     *,
     progress: Progress | None = None,
-) -> tuple[Ranks, Ranks]:
+) -> tuple[Int64, Int64]:
     """`best_ranks` of two rankings; one product serves both where it is the same.
 
     ``forth`` and ``back`` rank items for queries, and the same queries for the same items;
     ``progress`` counts the queries of both.
     """
     sizes = [truth.n_queries for truth in positives]
-    pairs = (_pairs(forth), _pairs(back)) if _one_product(forth, back) else None
+    one_product = forth.queries is back.items and forth.items is back.queries
+    pairs = (_pairs(forth), _pairs(back)) if one_product else None
     if pairs is None or type(pairs[0]) is not type(pairs[1]):
         ranks = [
             best_ranks(ranking, truth, progress=_shifted(progress, before, sum(sizes)))
@@ -93,15 +98,12 @@ def best_ranks_both_ways(
     turned = (positives[1].rows, positives[1].indices)
     if not all(map(np.array_equal, (columns[order], owners[order]), turned)):
         other = backward.unbiased().of(*turned)
-    counts = [
-        _best_count(forward, positives[0], bare),
-        _best_count(backward, positives[1], other),
-    ]
+    counts = [_best_count(forward, positives[0], bare), _best_count(backward, positives[1], other)]
     count_ranks(counts[0], counts[1], progress=_report(progress, 0, sum(sizes), sum(sizes)))
     return counts[0].ranks, counts[1].ranks
 
 
-def top_items(ranking: Ranking, k: int) -> _Places:
+def top_items(ranking: Ranking, k: int) -> Indices:
     """The k best items of each query, best first, shape (n_queries, k).
 
     Ties in float64 go to the lowest index; k larger than the gallery gives all.
@@ -133,9 +135,7 @@ def _pairs(ranking: Ranking) -> PairScores:
     return PairScores(queries, gallery, bias, ranking.counts(), kept)
 
 
-def _best_count(
-    pairs: PairScores, positives: Positives, bare: npt.NDArray[np.float64] | None = None
-) -> RankCount:
+def _best_count(pairs: PairScores, positives: Positives, bare: Float64 | None = None) -> RankCount:
     """Of each query's best positive, the lowest column of equal ones; ``bare`` are its products."""
     owners, columns = positives.rows, positives.indices
     own = pairs.of(owners, columns) if bare is None else pairs.biased(bare, owners, columns)
@@ -144,10 +144,6 @@ def _best_count(
         first = np.lexsort((columns, -own, owners))[positives.indptr[:-1]]
         columns, own = columns[first], own[first]
     return RankCount(pairs, np.arange(positives.n_queries), columns, own=own)
-
-
-def _one_product(forth: Ranking, back: Ranking) -> bool:
-    return forth.queries is back.items and forth.items is back.queries
 
 
 def _rows(positives: Positives, budget: int) -> int:

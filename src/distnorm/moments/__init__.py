@@ -5,11 +5,4 @@ from distnorm.moments.sketch import Overlap, RowSketch
 from distnorm.moments.sums import LARGEST_EXACT
 from distnorm.moments.weights import check_weights, density_weights
 
-__all__ = [
-    "LARGEST_EXACT",
-    "Moments",
-    "Overlap",
-    "RowSketch",
-    "check_weights",
-    "density_weights",
-]
+__all__ = ["LARGEST_EXACT", "Moments", "Overlap", "RowSketch", "check_weights", "density_weights"]

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float64, Floats
 from distnorm.errors import DistnormError
 from distnorm.moments.moments import Moments
 
@@ -37,8 +37,6 @@ __all__ = ["BlockError", "MeanTest", "compare_means"]
 
 ASSUMED_DIMENSIONS = 3
 _FEWEST_POINTS = 16
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class BlockError:
     blocks: int
 
     @classmethod
-    def of(cls, rows: npt.NDArray[np.floating], block: int) -> BlockError:
+    def of(cls, rows: Floats, block: int) -> BlockError:
         """Of rows in their order, (n, d); at least 2 blocks."""
         count = len(rows) // block
         if count < 2:

@@ -25,14 +25,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.arrays import (
     Array,
     CheckedRows,
+    Float64,
+    NDArray,
     as_working,
     blocks,
     check_form,
@@ -46,8 +46,6 @@ from distnorm.moments.uncertainty import MeanUncertainty
 from distnorm.moments.weights import check_weights
 
 __all__ = ["Moments"]
-
-Float64 = npt.NDArray[np.float64]
 
 
 class Moments:
@@ -350,7 +348,7 @@ class Moments:
         cosine = math.sqrt(max(0.0, 1 - relative**2)) if math.isfinite(relative) else 0.0
         return MeanUncertainty(self.count, norm, error, relative, cosine)
 
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def to_arrays(self) -> dict[str, NDArray]:
         """The state as named arrays, for a file; all float64 but those of the sketch."""
         totals = [self.squares, self.residual]
         if self.weight != self.count:
@@ -365,7 +363,7 @@ class Moments:
     @classmethod
     def from_arrays(
         cls,
-        arrays: Mapping[str, npt.NDArray[Any]],
+        arrays: Mapping[str, NDArray],
         *,
         count: int,
         unit_length: bool | None,

@@ -26,12 +26,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, as_working, blocks, take_rows, to_numpy
+from distnorm.arrays import (
+    Array,
+    Bools,
+    CheckedRows,
+    Float32,
+    Indices,
+    Int64,
+    NDArray,
+    UInt64,
+    as_working,
+    blocks,
+    take_rows,
+    to_numpy,
+)
 from distnorm.device.settings import on_device
 
 __all__ = ["LEADING", "POINTS", "SIZE", "Overlap", "RowSketch", "row_hashes"]
 
-UInt64 = npt.NDArray[np.uint64]
 
 SIZE = 2048
 """Distinct rows up to which every one is kept."""
@@ -81,12 +93,12 @@ class RowSketch:
     """
 
     hashes: UInt64
-    counts: npt.NDArray[np.int64]
+    counts: Int64
     limit: np.uint64 = _EVERY
-    points: npt.NDArray[np.float32] | None = None
+    points: Float32 | None = None
 
     @classmethod
-    def of(cls, rows: Array, signs: npt.NDArray[np.bool_] | None = None) -> RowSketch:
+    def of(cls, rows: Array, signs: Bools | None = None) -> RowSketch:
         """Of rows, shape (n, d); which of their first 16 components are negative, if at hand."""
         found, numbers, limit = _lowest(rows, signs)
         hashes, first, counts = np.unique(found, return_index=True, return_counts=True)
@@ -132,9 +144,9 @@ class RowSketch:
         """How many distinct rows are kept, and whether these are all, for JSON."""
         return {"rows": len(self.hashes), "exact": bool(self.limit == _EVERY)}
 
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def to_arrays(self) -> dict[str, NDArray]:
         """The state as named arrays, for a file; the limit is the last of ``sketch``."""
-        arrays: dict[str, npt.NDArray[Any]] = {
+        arrays: dict[str, NDArray] = {
             "sketch": np.append(self.hashes, self.limit),
             "sketch_counts": self.counts.astype(np.uint32),
         }
@@ -143,7 +155,7 @@ class RowSketch:
         return arrays
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> RowSketch:
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> RowSketch:
         """Rebuild what `to_arrays` gave."""
         hashes, counts = arrays["sketch"], arrays["sketch_counts"]
         limit = np.uint64(hashes[-1])
@@ -154,7 +166,7 @@ class RowSketch:
         """How often a row comes that is drawn at random, from 1 on."""
         return float((self.counts**2).sum() / self.counts.sum()) if len(self.counts) else 1.0
 
-    def _points_of(self, hashes: UInt64, other: RowSketch) -> npt.NDArray[np.float32] | None:
+    def _points_of(self, hashes: UInt64, other: RowSketch) -> Float32 | None:
         """Points of the first of the ``hashes``, as far as these or the other's have them."""
         if self.points is None or other.points is None:
             return self.points if other.points is None else other.points
@@ -193,9 +205,7 @@ def row_hashes(rows: Array | CheckedRows) -> UInt64:
     return _complete(rows, _keys(rows))
 
 
-def _lowest(
-    rows: Array, signs: npt.NDArray[np.bool_] | None
-) -> tuple[UInt64, npt.NDArray[np.intp], np.uint64]:
+def _lowest(rows: Array, signs: Bools | None) -> tuple[UInt64, Indices, np.uint64]:
     """Hashes of the rows with the lowest keys, their numbers, what they are complete up to."""
     n = rows.shape[0]
     if n <= SIZE:
@@ -234,7 +244,7 @@ def _device_keys(rows: Any) -> Any:
     return (keys * 0x85EB) & 0xFFFF
 
 
-def _keys(rows: Array, bits: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.uint16]:
+def _keys(rows: Array, bits: Bools | None = None) -> npt.NDArray[np.uint16]:
     """The leading 16 bits of hashes from which of the first 16 components are negative, (n,)."""
     n, d = rows.shape
     if bits is None:
@@ -249,9 +259,7 @@ def _keys(rows: Array, bits: npt.NDArray[np.bool_] | None = None) -> npt.NDArray
     return keys
 
 
-def _complete(
-    rows: Array, keys: npt.NDArray[np.uint16], numbers: npt.NDArray[np.intp] | None = None
-) -> UInt64:
+def _complete(rows: Array, keys: npt.NDArray[np.uint16], numbers: Indices | None = None) -> UInt64:
     """Hashes of the rows with these numbers, all if left out, from the keys of these."""
     n, d = rows.shape if numbers is None else (len(numbers), rows.shape[1])
     hashes = np.empty(n, np.uint64)
@@ -275,27 +283,27 @@ def _complete(
     return hashes
 
 
-def _folded(rows: Array) -> npt.NDArray[np.float32]:
+def _folded(rows: Array) -> Float32:
     """Rows of d dimensions folded to min(128, max(8, d / 2)), (n, p)."""
     x = to_numpy(as_working(rows), np.float32)
     n, d = x.shape
     p = min(_MOST_FOLDED, max(8, d // 2))
     signed = np.pad(x * _random_signs(d), ((0, 0), (0, -d % p)))
-    folded: npt.NDArray[np.float32] = signed.reshape(n, -1, p).sum(axis=1)
+    folded: Float32 = signed.reshape(n, -1, p).sum(axis=1)
     return folded
 
 
 @cache
-def _random_signs(d: int) -> npt.NDArray[np.float32]:
+def _random_signs(d: int) -> Float32:
     """+1 or -1 for each dimension, always the same."""
     return np.random.default_rng(1).choice(np.array([-1, 1], np.float32), d)
 
 
-def _host(x: Array) -> npt.NDArray[Any]:
+def _host(x: Array) -> NDArray:
     return x if isinstance(x, np.ndarray) else to_numpy(as_working(x))
 
 
-def _negative(x: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def _negative(x: NDArray) -> Bools:
     """Whether x < 0, by the bits of half precision, whose comparison is slow."""
     if x.dtype != np.float16 or not x.dtype.isnative:
         return np.asarray(x < 0)

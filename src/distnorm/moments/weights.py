@@ -19,15 +19,24 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, as_working, blocks, rows_per_block, to_numpy
+from distnorm.arrays import (
+    Array,
+    CheckedRows,
+    Float32,
+    Float64,
+    Floats,
+    Indices,
+    Int64,
+    as_working,
+    blocks,
+    rows_per_block,
+    to_numpy,
+)
 from distnorm.errors import DistnormError
 
 __all__ = ["MOST_COMPARED", "check_weights", "density_weights", "fold", "weights_against"]
 
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 
 MOST_COMPARED = 20_000
 _LARGEST = 1e12
@@ -123,11 +132,7 @@ def density_weights(
 
 
 def weights_against(
-    rows: npt.NDArray[np.floating],
-    sample: npt.NDArray[np.floating],
-    n: int,
-    numbers: npt.NDArray[np.int64],
-    of_sample: npt.NDArray[np.int64],
+    rows: Floats, sample: Floats, n: int, numbers: Int64, of_sample: Int64
 ) -> Float64:
     """Weights (k,) in (0, 1] of some of n rows by a random sample of all, which must not be empty.
 
@@ -167,7 +172,7 @@ def _ramp(rows: Float32, others: Float32) -> Float32:
     return ramp
 
 
-def _like_each_other(centred: Float32, counts: npt.NDArray[np.intp]) -> Float64:
+def _like_each_other(centred: Float32, counts: Indices) -> Float64:
     """For each row how many of the others are like it; every pair is looked at once."""
     n = len(centred)
     like, each = np.zeros(n), counts.astype(np.float32)
@@ -180,9 +185,7 @@ def _like_each_other(centred: Float32, counts: npt.NDArray[np.intp]) -> Float64:
     return like
 
 
-def fold(
-    rows: npt.NDArray[np.floating],
-) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def fold(rows: Floats) -> tuple[Floats, Indices, Indices]:
     """Distinct rows in the order they first come, the one each row is, and how often each is."""
     plain = np.ascontiguousarray(rows) + 0.0  # -0 is 0
     keys = plain.view(np.dtype((np.void, plain.shape[1] * plain.itemsize))).ravel()

@@ -6,7 +6,7 @@ people. Nothing is measured here but hubs, before and after, on rows that are gi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distnorm.arrays import Array
@@ -139,23 +139,18 @@ def card_markdown(card: Mapping[str, Any]) -> str:
         f"| scores | {markdown(card['score']['label'])}"
         f"{'' if card['score']['is_cosine'] else ', not a cosine'} |",
         f"| checksum | {card['checksum'] or 'not saved'} |",
-        "",
-        "## Statistics",
-        "",
-        "| side | rows | worth | length of the mean | standard error | "
-        "cosine of mean and true mean |",
-        "|---|---|---|---|---|---|",
     ]
-    worth = {markdown(side): f"{rows:.4g}" for side, rows in card["effective"].items()}
-    for side, mean in card["means"].items():
-        side = markdown(side)
-        if mean is None:
-            lines.append(f"| {side} | 0 | - | - | - | - |")
-            continue
-        lines.append(
-            f"| {side} | {mean['rows']} | {worth[side]} | {mean['norm']:.4f} | "
-            f"{_number(mean['standard_error'])} | {mean['cosine']:.3f} |"
+    heads = ("side", "rows", "worth", "length of the mean", "standard error")
+    rows = [
+        (side, 0, "-", "-", "-", "-")
+        if mean is None
+        else (
+            *(side, mean["rows"], f"{card['effective'][side]:.4g}", f"{mean['norm']:.4f}"),
+            *(_number(mean["standard_error"]), f"{mean['cosine']:.3f}"),
         )
+        for side, mean in card["means"].items()
+    ]
+    lines += _table("Statistics", (*heads, "cosine of mean and true mean"), rows)
     if card["modality_gap"] is not None:
         lines += ["", f"Modality gap (distance of the means): {card['modality_gap']:.3f}."]
     lines += _force_lines(card["in_force"]) + _bank_lines(card["banks"])
@@ -254,52 +249,43 @@ def _caveats(card: Mapping[str, Any]) -> list[str]:
 def _force_lines(found: Mapping[str, Any]) -> list[str]:
     """Method, strength and parameters as they are applied, by query side."""
     rows = [
-        f"| {markdown(side)} | {code(about['method'])} | {about['strength']:.3g} | "
-        f"{markdown(values(about['params'])) or 'none'} |"
+        (
+            side,
+            code(about["method"]),
+            f"{about['strength']:.3g}",
+            markdown(values(about["params"])) or "none",
+        )
         for side, about in found.items()
         if about is not None
     ]
-    if not rows:
-        return []
-    heads = ["| queries of | method | strength | parameters |", "|---|---|---|---|"]
-    return ["", "## In force", "", *heads, *rows]
+    return _table("In force", ("queries of", "method", "strength", "parameters"), rows)
 
 
 def _bank_lines(banks: Mapping[str, Any]) -> list[str]:
     """What each bank is worth."""
-    lines = []
+    rows = []
     for side, bank in banks.items():
-        cells = [f"{bank['compared']}", f"{bank['effective_rows']:.0f}"]
+        cells = [side, f"{bank['compared']}", f"{bank['effective_rows']:.0f}"]
         cells += ["-" if bank["kinds"] is None else f"{bank['kinds']:.0%}"]
         items = bank["effective_items"]
         cells += ["-" if items is None else f"{items:.0f} of {bank['items']}"]
         cells += ["-" if bank["coverage"] is None else f"{bank['coverage']:.0%}"]
-        lines.append(f"| {markdown(side)} | {' | '.join(cells)} |")
-    if not lines:
-        return []
-    heads = "| bank of | rows looked at | worth by density | kinds | items in effect | coverage |"
-    return ["", "## Banks", "", heads, "|---|---|---|---|---|---|", *lines]
+        rows.append(cells)
+    heads = ("bank of", "rows looked at", "worth by density", "kinds", "items in effect")
+    return _table("Banks", (*heads, "coverage"), rows)
 
 
 def _hub_lines(hubs: Mapping[str, Any] | None) -> list[str]:
     if not hubs:
         return []
-    sides = [side for side in hubs if side != "rows"]
-    rows = ", ".join(f"{n} {side}" for side, n in hubs["rows"].items())
-    lines = [
-        "",
-        f"## Hubs, on {markdown(rows)} rows",
-        "",
-        "| queries of | skewness, dot | skewness, now | items that are found first, dot | now |",
-        "|---|---|---|---|---|",
-    ]
-    for side in sides:
-        before, after = hubs[side]["before"], hubs[side]["after"]
-        lines.append(
-            f"| {markdown(side)} | {before['skewness']:.2f} | {after['skewness']:.2f} | "
-            f"{before['occupancy']:.1%} | {after['occupancy']:.1%} |"
-        )
-    return lines
+    counts = ", ".join(f"{n} {side}" for side, n in hubs["rows"].items())
+    heads = ("queries of", "skewness, dot", "skewness, now", "items that are found first, dot")
+    rows = []
+    for side in (side for side in hubs if side != "rows"):
+        both = hubs[side]["before"], hubs[side]["after"]
+        figures = [f"{each['skewness']:.2f}" for each in both]
+        rows.append((side, *figures, *(f"{each['occupancy']:.1%}" for each in both)))
+    return _table(f"Hubs, on {markdown(counts)} rows", (*heads, "now"), rows)
 
 
 def _choice_lines(choice: Mapping[str, Any] | None) -> list[str]:
@@ -359,6 +345,13 @@ def _probability_lines(probability: Mapping[str, Any] | None) -> list[str]:
         f"and {probability['n_non_matches']} non-matches, prior {probability['prior']:.3g}; "
         f"expected calibration error {probability['expected_calibration_error']:.3f}.",
     ]
+
+
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """A section with a table whose first cells are names of sides; nothing without rows."""
+    lines = [f"| {' | '.join((markdown(side), *map(str, cells)))} |" for side, *cells in rows]
+    head = ["", f"## {title}", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    return head + lines if rows else []
 
 
 def _prose(line: str) -> str:

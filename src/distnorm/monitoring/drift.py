@@ -15,6 +15,7 @@ from distnorm.metrics.correlations import kendall_tau
 from distnorm.metrics.ranks import top_items
 from distnorm.moments.mean_test import MeanTest, compare_means
 from distnorm.normalization import ScoreNormalization
+from distnorm.system.records import plain_fields
 
 __all__ = ["Difference", "difference"]
 
@@ -36,15 +37,7 @@ class Difference:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            "interchangeable": self.interchangeable,
-            "why": self.why,
-            "settings": {key: list(pair) for key, pair in self.settings.items()},
-            "means": {side: test.to_dict() for side, test in self.means.items()},
-            "ranking": self.ranking,
-            "level": self.level,
-            "tolerance": self.tolerance,
-        }
+        return plain_fields(self)
 
 
 def difference(

@@ -34,13 +34,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.arrays import Float64, Int64
 from distnorm.errors import DistnormError
 from distnorm.metrics import skewness
 
 __all__ = ["CountModel", "Occurrences", "audit", "fit_counts"]
 
-Float64 = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
 
 _CENSORED = 0.95
 _EXACT = 64  # Poisson tails are sums below, approximated above
@@ -61,7 +60,7 @@ class Occurrences:
     effective_items: float
 
     @classmethod
-    def of(cls, counts: Counts, method: str, strength: float) -> Occurrences:
+    def of(cls, counts: Int64, method: str, strength: float) -> Occurrences:
         """Figures of counts, shape (n_items,), zeros included."""
         total, squares = float(counts.sum()), float(np.sum(counts.astype(np.float64) ** 2))
         return cls(
@@ -94,11 +93,8 @@ class CountModel:
         return np.asarray((above @ weight)[inverse].reshape(least.shape))
 
 
-def fit_counts(counts: Counts) -> CountModel | None:
-    """The null model of counts, shape (n_items,), robustly; None for fewer than 20 items found.
-
-    Raises `DistnormError` for counts that are no vector of whole numbers from 0 on.
-    """
+def fit_counts(counts: Int64) -> CountModel | None:
+    """The null model of counts (n_items,), whole from 0 on; None for fewer than 20 items found."""
     counts = np.asarray(counts)
     if counts.ndim != 1 or counts.dtype.kind not in "iu" or (len(counts) and counts.min() < 0):
         raise DistnormError(
@@ -131,7 +127,7 @@ def fit_counts(counts: Counts) -> CountModel | None:
     return CountModel(math.exp(middle), spread)
 
 
-def audit(counts: Counts, alert_rate: float = 0.01) -> Float64 | None:
+def audit(counts: Int64, alert_rate: float = 0.01) -> Float64 | None:
     """How many items would come up as often by chance, for items that come up implausibly often.
 
     ``counts`` (n_items,) are the queries that find each item among their first k, zeros included;
@@ -172,7 +168,7 @@ def _normal_table() -> tuple[Float64, Float64]:
     return z, np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in z])
 
 
-def _poisson_above(counts: Counts, rates: Float64) -> Float64:
+def _poisson_above(counts: Int64, rates: Float64) -> Float64:
     """P(N >= c) for each count and rate, (counts, rates)."""
     above = np.ones((len(counts), len(rates)))
     small = (counts > 0) & (counts < _EXACT)

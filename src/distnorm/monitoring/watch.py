@@ -23,10 +23,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm import storage
-from distnorm.arrays import Array, checked, to_numpy
+from distnorm.arrays import Array, Float32, checked, to_numpy
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError
 from distnorm.moments import Moments
@@ -126,7 +125,7 @@ class Watch:
         self.window, self.block = int(window), int(block)
         self.looks: list[Look] = []
         self.alarm: Look | None = None
-        self._rows: dict[str, npt.NDArray[np.float32]] = {}
+        self._rows: dict[str, Float32] = {}
         self._seen = dict.fromkeys(norm.sides, 0)
         self._number = dict.fromkeys(norm.sides, 0)
         self._lock = OwnLock()
@@ -221,7 +220,7 @@ class Watch:
         check_watch(name, about, rows, norm)
         return watch.resume(rows, about)
 
-    def resume(self, rows: dict[str, npt.NDArray[np.float32]], about: dict[str, Any]) -> Watch:
+    def resume(self, rows: dict[str, Float32], about: dict[str, Any]) -> Watch:
         """Take rows and what `to_dict` said of them."""
         self._rows, self._seen, self._number = rows, about["rows"], about["looks"]
         self.looks = [_as_look(look) for look in about["last"].values()]

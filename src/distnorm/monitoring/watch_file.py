@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from distnorm import storage
+from distnorm.arrays import Float32
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.system import schema
@@ -17,7 +17,7 @@ from distnorm.system.schema import closed, flag, list_of, number, optional, reco
 
 __all__ = ["check_watch", "read_watch"]
 
-Rows = dict[str, npt.NDArray[np.float32]]
+Rows = dict[str, Float32]
 
 _WHAT, _REMEDY = "the state of a watch", "remove the state file to start anew"
 _share = number(0, 1)

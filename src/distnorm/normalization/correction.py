@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from distnorm.arrays import Array, CheckedRows, as_working, from_numpy, namespace
+from distnorm.arrays import Array, Bools, CheckedRows, Float64, as_working, from_numpy, namespace
 from distnorm.errors import DistnormError
 from distnorm.exact import KeptProducts
 from distnorm.methods.base import Method
@@ -58,7 +55,7 @@ class Correction:
         return {**stated, **self.method.in_force(queries, others, self.params)}
 
     @cached_property
-    def direction(self) -> npt.NDArray[np.float64]:
+    def direction(self) -> Float64:
         """What `shift` subtracts, strength not included; (d,)."""
         queries = self.state.fitted(self.side)
         if self.method.direction is None:
@@ -78,10 +75,7 @@ class Correction:
             )
 
     def shift(self, queries: Array) -> Array:
-        """Queries less strength times direction, (n, d), in their working dtype.
-
-        A method that transforms re-normalises them after that.
-        """
+        """Queries less strength times direction, (n, d), in their working dtype; or transformed."""
         if self.method.transform is not None:
             mean = self.strength * self.direction if self.strength else None
             return self.method.transform(queries, mean, self.state.names.plural(self.side))
@@ -91,10 +85,7 @@ class Correction:
         return working - from_numpy(self.strength * self.direction, working)
 
     def bias(self, items: Array, side: str | None = None) -> Array:
-        """What to subtract from q . y for each item, (n,), strength included.
-
-        ``side`` is that of the items, where it is not the other one.
-        """
+        """What to subtract from q . y for each item, (n,), of ``side`` if not of the other one."""
         if not self.strength:
             working = as_working(items)
             return namespace(working).zeros_like(working[:, 0])
@@ -111,7 +102,7 @@ class Correction:
             return Overlap(0, int(queries.shape[0]), exact=True)
         return statistics.overlap(queries)
 
-    def gate(self, items: Array) -> npt.NDArray[np.bool_] | None:
+    def gate(self, items: Array) -> Bools | None:
         """Items whose bias counts for a query that likes them best, (n,); None for all."""
         gate = self.method.gate
         return None if gate is None else gate(items, self.state.fitted(self.side))

@@ -18,7 +18,7 @@ from distnorm.normalization.correction import Correction
 from distnorm.normalization.notes import Notes
 from distnorm.normalization.state import State
 
-__all__ = ["Current", "Known", "OfKnown"]
+__all__ = ["Current", "Known", "OfKnown", "OfState"]
 
 T = TypeVar("T")
 
@@ -103,8 +103,11 @@ class OfKnown(Generic[T]):
 
     def __get__(self, owner: Held, kind: type | None = None) -> T:
         """What is in force; of the class itself this descriptor."""
-        value: T = self if owner is None else getattr(owner.current.known, self._name)
+        value: T = self if owner is None else self._read(owner.current.known)
         return value
+
+    def _read(self, known: Known) -> Any:
+        return getattr(known, self._name)
 
     def __set__(self, owner: Held, value: T) -> None:
         """Put another one in its place; another state voids the notes of other statistics."""
@@ -113,3 +116,20 @@ class OfKnown(Generic[T]):
             owner.current.change(lambda _: state)
         elif isinstance(value, Notes):
             owner.current.note(value)
+
+
+class OfState(OfKnown[T]):
+    """An attribute that is read from the state and, if settable, put into a new one."""
+
+    def __init__(self, *, settable: bool = False) -> None:
+        self._settable = settable
+
+    def __set__(self, owner: Held, value: T) -> None:
+        """Replace the state by one with another value."""
+        if not self._settable:
+            raise AttributeError(f"{self._name} is part of the state")
+        changed: dict[str, Any] = {self._name: value}
+        owner.current.change(lambda state: replace(state, **changed))
+
+    def _read(self, known: Known) -> Any:
+        return getattr(known.state, self._name)

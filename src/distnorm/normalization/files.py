@@ -20,12 +20,7 @@ from distnorm.arrays import to_numpy
 from distnorm.errors import DistnormError
 from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
-from distnorm.normalization.forms import (
-    SETTINGS,
-    check_class_images,
-    check_side,
-    check_statistics,
-)
+from distnorm.normalization.forms import SETTINGS, check_class_images, check_side, check_statistics
 from distnorm.normalization.notes import Notes
 from distnorm.normalization.state import State
 
@@ -98,12 +93,7 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
     for side, about in settings["statistics"].items():
         if not about["count"]:
             continue
-        empty, prefix = state.statistics[side], f"{side}."
-        arrays = {
-            key.removeprefix(prefix): values
-            for key, values in tensors.items()
-            if key.startswith(prefix)
-        }
+        empty, arrays = state.statistics[side], _under(f"{side}.", tensors)
         check_side(name, side, about["count"], about["unit_length"], arrays, empty)
         bank, weights = arrays.pop("bank", None), arrays.pop("bank_weights", None)
         moments = Moments.from_arrays(
@@ -112,10 +102,11 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
         parts = None if weights is None else (weights,)
         statistics[side] = SideStatistics(moments, None if empty.bank is None else (bank,), parts)
     notes = Notes.from_dict(settings.get("notes", {}))
-    kept = {
-        key.removeprefix(_CLASS_IMAGES): values
-        for key, values in tensors.items()
-        if key.startswith(_CLASS_IMAGES)
-    }
+    kept = _under(_CLASS_IMAGES, tensors)
     check_class_images(name, notes.class_prior, kept, state.dimension or settings["dimension"])
     return state.with_statistics(statistics), replace(notes, class_images=kept or None)
+
+
+def _under(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Tensors whose names begin so, by the rest of their names."""
+    return {k.removeprefix(prefix): x for k, x in tensors.items() if k.startswith(prefix)}

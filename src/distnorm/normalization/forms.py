@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import NDArray
 from distnorm.errors import DistnormError
 from distnorm.methods.statistics import SideStatistics
 from distnorm.normalization.state import PRIORS
@@ -34,7 +34,7 @@ from distnorm.system.schema import (
 
 __all__ = ["SETTINGS", "check_class_images", "check_side", "check_statistics"]
 
-Tensors = Mapping[str, npt.NDArray[Any]]
+Tensors = Mapping[str, NDArray]
 
 _REMEDY = "fetch or fit it again"
 _LENGTH = 0.05  # rows of half precision are not quite of length 1
@@ -64,10 +64,7 @@ def _by_query(value: Any, place: str) -> None:
     table(record({"variation": optional(number(0)), **rates}))(sides, place)
 
 
-_MADE_BY = {
-    "score": record({"method": text, "strength": table(number())}),
-    "params": table(scalar),
-}
+_MADE_BY = {"score": record({"method": text, "strength": table(number())}), "params": table(scalar)}
 _OVERLAP = closed({"fitted": whole(0), "rows": whole(0), "exact": flag})
 _CALIBRATION = record(
     {
@@ -80,10 +77,7 @@ _CALIBRATION = record(
         "knots": _rising("score", "rate", "low", "high"),
         "by_query": _by_query,
     },
-    {
-        "right_pairs": optional(_share),
-        "shared_rows": table(optional(_OVERLAP)),
-    },
+    {"right_pairs": optional(_share), "shared_rows": table(optional(_OVERLAP))},
 )
 _PROBABILITY = record(
     {
@@ -145,8 +139,7 @@ _CLASS_PRIOR = closed(
     }
 )
 _NOTE = record(
-    {},
-    {"name": text, "store": text, "id": optional(text), "commit": optional(whole(0))},
+    {}, {"name": text, "store": text, "id": optional(text), "commit": optional(whole(0))}
 )
 _SPREAD = record({"skewness": number(), "occupancy": number()})
 

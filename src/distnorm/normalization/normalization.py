@@ -30,10 +30,10 @@ from distnorm.metrics.ranking import Ranking
 from distnorm.moments import Moments
 from distnorm.normalization import auto
 from distnorm.normalization.correction import Correction, ranking, two_sided_scores
-from distnorm.normalization.current import Current, Known, OfKnown
+from distnorm.normalization.current import Current, Known, OfKnown, OfState
 from distnorm.normalization.files import write_state
 from distnorm.normalization.notes import Notes
-from distnorm.normalization.state import OfState, Rows, State
+from distnorm.normalization.state import Rows, State
 
 if TYPE_CHECKING:
     from distnorm.selection import Selection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 __all__ = ["Notes"]
@@ -48,7 +48,3 @@ class Notes:
         every = (self, *others)
         gone = [n for n in names if any(getattr(e, n) is not None or n in e.dropped for e in every)]
         return Notes(dropped=tuple(gone))
-
-    def chosen(self, selection: dict[str, Any]) -> Notes:
-        """These with another choice, which makes void what was read off the scores before it."""
-        return replace(self, selection=selection, calibration=None, probability=None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +26,9 @@ from distnorm.methods.registry import find_method, resolve_strength
 from distnorm.methods.sides import Sides
 from distnorm.methods.statistics import SideStatistics, check_weighting
 
-__all__ = ["PRIORS", "OfState", "Rows", "State", "check_prior"]
+__all__ = ["PRIORS", "Rows", "State", "check_prior"]
 
 Rows = Array | CheckedRows
-T = TypeVar("T")
 
 PRIORS = ("none", "balance", "shift", "auto")
 """What may be made of how often classes come; see `distnorm.tasks.class_prior`."""
@@ -350,36 +349,3 @@ def check_prior(name: object) -> None:
         raise DistnormError(
             f"prior {name!r}", f"one of {', '.join(PRIORS)}", "'none' leaves classes as they score"
         )
-
-
-class Stateful(Protocol):
-    """What has a state."""
-
-    @property
-    def state(self) -> State: ...
-
-    @state.setter
-    def state(self, state: State) -> None: ...
-
-
-class OfState(Generic[T]):
-    """An attribute that is read from the owner's ``state`` and, if settable, put into a new one."""
-
-    def __init__(self, *, settable: bool = False) -> None:
-        self._settable = settable
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        """Remember the name."""
-        self._name = name
-
-    def __get__(self, owner: Stateful, kind: type | None = None) -> T:
-        """The state's value; of the class itself this descriptor."""
-        value: T = self if owner is None else getattr(owner.state, self._name)
-        return value
-
-    def __set__(self, owner: Stateful, value: T) -> None:
-        """Replace the state by one with another value."""
-        if not self._settable:
-            raise AttributeError(f"{self._name} is part of the state")
-        changed: dict[str, Any] = {self._name: value}
-        owner.state = replace(owner.state, **changed)

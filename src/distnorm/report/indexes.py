@@ -60,18 +60,14 @@ def index_biases_table(spec: str, found: Sequence[StoredBiases]) -> Table:
         notes = ["this normalization"] if each.asked_for else []
         notes += [] if each.unchanged else ["the index changed: run distnorm index bias again"]
         lacking = "-" if each.lacking is None else str(each.lacking)
-        strength = f"{each.strength[_asker(each)]:g}"
+        asker = next((side for side in each.strength if side != each.side), each.side)
         table.add_row(
             each.column,
             each.method,
-            strength,
+            f"{each.strength[asker]:g}",
             str(each.items),
             lacking,
             each.where,
             ", ".join(notes),
         )
     return table
-
-
-def _asker(found: StoredBiases) -> str:
-    return next((side for side in found.strength if side != found.side), found.side)

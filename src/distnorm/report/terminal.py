@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ def score_matrix_table(
     title = f"{name}{word}, {result.n_images} {one}, {result.n_texts} {two}"
     names = [n.partition("_retrieval_")[2] for n in result.metrics if n.startswith(DIRECTIONS[0])]
     heads = [name.replace("_", " ") for name in names]
-    table = _table(title, ("direction", *heads), left=("direction",))
+    table = PlainTable(title, ("direction", *heads), left=("direction",))
     for direction in DIRECTIONS:
         values = [(name, result.metrics[f"{direction}_{name}"]) for name in names]
         table.add_row(
@@ -83,7 +83,7 @@ def metrics_table(
 ) -> Table:
     """One method's figures, one column each."""
     word = ", transductive" if result.transductive else ""
-    table = _table(_named(norm) + word, map(metric_title, result.metrics))
+    table = PlainTable(_named(norm) + word, map(metric_title, result.metrics))
     table.add_row(*[f"{100 * value:.1f}" for value in result.metrics.values()])
     table.caption = f"times 100; {_source(norm, prompt)}{_shared(result.shared_rows)}"
     return table
@@ -113,7 +113,7 @@ def search_table(found: dict[str, Any]) -> Table:
     columns += ["false alarms"] if calibrated else []
     columns += ["dot product's list"] if "dot" in found else []
     title = f"{found['query']!r} in {found['n_items']} items"
-    table = _table(title, columns, left=("side", "item", "dot product's list"))
+    table = PlainTable(title, columns, left=("side", "item", "dot product's list"))
     for column in table.columns:
         column.overflow = "fold"
     lists = zip_longest(found["results"], found.get("dot", []))
@@ -143,7 +143,7 @@ def search_table(found: dict[str, Any]) -> Table:
 def detection_table(result: DetectionResult) -> Table:
     """Recall and false alarms at a threshold."""
     title = f"{result.score['label']} above {result.threshold:.4f}"
-    table = _table(title, [name.replace("_", " ") for name in result.metrics])
+    table = PlainTable(title, [name.replace("_", " ") for name in result.metrics])
     table.add_row(*["-" if value is None else f"{value:.3g}" for value in result.metrics.values()])
     expected = result.expected_false_alarm_rate
     if expected is not None:
@@ -157,7 +157,7 @@ def detection_table(result: DetectionResult) -> Table:
 def difference_table(found: Difference) -> Table:
     """Distances of means, changes in ranking, and the verdict."""
     word = "interchangeable" if found.interchangeable else "different"
-    table = _table(word, ("what", "found"), left=("what",))
+    table = PlainTable(word, ("what", "found"), left=("what",))
     for key, (one, two) in found.settings.items():
         table.add_row(key, f"{one} / {two}")
     for side, test in found.means.items():
@@ -189,7 +189,7 @@ def rank_change(entry: dict[str, Any], found: dict[str, Any]) -> tuple[str, str]
 
 def _metrics(comparison: Comparison) -> Table:
     title = f"{comparison.task}, times 100{_transductive(comparison)}"
-    table = _table(title, ("method", "strength"), left=("method",))
+    table = PlainTable(title, ("method", "strength"), left=("method",))
     base = comparison.results[0].metrics
     for name in base:
         table.add_column(metric_title(name, _sides(comparison)), justify="right")
@@ -212,7 +212,7 @@ def _recall(comparison: Comparison, direction: str) -> Table:
     columns = ("method", "strength", *recalls, f"{recalls[0]} against dot [95 %]")
     words = direction_title(direction, _sides(comparison))
     title = f"{words}, recall in %{_transductive(comparison)}"
-    table = _table(title, columns, left=("method",))
+    table = PlainTable(title, columns, left=("method",))
     for result in comparison.results:
         table.add_row(
             _name(result),
@@ -285,7 +285,9 @@ def _hubness(diagnostics: dict[str, Any], sides: Sequence[str]) -> list[Table]:
     tables = []
     for direction in DIRECTIONS:
         title = f"hubs, {direction_title(direction, sides)} (first split)"
-        table = _table(title, ("method", "skewness", "occupancy %", "top hub"), left=("method",))
+        table = PlainTable(
+            title, ("method", "skewness", "occupancy %", "top hub"), left=("method",)
+        )
         for entry in diagnostics["hubness"]:
             found = entry[direction]
             hub = found["hubs"][0]
@@ -305,7 +307,7 @@ def _hubness(diagnostics: dict[str, Any], sides: Sequence[str]) -> list[Table]:
 def _ladder(diagnostics: dict[str, Any]) -> Table:
     title = "share of the exact log-partition's variance explained"
     columns = ("bias of", "1/tau", *(f"order {order}" for order in range(3)))
-    table = _table(title, columns, left=("bias of",))
+    table = PlainTable(title, columns, left=("bias of",))
     for name, rungs in diagnostics["ladder"].items():
         for start in range(0, len(rungs), 3):
             three = rungs[start : start + 3]
@@ -335,7 +337,3 @@ def _shared(shared: SharedRows) -> str:
 def _source(norm: ScoreNormalization, prompt: str | None) -> str:
     fitted = ", ".join(f"{n} {side}" for side, n in norm.counts.items())
     return f"statistics from {fitted} rows; prefix: {plain(prompt or norm.prompt or 'not stated')}"
-
-
-def _table(title: str, columns: Iterable[str], left: Iterable[str] = ()) -> Table:
-    return PlainTable(title, columns, left)

@@ -11,6 +11,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.arrays import Bools, Int64
 from distnorm.scenes.scene import WORLDS, Dice, Layout, Thing
 from distnorm.scenes.vocabulary import BACKGROUNDS, RGB, SIZES
 
@@ -102,7 +103,7 @@ def _draw(canvas: _Coverage, thing: Thing) -> None:
 
 
 @functools.cache
-def _pattern(texture: str) -> npt.NDArray[np.bool_]:
+def _pattern(texture: str) -> Bools:
     y, x = np.mgrid[0:SIDE, 0:SIDE]
     if texture == "striped":
         pattern = (y + x) % 6 < 2
@@ -129,10 +130,8 @@ def _coverage(shape: str, radius: int) -> _Coverage:
     return np.asarray(covered, dtype=np.int32)
 
 
-def _inside(
-    shape: str, x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], unit: int
-) -> npt.NDArray[np.bool_]:
-    def disc(at_x: int, at_y: int, radius: int) -> npt.NDArray[np.bool_]:
+def _inside(shape: str, x: Int64, y: Int64, unit: int) -> Bools:
+    def disc(at_x: int, at_y: int, radius: int) -> Bools:
         return (x - at_x * unit) ** 2 + (y - at_y * unit) ** 2 <= (radius * unit) ** 2
 
     if shape == "circle":
@@ -147,12 +146,7 @@ def _inside(
     return _polygon(_POLYGONS[shape], x, y, unit)
 
 
-def _polygon(
-    corners: tuple[tuple[int, int], ...],
-    x: npt.NDArray[np.int64],
-    y: npt.NDArray[np.int64],
-    unit: int,
-) -> npt.NDArray[np.bool_]:
+def _polygon(corners: tuple[tuple[int, int], ...], x: Int64, y: Int64, unit: int) -> Bools:
     """Even-odd rule, crossings compared by cross-multiplication."""
     inside = np.zeros(x.shape, dtype=bool)
     for (x1, y1), (x2, y2) in zip(corners, (*corners[1:], corners[0]), strict=True):

@@ -19,7 +19,7 @@ from distnorm.scenes.captions import Caption, captions, damaged
 from distnorm.scenes.drawing import render
 from distnorm.scenes.scene import WORLDS, Dice, Layout, Thing, World
 from distnorm.scenes.vocabulary import PLACES, SIZES, TEXTURES
-from distnorm.system.files import atomic_write
+from distnorm.system.files import write_text
 
 __all__ = ["TRAINING", "Scene", "draw_scene", "generate", "save_scenes"]
 
@@ -123,10 +123,7 @@ def _thing(world: World, dice: Dice, place: int) -> Thing:
 
 
 def save_scenes(folder: Path, n: int, *, world: str = "matched", seed: int = 0) -> None:
-    """Write ``n`` PNG pictures and ``captions.tsv`` (path, caption; five per picture).
-
-    Raises `DistnormError` if the folder exists and is not empty, or as `generate`.
-    """
+    """Write ``n`` PNG pictures and ``captions.tsv`` (path, caption) into a new or empty folder."""
     scenes = generate(n, world=world, seed=seed)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DistnormError(f"{folder}, which exists", "a new folder", "choose another name")
@@ -136,5 +133,4 @@ def save_scenes(folder: Path, n: int, *, world: str = "matched", seed: int = 0) 
         name = f"{world}-{number:06d}.png"
         scene.image().save(folder / name)
         lines += [f"{name}\t{caption}" for caption in scene.captions()]
-    with atomic_write(folder / "captions.tsv") as file:
-        file.write(("\n".join(lines) + "\n").encode())
+    write_text(folder / "captions.tsv", "\n".join(lines) + "\n")

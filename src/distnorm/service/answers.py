@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 from starlette.responses import Response
+
+from distnorm.system.records import finite
 
 __all__ = ["as_json"]
 
@@ -16,14 +17,5 @@ def as_json(value: Any, status: int = 200) -> Response:
     try:
         text = json.dumps(value, allow_nan=False, default=str, separators=(",", ":"))
     except ValueError:
-        finite = _finite(value)
-        text = json.dumps(finite, allow_nan=False, default=str, separators=(",", ":"))
+        text = json.dumps(finite(value), allow_nan=False, default=str, separators=(",", ":"))
     return Response(text, status, media_type="application/json")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

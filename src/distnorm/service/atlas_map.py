@@ -48,10 +48,7 @@ class AtlasMap:
 
     @classmethod
     def of(cls, folder: Path) -> AtlasMap:
-        """Those of a folder; links that lead out of it are left out.
-
-        Raises `DistnormError` for a folder that is no such application.
-        """
+        """Those of a folder, which must be such an application; links that lead out are not."""
         root = folder.resolve()
         files: dict[str, Path] = {}
         for path in sorted(folder.rglob("*"))[:_MOST]:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import to_numpy
+from distnorm.arrays import Float32, NDArray, to_numpy
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.service.items import Items, Line, Wish
@@ -39,7 +38,7 @@ class Found:
     """Answer of one search, and the query's row and side, for statistics that learn."""
 
     answer: dict[str, Any]
-    row: npt.NDArray[np.float32]
+    row: Float32
     side: str
 
 
@@ -61,11 +60,7 @@ class Engine:
         self.count = self.items.count
 
     def prepared(self, items: Items, rankings: Rankings) -> Now:
-        """Items with rankings, ready: the biases that the default ranking needs are computed.
-
-        Raises `DistnormError` for a normalization that has not the bar that is set, or that these
-        items cannot serve.
-        """
+        """Items with rankings, biases computed; raises for a bar or items that do not suit them."""
         self.bar.of(rankings.default.norm)
         sample = np.zeros(items.dimension, dtype=np.float32)
         sample[0] = 1
@@ -118,8 +113,8 @@ class Engine:
         return results
 
     def shift(
-        self, rows: npt.NDArray[np.float32], method: str | None, strength: float | None
-    ) -> tuple[npt.NDArray[Any], Ranking]:
+        self, rows: Float32, method: str | None, strength: float | None
+    ) -> tuple[NDArray, Ranking]:
         """Queries as an index of raw vectors wants them; refused for methods that do not shift."""
         rankings = self.rankings
         try:
@@ -133,8 +128,8 @@ class Engine:
             raise Refusal.of(error) from error
 
     def bias(
-        self, rows: npt.NDArray[np.float32], method: str | None, strength: float | None
-    ) -> tuple[npt.NDArray[Any], Ranking]:
+        self, rows: Float32, method: str | None, strength: float | None
+    ) -> tuple[NDArray, Ranking]:
         """What to subtract from q . x for each of these items."""
         rankings = self.rankings
         try:
@@ -230,7 +225,7 @@ def _wish(job: Asked, row: Any, side: str, rankings: Rankings) -> Wish:
     return Wish(row, tuple(chosen), job.k, side, job.filter)
 
 
-def _check_length(row: npt.NDArray[Any], side: str, rankings: Sequence[Ranking]) -> None:
+def _check_length(row: NDArray, side: str, rankings: Sequence[Ranking]) -> None:
     """Raise for a vector that is not as the statistics want rows, of unit length mostly."""
     for ranking in rankings:
         if ranking.norm is not None:

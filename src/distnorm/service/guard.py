@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
+import anyio
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -120,7 +121,7 @@ class Guard:
                     await answer.send({"type": "http.response.body", "body": b""})
                     done(204)
                     return
-                async with _within(self.limits.seconds):
+                with anyio.fail_after(self.limits.seconds):
                     await self.app({**scope, "app": self}, receive, answer.send)
             except Refusal as refusal:
                 await self._refuse(answer, refusal.status, refusal.line)
@@ -228,10 +229,7 @@ class _Answer:
 
 
 async def read_body(request: Any, limits: Limits, *, any_type: bool = False) -> bytes:
-    """The body of a request that says it is JSON, or of any type.
-
-    Raises `Refusal` for another type, too many bytes, or bytes that come too slowly.
-    """
+    """The body of a request that says it is JSON, or of any type; refused if too long or slow."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not any_type:
         raise Refusal(
@@ -242,7 +240,7 @@ async def read_body(request: Any, limits: Limits, *, any_type: bool = False) -> 
         raise Refusal(413, f"{announced[:20]} bytes", f"at most {limits.body}", "send fewer")
     body = bytearray()
     try:
-        async with _within(limits.head_seconds + limits.seconds / 2):
+        with anyio.fail_after(limits.head_seconds + limits.seconds / 2):
             async for part in request.stream():
                 body += part
                 if len(body) > limits.body:
@@ -250,31 +248,6 @@ async def read_body(request: Any, limits: Limits, *, any_type: bool = False) -> 
     except TimeoutError as error:
         raise Refusal(408, "a body that comes too slowly", "one in time", "send it anew") from error
     return bytes(body)
-
-
-class _within:
-    """`asyncio.timeout`, which Python 3.10 has not."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._late = seconds, False
-
-    async def __aenter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-
-        def late() -> None:
-            self._late = True
-            task.cancel()
-
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, late)
-
-    async def __aexit__(self, kind: Any, *_: Any) -> None:
-        self._timer.cancel()
-        if self._late and kind is not None and issubclass(kind, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if hasattr(task, "uncancel"):
-                task.uncancel()  # type: ignore[union-attr]
-            raise TimeoutError
 
 
 def _same(given: str, expected: str) -> bool:

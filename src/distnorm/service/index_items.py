@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32, Float64
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes import Found, open_index
@@ -89,7 +89,7 @@ class IndexItems:
 
     def two_sided(
         self, lists: Sequence[tuple[Wish, Line]], norm: ScoreNormalization
-    ) -> npt.NDArray[np.float64] | None:
+    ) -> Float64 | None:
         """The lists' own scores, where they are two-sided ones."""
         if any(line.label.endswith("ranking score") for _, line in lists):
             return None
@@ -113,7 +113,7 @@ class IndexItems:
         """Whether ``titles`` have it."""
         return self._known(row)
 
-    def sample(self, n: int) -> npt.NDArray[np.float32] | None:
+    def sample(self, n: int) -> Float32 | None:
         """Rows that the system gives back, if it does."""
         found = self._opened().sample(n)
         return None if found is None else np.asarray(found[1], dtype=np.float32)

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from distnorm.arrays import Float32, Float64
 from distnorm.normalization import ScoreNormalization
 from distnorm.service.rankings import Ranking, Rankings
 
@@ -26,7 +24,7 @@ DEPTH = 100
 class Wish:
     """A query row (d,), the rankings it is wanted in, and how many items of each."""
 
-    row: npt.NDArray[np.float32]
+    row: Float32
     rankings: tuple[Ranking, ...]
     k: int
     side: str
@@ -38,7 +36,7 @@ class Line:
     """One list of one query, to its depth: ids and scores, best first."""
 
     ids: tuple[Any, ...]
-    scores: npt.NDArray[np.float64]
+    scores: Float64
     label: str
     exact: bool
     without_bias: int = 0
@@ -62,14 +60,12 @@ class Items(Protocol):
     def lines(self, wishes: Sequence[Wish], rankings: Rankings) -> list[list[Line]]:
         """For each wish its lists, in the order of its rankings."""
 
-    def scores(
-        self, wish: Wish, ids: Sequence[Any], rankings: Rankings
-    ) -> list[npt.NDArray[np.float64]] | None:
+    def scores(self, wish: Wish, ids: Sequence[Any], rankings: Rankings) -> list[Float64] | None:
         """Scores of items in each of a wish's rankings, None where only lists have them."""
 
     def two_sided(
         self, lists: Sequence[tuple[Wish, Line]], norm: ScoreNormalization
-    ) -> npt.NDArray[np.float64] | None:
+    ) -> Float64 | None:
         """Two-sided scores of the first k items of lists, one after the other; None for none."""
 
     def told(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
@@ -78,7 +74,7 @@ class Items(Protocol):
     def names_row(self, row: int) -> bool:
         """Whether there is a row of this number that has a name."""
 
-    def sample(self, n: int) -> npt.NDArray[np.float32] | None:
+    def sample(self, n: int) -> Float32 | None:
         """Unit rows of up to n items, evenly spaced; None where there are none to be had."""
 
     def check_filter(self, filter: Any) -> None:

@@ -28,15 +28,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import to_numpy
+from distnorm.arrays import Bools, Float32, Float64, NDArray, to_numpy
 from distnorm.moments import density_weights
 from distnorm.normalization import ScoreNormalization, make
 
 __all__ = ["GATE", "Learner", "Proposal"]
 
-Rows = npt.NDArray[np.float32]
 
 GATE, PRIOR = 100.0, 100.0
 _SAME = 0.999  # cosine from which a query is one that is there
@@ -69,7 +67,7 @@ class Learner:
 
     def __init__(
         self,
-        items: Rows | None,
+        items: Float32 | None,
         side: str,
         start: ScoreNormalization | None = None,
         *,
@@ -82,21 +80,21 @@ class Learner:
         self.items, self.side, self.start, self.window = items, side, start, window
         self._about: dict[str, Any] = {"sides": sides, "model": model, "prompt": prompt}
         self._dice = np.random.default_rng(seed)
-        self._bank: Rows | None = None
+        self._bank: Float32 | None = None
         self._filled = self.seen = self.repeated = 0
-        self._held: deque[Rows] = deque(maxlen=_HELD)
+        self._held: deque[Float32] = deque(maxlen=_HELD)
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> Float32:
         """The bank."""
         return np.empty((0, 0), np.float32) if self._bank is None else self._bank[: self._filled]
 
     @property
-    def held_out(self) -> Rows:
+    def held_out(self) -> Float32:
         """The last queries that are not in the bank."""
         return np.stack(list(self._held)) if self._held else np.empty((0, 0), np.float32)
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: Float32) -> None:
         """Take queries in, shape (n, d), unit rows."""
         for row in rows:
             self.seen += 1
@@ -141,7 +139,7 @@ class Learner:
             return Proposal(norm, False, reason, effective, *figures)
         return Proposal(norm, True, "", effective, *figures)
 
-    def _fitted(self, bank: Rows, weights: npt.NDArray[np.float64]) -> ScoreNormalization:
+    def _fitted(self, bank: Float32, weights: Float64) -> ScoreNormalization:
         """The start's method on the bank, with what the start knows as some rows more."""
         if self.start is None:
             norm = make("dn", **self._about)
@@ -161,8 +159,8 @@ class Learner:
         return norm
 
     def _agreeing(
-        self, norm: ScoreNormalization | None, queries: Rows, held: int
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
+        self, norm: ScoreNormalization | None, queries: Float32, held: int
+    ) -> tuple[Bools, NDArray]:
         """Of the first queries, which are their best item's best one, and the first ten items."""
         assert self.items is not None
         if (

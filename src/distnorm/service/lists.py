@@ -28,10 +28,7 @@ class Bar:
     false_alarm_rate: float | None = None
 
     def of(self, norm: ScoreNormalization | None) -> float | None:
-        """The score, for a normalization.
-
-        Raises `DistnormError` for a rate without a calibration.
-        """
+        """The score, for a normalization; raises for a rate without a calibration."""
         if norm is None or (self.threshold, self.false_alarm_rate) == (None, None):
             return None
         return chosen_threshold(norm, self.threshold, self.false_alarm_rate)

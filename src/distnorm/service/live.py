@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from distnorm.arrays import Float32
 from distnorm.errors import DistnormError
 from distnorm.service.answers import as_json
 from distnorm.service.guard import read_body
@@ -51,7 +51,7 @@ class Live:
         self._service, self._learner, self._file = service, learner, file
         self._every, self._batch = every, batch
         self._start: Rankings = service.engine.rankings
-        self._fresh: deque[npt.NDArray[np.float32]] = deque(maxlen=_WAITING)
+        self._fresh: deque[Float32] = deque(maxlen=_WAITING)
         self._work = asyncio.Lock()
         self._proposal: Proposal | None = None
         self._proposed_at = 0
@@ -60,10 +60,7 @@ class Live:
 
     def routes(self) -> list[Route]:
         """Those of this module."""
-        return [
-            Route("/learn", self.told),
-            Route("/learn", self.asked, methods=["POST"]),
-        ]
+        return [Route("/learn", self.told), Route("/learn", self.asked, methods=["POST"])]
 
     def take(self, found: Found) -> None:
         """A query that was answered."""
@@ -96,7 +93,7 @@ class Live:
                 return
             if proposal.accepted:
                 rankings = Rankings.of(
-                    [proposal.norm, *self._others()],
+                    [proposal.norm, *list(self._start.norms.values())[1:]],
                     engine.items.side,
                     "learned",
                     engine.rankings.version + 1,
@@ -107,10 +104,6 @@ class Live:
             elif self.in_force:
                 service.log(f"learned statistics are out of force: {proposal.reason}")
                 await self._restore()
-
-    def _others(self) -> list[Any]:
-        """Normalizations of the start beside the one that is learned."""
-        return list(self._start.norms.values())[1:]
 
     async def _restore(self) -> None:
         engine = self._service.engine

@@ -66,7 +66,10 @@ def openapi(version: str, limits: Limits) -> dict[str, Any]:
         "/knn-service": _post("A search in clip-retrieval's form", knn),
         "/metadata": _post(
             "What is known of items, in clip-retrieval's form",
-            {"ids": {"type": "array", "items": {"type": "integer"}}, **_only(knn, "indice_name")},
+            {
+                "ids": {"type": "array", "items": {"type": "integer"}},
+                "indice_name": knn["indice_name"],
+            },
         ),
         "/indices-list": _get("Names of indices, in clip-retrieval's form"),
         "/learn": {
@@ -138,7 +141,3 @@ def _responses() -> dict[str, Any]:
     refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
     refused = {code: {"description": words, "content": refusal} for code, words in _REFUSED.items()}
     return {"200": {"description": "the answer"}, **refused}
-
-
-def _only(properties: dict[str, Any], name: str) -> dict[str, Any]:
-    return {name: properties[name]}

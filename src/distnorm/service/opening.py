@@ -52,14 +52,9 @@ class Opening:
 
 
 def open_engine(
-    opening: Opening,
-    shelf: Shelf | None = None,
-    norms: Sequence[ScoreNormalization] = (),
+    opening: Opening, shelf: Shelf | None = None, norms: Sequence[ScoreNormalization] = ()
 ) -> Engine:
-    """Items, model and rankings; a shelf and normalizations at hand need no files.
-
-    Raises `DistnormError` for what cannot be opened, or does not belong together.
-    """
+    """Items, model and rankings that belong together; a shelf and norms at hand need no files."""
     norms = [*_read_norms(opening), *norms]
     encoder = _encoder(opening.model)
     items = open_items(opening, shelf, None if encoder is None else encoder.model_id)

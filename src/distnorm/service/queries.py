@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32
 from distnorm.errors import DistnormError
 from distnorm.service.limits import Limits, Refusal
 from distnorm.service.requests import Asked
@@ -18,10 +18,7 @@ __all__ = ["Queries"]
 
 @dataclass(frozen=True)
 class Queries:
-    """The model of the queries, the prompt around texts, and the bounds of pictures.
-
-    Without an encoder only vectors are taken.
-    """
+    """The queries' model (None: vectors alone), the prompt around texts, bounds of pictures."""
 
     encoder: Any = None
     prompt: str | None = None
@@ -63,7 +60,7 @@ class Queries:
                 rows[at] = Refusal.of(error)
         return rows, sides
 
-    def _fitting(self, row: npt.NDArray[np.float32]) -> Any:
+    def _fitting(self, row: Float32) -> Any:
         if np.isfinite(row).all() and row.any():
             return row
         return Refusal(400, "a query that the model makes nothing of", "another one", "reword it")

@@ -12,10 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from distnorm.arrays import to_numpy
+from distnorm.arrays import Float64, NDArray, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.methods.registry import METHODS, find_method
 from distnorm.normalization import ScoreNormalization, make
@@ -23,7 +20,6 @@ from distnorm.search.bias_file import bias_of
 
 __all__ = ["DOT", "Ranking", "Rankings"]
 
-Float64 = npt.NDArray[np.float64]
 DOT = "dot"
 
 
@@ -67,11 +63,7 @@ class Rankings:
         version: int = 0,
         note: str = "",
     ) -> Rankings:
-        """Of saved normalizations, the first one being the default, and what they can serve.
-
-        Raises `DistnormError` for a method that ranks in no index, or without statistics of the
-        queries' side.
-        """
+        """Of saved normalizations, the first the default; raises where one ranks in no index."""
         named: dict[str, ScoreNormalization] = {}
         for norm in norms:
             asking = norm.names.other(norm.names.resolve(side))
@@ -118,10 +110,7 @@ class Rankings:
         return found
 
     def ranking(self, method: str | None = None, strength: float | None = None) -> Ranking:
-        """A method, the default one if left out, at a strength, its own if left out.
-
-        Raises `DistnormError` for a method that is unknown or that there are no statistics for.
-        """
+        """A method, the default if left out, at a strength, its own if left out; or an error."""
         if method is None:
             if not self.norms:
                 return Ranking(DOT, 0.0)
@@ -158,7 +147,7 @@ class Rankings:
             kept: Float64 = self.kept[name]
         return kept if own == ranking.strength else kept * (ranking.strength / own)
 
-    def shifted(self, ranking: Ranking, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def shifted(self, ranking: Ranking, rows: NDArray) -> NDArray:
         """Queries (n, d) as they are sent: shifted by a linear method, else as they are."""
         if ranking.norm is None or not ranking.norm.correction(self.asking).shifts_queries:
             return rows

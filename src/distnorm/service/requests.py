@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32
 from distnorm.service.limits import Limits, Refusal
 
 __all__ = ["Asked", "Wanted", "asked", "parsed", "picture_of", "rows_of", "text_of", "wanted_of"]
@@ -41,7 +41,7 @@ class Asked:
     k: int
     text: str | None = None
     picture: bytes | None = None
-    row: npt.NDArray[np.float32] | None = None
+    row: Float32 | None = None
     filter: Any = None
     wanted: Wanted = Wanted()
     also: Wanted | None = None
@@ -49,11 +49,7 @@ class Asked:
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body.
-
-    Raises `Refusal` for no JSON, no object, NaN and infinity, keys that come twice, and deep
-    nesting.
-    """
+    """The JSON object of a body; no NaN, no infinity, no key twice, and no deep nesting."""
     try:
         found = json.loads(
             body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_distinct
@@ -71,10 +67,7 @@ def parsed(body: bytes) -> dict[str, Any]:
 
 
 def asked(values: dict[str, Any], limits: Limits, dimension: int) -> Asked:
-    """The search that an object describes.
-
-    Raises `Refusal` for unknown keys, wrong types and values out of bounds.
-    """
+    """The search that an object describes; refused for unknown keys, types and bounds."""
     unknown = sorted(set(values) - _SEARCH)
     if unknown:
         raise Refusal(
@@ -142,13 +135,8 @@ def picture_of(value: Any, limits: Limits) -> bytes:
     return content
 
 
-def rows_of(
-    values: Any, dimension: int, most: int, name: str = "vectors"
-) -> npt.NDArray[np.float32]:
-    """Vectors (n, d): finite numbers, no row of zeros.
-
-    Raises `Refusal` for anything else, and for too many.
-    """
+def rows_of(values: Any, dimension: int, most: int, name: str = "vectors") -> Float32:
+    """Vectors (n, d), at most so many: finite numbers, no row of zeros; others are refused."""
     if not isinstance(values, list) or not values:
         raise Refusal(400, f"{name} = {_short(values)}", "a list of vectors", "send [[...], ...]")
     if len(values) > most:

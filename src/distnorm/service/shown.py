@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import NDArray
 from distnorm.errors import DistnormError
 from distnorm.report.html.page import Report
 from distnorm.report.html.sections import comparison_report
@@ -31,7 +30,7 @@ _REPORT = 256 << 20
 class LoggedQueries:
     """Queries (n, d) of one side, what each says (empty for bare vectors), and their origin."""
 
-    rows: npt.NDArray[Any] | ShardedRows
+    rows: NDArray | ShardedRows
     words: Sequence[str]
     source: str
 
@@ -80,10 +79,7 @@ def open_shown(
 
 
 def read_report(path: Path) -> Report:
-    """The report of a JSON file that ``distnorm compare`` wrote.
-
-    Raises `DistnormError` for anything else.
-    """
+    """The report of a JSON file that ``distnorm compare`` wrote; an error for anything else."""
     expected = "JSON that distnorm compare --json wrote"
     remedy = f"write it: distnorm compare retrieval ... --json {path.name}"
     try:
@@ -125,7 +121,7 @@ def _own(engine: Engine) -> LoggedQueries | None:
     return LoggedQueries(rows, words, f"the store's own {asking} side").sample()
 
 
-def _check(rows: npt.NDArray[Any], model: str | None, engine: Engine, name: str) -> None:
+def _check(rows: NDArray, model: str | None, engine: Engine, name: str) -> None:
     if rows.shape[1] != engine.items.dimension:
         raise DistnormError(
             f"{name} of {rows.shape[1]} dimensions",

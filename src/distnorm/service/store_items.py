@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import is_unit_length, to_numpy
+from distnorm.arrays import Float32, Float64, Indices, NDArray, is_unit_length, to_numpy
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.exact import Gallery
@@ -86,9 +85,7 @@ class StoreItems:
                 found[at][place] = Line(ids, scores, self._label(ranking, wishes[at].side), True)
         return found
 
-    def scores(
-        self, wish: Wish, ids: Sequence[Any], rankings: Rankings
-    ) -> list[npt.NDArray[np.float64]]:
+    def scores(self, wish: Wish, ids: Sequence[Any], rankings: Rankings) -> list[Float64]:
         """Of any items, in float64."""
         rows = np.array(ids, dtype=np.intp)
         items = np.asarray(self._rows[rows], dtype=np.float64)
@@ -101,7 +98,7 @@ class StoreItems:
 
     def two_sided(
         self, lists: Sequence[tuple[Wish, Line]], norm: ScoreNormalization
-    ) -> npt.NDArray[np.float64] | None:
+    ) -> Float64 | None:
         """In one call, where both sides have statistics."""
         if not norm.spec.two_sided or any(norm.moments(side) is None for side in norm.sides):
             return None
@@ -132,7 +129,7 @@ class StoreItems:
         """Whether there is a row of this number."""
         return 0 <= row < len(self._catalog.names)
 
-    def sample(self, n: int) -> npt.NDArray[np.float32]:
+    def sample(self, n: int) -> Float32:
         """Rows of some items."""
         rows = np.flatnonzero(self._catalog.first)
         step = max(1, -(-len(rows) // n))
@@ -162,8 +159,8 @@ class StoreItems:
         """Nothing is open."""
 
     def _search(
-        self, sent: npt.NDArray[Any], depth: int, bias: Any, filter: Any
-    ) -> list[tuple[tuple[int, ...], npt.NDArray[np.float64]]]:
+        self, sent: NDArray, depth: int, bias: Any, filter: Any
+    ) -> list[tuple[tuple[int, ...], Float64]]:
         if filter is None:
             found = self._items.search(sent, depth, bias=bias)
             return list(zip(found.ids, found.scores, strict=True))
@@ -177,7 +174,7 @@ class StoreItems:
             for ids, scores in zip(found.ids, found.scores, strict=True)
         ]
 
-    def _matching(self, filter: Any) -> npt.NDArray[np.intp]:
+    def _matching(self, filter: Any) -> Indices:
         """First rows of the items whose columns have the values of a filter."""
         keep = np.array(self._catalog.first)
         for name in filter:
@@ -229,7 +226,7 @@ def _read(name: str, commit: Commit, side: str) -> Shelf:
 
 def _sent(
     members: Sequence[tuple[int, int]], wishes: Sequence[Wish], rankings: Rankings
-) -> npt.NDArray[Any]:
+) -> NDArray:
     """Queries as they are sent, (n, d): those of one ranking are shifted together."""
     sent = np.stack([wishes[at].row for at, _ in members])
     same: dict[Any, list[int]] = {}

@@ -15,12 +15,12 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from distnorm.errors import DistnormError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from distnorm.arrays import NDArray
 
 try:
     import fcntl
@@ -39,6 +39,7 @@ __all__ = [
     "remove_stale",
     "save_array",
     "shared_name",
+    "write_text",
 ]
 
 # A running index as the command line names it, system:place; one letter is a drive.
@@ -128,6 +129,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         Path(name).unlink(missing_ok=True)
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text in UTF-8, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise, before any work, what `atomic_write` would raise in the end; writes nothing."""
     target = _target(path)
@@ -144,8 +151,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
-    """Raise, before any work, for a folder that cannot be made or filled, or a file in its place.
-    """
+    """Raise, before any work, for a folder that cannot be made or filled, or a file there."""
     with plain_errors(path):
         full = Path(path).absolute()
         place = next(place for place in (full, *full.parents) if place.exists())
@@ -158,7 +164,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
 def plain_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what the system says of a path that it cannot look at into a DistnormError."""
     if "\0" in os.fspath(path):
-        raise _impossible(path)
+        raise DistnormError(f"a path with a NUL, {os.fspath(path)!r}", "a path", "check the path")
     try:
         yield
     except OSError as error:
@@ -181,7 +187,7 @@ def path_error(error: OSError, path: str | os.PathLike[str] | None = None) -> Di
     return DistnormError(f"{error.strerror or error} for {name}", expected, remedy)
 
 
-def save_array(file: BinaryIO, values: npt.NDArray[Any]) -> None:
+def save_array(file: BinaryIO, values: NDArray) -> None:
     """As `numpy.save`, which does not say of a full disk that it is full."""
     from numpy.lib.format import write_array
 
@@ -233,9 +239,7 @@ def missing_file(path: Path, what: str = "an existing file") -> DistnormError:
         folder = path.parent if path.parent.is_dir() else Path()
         near = difflib.get_close_matches(path.name, os.listdir(folder), n=1)
     return DistnormError(
-        f"no file {path}",
-        what,
-        f"did you mean {folder / near[0]}?" if near else "check the path",
+        f"no file {path}", what, f"did you mean {folder / near[0]}?" if near else "check the path"
     )
 
 
@@ -250,10 +254,6 @@ def _target(path: str | os.PathLike[str]) -> Path:
 
 def _is_stream(target: Path) -> bool:
     return target.exists() and not target.is_file()
-
-
-def _impossible(path: str | os.PathLike[str]) -> DistnormError:
-    return DistnormError(f"a path with a NUL, {os.fspath(path)!r}", "a path", "check the path")
 
 
 def _temporary(target: Path) -> tuple[int, str]:

@@ -17,14 +17,9 @@ _LONGEST = 1 << 22  # characters of what Python printed
 
 
 def json_values(path: Path) -> Any:
-    """The value of a file, or the list of those of its lines, whatever its name says.
+    """The value of a file, or the list of those of its lines, whatever its name says; or raise.
 
     What Python printed of a list or a dictionary counts as JSON.
-
-    Raises
-    ------
-    DistnormError
-        For a file that cannot be read, or is neither.
     """
     lines = [line for line in text_lines(path) if line.strip()]
     whole = path.suffix.lower() == ".json"

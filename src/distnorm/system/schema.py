@@ -48,11 +48,7 @@ class Mismatch(Exception):
 
 
 def parse(content: str | bytes, form: Form, *, file: str, remedy: str) -> Any:
-    """The JSON in ``content``, if it is of the form.
-
-    Raises `DistnormError` for text that is no JSON, too deeply nested, with NaN or infinity, or of
-    another form.
-    """
+    """The JSON in ``content``, not too deep and without NaN, if it is of the form; or raise."""
     try:
         value = json.loads(content, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

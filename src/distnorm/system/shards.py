@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import NDArray
 from distnorm.errors import DistnormError
 
 __all__ = ["ShardedRows"]
@@ -28,7 +28,7 @@ class ShardedRows:
 
     ndim = 2
 
-    def __init__(self, parts: Sequence[npt.NDArray[Any]]) -> None:
+    def __init__(self, parts: Sequence[NDArray]) -> None:
         shapes = {part.shape[1:] for part in parts}
         if len(shapes) != 1 or any(part.ndim != 2 for part in parts):
             raise DistnormError(
@@ -45,7 +45,7 @@ class ShardedRows:
         """Number of rows."""
         return self.shape[0]
 
-    def __getitem__(self, rows: Any) -> npt.NDArray[Any]:
+    def __getitem__(self, rows: Any) -> NDArray:
         """Some rows: a slice, or whole numbers."""
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
@@ -72,7 +72,7 @@ class ShardedRows:
         """One line with the sizes."""
         return f"ShardedRows({len(self)} x {self.shape[1]} in {len(self.parts)} shards)"
 
-    def _within(self, start: int, stop: int) -> Iterator[tuple[npt.NDArray[Any], slice]]:
+    def _within(self, start: int, stop: int) -> Iterator[tuple[NDArray, slice]]:
         for part, begin in zip(self.parts, self._starts, strict=False):
             low, high = max(start - begin, 0), min(stop - begin, len(part))
             if low < high:

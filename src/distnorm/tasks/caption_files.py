@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Bools, Float64, Indices
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import row_numbers
 from distnorm.system.json_rows import json_values
@@ -51,18 +51,13 @@ class CaptionTexts:
 class CaptionPairs:
     """Rows of two captions, which of them is preferred, and perhaps a category of each pair."""
 
-    first: npt.NDArray[np.intp]
-    second: npt.NDArray[np.intp]
-    prefers_first: npt.NDArray[np.bool_]
+    first: Indices
+    second: Indices
+    prefers_first: Bools
     categories: list[str] | None = None
 
-    def accuracy(
-        self, scores: npt.NDArray[np.float64], owner: npt.NDArray[np.intp] | None
-    ) -> dict[str, float]:
-        """How often the preferred caption scores higher; ``owner`` is each caption's image row.
-
-        Raises `DistnormError` for a pair of two images, whose scores do not compare.
-        """
+    def accuracy(self, scores: Float64, owner: Indices | None) -> dict[str, float]:
+        """How often the preferred caption scores higher; both are of one image, by ``owner``."""
         if owner is not None and (owner[self.first] != owner[self.second]).any():
             at = int(np.flatnonzero(owner[self.first] != owner[self.second])[0])
             raise DistnormError(
@@ -148,11 +143,8 @@ def _is_caption(value: Any) -> bool:
     return bool(texts) and all(isinstance(text, str) for text in texts)
 
 
-def match_images(ids: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.intp]:
-    """The row of each id among names: the path, name, stem, or the number at its end (COCO's).
-
-    Raises `DistnormError` for an id that no image has, or that several have.
-    """
+def match_images(ids: Sequence[str], names: Sequence[str]) -> Indices:
+    """The row of each id among names: the only one of this path, name, stem or number (COCO's)."""
     places: dict[str, int] = {}
     shared: dict[str, set[str]] = {}
     for row, name in enumerate(names):
@@ -175,11 +167,7 @@ def match_images(ids: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.int
 
 
 def read_caption_pairs(path: str | os.PathLike[str], n_captions: int) -> CaptionPairs:
-    """Read pairs of caption rows.
-
-    Raises `DistnormError` for a missing or unreadable file, rows out of range, or another
-    preference.
-    """
+    """Read pairs of rows of so many captions; raises for another file, row or preference."""
     target = Path(path)
     table = table_of(target, (*_FIRST, *_SECOND, *_PREFERS))
     first, second = table.named(*_FIRST), table.named(*_SECOND)
@@ -196,7 +184,7 @@ def read_caption_pairs(path: str | os.PathLike[str], n_captions: int) -> Caption
     return CaptionPairs(rows[0], rows[1], wins, names)
 
 
-def _rows(column: Column, path: Path, n_captions: int) -> npt.NDArray[np.intp]:
+def _rows(column: Column, path: Path, n_captions: int) -> Indices:
     rows = None if column.numbers is None else row_numbers(column.numbers)
     if rows is None or rows.min() < 0 or rows.max() >= n_captions:
         raise DistnormError(

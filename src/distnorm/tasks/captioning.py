@@ -24,11 +24,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.arrays import (
     Array,
     CheckedRows,
+    Float64,
+    Indices,
     as_working,
     blocks,
     checked,
@@ -66,8 +67,6 @@ RULES = (
     "exponential-additive",
 )
 _WITHOUT_REFERENCES = ("plain", "clipscore", "exponential")
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -213,11 +212,7 @@ def shared_captions(
 
 
 def check_judgements(human: Any, n_captions: int) -> Float64:
-    """Judgements as (n_captions,) finite numbers that are not all the same.
-
-    Raises `DistnormError` for other shapes, several raters, NaN, or judgements that are all the
-    same.
-    """
+    """Judgements as (n_captions,) finite numbers that are not all the same, or raise."""
     try:
         judged = np.asarray(to_numpy(human) if hasattr(human, "__dlpack__") else human, np.float64)
     except (TypeError, ValueError) as error:
@@ -281,10 +276,7 @@ def pair_accuracy(
 
 
 def best_reference(
-    captions: Array,
-    image_of_caption: npt.NDArray[np.intp],
-    references: Array,
-    image_of_reference: npt.NDArray[np.intp],
+    captions: Array, image_of_caption: Indices, references: Array, image_of_reference: Indices
 ) -> Float64:
     """Highest cosine of each caption with a reference of its image, shape (m,)."""
     order = np.argsort(image_of_reference, kind="stable")
@@ -308,7 +300,7 @@ def best_reference(
     return best
 
 
-def check_owner(owner: Any, n_rows: int, n_images: int, what: str) -> npt.NDArray[np.intp]:
+def check_owner(owner: Any, n_rows: int, n_images: int, what: str) -> Indices:
     """Image row of each caption or reference."""
     if owner is None and n_rows != n_images:
         raise DistnormError(
@@ -333,10 +325,7 @@ def check_owner(owner: Any, n_rows: int, n_images: int, what: str) -> npt.NDArra
 
 
 def _exponential(
-    norm: ScoreNormalization | None,
-    images: CheckedRows,
-    captions: CheckedRows,
-    owner: npt.NDArray[np.intp],
+    norm: ScoreNormalization | None, images: CheckedRows, captions: CheckedRows, owner: Indices
 ) -> Float64:
     """Sum of the two exponentials of a cosine less twice an item bias, pair by pair."""
     cosine = _pair_scores(None, images, captions, owner)
@@ -356,10 +345,7 @@ def _exponential(
 
 
 def _pair_scores(
-    norm: ScoreNormalization | None,
-    images: CheckedRows,
-    captions: CheckedRows,
-    owner: npt.NDArray[np.intp],
+    norm: ScoreNormalization | None, images: CheckedRows, captions: CheckedRows, owner: Indices
 ) -> Float64:
     """Two-sided scores pair by pair, in blocks."""
     left, right = to_numpy(as_working(images.rows)), to_numpy(as_working(captions.rows))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import NDArray
 from distnorm.errors import DistnormError
 from distnorm.system.json_rows import json_values, printed_value
 from distnorm.system.separated import INDEX_NAMES
@@ -53,18 +53,14 @@ class ClassNames:
                 f"{len(self)} names of {n_classes} classes", "one each", f"mend {path}"
             )
 
-    def spelled_as(self, labels: npt.NDArray[Any]) -> list[str]:
+    def spelled_as(self, labels: NDArray) -> list[str]:
         """What the labels are written in: the ids if they are ids, else the names."""
         own = bool(labels.size) and str(labels.flat[0])
         return self.ids if self.ids is not None and own in self.ids else self.names
 
 
 def read_class_names(path: str | os.PathLike[str]) -> ClassNames:
-    """Read the names of the class rows.
-
-    Raises `DistnormError` for a missing or unreadable file, an empty name, or several columns that
-    may be meant.
-    """
+    """Read the names of the class rows; raises for an empty one, and where columns are in doubt."""
     target = Path(path)
     kind = target.suffix.lower()
     if kind in (".py", ".yaml", ".yml", ".xml", ".html"):

@@ -17,11 +17,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.arrays import (
     Array,
     CheckedRows,
+    Float32,
     as_working,
     blocks,
     checked,
@@ -129,10 +129,7 @@ def sample_of(norm: ScoreNormalization) -> ImageSample:
 def class_ranking(
     norm: ScoreNormalization, images: Array | CheckedRows, classes: Array | CheckedRows
 ) -> Ranking:
-    """How to rank classes for images, with the prior of ``norm``.
-
-    Raises `DistnormError` for a prior without images, or a method without a bias per class.
-    """
+    """How to rank classes for images, with the prior of ``norm``, which must have seen images."""
     ranking = norm.ranking(images, classes, norm.sides[0])
     if norm.prior == "none":
         return ranking
@@ -206,7 +203,7 @@ def _estimated(norm: ScoreNormalization, sample: ImageSample, classes: Any) -> d
 
 def _scores(
     norm: ScoreNormalization, sample: ImageSample, classes: CheckedRows
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+) -> tuple[Float32, Float32]:
     """Scores of the sample's first rows, (n, c), as many as memory allows; the rows they are of."""
     most = max(256, _MOST_POSTERIORS // classes.shape[0])
     images = sample.rows[:most]

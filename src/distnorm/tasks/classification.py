@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, checked, to_numpy
+from distnorm.arrays import Array, Float32, Float64, Indices, Int64, NDArray, checked, to_numpy
 from distnorm.calibration.side_check import check_not_swapped
 from distnorm.encoders.prompts import Template, check_templates, fill
 from distnorm.errors import DistnormError
@@ -44,7 +43,7 @@ class ClassificationResult:
     metrics: dict[str, float]  # ``acc1``, ``acc5``, ``mean_per_class_recall``, in [0, 1]
     n_images: int
     n_classes: int
-    ranks: npt.NDArray[np.int64]  # (n_images,): of each image's class; 1 is right
+    ranks: Int64  # (n_images,): of each image's class; 1 is right
     transductive: bool  # whether the statistics hold any of the images
     shared_rows: SharedRows = field(default_factory=dict, repr=False)
 
@@ -118,10 +117,10 @@ def evaluate_classification(
     )
 
 
-def class_weights(labels: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+def class_weights(labels: Indices) -> Float64:
     """Weights that make a mean over images the mean over the classes that have any."""
     counts = np.bincount(labels)
-    weights: npt.NDArray[np.float64] = len(labels) / ((counts > 0).sum() * counts[labels])
+    weights: Float64 = len(labels) / ((counts > 0).sum() * counts[labels])
     return weights
 
 
@@ -131,7 +130,7 @@ def class_rows(
     templates: Sequence[Template] | Mapping[str, Sequence[Template]] = ("{c}",),
     *,
     normalize: bool = True,
-) -> npt.NDArray[np.float32]:
+) -> Float32:
     """One row per class from its prompts, (c, d) float32; an ``encoder`` has ``encode_texts``.
 
     ``classes`` are names, which are put into the templates, or a mapping from each to its prompts,
@@ -189,7 +188,7 @@ def _templates(
 
 def check_labels(
     labels: Any, n_images: int, n_classes: int, names: Sequence[str] | None = None
-) -> npt.NDArray[np.intp]:
+) -> Indices:
     """Labels as class rows, (n_images,).
 
     Whole numbers from 0 of any dtype, one-hot rows (n_images, n_classes), or names that are in
@@ -235,7 +234,7 @@ def check_labels(
 _SEVERAL = "leave images of several classes out, or repeat them, once for each class"
 
 
-def _of_one_hot(matrix: npt.NDArray[Any], expected: str) -> npt.NDArray[Any]:
+def _of_one_hot(matrix: NDArray, expected: str) -> NDArray:
     """The place of each row's only 1."""
     binary = matrix.dtype.kind in "biuf" and bool(np.isin(matrix, (0, 1)).all())
     sums = matrix.sum(axis=1) if binary else np.zeros(len(matrix))
@@ -255,9 +254,7 @@ def _of_one_hot(matrix: npt.NDArray[Any], expected: str) -> npt.NDArray[Any]:
     return np.asarray(matrix.argmax(axis=1))
 
 
-def _of_names(
-    labels: npt.NDArray[Any], names: Sequence[str] | None, expected: str
-) -> npt.NDArray[np.intp]:
+def _of_names(labels: NDArray, names: Sequence[str] | None, expected: str) -> Indices:
     """The class row of each name."""
     words = [word.decode() if isinstance(word, bytes) else str(word) for word in labels.tolist()]
     if names is None:

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, blocks, rows_per_block, take_rows, to_numpy
+from distnorm.arrays import Array, Float64, Indices, blocks, rows_per_block, take_rows, to_numpy
 from distnorm.calibration.reading import calibration_of, false_alarm_rate
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
@@ -132,11 +131,7 @@ def evaluate_detection(
 
 
 def evaluate_rejection(
-    norm: ScoreNormalization,
-    images: Array,
-    classes: Array,
-    labels: npt.NDArray[np.intp],
-    threshold: float,
+    norm: ScoreNormalization, images: Array, classes: Array, labels: Indices, threshold: float
 ) -> dict[str, Any]:
     """Zero-shot classification that may say "none of these", by name of the figure.
 
@@ -158,9 +153,7 @@ def evaluate_rejection(
     }
 
 
-def best_scores(
-    norm: ScoreNormalization, images: Array, classes: Array, best: npt.NDArray[np.intp]
-) -> npt.NDArray[np.float64]:
+def best_scores(norm: ScoreNormalization, images: Array, classes: Array, best: Indices) -> Float64:
     """Two-sided score of each image with its class ``best``, shape (n,)."""
     return to_numpy(norm.paired_similarity(images, take_rows(classes, best)), np.float64)
 

@@ -11,11 +11,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float64, Indices, NDArray
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import row_numbers
 from distnorm.system.files import ARRAY_ERRORS, missing_file
@@ -40,17 +39,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a file's values mean: their name, their columns' names, and what errors advise.
-
-    ``columns`` are tiers: within one, two columns leave open which is meant. ``words``: names
-    count as values.
-    """
+    """What a file's values mean: their name, their columns' names, and what errors advise."""
 
     what: str
-    columns: tuple[tuple[str, ...], ...]
+    columns: tuple[tuple[str, ...], ...]  # tiers: two of one leave open which is meant
     expected: str
     remedy: str
-    words: bool = False
+    words: bool = False  # whether names count as values
 
 
 LABELS = Meaning(
@@ -108,11 +103,7 @@ TEXTS = Meaning(
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
-    """Read texts, stripped of spaces around them; every line must hold one.
-
-    Raises `DistnormError` for a missing or unreadable file, an empty line, or a table of several
-    text columns.
-    """
+    """Read texts, stripped of spaces around them; every line must hold one, in one column."""
     target = Path(path)
     table = table_of(target, _names(TEXTS))
     column = _named(table, TEXTS, target)
@@ -127,7 +118,7 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
     return [str(cell) for cell in column.cells]
 
 
-def read_values(path: str | os.PathLike[str], meaning: Meaning) -> npt.NDArray[Any]:
+def read_values(path: str | os.PathLike[str], meaning: Meaning) -> NDArray:
     """Read an array as it is, or a table's column: float64 without NaN, or words.
 
     Of any shape from a .npy or .npz; (n,) from a table, (n, c) from one of several numbers per row
@@ -164,13 +155,8 @@ def read_values(path: str | os.PathLike[str], meaning: Meaning) -> npt.NDArray[A
     return values
 
 
-def read_numbers(
-    path: str | os.PathLike[str], meaning: Meaning = JUDGEMENTS
-) -> npt.NDArray[np.float64]:
-    """Read a vector of finite numbers.
-
-    Raises `DistnormError` for another file, or values that are none.
-    """
+def read_numbers(path: str | os.PathLike[str], meaning: Meaning = JUDGEMENTS) -> Float64:
+    """Read a vector of finite numbers; raises for another file, or values that are none."""
     found = _flat(read_values(path, meaning))
     if found.ndim != 1 or not len(found) or found.dtype.kind not in "biuf":
         raise DistnormError(
@@ -187,11 +173,8 @@ def read_numbers(
     return values
 
 
-def read_rows(path: str | os.PathLike[str], meaning: Meaning = IMAGE_ROWS) -> npt.NDArray[np.intp]:
-    """Read a vector of whole numbers, such as the row that each row belongs to.
-
-    Raises `DistnormError` for another file, or numbers that are not whole.
-    """
+def read_rows(path: str | os.PathLike[str], meaning: Meaning = IMAGE_ROWS) -> Indices:
+    """Read a vector of whole numbers, such as the row that each row belongs to; or raise."""
     numbers = read_numbers(path, meaning)
     rows = row_numbers(numbers)
     if rows is None:
@@ -206,7 +189,7 @@ def read_rows(path: str | os.PathLike[str], meaning: Meaning = IMAGE_ROWS) -> np
 
 
 def check_count(
-    values: npt.NDArray[Any], n: int, path: str | os.PathLike[str], meaning: Meaning, per: str
+    values: NDArray, n: int, path: str | os.PathLike[str], meaning: Meaning, per: str
 ) -> None:
     """Raise unless there is a value for each of the n rows of ``per``."""
     count = values.shape[0] if values.ndim else 0
@@ -264,7 +247,7 @@ def _is_array(path: Path) -> bool:
         return file.read(6) == b"\x93NUMPY"
 
 
-def _array(path: Path, meaning: Meaning) -> npt.NDArray[Any]:
+def _array(path: Path, meaning: Meaning) -> NDArray:
     if not path.exists():
         raise missing_file(path)
     try:
@@ -281,7 +264,7 @@ def _array(path: Path, meaning: Meaning) -> npt.NDArray[Any]:
             f"{meaning.expected}, in a whole file",
             "write it again with numpy.save, as numbers or texts and not as objects",
         ) from error
-    values: npt.NDArray[Any] = np.asarray(found)
+    values: NDArray = np.asarray(found)
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
     named = meaning.words and meaning is not LABELS
@@ -311,7 +294,7 @@ def _array_name(names: list[str], path: Path, meaning: Meaning) -> str:
     )
 
 
-def _flat(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _flat(values: NDArray) -> NDArray:
     """(n, 1) as (n,)."""
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
@@ -336,7 +319,7 @@ def _named(table: Table, meaning: Meaning, path: Path) -> Column | None:
     return words[0] if words else None
 
 
-def _only(table: Table, meaning: Meaning, path: Path) -> Column | npt.NDArray[np.float64]:
+def _only(table: Table, meaning: Meaning, path: Path) -> Column | Float64:
     """The only column that can be meant, or a one-hot matrix of labels."""
     columns = list(table.columns)
     if len(table) == 1 and len(columns) > 2 and not table.headed:
@@ -368,7 +351,7 @@ def _open_choice(table: Table, path: Path, meaning: Meaning) -> DistnormError:
     )
 
 
-def _truths(column: Column) -> npt.NDArray[np.float64] | None:
+def _truths(column: Column) -> Float64 | None:
     """1 and 0 of True and False, as pandas writes them; None for other words."""
     words = [str(cell).lower() for cell in column.cells]
     known = {"true": 1.0, "false": 0.0}

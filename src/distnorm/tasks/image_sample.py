@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, take_rows, to_numpy
+from distnorm.arrays import Array, CheckedRows, Float32, Int64, NDArray, UInt64, take_rows, to_numpy
 from distnorm.moments import Overlap
 from distnorm.moments.sketch import row_hashes
 
@@ -26,9 +24,6 @@ SIZE = 4096
 
 _EVERY = np.uint64(2**64 - 1)
 
-UInt64 = npt.NDArray[np.uint64]
-Int64 = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True, eq=False)
 class ImageSample:
@@ -38,7 +33,7 @@ class ImageSample:
     """
 
     keys: UInt64
-    rows: npt.NDArray[np.float32]
+    rows: Float32
     counts: Int64
     places: Int64
     seen: int = 0
@@ -90,7 +85,7 @@ class ImageSample:
         share = float(np.isin(looked, self.keys).mean())
         return Overlap(round(share * len(keys)), len(keys), len(looked) == len(keys))
 
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def to_arrays(self) -> dict[str, NDArray]:
         """The state as named arrays, for a file."""
         return {
             "keys": self.keys,
@@ -101,7 +96,7 @@ class ImageSample:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> ImageSample:
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> ImageSample:
         """Rebuild what `to_arrays` gave."""
         limit, seen = arrays["totals"]
         keys, rows, counts, places = (arrays[n] for n in ("keys", "rows", "counts", "places"))

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float64
 from distnorm.errors import DistnormError, require
 from distnorm.tasks.captioning import agreement
 
@@ -28,8 +28,6 @@ __all__ = ["OVERLAPS", "OverlapScores", "default_tokenizer", "overlap_baselines"
 
 OVERLAPS = ("bleu1", "bleu4", "cider")
 TOKENIZERS = ("auto", "ptb", "words")
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

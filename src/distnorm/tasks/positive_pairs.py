@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float64, Indices, NDArray
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import Positives, row_numbers
 from distnorm.system.json_rows import json_values
@@ -40,11 +40,7 @@ _MEANING = Meaning("positives", (), _FORM, _REMEDY)
 
 
 def read_positives(path: str | os.PathLike[str], n_queries: int, n_items: int) -> Positives:
-    """Read the relevant items of the queries; queries and items may be in no pair.
-
-    Raises `DistnormError` for a missing or unreadable file, rows out of range, or a form that
-    leaves open what is meant.
-    """
+    """Read the relevant items of the queries; queries and items may be in no pair; or raise."""
     target = Path(path)
     kind = target.suffix.lower()
     if kind in (".npy", ".npz"):
@@ -62,7 +58,7 @@ def read_positives(path: str | os.PathLike[str], n_queries: int, n_items: int) -
     return Positives.of_pairs(rows, columns, n_queries, n_items, partial=True)
 
 
-def _of_array(path: Path, array: npt.NDArray[Any], n_queries: int, n_items: int) -> Positives:
+def _of_array(path: Path, array: NDArray, n_queries: int, n_items: int) -> Positives:
     pairs = row_numbers(array) if array.ndim == 2 and array.shape[1] == 2 else None
     if array.dtype != bool and pairs is not None and array.shape != (n_queries, n_items):
         return Positives.of_pairs(pairs[:, 0], pairs[:, 1], n_queries, n_items, partial=True)
@@ -121,13 +117,13 @@ def _columns(table: Table, path: Path) -> tuple[Column, Column, Column | None]:
     raise DistnormError(f"{path} with {table.shown()}", _FORM, _REMEDY)
 
 
-def _numbers(column: Column, path: Path) -> npt.NDArray[np.float64]:
+def _numbers(column: Column, path: Path) -> Float64:
     if column.numbers is None or not np.isfinite(column.numbers).all():
         raise DistnormError(f"{path} with a cell that is no number", _FORM, _REMEDY)
     return column.numbers
 
 
-def _rows(column: Column, path: Path) -> npt.NDArray[np.intp]:
+def _rows(column: Column, path: Path) -> Indices:
     rows = row_numbers(_numbers(column, path))
     if rows is None:
         raise DistnormError(

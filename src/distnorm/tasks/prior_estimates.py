@@ -21,17 +21,11 @@ than it was trained with, as EM on soft posteriors gives images of rare classes 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-__all__ = [
-    "balance_bias",
-    "posteriors",
-    "shift_bias",
-    "temperature_of",
-]
+from distnorm.arrays import Float32, Float64, Floats
 
-Float64 = npt.NDArray[np.float64]
-Float32 = npt.NDArray[np.float32]
+__all__ = ["balance_bias", "posteriors", "shift_bias", "temperature_of"]
+
 
 STRENGTH = 0.5
 SHARPNESS = 5.0
@@ -42,13 +36,13 @@ ROUNDS = 4
 _STEPS, _CLOSE = 200, 1e-3
 
 
-def temperature_of(scores: npt.NDArray[np.floating]) -> float:
+def temperature_of(scores: Floats) -> float:
     """The t of scores, (n, c); 1 where they do not differ."""
     spread = float(np.asarray(scores).std(axis=1, dtype=np.float64).mean())
     return spread / SHARPNESS if spread > 0 else 1.0
 
 
-def posteriors(scores: npt.NDArray[np.floating], temperature: float) -> Float32:
+def posteriors(scores: Floats, temperature: float) -> Float32:
     """P under classes that come alike, (n, c)."""
     logits = scores / temperature
     logits -= logits.max(axis=1, keepdims=True)

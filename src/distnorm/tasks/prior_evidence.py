@@ -32,13 +32,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from distnorm.arrays import Float32, Float64, Indices, Int64
 
 __all__ = ["Evidence", "evidence_of", "order_z"]
 
-Float64 = npt.NDArray[np.float64]
-Scores = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.intp]
 
 EVEN, NARROW = 0.85, 0.3
 IN_ORDER = 4.0
@@ -49,30 +47,24 @@ _STRETCHES, _SHUFFLES, _PLANTED, _LARGEST = 8, 100, 2000, 99.0
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the gate looked at, and what it made of it; None where there is nothing to see.
-
-    ``coverage`` and ``confident_coverage`` are relative to planted even draws, with their
-    relative standard errors; ``order`` is the z of `order_z`.
-    """
+    """What the gate looked at, and what it made of it; None where there is nothing to see."""
 
     kind: str
     why: str
     effective_images: float
     effective_classes: float | None = None
-    coverage: float | None = None
-    coverage_error: float | None = None
+    coverage: float | None = None  # relative to planted even draws, as the confident one
+    coverage_error: float | None = None  # relative standard error
     confident_coverage: float | None = None
     confident_coverage_error: float | None = None
-    order: float | None = None
+    order: float | None = None  # the z of `order_z`
 
     def to_dict(self) -> dict[str, float | None]:
         """The figures, for JSON."""
         return {key: value for key, value in vars(self).items() if key not in ("kind", "why")}
 
 
-def evidence_of(
-    scores: Scores, classes: Scores, weights: Float64, places: npt.NDArray[np.int64]
-) -> Evidence:
+def evidence_of(scores: Float32, classes: Float32, weights: Float64, places: Int64) -> Evidence:
     """What images support, from scores (n, c), class rows (c, d), weights and places, (n,)."""
     effective = float(weights.sum() ** 2 / (weights**2).sum())
     if effective < FEWEST or scores.shape[1] < 2:
@@ -98,7 +90,7 @@ def evidence_of(
     return Evidence(kind, why, effective, present, *one, *two, order)
 
 
-def order_z(labels: Indices, places: npt.NDArray[np.int64]) -> float:
+def order_z(labels: Indices, places: Int64) -> float:
     """How much more alike than in random order neighbours and stretches of a stream are, as z."""
     ordered = labels[np.argsort(places, kind="stable")]
     rng = np.random.default_rng(0)
@@ -136,7 +128,7 @@ def _coverage(best: Indices, weights: Float64, c: int) -> tuple[float, float, fl
     return 1 / (c * above), min(1.0, 1 / math.sqrt(collisions)), 1 / above
 
 
-def _planted(scores: Scores, classes: Scores, best: Indices) -> tuple[Indices, Float64]:
+def _planted(scores: Float32, classes: Float32, best: Indices) -> tuple[Indices, Float64]:
     """Best classes and margins of even draws."""
     n, c = scores.shape
     alike = classes @ classes.T
@@ -154,7 +146,7 @@ def _planted(scores: Scores, classes: Scores, best: Indices) -> tuple[Indices, F
     return np.concatenate([part[0] for part in parts]), np.concatenate([p[1] for p in parts])
 
 
-def _best(scores: Scores) -> tuple[Indices, Float64]:
+def _best(scores: Float32) -> tuple[Indices, Float64]:
     """The best class of each image, and by how much it leads."""
     best = scores.argmax(axis=1)
     two = np.partition(scores, -2, axis=1)[:, -2:].astype(np.float64)

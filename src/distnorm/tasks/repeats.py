@@ -9,15 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, blocks, rows_per_block, to_numpy
+from distnorm.arrays import (
+    Array,
+    CheckedRows,
+    Indices,
+    NDArray,
+    UInt64,
+    blocks,
+    rows_per_block,
+    to_numpy,
+)
 from distnorm.errors import DistnormError
 from distnorm.metrics.positives import row_numbers
 
 __all__ = ["check_row_pairs", "distinct_rows"]
-
-Indices = npt.NDArray[np.intp]
 
 
 def distinct_rows(x: Array) -> tuple[Indices, Indices]:
@@ -62,11 +68,11 @@ def check_row_pairs(images: CheckedRows, image_of_text: Any, names: tuple[str, s
     )
 
 
-def _block(rows: npt.NDArray[Any]) -> int:
+def _block(rows: NDArray) -> int:
     return rows_per_block(rows.shape[1], itemsize=8)
 
 
-def _word_sums(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+def _word_sums(rows: NDArray) -> UInt64:
     """A sum of each row's words of 8 bytes with odd random weights, modulo 2^64."""
     short = -rows.shape[1] * rows.itemsize % 8 // rows.itemsize
     words = np.ascontiguousarray(np.pad(rows, ((0, 0), (0, short))) if short else rows)

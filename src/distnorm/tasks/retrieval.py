@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, checked, take_rows
+from distnorm.arrays import Array, Float64, Indices, Int64, checked, take_rows
 from distnorm.calibration.side_check import check_not_swapped
 from distnorm.errors import DistnormError
 from distnorm.metrics import average_precision_at_r, check_k, r_precision, recall_of_ranks
@@ -27,13 +26,7 @@ from distnorm.system.progress import Progress
 from distnorm.tasks.repeats import check_row_pairs
 from distnorm.tasks.shared_rows import SharedRows, is_transductive, plain_shared_rows
 
-__all__ = [
-    "DIRECTIONS",
-    "RetrievalResult",
-    "evaluate_retrieval",
-    "figures_of_scores",
-    "pairing",
-]
+__all__ = ["DIRECTIONS", "RetrievalResult", "evaluate_retrieval", "figures_of_scores", "pairing"]
 
 DIRECTIONS = ("text_retrieval", "image_retrieval")
 
@@ -48,12 +41,12 @@ class RetrievalResult:
     metrics: dict[str, float]
     n_images: int
     n_texts: int
-    ranks: dict[str, npt.NDArray[np.int64]]  # of each query's best positive
+    ranks: dict[str, Int64]  # of each query's best positive
     transductive: bool  # whether the statistics hold any of the queries
     # the rows that were asked: those with a positive
-    queries: dict[str, npt.NDArray[np.intp]] = field(default_factory=dict, repr=False)
+    queries: dict[str, Indices] = field(default_factory=dict, repr=False)
     # R-precision and AP@R of each query, where they were computed
-    values: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    values: dict[str, Float64] = field(default_factory=dict, repr=False)
     # how many of the queries were fitted
     shared_rows: SharedRows = field(default_factory=dict, repr=False)
 
@@ -103,7 +96,7 @@ def pairing(image_of_text: Any, n_images: int, n_texts: int, positives: Any = No
     return truth
 
 
-def _image_rows(image_of_text: Any, n_images: int, n_texts: int) -> npt.NDArray[np.intp]:
+def _image_rows(image_of_text: Any, n_images: int, n_texts: int) -> Indices:
     if image_of_text is None:
         if n_images != n_texts:
             raise DistnormError(
@@ -179,7 +172,7 @@ def evaluate_retrieval(
             raise DistnormError(f"direction {name!r}", f"one of {DIRECTIONS}", "rename it")
     rankings: dict[str, Ranking] = {}
     truths: dict[str, Positives] = {}
-    queries: dict[str, npt.NDArray[np.intp]] = {}
+    queries: dict[str, Indices] = {}
     for name in directions:
         from_image = name == "text_retrieval"
         ranking = (
@@ -205,7 +198,7 @@ def evaluate_retrieval(
 
 
 def figures_of_scores(
-    scores: Mapping[str, npt.NDArray[np.float64]],
+    scores: Mapping[str, Float64],
     by_text: Positives,
     k: int | Sequence[int],
     *,
@@ -233,10 +226,10 @@ def _figures(
     every: dict[str, Ranks],
     *,
     with_r_precision: bool,
-) -> tuple[dict[str, Ranks], dict[str, float], dict[str, npt.NDArray[np.float64]]]:
+) -> tuple[dict[str, Ranks], dict[str, float], dict[str, Float64]]:
     """Best ranks, metrics, values by query; ``every`` has the ranks of all pairs, or the best."""
     metrics: dict[str, float] = {}
-    values: dict[str, npt.NDArray[np.float64]] = {}
+    values: dict[str, Float64] = {}
     ranks = dict(every)
     for name, truth in truths.items():
         if with_r_precision:

@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, from_numpy
+from distnorm.arrays import Array, Float64, from_numpy
 from distnorm.errors import DistnormError
 from distnorm.methods.bank import INVERTED_SOFTMAX
 from distnorm.methods.base import Method, real
@@ -37,8 +36,6 @@ __all__ = [
 ]
 
 DUAL_SOFTMAX = "dual-softmax"
-
-Float64 = npt.NDArray[np.float64]
 
 
 def score_methods() -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float64
 from distnorm.errors import DistnormError, require
 from distnorm.system.conversions import CONVERSIONS
 from distnorm.system.files import missing_file
@@ -45,7 +45,7 @@ class Column:
     cells: Sequence[Any]
 
     @cached_property
-    def numbers(self) -> npt.NDArray[np.float64] | None:
+    def numbers(self) -> Float64 | None:
         """The cells as float64, NaN where empty; None unless all others are numbers."""
         values = [_number(cell) for cell in self.cells]
         if all(value is None or value != value for value in values):
@@ -100,11 +100,7 @@ class Table:
 
 
 def table_of(path: Path, known: Iterable[str] = ()) -> Table:
-    """The table in a file; a head of words over words is told by ``known`` names.
-
-    Raises `DistnormError` for a missing, unreadable or ragged file, one of no rows, or of an order
-    that nothing says.
-    """
+    """The table in a file, or an error; a head of words over words is told by ``known`` names."""
     if not path.exists():
         raise missing_file(path)
     kind = path.suffix.lower()

@@ -19,9 +19,17 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, blocks, check_embeddings, rows_per_block, to_numpy
+from distnorm.arrays import (
+    Array,
+    Bools,
+    Float64,
+    NDArray,
+    blocks,
+    check_embeddings,
+    rows_per_block,
+    to_numpy,
+)
 from distnorm.encoders.prompts import Template
 from distnorm.errors import DistnormError
 from distnorm.metrics.ranking import Ranking
@@ -206,7 +214,7 @@ class ZeroShotClassifier:
         self.norm_.calibrate(pairs="best", **{one: images, two: self.class_rows_})
         return self
 
-    def decision_function(self, images: Array) -> npt.NDArray[Any]:
+    def decision_function(self, images: Array) -> NDArray:
         """Scores, shape (n, c).
 
         Raises
@@ -217,7 +225,7 @@ class ZeroShotClassifier:
         parts = [to_numpy(part.scores(), np.float64) for part in self._rankings(images)]
         return np.concatenate(parts)
 
-    def predict(self, images: Array) -> npt.NDArray[Any]:
+    def predict(self, images: Array) -> NDArray:
         """Class of each image, shape (n,); the first of equal scores.
 
         With ``threshold`` or ``false_alarm_rate``, ``rejected`` where no class is above it.
@@ -229,7 +237,7 @@ class ZeroShotClassifier:
             calibration.
         """
         best = np.concatenate([top_items(part, 1)[:, 0] for part in self._rankings(images)])
-        found: npt.NDArray[Any] = self.classes_[best]
+        found: NDArray = self.classes_[best]
         bar = chosen_threshold(
             self.norm_, self.threshold, self.false_alarm_rate, tries=len(self.classes_)
         )
@@ -238,14 +246,14 @@ class ZeroShotClassifier:
         below = best_scores(self.norm_, images, self.class_rows_, best) <= bar
         return _with_rejected(found, below, self.rejected)
 
-    def predict_proba(self, images: Array) -> npt.NDArray[np.float64]:
+    def predict_proba(self, images: Array) -> Float64:
         """Softmax of the scores over ``temperature``, shape (n, c)."""
         if not self.temperature > 0:
             raise DistnormError(f"temperature {self.temperature!r}", "above 0", "CLIP's is 0.01")
         logits = self.decision_function(images) / self.temperature
         logits -= logits.max(axis=1, keepdims=True)
         weights = np.exp(logits)
-        found: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+        found: Float64 = weights / weights.sum(axis=1, keepdims=True)
         return found
 
     def score(self, images: Array, y: Any) -> float:
@@ -332,9 +340,7 @@ def _unfitted() -> type[DistnormError]:
     return type("NotFittedError", (DistnormError, exceptions.NotFittedError), plain)
 
 
-def _with_rejected(
-    found: npt.NDArray[Any], below: npt.NDArray[np.bool_], rejected: Any
-) -> npt.NDArray[Any]:
+def _with_rejected(found: NDArray, below: Bools, rejected: Any) -> NDArray:
     """``found`` with ``rejected`` where ``below``, in a dtype that holds both."""
     if rejected is None:
         rejected = -1 if found.dtype.kind in "iu" else "none of these"

@@ -83,14 +83,11 @@ def _remarks(choice: Mapping[str, Any]) -> list[str]:
     basis = ""
     if choice["candidates"]:
         kind = "labelled pairs" if choice["evidence"] == "labelled" else "distinct samples"
-        basis = f"; {choice['samples']} {kind}{_worth(choice)}, {choice['gallery']} items"
+        worth = choice.get("effective_samples")
+        words = "" if worth is None else f" worth {worth:.0f}"
+        basis = f"; {choice['samples']} {kind}{words}, {choice['gallery']} items"
         basis += f"{_covered(choice)}, {choice['folds']} folds"
     return [choice["why"] + basis, choice["more"], _EVIDENCE[choice["evidence"]]]
-
-
-def _worth(choice: Mapping[str, Any]) -> str:
-    worth = choice.get("effective_samples")
-    return "" if worth is None else f" worth {worth:.0f}"
 
 
 def _covered(choice: Mapping[str, Any]) -> str:

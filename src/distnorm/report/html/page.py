@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from distnorm.errors import require
-from distnorm.system.files import atomic_write
+from distnorm.system.files import write_text
 from distnorm.text import plain
 
 __all__ = [
@@ -67,10 +67,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """A small picture with a line below; ``hit`` marks what was looked for.
-
-    ``alt`` says what can be seen to those who cannot see it.
-    """
+    """A small picture, what it shows, a line below; ``hit`` marks what was looked for."""
 
     source: str
     caption: str = ""
@@ -88,18 +85,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Example:
-    """A query and rows of results, each with a name: dot on top, normalized below.
-
-    ``text`` is a line below the title; ``tag`` is said of pictures that are hits, which are
-    framed as ``mark`` says: ``hit`` or ``alarm``.
-    """
+    """A query and rows of results, each with a name: dot on top, normalized below."""
 
     title: str
     rows: Sequence[tuple[str, Sequence[Picture | Cell]]]
     query: Picture | None = None
-    text: str = ""
-    tag: str = "✓ right"
-    mark: str = "hit"
+    text: str = ""  # below the title
+    tag: str = "✓ right"  # said of pictures that are hits
+    mark: str = "hit"  # how these are framed: ``hit`` or ``alarm``
 
 
 @dataclass(frozen=True)
@@ -173,5 +166,4 @@ def _environment(package: str) -> Any:
 
 def write_page(path: Path, page: str) -> None:
     """Write a rendered page, whole or not at all."""
-    with atomic_write(path) as file:
-        file.write(page.encode())
+    write_text(path, page)
