@@ -8,7 +8,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from distnorm.comparison.draws import Draw, Indices
+from distnorm.arrays import Indices
+from distnorm.comparison.draws import Draw
 from distnorm.comparison.protocol import Protocol
 from distnorm.comparison.results import Comparison
 from distnorm.comparison.tally import Outcome, Tally

@@ -281,7 +281,7 @@ def _most_shared(comparison: Comparison) -> str:
     return f"\n{said}{equal} (of all splits the one with most)" if said else ""
 
 
-def _hubness(diagnostics: dict[str, Any], sides: Sequence[str]) -> list[Table]:
+def _hubness(diagnostics: dict[str, Any], sides: Sequence[str]) -> Sequence[Table]:
     tables = []
     for direction in DIRECTIONS:
         title = f"hubs, {direction_title(direction, sides)} (first split)"

@@ -20,7 +20,7 @@ from distnorm.metrics import average_precision_at_r, check_k, r_precision, recal
 from distnorm.metrics.figures import ranks_of_scores
 from distnorm.metrics.positives import Positives, row_numbers
 from distnorm.metrics.ranking import Ranking
-from distnorm.metrics.ranks import Ranks, best_ranks, best_ranks_both_ways, pair_ranks
+from distnorm.metrics.ranks import best_ranks, best_ranks_both_ways, pair_ranks
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
 from distnorm.tasks.repeats import check_row_pairs
@@ -223,10 +223,10 @@ def figures_of_scores(
 def _figures(
     truths: Mapping[str, Positives],
     ks: Sequence[int],
-    every: dict[str, Ranks],
+    every: dict[str, Int64],
     *,
     with_r_precision: bool,
-) -> tuple[dict[str, Ranks], dict[str, float], dict[str, Float64]]:
+) -> tuple[dict[str, Int64], dict[str, float], dict[str, Float64]]:
     """Best ranks, metrics, values by query; ``every`` has the ranks of all pairs, or the best."""
     metrics: dict[str, float] = {}
     values: dict[str, Float64] = {}
@@ -246,7 +246,7 @@ def _figures(
 
 def _best_ranks(
     rankings: dict[str, Ranking], truths: dict[str, Positives], progress: Progress | None
-) -> dict[str, Ranks]:
+) -> dict[str, Int64]:
     if len(rankings) < 2:
         return {
             name: best_ranks(ranking, truths[name], progress=progress)
@@ -261,9 +261,9 @@ def _best_ranks(
 
 def _pair_ranks(
     rankings: dict[str, Ranking], truths: dict[str, Positives], progress: Progress | None
-) -> dict[str, Ranks]:
+) -> dict[str, Int64]:
     total = sum(truth.n_queries for truth in truths.values())
-    ranks: dict[str, Ranks] = {}
+    ranks: dict[str, Int64] = {}
     done = 0
     for name, ranking in rankings.items():
 
