@@ -159,7 +159,7 @@ class Watch:
                 self._take(side, new)
         return self
 
-    def _take(self, side: str, new: npt.NDArray[np.float32]) -> None:
+    def _take(self, side: str, new: Float32) -> None:
         while len(new):
             step = self._until_next_look(side)
             part, new = new[:step], new[step:]
