@@ -202,9 +202,7 @@ def check_count(
     raise DistnormError(f"{path} with {count} {meaning.what}", f"{n}, one per row of {per}", remedy)
 
 
-def by_picture(
-    values: npt.NDArray[Any], path: str | os.PathLike[str], names: Sequence[str]
-) -> npt.NDArray[Any]:
+def by_picture(values: NDArray, path: str | os.PathLike[str], names: Sequence[str]) -> NDArray:
     """Values of a table in the order of the pictures ``names``, where it has a column of these.
 
     Raises
@@ -358,5 +356,5 @@ def _truths(column: Column) -> Float64 | None:
     return np.array([known[word] for word in words]) if set(words) <= set(known) else None
 
 
-def _odd(cell: Any) -> bool:
+def _odd(cell: object) -> bool:
     return not (isinstance(cell, (bool, int, float)) or (isinstance(cell, str) and is_number(cell)))
