@@ -86,6 +86,15 @@ def test_figures_beside_the_papers_are_those_of_the_benchmark():
     assert [cell for cell in cells if f"| {cell} |" not in page] == []
 
 
+def test_figures_of_the_sigmoid_are_those_of_the_benchmark():
+    page = (PROJECT / "docs" / "vectors.md").read_text("utf-8")
+    results = (PROJECT / "benchmarks" / "results" / "sigmoid.md").read_text("utf-8")
+    cells = re.findall(r"^\| (.+, (?:InfoNCE|sigmoid)), \S+ \| (\S+ / \S+) \(", results, re.M)
+    assert len(cells) == 4 * 2 * 6
+    rows = {line.split(" | ")[0].strip("| "): line for line in page.splitlines() if " | " in line}
+    assert [cell for cell in cells if f"| {cell[1]} |" not in rows[cell[0]]] == []
+
+
 def test_links_within_the_docs_and_to_the_checkout_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text("utf-8")):
