@@ -11,7 +11,14 @@ from types import ModuleType
 
 from distnorm.text import plain
 
-__all__ = ["DistnormError", "DistnormWarning", "MissingExtraError", "masked", "require"]
+__all__ = [
+    "DistnormError",
+    "DistnormWarning",
+    "MissingExtraError",
+    "first_line",
+    "masked",
+    "require",
+]
 
 # What a secret stands behind in an address: user:SECRET@, http://TOKEN@, password=SECRET. Digits
 # and a slash are a port, but for PostgreSQL, whose passwords are often written as they are. An
@@ -35,6 +42,13 @@ def masked(text: str) -> str:
     'postgresql://reader:***@host/shop?sslpassword=***'
     """
     return _SECRETS.sub(lambda found: (found[found.lastgroup or 0]) + "***", text)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, in one line; some keep their text apart from codes."""
+    message = getattr(error, "message", None)
+    text = message if isinstance(message, str) and message.strip() else str(error)
+    return (text.strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 class DistnormError(ValueError):

@@ -5,7 +5,7 @@ import pytest
 
 from distnorm.arrays import CheckedRows
 from distnorm.exact import KeptProducts
-from distnorm.exact.kept import KeptEngine
+from distnorm.exact.counting import KeptEngine
 from distnorm.metrics.positives import Positives
 from distnorm.metrics.ranking import Ranking
 from distnorm.metrics.ranks import best_ranks, best_ranks_both_ways

@@ -30,11 +30,10 @@ from distnorm.datasets.cifar100 import save_pictures
 from distnorm.embedding.pictures import open_picture
 from distnorm.encoders.builtin import BuiltinEncoder
 from distnorm.paper import PROTOCOLS, SOURCES, Protocol, run_benchmark
-from distnorm.paper.cells import model_names
+from distnorm.paper.cells import model_names, published, table
 from distnorm.paper.encoding import RawEncoder, ViewEncoder, raw_rows
 from distnorm.paper.page import html_page, markdown_page, write_results
 from distnorm.paper.protocols import AUTHORS_PREFIX, draw_pool, held_out
-from distnorm.paper.published import published, table
 from distnorm.paper.run import chosen_sources
 from distnorm.paper.sources import find_source
 from distnorm.scenes import save_scenes

@@ -13,7 +13,7 @@ import distnorm
 from distnorm.report.many import hub_facts, summary_rows
 from distnorm.search import query_hubs
 from distnorm.search.indexes import open_index
-from distnorm.search.rows import RowItems
+from distnorm.search.items import RowItems
 from distnorm.store.catalog import Catalog
 from distnorm.store.layout import Commit
 from distnorm.store.vectors import read_embeddings

@@ -10,14 +10,13 @@ import pytest
 
 from distnorm import DistnormError
 from distnorm.store.layout import Commit
-from distnorm.store.lock import StoreLock
 from distnorm.store.vectors import read_embeddings
-from distnorm.store.writer import StoreWriter
+from distnorm.store.writer import StoreLock, StoreWriter
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from distnorm.store.lock import StoreLock
+from distnorm.store.writer import StoreLock
 lock = StoreLock(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)

@@ -1,6 +1,8 @@
 """Official files of public data sets, read as they are published; nothing is ever downloaded.
 
-Each loader says which files it wants where, and checks what it reads against the published counts.
+The module of each loader says which files it wants where, below ``root``. With ``check`` it
+compares what it reads with the published counts. A DistnormError is raised for missing or damaged
+files, or other counts; a MissingExtraError without SciPy, for sets with MATLAB files.
 """
 
 from distnorm.datasets.base import (

@@ -15,14 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.datasets.base import (
-    LabelledImages,
-    check_split,
-    find_file,
-    labelled_images,
-    official,
-)
-from distnorm.errors import DistnormError, require
+from distnorm.datasets.base import LabelledImages, check_split, find_file, labelled_images, official
+from distnorm.errors import DistnormError, first_line, require
 
 __all__ = ["cifar100", "cifar100_pixels", "save_pictures"]
 
@@ -31,13 +25,7 @@ _COUNTS = {"train": 50000, "test": 10000}
 
 @official
 def cifar100(root: str | Path, split: str = "test", *, check: bool = True) -> LabelledImages:
-    """Names (``test/00000.png``), labels and classes; `save_pictures` writes the pictures.
-
-    Raises
-    ------
-    DistnormError
-        For missing or damaged files, a pickle that holds anything else, or other counts.
-    """
+    """Names (``test/00000.png``), labels and classes; `save_pictures` writes the pictures."""
     content = _content(root, split)
     classes = _unpickled(_file(root, "meta")).get(b"fine_label_names")
     labels = content.get(b"fine_labels", ())
@@ -121,10 +109,8 @@ def _unpickled(path: Path) -> dict[bytes, Any]:
         with path.open("rb") as file:
             table = _ArraysOnly(file, encoding="bytes").load()
     except Exception as error:  # A damaged pickle raises whatever its bytes lead to.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DistnormError(
-            f"{path}, unreadable ({reason})", "the official pickle of arrays", "get it again"
-        ) from error
+        got = f"{path}, unreadable ({first_line(error)})"
+        raise DistnormError(got, "the official pickle of arrays", "get it again") from error
     if not isinstance(table, dict):
         raise DistnormError(f"{path} without a table", "the official pickle", "get it again")
     return table

@@ -31,19 +31,7 @@ __all__ = ["caltech101", "class_folders", "labelled_folders"]
 
 @official
 def class_folders(root: str | Path, split: str | None = None) -> LabelledImages:
-    """Pictures of each class folder.
-
-    Parameters
-    ----------
-    root : path
-    split : str, optional
-        Folder below the root that holds the class folders; the root itself if left out.
-
-    Raises
-    ------
-    DistnormError
-        If there are fewer than two classes or no pictures, or other names in ``classes.txt``.
-    """
+    """Pictures of each folder below ``split``, a folder in the root, or below the root itself."""
     folder = find_folder(root, split or "", what="class folders")
     names = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
     if len(names) < 2:
@@ -72,21 +60,7 @@ def class_folders(root: str | Path, split: str | None = None) -> LabelledImages:
 
 @official
 def caltech101(root: str | Path, *, faces_easy: bool = True, check: bool = True) -> LabelledImages:
-    """All images; no split is official.
-
-    Parameters
-    ----------
-    root : path
-    faces_easy : bool
-        Keep ``Faces_easy`` beside ``Faces``.
-    check : bool
-        Compare counts with the published ones.
-
-    Raises
-    ------
-    DistnormError
-        For missing folders or other counts.
-    """
+    """All images, as no split is official; ``faces_easy`` keeps ``Faces_easy`` beside ``Faces``."""
     below = "101_ObjectCategories"
     places = (below, f"caltech-101/{below}", f"caltech101/{below}")
     folder = find_folder(root, *places, what="the images")

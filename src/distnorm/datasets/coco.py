@@ -12,13 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import (
-    RetrievalSet,
-    check_counts,
-    find_file,
-    official,
-    read_json,
-)
+from distnorm.datasets.base import RetrievalSet, check_counts, find_file, official, read_json
 from distnorm.errors import DistnormError
 
 __all__ = ["coco_captions", "coco_ground_truth", "read_ids"]
@@ -42,12 +36,11 @@ def coco_captions(
     caption_ids: Sequence[int] | None = None,
     captions: int | None = 5,
 ) -> RetrievalSet:
-    """Images and captions of an official annotation file.
+    """Images and captions of an official annotation file, ``captions_val2014.json`` and so on.
 
     Parameters
     ----------
     annotations : path
-        ``captions_val2014.json``, ``captions_val2017.json`` and so on.
     ids : sequence of int, optional
         Image ids of a split, in its order; all images of the file if left out.
     caption_ids : sequence of int, optional
@@ -55,11 +48,6 @@ def coco_captions(
         images in the order of their ids, and these captions alone.
     captions : int, optional
         So many of each image, the first by their ids; all if None.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or damaged file, or an id that it lacks.
     """
     content = read_json(Path(annotations))
     try:
@@ -135,17 +123,11 @@ def coco_ground_truth(
     queries : {"caption", "image"}
         Captions that look for images, or images that look for captions.
     check : bool
-        Compare counts with those of the published files.
 
     Returns
     -------
     dict from the id of a query to the ids of its items
         To be numbered by the rows of the embeddings and passed as ``positives``.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or damaged file, or other counts.
     """
     if (name, queries) not in _TRUTHS:
         choices = ", ".join(sorted({key for key, _ in _TRUTHS}))

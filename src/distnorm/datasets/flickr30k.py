@@ -29,20 +29,7 @@ _COUNTS = {"train": (29000, 29783), "val": (1014, 1000), "test": (1000,)}
 
 @official
 def flickr30k(root: str | Path, split: str = "test", *, check: bool = True) -> RetrievalSet:
-    """Images of a split with their five captions each.
-
-    Parameters
-    ----------
-    root : path
-    split : {"train", "val", "test"}
-    check : bool
-        Compare counts with the published ones.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or damaged file, an image without captions, or other counts.
-    """
+    """Images of a split (train, val or test) with their five captions each."""
     check_split(split, _COUNTS)
     path = find_file(root, f"flickr30k_{split}.txt", f"{split}.txt", what="the split's images")
     images = tuple(

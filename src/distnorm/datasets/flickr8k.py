@@ -45,20 +45,7 @@ _SPLITS = {"train": 6000, "dev": 1000, "test": 1000}
 
 @official
 def flickr8k(root: str | Path, split: str = "test", *, check: bool = True) -> RetrievalSet:
-    """Images of a split with their five captions each.
-
-    Parameters
-    ----------
-    root : path
-    split : {"train", "dev", "test"}
-    check : bool
-        Compare counts with the published ones.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or damaged file, or other counts.
-    """
+    """Images of a split (train, dev or test) with their five captions each."""
     check_split(split, _SPLITS)
     path = find_file(root, f"Flickr_8k.{split}Images.txt", what="the split")
     images = parse_lines(path, str.strip)
@@ -70,13 +57,7 @@ def flickr8k(root: str | Path, split: str = "test", *, check: bool = True) -> Re
 
 @official
 def flickr8k_expert(root: str | Path, *, check: bool = True) -> CaptionJudgements:
-    """5,664 pairs of image and caption with three experts' scores of 1 to 4 each: 16,992.
-
-    Raises
-    ------
-    DistnormError
-        As `flickr8k`.
-    """
+    """5,664 pairs of image and caption with three experts' scores of 1 to 4 each: 16,992."""
     path = find_file(root, "ExpertAnnotations.txt", what="the experts' judgements")
 
     def parse(line: str) -> tuple[str, str, tuple[float, ...]]:
@@ -96,13 +77,7 @@ def flickr8k_expert(root: str | Path, *, check: bool = True) -> CaptionJudgement
 
 @official
 def flickr8k_crowdflower(root: str | Path, *, check: bool = True) -> CaptionJudgements:
-    """47,830 pairs of image and caption with the share of at least three people who said yes.
-
-    Raises
-    ------
-    DistnormError
-        As `flickr8k`.
-    """
+    """47,830 pairs of image and caption with the share of at least three people who said yes."""
     names = ("CrowdFlowerAnnotations.txt", "CrowdFlowerAnnotations.clean.txt")
     path = find_file(root, *names, what="the crowd's judgements")
 
@@ -183,21 +158,7 @@ def _captions(root: str | Path) -> dict[str, tuple[str, ...]]:
 def flickr8k_json(
     root: str | Path, name: str = "expert", *, check: bool = True
 ) -> CaptionJudgements:
-    """Judgements with the references that the file itself holds.
-
-    Parameters
-    ----------
-    root : path
-        Folder with ``flickr8k.json`` or ``crowdflower_flickr8k.json``.
-    name : {"expert", "crowdflower"}
-    check : bool
-        Compare the number of judgements with the published one.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or damaged file, or another count.
-    """
+    """Judgements, "expert" or "crowdflower", with the references that the file itself holds."""
     if name not in _FILES:
         raise DistnormError(f"judgements {name!r}", f"one of {', '.join(_FILES)}", "rename it")
     file, published = _FILES[name]

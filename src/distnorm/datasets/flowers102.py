@@ -33,23 +33,9 @@ _SPLITS = {"train": ("trnid", 1020), "val": ("valid", 1020), "test": ("tstid", 6
 def flowers102(
     root: str | Path, split: str = "test", *, names: str | Path | None = None, check: bool = True
 ) -> LabelledImages:
-    """Images of a split.
+    """Images of a split (train, val or test).
 
-    Parameters
-    ----------
-    root : path
-    split : {"train", "val", "test"}
-    names : path, optional
-        The 102 names in the order of the labels.
-    check : bool
-        Compare counts with the published ones.
-
-    Raises
-    ------
-    DistnormError
-        For missing or damaged files, or other counts.
-    MissingExtraError
-        Without SciPy.
+    ``names`` is a file of the 102 names in the order of the labels, if not that in the root.
     """
     check_split(split, _SPLITS)
     key, count = _SPLITS[split]

@@ -48,27 +48,11 @@ _COUNTS = {"val": 50000, "train": 1281167}
 
 @official
 def imagenet(
-    root: str | Path,
-    split: str = "val",
-    *,
-    names: str | Path | None = None,
-    check: bool = True,
+    root: str | Path, split: str = "val", *, names: str | Path | None = None, check: bool = True
 ) -> LabelledImages:
-    """Images of a split.
+    """Images of a split (val or train).
 
-    Parameters
-    ----------
-    root : path
-    split : {"val", "train"}
-    names : path, optional
-        Class names in the order of the synsets.
-    check : bool
-        Compare counts with the published ones.
-
-    Raises
-    ------
-    DistnormError
-        For missing or damaged files, or other counts.
+    ``names`` is a file of class names in the order of the synsets, if not that in the root.
     """
     check_split(split, _COUNTS)
     folder = find_folder(root, split, _KAGGLE + split, what=f"the {split} images")

@@ -10,13 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import (
-    RetrievalSet,
-    check_counts,
-    find_file,
-    official,
-    read_json,
-)
+from distnorm.datasets.base import RetrievalSet, check_counts, find_file, official, read_json
 from distnorm.errors import DistnormError
 
 __all__ = ["karpathy"]
@@ -51,22 +45,12 @@ def karpathy(
     root : path
         Folder with ``dataset_{name}.json``.
     name : {"coco", "flickr30k", "flickr8k"}
+        Image names of COCO begin with their folder, ``val2014/``.
     split : {"train", "restval", "val", "test"}
         Only COCO has ``restval``.
     captions : int, optional
         So many of each image, the first in the file; all if None.
     check : bool
-        Compare counts with the published ones.
-
-    Returns
-    -------
-    RetrievalSet
-        Image names of COCO begin with their folder, ``val2014/``.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or damaged file, or other counts.
     """
     if (name, split) not in _COUNTS:
         splits = ", ".join(other for key, other in _COUNTS if key == name)

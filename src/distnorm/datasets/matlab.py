@@ -32,11 +32,8 @@ sys.stdout.buffer.write(pickle.dumps({name: found[name] for name in names if nam
 def read_mat(path: Path, *names: str) -> dict[str, Any]:
     """Variables of a MATLAB file, sizes of 1 squeezed; needs SciPy.
 
-    Raises
-    ------
-    DistnormError
-        For a file that cannot be read, that ends or holds up the process that reads it, or that
-        lacks a variable.
+    Raises a DistnormError for a file that cannot be read, that ends or holds up the process that
+    reads it, or that lacks a variable.
     """
     require("scipy.io", "datasets")
     arguments = [str(path), json.dumps(sys.path), str(_BYTES), json.dumps(names)]

@@ -16,12 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from distnorm.datasets.base import (
-    PreferredCaptions,
-    check_counts,
-    find_file,
-    official,
-)
+from distnorm.datasets.base import PreferredCaptions, check_counts, find_file, official
 from distnorm.datasets.matlab import read_mat
 from distnorm.errors import DistnormError
 
@@ -33,21 +28,7 @@ _REFERENCES = 48
 
 @official
 def pascal50s(root: str | Path, *, check: bool = True) -> PreferredCaptions:
-    """Pairs with votes and all 48 references; evaluations draw 5 of them.
-
-    Parameters
-    ----------
-    root : path
-    check : bool
-        Compare counts with the published ones.
-
-    Raises
-    ------
-    DistnormError
-        For missing or damaged files, or other counts.
-    MissingExtraError
-        Without SciPy.
-    """
+    """Pairs with votes and all 48 references; evaluations draw 5 of them."""
     below = "pyCIDErConsensus/"
     pairs, votes = (
         find_file(root, name, below + name, what="the judgements")

@@ -10,13 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import (
-    LabelledImages,
-    check_split,
-    find_file,
-    labelled_images,
-    official,
-)
+from distnorm.datasets.base import LabelledImages, check_split, find_file, labelled_images, official
 from distnorm.datasets.matlab import read_mat
 from distnorm.errors import DistnormError
 
@@ -27,15 +21,7 @@ _COUNTS = {"train": 8144, "test": 8041}
 
 @official
 def stanford_cars(root: str | Path, split: str = "test", *, check: bool = True) -> LabelledImages:
-    """Images of a split.
-
-    Raises
-    ------
-    DistnormError
-        For missing or damaged files, or other counts.
-    MissingExtraError
-        Without SciPy.
-    """
+    """Images of a split (train or test)."""
     check_split(split, _COUNTS)
     name = "cars_train_annos.mat" if split == "train" else "cars_test_annos_withlabels.mat"
     path = find_file(root, f"devkit/{name}", name, what=f"the {split} labels")

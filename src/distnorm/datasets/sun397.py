@@ -29,21 +29,9 @@ _FILES = {"train": "Training", "test": "Testing"}
 def sun397(
     root: str | Path, split: str = "test", *, partition: int = 1, check: bool = True
 ) -> LabelledImages:
-    """Images of one side of an official partition.
+    """Images of one side (train or test) of an official partition.
 
-    Parameters
-    ----------
-    root : path
-    split : {"train", "test"}
-    partition : int
-        1 to 10; papers report the first, or the mean of all.
-    check : bool
-        Compare counts with the published ones.
-
-    Raises
-    ------
-    DistnormError
-        For missing or damaged files, or other counts.
+    ``partition`` is 1 to 10; papers report the first, or the mean of all.
     """
     if split not in _FILES or not 1 <= partition <= 10:
         raise DistnormError(

@@ -11,13 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distnorm.datasets.base import (
-    CaptionJudgements,
-    check_counts,
-    find_file,
-    official,
-    parse_lines,
-)
+from distnorm.datasets.base import CaptionJudgements, check_counts, find_file, official, parse_lines
 from distnorm.errors import DistnormError
 from distnorm.system import schema
 
@@ -38,21 +32,7 @@ _REFERENCES = schema.record({"seg_id": _id, "refs": schema.list_of(schema.text, 
 
 @official
 def thumb(root: str | Path, *, with_human: bool = True, check: bool = True) -> CaptionJudgements:
-    """Captions with their total score.
-
-    Parameters
-    ----------
-    root : path
-    with_human : bool
-        Also the captions that people wrote.
-    check : bool
-        Compare counts with the published ones.
-
-    Raises
-    ------
-    DistnormError
-        For a missing or damaged file, or other counts.
-    """
+    """Captions with their total score; ``with_human`` keeps those that people wrote."""
     files = (
         ("mscoco_THumB-1.0.jsonl", "judgements", _JUDGEMENT),
         ("mscoco_references.json", "references", _REFERENCES),

@@ -50,15 +50,9 @@ _CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class Reservoir:
-    """The rows of the smallest keys so far, at most ``size``, by rising key.
+    """The rows (m, d) of the smallest keys so far, at most ``size``, by rising key.
 
-    Attributes
-    ----------
-    size : int
-    keys : ndarray, shape (m,), float64
-    numbers : ndarray, shape (m,), int64
-        Of the rows in the whole input; of equal keys the lower number comes first.
-    rows : ndarray, shape (m, d), or None where none came yet
+    ``numbers`` are those of the rows in the whole input; of equal keys the lower one comes first.
     """
 
     size: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from distnorm.distributed.session import Session, Shared
 from distnorm.distributed.sources import Fragment, Vectors, open_vectors
 from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.biases import Upload
+from distnorm.search.indexes.biases import Upload, biased
 from distnorm.search.indexes.keys import column_of
 from distnorm.store.column_files import is_lance
 from distnorm.store.vector_files import arrow_rows
@@ -131,8 +132,9 @@ def write_biases(
     work = partial(_write, session.share(norm), side, unit, column, folder)
     written = already = 0
     lowest, total = np.inf, 0.0
+    named, sized = attrgetter("place"), attrgetter("rows")
     for number, (fresh_rows, least, added) in session.each(
-        vectors.fragments, work, name=_place, rows=_rows_of, progress=progress
+        vectors.fragments, work, name=named, rows=sized, progress=progress
     ):
         written += fresh_rows
         already += vectors.fragments[number].rows - fresh_rows
@@ -193,15 +195,7 @@ def add_biases(
 
 def _require_each(norm: ScoreNormalization, side: str) -> None:
     """Raise unless each item has a bias that no other item changes, and that is no shift."""
-    served = norm.correction(norm.names.other(norm.names.resolve(side)))
-    if served.shifts_queries:
-        chosen = f", which chose {served.method.name!r}" if norm.spec.chooses else ""
-        raise DistnormError(
-            f"{norm.method!r}{chosen}, a shift of the query",
-            "a method with a bias per item (dn2, is, nnn)",
-            "nothing needs to be stored: search with the shifted query",
-        )
-    if not served.item_by_item:
+    if not biased(norm, norm.names.resolve(side)).item_by_item:
         raise DistnormError(
             f"biases of {norm.method!r}, each of which depends on all items together",
             "a bias of each item alone, as of dn2, is and nnn",
@@ -299,11 +293,3 @@ def _biases(
     ready = normalize(rows) if unit else rows
     check_lengths(ready, words, norm.method, norm.input)
     return to_numpy(norm.item_bias(ready, modality=side), np.float64)
-
-
-def _place(fragment: Fragment) -> str:
-    return fragment.place
-
-
-def _rows_of(fragment: Fragment) -> int:
-    return fragment.rows

@@ -31,23 +31,10 @@ _MORE = "what is embedded stays: mend it and run the same command again"
 
 @dataclass(frozen=True)
 class Plan:
-    """How an actor embeds.
+    """How an actor embeds: a ``model`` that `load_encoder` takes, and options of `embed`.
 
-    Attributes
-    ----------
-    model : str
-        Name that `load_encoder` takes.
-    sides : tuple of str
-    batch_size : int
-    prompt : str or None
-    full : bool
-        Decode every pixel of large JPEGs.
-    decoding : int
-        Processes of each actor that decode pictures.
-    device : str or None
-        Of the model; its own choice if left out.
-    dtype : {"float16", "float32"}
-        Of the store's rows.
+    ``decoding`` are the processes of each actor that decode pictures; the ``device`` of the model
+    is its own choice if left out, ``dtype`` is that of the store's rows.
     """
 
     model: str
@@ -133,19 +120,9 @@ class _Task:
 
 
 class Crew:
-    """Actors on a Ray that is up; a context manager that ends them.
+    """Actors on a Ray that is up, each with ``cpus`` and ``gpus``, until the context ends.
 
-    Parameters
-    ----------
-    plan : Plan
-    workers : int
-    cpus, gpus : float
-        What each holds.
-
-    Raises
-    ------
-    DistnormError
-        If the cluster has no such machine.
+    Raises a DistnormError if the cluster has no such machine.
     """
 
     def __init__(self, plan: Plan, workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> None:

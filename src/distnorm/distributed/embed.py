@@ -157,15 +157,7 @@ class _Arrived(Entry):
 
 
 class _Feed:
-    """Entries of a source in its order, with the rows that workers made of them.
-
-    Attributes
-    ----------
-    cautions : dict from (width, height) to str
-        What the model says of pictures of such sizes.
-    over_long : int
-        Texts that the model has cut.
-    """
+    """Entries of a source in its order, with the rows that workers made of them."""
 
     def __init__(
         self,

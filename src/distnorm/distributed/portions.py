@@ -48,21 +48,11 @@ _FORM = schema.record(
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a worker made of some items.
+    """What a worker made of some items: ``rows`` (n, d) by side, NaN where there is none.
 
-    Attributes
-    ----------
-    rows : mapping from side to ndarray of the store's dtype, shape (n, d)
-        NaN where there is none.
-    jobs : list of (int or None)
-        Which of ``decoded`` is the picture of each item.
-    decoded : list of Decoded
-    over_long : int
-        Texts that the model has cut.
-    cautions : list of (width, height, words)
-        What the model says of pictures of these sizes.
-    unseen : str or None
-        A file that is not there where the worker is.
+    ``jobs`` say which of ``decoded`` is the picture of each item, ``over_long`` counts the texts
+    that the model has cut, ``cautions`` are what it says of pictures of a width and height, and
+    ``unseen`` is a file that is not there where the worker is.
     """
 
     rows: Mapping[str, npt.NDArray[Any]]
@@ -105,24 +95,9 @@ def encode_items(
     prompt: str | None,
     dtype: str = "float16",
 ) -> Encoded:
-    """Embed items as the local pipeline does: the same batches, the same reasons.
+    """Embed items, all of the same ``sides``, as the local pipeline does: same batches and reasons.
 
-    Parameters
-    ----------
-    encoder : Encoder
-    items : sequence of Item
-    sides : tuple of str
-        What every item has.
-    pool : DecoderPool or None
-        None for texts alone.
-    batch_size : int
-    prompt : str or None
-    dtype : {"float16", "float32"}
-        Of the rows.
-
-    Returns
-    -------
-    Encoded
+    Texts alone need no ``pool``; ``dtype`` is that of the rows.
     """
     batches = Batches(encoder, sides, batch_size, pool, prompt)
     met: list[Entry] = []

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError, first_line, require
 from distnorm.store.vector_files import arrow_rows
 from distnorm.store.vectors import read_embeddings
 from distnorm.system.files import plain_errors
@@ -137,7 +137,5 @@ def readable(place: Path | str) -> Iterator[None]:
     except DistnormError:
         raise
     except _UNREADABLE as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DistnormError(
-            f"{place}, which cannot be read ({why[:200]})", "whole files", "write it again"
-        ) from error
+        got = f"{place}, which cannot be read ({first_line(error)})"
+        raise DistnormError(got, "whole files", "write it again") from error

@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from distnorm.distributed.clusters import plain_ray_errors
 from distnorm.distributed.parts import (
     Asked,
     Best,
-    Part,
     Wanted,
     ahead_in,
     best_of,
@@ -159,19 +159,11 @@ class ClusterItems(Items):
         results = self._session.each(
             parts,
             partial(function, shared=shared),
-            name=_place,
-            rows=_rows,
+            name=attrgetter("place"),
+            rows=attrgetter("rows"),
             progress=progress,
         )
         return (result for _, result in results)
-
-
-def _place(part: Part) -> str:
-    return part.place
-
-
-def _rows(part: Part) -> int:
-    return part.rows
 
 
 def _given(best: Best, queries: Array, left: npt.NDArray[Any]) -> tuple[Array, Array]:

@@ -86,29 +86,14 @@ class Session:
     ) -> Iterator[tuple[int, R]]:
         """``function(item)`` of each item, with the item's number, as they get ready.
 
-        Parameters
-        ----------
-        items : sequence
-            Small things that pickle.
-        function : callable
-            Of a module, or a `functools.partial` of one. A class: it is called once in each
-            actor, and what it makes with every item.
-        name : callable
-            What messages call an item.
-        rows : callable, optional
-            How much of all an item is, for ``progress``; 1 if left out.
-        progress : callable, optional
-            Called with (done, in all).
-        cpus, gpus : float
-            What a worker holds while it works.
-        actors : int, optional
-            How many actors, for a class; as many as there is room for if left out.
+        Items are small things that pickle, ``function`` is one of a module, or a
+        `functools.partial` of one. A class is called once in each of ``actors`` (as many as there
+        is room for if left out), and what it makes is called with every item. ``name`` is what
+        messages call an item, ``rows`` how much of all it is for ``progress`` (1 if left out),
+        ``cpus`` and ``gpus`` what a worker holds while it works.
 
-        Raises
-        ------
-        DistnormError
-            The one that ``function`` raised, or one that names the item or the package that is
-            missing. Items of a worker that died are done again, so that one may be done twice.
+        Raises the DistnormError that ``function`` raised, or one that names the item or the package
+        that is missing. Items of a worker that died are done again, so that one may be done twice.
         """
         data = require("ray.data", "ray")
         sizes = [1 if rows is None else rows(item) for item in items]

@@ -46,23 +46,11 @@ FRAGMENT_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class Fragment:
-    """Rows that one worker reads.
+    """Rows that one worker reads, at least one, all of one dimension.
 
-    Attributes
-    ----------
-    number : int
-        Of this fragment, from 0 on.
-    place : str
-        What messages call it: a file, with a row group or fragment.
-    first : int
-        Number of its first row in the whole input.
-    rows : int
-        At least 1.
-    offset : int
-        Number of its first row in its file, or in its fragment of a Lance data set.
-    dimension : int
-        What all rows must have.
-    reader : Reader
+    ``place`` is what messages call it: a file, with a row group or fragment. ``first`` is the
+    number of its first row in the whole input, ``offset`` that in its file, or in its fragment of a
+    Lance data set.
     """
 
     number: int
@@ -74,22 +62,11 @@ class Fragment:
     reader: Reader
 
     def blocks(self, most: int | None = None) -> Iterator[tuple[int, Rows]]:
-        """Rows in order, as they are stored, with the number of the first of each block.
+        """Rows in order, (n, d), as they are stored, with the number of the first of each block.
 
-        Parameters
-        ----------
-        most : int, optional
-            Rows of a block; as many as `Moments` adds up in float64 if left out.
-
-        Yields
-        ------
-        int, ndarray of shape (n, d)
-
-        Raises
-        ------
-        DistnormError
-            That names the fragment: for other dimensions, empty cells, no numbers, damaged files,
-            and rows that came or left since the input was opened.
+        A block has ``most`` rows; as many as `Moments` adds up in float64 if left out. Raises a
+        DistnormError that names the fragment: for other dimensions, empty cells, no numbers,
+        damaged files, and rows that came or left since the input was opened.
         """
         done = 0
         self._require_file()
@@ -137,16 +114,8 @@ class Fragment:
 class Vectors:
     """An input of vectors as its fragments, in the order of its rows; none is empty.
 
-    Attributes
-    ----------
-    label : str
-        How it was named.
-    dimension : int
-    fragments : tuple of Fragment
-    commit : Commit or None
-        What a store is at.
-    columns : tuple of str
-        Of a Parquet or Lance input, those that hold the vectors.
+    ``label`` is how it was named, ``commit`` what a store is at, and ``columns`` are those that
+    hold the vectors of a Parquet or Lance input.
     """
 
     label: str

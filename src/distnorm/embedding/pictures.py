@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distnorm.encoders.upright import is_dim, upright_rgb
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError, first_line, require
 
 __all__ = [
     "Contents",
@@ -121,7 +121,7 @@ def decode_picture(
     except DistnormError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever they please.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         if "identify" in reason:
             reason = "no picture of a known format"
             reason += _READERS.get(os.path.splitext(name)[1].lower(), "")

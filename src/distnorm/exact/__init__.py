@@ -3,10 +3,9 @@
 `distnorm.metrics.ranks` alone imports `distnorm.exact.counting` as well.
 """
 
-from distnorm.exact.counting import places
+from distnorm.exact.counting import KeptProducts, places
 from distnorm.exact.decision import KBest
 from distnorm.exact.gallery import Gallery
-from distnorm.exact.kept import KeptProducts
 from distnorm.exact.largest import KLargest
 from distnorm.exact.tiles import show_products
 from distnorm.exact.top_k import check_k, topk

@@ -4,29 +4,91 @@
 
 with the scores and the order of `exact.decision`. Items are counted by approximate products; those
 whose score is nearer to s(q, p) than the engine's bound can tell are scored again in float64.
+
+Rankings whose queries and items are the same and whose biases differ share their products
+(`KeptProducts`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import blocks
+from distnorm.arrays import CheckedRows, blocks
 from distnorm.exact.decision import PairScores
 from distnorm.exact.device_ranks import DevicePairs, count_on_device
 from distnorm.exact.engines import NumpyEngine, heaviest
 from distnorm.exact.gallery import Gallery
-from distnorm.exact.kept import KeptEngine
 from distnorm.exact.tiles import Shares, Source, work_through
 
-__all__ = ["DevicePairs", "PairScores", "RankCount", "count_ranks", "places"]
+__all__ = [
+    "DevicePairs",
+    "KeptEngine",
+    "KeptProducts",
+    "PairScores",
+    "RankCount",
+    "count_ranks",
+    "places",
+]
+
+_Places = npt.NDArray[np.intp]
+# Numbers of a tile that is kept, at most.
+_MOST = 1 << 20
+
+
+@dataclass(eq=False)
+class KeptProducts:
+    """Of these queries, (n, d), with these items, (m, d): one tile, and the products of pairs."""
+
+    queries: Any
+    items: Any
+    tiles: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    _pairs: tuple[_Places, _Places, npt.NDArray[np.float64]] | None = None
+
+    @classmethod
+    def of(cls, queries: CheckedRows, items: CheckedRows) -> KeptProducts | None:
+        """What was kept of them before, or nothing yet; None where they are not small."""
+        if queries.shape[0] * items.shape[0] > _MOST:
+            return None
+        kept: KeptProducts | None = queries.memo.get("products")
+        if kept is None or kept.items is not items.rows:
+            kept = queries.memo["products"] = cls(queries.rows, items.rows)
+        return kept
+
+    def is_of(self, queries: Any, items: Any) -> bool:
+        """Whether it is of these very arrays."""
+        return self.queries is queries and self.items is items
+
+    def of_pairs(self, pairs: PairScores, row: _Places, column: _Places) -> Any:
+        """Float64 products of pairs, which are sorted by row."""
+        if self._pairs is None or not all(map(np.array_equal, self._pairs[:2], (row, column))):
+            self._pairs = row, column, pairs.unbiased().of(row, column)
+        return self._pairs[2]
+
+
+class KeptEngine(NumpyEngine):
+    """Multiplies queries and items that fit one tile, unless that was done before."""
+
+    def __init__(self, queries: npt.NDArray[Any], kept: KeptProducts) -> None:
+        super().__init__(queries)
+        self._tiles = kept.tiles
+
+    def product(self, left: npt.NDArray[Any], right: npt.NDArray[Any], out: Any) -> None:
+        """As `NumpyEngine.product`."""
+        tile = self._tiles.get(str(self.dtype))
+        if tile is None:
+            super().product(left, right, out)
+            self._tiles[str(self.dtype)] = out.copy()
+        else:
+            np.copyto(out, tile)
+
 
 _Float64 = npt.NDArray[np.float64]
-_Places = npt.NDArray[np.intp]
 
 
 class RankCount:
@@ -207,20 +269,11 @@ def _counted_on_device(
 
 
 def places(
-    query: npt.NDArray[Any],
-    items: Any,
-    rows: _Places,
-    counted: npt.NDArray[np.bool_] | None = None,
+    query: npt.NDArray[Any], items: Any, rows: _Places, counted: npt.NDArray[np.bool_] | None = None
 ) -> _Places:
-    """The rank of each of ``rows``, from 1 on, in a list by q . x; shape (len(rows),).
+    """The rank of each of ``rows``, from 1 on, in a list of items (m, d) for one query (d,).
 
-    Parameters
-    ----------
-    query : array, shape (d,)
-    items : array, ShardedRows or Gallery, shape (m, d)
-    rows : array of int
-    counted : array of bool, shape (m,), optional
-        Which items have a rank at all; the others are passed over.
+    It is by q . x; ``counted``, (m,), says which items have a rank at all: others are passed over.
     """
     gallery = items if isinstance(items, Gallery) else Gallery(items, len(query))
     pairs = PairScores(np.asarray(query)[None], gallery, None)

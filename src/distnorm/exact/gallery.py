@@ -102,12 +102,8 @@ class Gallery:
     def longest(self, block: Any, columns: slice, engine: Any, scores: Any = None) -> float:
         """Length of the longest row of a block, or more, after a first look at all of them.
 
-        ``scores`` of any query tell rows of zeros, for engines whose lengths do not.
-
-        Raises
-        ------
-        DistnormError
-            For NaN, infinity and all-zero rows.
+        ``scores`` of any query tell rows of zeros, for engines whose lengths do not. Raises for
+        NaN, infinity and all-zero rows.
         """
         key = (columns.start, columns.stop, type(engine), str(engine.dtype))
         if key not in self._longest:

@@ -46,12 +46,7 @@ _CHUNK, _TILE, _WIDEST = 1 << 19, 1 << 20, 1 << 18
 
 
 def scan(
-    engine: Any,
-    n: int,
-    items: Gallery,
-    k: int,
-    bias: _Float64 | None,
-    progress: _Progress,
+    engine: Any, n: int, items: Gallery, k: int, bias: _Float64 | None, progress: _Progress
 ) -> list[Candidates] | None:
     """Candidates of all n queries of ``engine``; None if scores may leave float32's range."""
     source = Source(engine, items, bias)

@@ -21,15 +21,7 @@ from distnorm.exact.engines import NumpyEngine, heaviest
 from distnorm.exact.gallery import Gallery
 from distnorm.system.threads import run_in_threads, threads
 
-__all__ = [
-    "Part",
-    "Shares",
-    "Source",
-    "rounded_up",
-    "show_products",
-    "within",
-    "work_through",
-]
+__all__ = ["Part", "Shares", "Source", "rounded_up", "show_products", "within", "work_through"]
 
 _Float64 = npt.NDArray[np.float64]
 _Progress = Callable[[int], None]

@@ -133,11 +133,11 @@ def topk(
     return in_library_of(queries, scores), in_library_of(queries, places)
 
 
-def check_k(k: Any) -> int:
+def check_k(k: Any, name: str = "k") -> int:
     """A number of items to list; raises for what is none."""
     if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or k < 1:
-        words = " ".join(repr(k).split())[:40]
-        raise DistnormError(f"k = {words}", "an integer from 1 on", "ask for one item at least")
+        got = f"{name} = {' '.join(repr(k).split())[:40]}"
+        raise DistnormError(got, "an integer from 1 on", "ask for one item at least")
     return int(k)
 
 
@@ -157,9 +157,7 @@ def _device(precision: str, queries: Array, rows: Gallery) -> str | None:
     """The device to compute on: the items' own, or a GPU that a large job is worth sending to."""
     if precision not in _PRECISIONS:
         raise DistnormError(
-            f"precision {precision!r}",
-            "'auto', 'half', 'bfloat16' or 'float32'",
-            "leave it out",
+            f"precision {precision!r}", "'auto', 'half', 'bfloat16' or 'float32'", "leave it out"
         )
     if rows.on_device:
         return rows.device

@@ -19,9 +19,8 @@ from distnorm.arrays import NDArray
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.normalization.state import State
-from distnorm.store.changes import rows_changed
 from distnorm.store.layout import Commit, at_commit
-from distnorm.store.rows import StoredRows
+from distnorm.store.rows import StoredRows, rows_changed
 
 __all__ = ["Update", "update"]
 

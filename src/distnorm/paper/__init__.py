@@ -5,12 +5,4 @@ from distnorm.paper.protocols import PROTOCOLS, Protocol
 from distnorm.paper.run import run_benchmark
 from distnorm.paper.sources import SOURCES
 
-__all__ = [
-    "PROTOCOLS",
-    "SOURCES",
-    "Benchmark",
-    "Cell",
-    "Missing",
-    "Protocol",
-    "run_benchmark",
-]
+__all__ = ["PROTOCOLS", "SOURCES", "Benchmark", "Cell", "Missing", "Protocol", "run_benchmark"]

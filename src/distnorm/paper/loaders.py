@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from distnorm import datasets
-from distnorm.datasets.base import CaptionJudgements, RetrievalSet
+from distnorm.datasets.base import CaptionJudgements, LabelledImages, RetrievalSet
 from distnorm.datasets.cifar100 import save_pictures
 from distnorm.datasets.coco import read_ids
 from distnorm.datasets.flickr8k import token_captions
@@ -51,13 +51,23 @@ __all__ = [
 ]
 
 
-def imagenet(root: Path, context: Context) -> ClassData:
-    """Validation images; training images for statistics."""
-    names = context.names.get("imagenet")
-    test = datasets.imagenet(root, "val", names=names, check=context.check)
-    return class_data(
-        test, root, lambda: datasets.imagenet(root, "train", names=names, check=False)
-    )
+def _two_splits(
+    load: Callable[..., LabelledImages], test: str, other: str, *, named: bool = False
+) -> Callable[[Path, Context], ClassData]:
+    """What reads a split that is evaluated, and another one for statistics."""
+
+    def read(root: Path, context: Context) -> ClassData:
+        names = {"names": context.names.get(load.__name__)} if named else {}
+        found = load(root, test, check=context.check, **names)
+        return class_data(found, root, lambda: load(root, other, check=False, **names))
+
+    return read
+
+
+imagenet = _two_splits(datasets.imagenet, "val", "train", named=True)
+sun397 = _two_splits(datasets.sun397, "test", "train")
+cars = _two_splits(datasets.stanford_cars, "test", "train")
+flowers102 = _two_splits(datasets.flowers102, "test", "val", named=True)
 
 
 def cifar100(root: Path, context: Context) -> ClassData:
@@ -75,30 +85,9 @@ def cifar100(root: Path, context: Context) -> ClassData:
     return ClassData(paths, test.labels, test.classes, len(train.images), pool)
 
 
-def sun397(root: Path, context: Context) -> ClassData:
-    """Test side of the first official partition; its training side for statistics."""
-    test = datasets.sun397(root, "test", check=context.check)
-    return class_data(test, root, lambda: datasets.sun397(root, "train", check=False))
-
-
-def cars(root: Path, context: Context) -> ClassData:
-    """Test images; training images for statistics."""
-    test = datasets.stanford_cars(root, "test", check=context.check)
-    return class_data(test, root, lambda: datasets.stanford_cars(root, "train", check=False))
-
-
 def caltech101(root: Path, context: Context) -> ClassData:
     """All images: no other split is official."""
     return class_data(datasets.caltech101(root, check=context.check), root, None)
-
-
-def flowers102(root: Path, context: Context) -> ClassData:
-    """Test images; validation images for statistics."""
-    names = context.names.get("flowers102")
-    test = datasets.flowers102(root, "test", names=names, check=context.check)
-    return class_data(
-        test, root, lambda: datasets.flowers102(root, "val", names=names, check=False)
-    )
 
 
 def class_folders(root: Path, context: Context) -> ClassData:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from distnorm.errors import DistnormError
-from distnorm.paper.cells import Benchmark, Cell
-from distnorm.paper.published import table
+from distnorm.paper.cells import Benchmark, Cell, table
 from distnorm.report.html.page import Cell as PageCell
 from distnorm.report.html.page import Section, Table, render
 from distnorm.report.html.sections import change_cell

@@ -41,14 +41,7 @@ from distnorm.comparison.draws import Split, draw_splits
 from distnorm.encoders.prompts import check_templates
 from distnorm.errors import DistnormError
 
-__all__ = [
-    "AUTHORS_PREFIX",
-    "PROTOCOLS",
-    "Protocol",
-    "draw_pool",
-    "evaluated_rows",
-    "held_out",
-]
+__all__ = ["AUTHORS_PREFIX", "PROTOCOLS", "Protocol", "draw_pool", "evaluated_rows", "held_out"]
 
 AUTHORS_PREFIX = "A photo depicts "
 PROTOCOLS = {

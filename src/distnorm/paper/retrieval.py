@@ -65,9 +65,7 @@ def paired_draws(
     ], pool.name
 
 
-def retrieval_results(
-    evaluation: Evaluation,
-) -> tuple[Results, dict[str, Results], dict[str, Any]]:
+def retrieval_results(evaluation: Evaluation) -> tuple[Results, dict[str, Results], dict[str, Any]]:
     """Results of every method, the same by extended ground truth, and what they rest on."""
     data: PairedData = evaluation.data
     prefix = evaluation.protocol.text_prefix("retrieval")

@@ -83,13 +83,7 @@ class RowCache:
         return (full.relative_to(root) if full.is_relative_to(root) else full).as_posix()
 
     def _rows(
-        self,
-        dataset: str,
-        kind: str,
-        side: str,
-        names: list[str],
-        items: list[Item],
-        encoder: Any,
+        self, dataset: str, kind: str, side: str, names: list[str], items: list[Item], encoder: Any
     ) -> npt.NDArray[Any]:
         store = self.place(dataset, f"{kind}-{_DTYPE}")
         tidy(store)

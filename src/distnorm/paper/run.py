@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from distnorm.augmentation.views import count_views
-from distnorm.comparison import MethodResult, MetricSummary
+from distnorm.comparison import MetricSummary
 from distnorm.datasets.base import PreferredCaptions, reason
 from distnorm.errors import DistnormError
 from distnorm.paper.captions import PLAIN_RULES, caption_results, overlap_results, pair_results
-from distnorm.paper.cells import TASKS, Benchmark, Cell, Missing
+from distnorm.paper.cells import TASKS, Benchmark, Cell, Missing, published
 from distnorm.paper.classification import classification_results
 from distnorm.paper.evaluation import Evaluation, Results, labelled_norms
 from distnorm.paper.prepared import Context
 from distnorm.paper.protocols import Protocol
-from distnorm.paper.published import published
 from distnorm.paper.retrieval import retrieval_results
 from distnorm.paper.rows import TTA_VIEWS, RowCache
 from distnorm.paper.sources import SOURCES, Source, find_source
@@ -195,7 +194,14 @@ def _cells(
             dataset,
             label,
             result.metrics,
-            {**settings, **_settings(result)},
+            {
+                **settings,
+                "normalization": result.method,
+                "strength": dict(result.strength),
+                "params": dict(result.params),
+                "n_fit": dict(result.n_fit),
+                "transductive": result.transductive,
+            },
             rule=PLAIN_RULES[rule] if rule is not None and label == "dot" else rule,
             references=rule is not None and PLAIN_RULES[rule] == "refclipscore",
         )
@@ -240,16 +246,6 @@ def _paper_name(label: str, settings: Mapping[str, Any]) -> str:
     if settings.get("normalization") in ("dn", "dn*", "dn-renorm") and len(strengths) == 1:
         return {0.5: "dn", 0.25: "dn*"}.get(strengths.pop(), label)
     return label
-
-
-def _settings(result: MethodResult) -> dict[str, Any]:
-    return {
-        "normalization": result.method,
-        "strength": dict(result.strength),
-        "params": dict(result.params),
-        "n_fit": dict(result.n_fit),
-        "transductive": result.transductive,
-    }
 
 
 def _overlap(evaluation: Evaluation) -> Iterable[Cell | Missing]:

@@ -61,9 +61,7 @@ def find_source(name: str) -> Source:
     if kind == "table" and folder:
         return Source(name, "retrieval", folder, (folder,), loaders.table)
     raise DistnormError(
-        f"data set {name!r}",
-        f"one of {', '.join(SOURCES)}, folder:NAME or table:NAME",
-        "rename it",
+        f"data set {name!r}", f"one of {', '.join(SOURCES)}, folder:NAME or table:NAME", "rename it"
     )
 
 

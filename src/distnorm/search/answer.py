@@ -15,8 +15,7 @@ from distnorm.arrays import Array
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.judge import judged
-from distnorm.search.normalization_file import NormalizationFile
-from distnorm.search.query import Query, encode_query
+from distnorm.search.query import NormalizationFile, Query, encode_query
 from distnorm.store.models import other_resizer
 from distnorm.text import columns
 

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization
+from distnorm.search.items import RowItems
 from distnorm.search.query_log import QueryLog
-from distnorm.search.rows import RowItems
 from distnorm.store.catalog import Catalog
 from distnorm.store.layout import Commit, at_commit
 from distnorm.store.vectors import open_embeddings
@@ -58,17 +58,10 @@ class AtlasRows:
 
 @dataclass(frozen=True)
 class AtlasTable:
-    """What was written.
+    """What was written: rows by side, neighbours of each row, pictures, and images without one.
 
-    Attributes
-    ----------
-    rows : dict from side to int
-    k : int
-        Neighbours of each row.
-    pictures, missing : int
-        Pictures in the table, and items of images without one.
-    unchanged : tuple of str
-        Sides whose second list is the first, as the normalization has no statistics of them.
+    ``unchanged`` are sides whose second list is the first, as the normalization has no statistics
+    of them.
     """
 
     rows: dict[str, int]
@@ -89,32 +82,13 @@ def write_atlas(
     with_pictures: bool = True,
     progress: Progress | None = None,
 ) -> AtlasTable:
-    """Write the table, whole or not at all.
+    """Write the Parquet table ``path``, whole or not at all; needs the ``embed`` extra.
 
-    Parameters
-    ----------
-    path : Path
-        Parquet.
-    store : Path
-        With both sides, or with one and ``queries`` of the other.
-    normalization : ScoreNormalization
-    k : int
-        Neighbours of each row; fewer where a side has fewer items.
-    queries : QueryLog, optional
-        Instead of the store's own rows of that side.
-    pictures : Path, optional
-        Folder that the pictures' names begin from.
-    with_pictures : bool
-        Whether small pictures are put into the table.
-    progress : callable, optional
-        Called with (rows written, rows).
-
-    Raises
-    ------
-    DistnormError
-        For a store of one side without queries, k below 1, or a normalization of other vectors.
-    MissingExtraError
-        Without the ``embed`` extra.
+    The store has both sides, or one and ``queries`` of the other, which count instead of its own.
+    ``k`` are the neighbours of each row (fewer where a side has fewer items), ``pictures`` is the
+    folder that the pictures' names begin from, and ``with_pictures`` puts small ones into the
+    table. Progress is called with (rows written, rows). Raises a DistnormError for a store of one
+    side without queries, k below 1, or a normalization of other vectors.
     """
     for module in ("pyarrow", "PIL"):
         require(module, "embed")

@@ -13,9 +13,8 @@ from distnorm.calibration.side_check import towards_other
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes import Found, is_spec, open_index
-from distnorm.search.items import Items, OpenItems, open_local
+from distnorm.search.items import Items, OpenItems, RowItems, open_local
 from distnorm.search.judge import Limits, kept_above
-from distnorm.search.rows import RowItems
 from distnorm.store.catalog import Catalog, Numbered
 from distnorm.store.layout import Commit, at_commit
 from distnorm.system.progress import Progress
@@ -81,25 +80,11 @@ class ListsOfMany:
 class Collection:
     """A place by its name, before it is opened: what its vectors are of, as far as it says.
 
-    Parameters
-    ----------
-    name : str
-        ``system:place``, a store or a file of vectors.
-    side : str
-        Of the items.
-    titles : path, optional
-        Store that names the items of an index; row numbers are the ids.
-    key : str, optional
-        Name of the array or column of a file that holds several.
-    opening : callable
-        What opens a store or a file of vectors; by default this process reads them.
-
-    Attributes
-    ----------
-    running : bool
-        Whether it is an index.
-    model, model_id, prompt : str or None
-        Name and id of the model, and the prompt of a store's texts.
+    ``name`` is a spec (then it is ``running``), a store or a file of vectors, ``side`` the items'.
+    ``titles`` is a store that names the items of an index, whose ids are its row numbers. ``key``
+    names an array or column of a file that holds several, and ``opening`` opens what is no index:
+    by default this process reads it. ``model``, ``model_id`` and ``prompt`` are what a store says
+    of itself.
     """
 
     def __init__(

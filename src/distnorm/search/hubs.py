@@ -22,7 +22,8 @@ from distnorm.monitoring.hubs import Occurrences, audit
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.collection import Searchable
 from distnorm.search.indexes import Found
-from distnorm.search.rows import RowItems
+from distnorm.search.indexes.results import plain_id
+from distnorm.search.items import RowItems
 from distnorm.system.progress import Progress
 from distnorm.system.shards import ShardedRows
 
@@ -56,8 +57,7 @@ class Hub:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        name = self.id if isinstance(self.id, (int, str)) else str(self.id)
-        found = {**vars(self), "id": name}
+        found = {**vars(self), "id": plain_id(self.id)}
         if self.fields is None:
             del found["fields"]
         return found

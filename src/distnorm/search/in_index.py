@@ -11,8 +11,7 @@ from distnorm.errors import DistnormError, masked
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.answer import Lists, Settings, entries
 from distnorm.search.indexes import Found, open_index
-from distnorm.search.normalization_file import NormalizationFile
-from distnorm.search.query import Query
+from distnorm.search.query import NormalizationFile, Query
 
 __all__ = ["IndexPlace"]
 

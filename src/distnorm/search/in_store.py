@@ -19,10 +19,9 @@ from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.answer import Lists, Settings, entries
 from distnorm.search.bias_file import kept_bias
-from distnorm.search.items import LocalItems, OpenItems, open_local
+from distnorm.search.items import LocalItems, OpenItems, firsts, open_local
 from distnorm.search.mixed import topk_mixed
-from distnorm.search.normalization_file import NormalizationFile
-from distnorm.search.query import Query
+from distnorm.search.query import NormalizationFile, Query
 from distnorm.store.column_files import is_lance
 from distnorm.store.columns import read_sizes
 from distnorm.store.layout import Commit, at_commit
@@ -59,10 +58,7 @@ class _Shelf:
     ) -> list[dict[str, Any]]:
         """The k best items, each by the first of its rows."""
         scores, rows = self.items.topk(query, k * self.copies, bias, progress)
-        keep = np.arange(len(rows[0]))
-        if self.first is not None:
-            keep = np.flatnonzero(self.first[rows[0]])
-        keep = keep[:k]
+        keep = firsts(rows[0], self.first, k)
         return self.listed(rows[0][keep], scores[0][keep])
 
     def listed(self, rows: Any, scores: Any, **more: Any) -> list[dict[str, Any]]:

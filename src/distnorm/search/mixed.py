@@ -159,7 +159,12 @@ def item_biases(
     DistnormError
         For a method that has none, or statistics that are missing.
     """
-    _check_method(norm)
+    if not norm.spec.has_item_bias or norm.spec.shifts_queries:
+        raise DistnormError(
+            f"a bias of each item of {norm.method!r}",
+            "a method whose score is q.x minus a bias of each item",
+            "pick dn, dn2, is or nnn",
+        )
     norm.fitted(modality)
     return to_numpy(norm.correction(modality).bias(items, side), np.float64)
 
@@ -210,12 +215,3 @@ def _constant(
         constant: npt.NDArray[np.float64] = norm.strength[side] * (shifted @ direction)
         return constant
     return item_biases(norm, queries, modality, side)
-
-
-def _check_method(norm: ScoreNormalization) -> None:
-    if not norm.spec.has_item_bias or norm.spec.shifts_queries:
-        raise DistnormError(
-            f"a bias of each item of {norm.method!r}",
-            "a method whose score is q.x minus a bias of each item",
-            "pick dn, dn2, is or nnn",
-        )

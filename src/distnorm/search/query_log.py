@@ -20,19 +20,10 @@ __all__ = ["QueryLog"]
 
 @dataclass(frozen=True)
 class QueryLog:
-    """Queries of one side.
+    """Queries of one side, (n, d), and the id of their model where that is known.
 
-    Attributes
-    ----------
-    rows : ndarray, shape (n, d)
-        One for each different sentence; every row of a file of vectors.
-    side : str
-    model : str or None
-        Model id of the rows, where that is known.
-    repeated : int
-        Sentences left out because they are there already.
-    words : tuple of str
-        The sentences; empty for vectors.
+    ``words`` are the different sentences, without those that were ``repeated``; vectors have none,
+    and count row by row.
     """
 
     rows: npt.NDArray[Any]
@@ -54,24 +45,10 @@ class QueryLog:
     ) -> QueryLog:
         """Read vectors, or encode sentences and pictures.
 
-        Parameters
-        ----------
-        name : str
-            As the inputs of `distnorm fit`: a file of vectors, a store, or what is to be embedded.
-        side : str
-        model : str, optional
-            What encodes, for vectors their model's id.
-        default : str, optional
-            What encodes where ``model`` is left out.
-        prompt : str, optional
-            Around every sentence.
-        reading : Reading, optional
-            Of a file of vectors.
-
-        Raises
-        ------
-        DistnormError
-            For what cannot be read, or sentences without a model.
+        ``name`` is as the inputs of `distnorm fit`: a file of vectors, a store, or what is to be
+        embedded; by ``model``, or by ``default`` without one. ``prompt`` goes around every
+        sentence; ``reading`` is that of a file of vectors. Raises for what cannot be read, or
+        sentences without a model.
         """
         inputs = Inputs({side: [name]}, model=model or default, prompt=prompt, reading=reading)
         (source,) = inputs.sides[side]

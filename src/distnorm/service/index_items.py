@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +97,17 @@ class IndexItems:
 
     def told(self, ids: Sequence[Any]) -> list[dict[str, Any]]:
         """Ids, the titles of a store's rows, and the fields that were named."""
-        values: Sequence[dict[str, Any]] = [{}] * len(ids)
+        known: Mapping[Any, dict[str, Any]] = {}
         if self._fields and len(ids):
             index = self._opened()
             with index.plain_errors("read fields"):
-                values = index.payloads(list(ids), list(self._fields))
+                known = index.payloads(list(ids), list(self._fields))
         found = []
-        for item, fields in zip(ids, values, strict=True):
+        for item in ids:
             row = item if self._known(item) else None
             name = self._catalog.title(row) if self._catalog and row is not None else str(item)
-            found.append({"row": row, "name": name, "caption": None, "fields": dict(fields)})
+            fields = dict(known.get(item, {}))
+            found.append({"row": row, "name": name, "caption": None, "fields": fields})
         return found
 
     def names_row(self, row: int) -> bool:

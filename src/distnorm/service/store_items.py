@@ -14,7 +14,7 @@ from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.exact import Gallery
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.rows import RowItems
+from distnorm.search.items import RowItems
 from distnorm.service.items import DEPTH, Line, Wish, frozen
 from distnorm.service.rankings import Ranking, Rankings
 from distnorm.store.catalog import Catalog

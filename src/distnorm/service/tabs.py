@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, first_line
 from distnorm.report.html.page import Report
 from distnorm.service.limits import Refusal
 from distnorm.service.log_hubs import HubCounts, K
@@ -185,7 +185,7 @@ class _Report:
         try:
             self.made = make()
         except Exception as error:  # whatever it is, the page says it in one line
-            self.failure = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self.failure = first_line(error)
         self.ready.set()
 
 

@@ -41,21 +41,10 @@ def read_tables(
 def read_names(
     path: str | os.PathLike[str] | Commit, side: str = "image", *, key: str | None = None
 ) -> list[str]:
-    """What each row is called: its path or its caption, else its number.
+    """What each row is called: its path or its caption, else its number; as `read_embeddings`.
 
-    Parameters
-    ----------
-    path : path or Commit
-        As `read_embeddings`; only a store's metadata holds names.
-    side : str
-        Images go by their path, texts by their caption.
-    key : str, optional
-        As `read_embeddings`.
-
-    Raises
-    ------
-    DistnormError
-        If there are names for another number of rows.
+    Only a store's metadata holds names: pictures go by their path, texts by their caption. Raises
+    if there are names for another number of rows.
     """
     if not isinstance(path, Commit):
         return at_commit(path, lambda commit: read_names(commit, side, key=key))

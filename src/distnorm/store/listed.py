@@ -24,19 +24,7 @@ IN_ORDER = "in_order"
 
 
 def check_in_order(path: str | os.PathLike[str] | Commit, remedy: str) -> None:
-    """Raise for a store whose row i is not line i of the list that was embedded.
-
-    Parameters
-    ----------
-    path : path or Commit
-    remedy : str
-        What to do about it.
-
-    Raises
-    ------
-    DistnormError
-        For such a store.
-    """
+    """Raise for a store whose row i is not line i of the list that was embedded."""
     commit = path if isinstance(path, Commit) else Commit.read(path)
     if commit.others.get(IN_ORDER) is False:
         raise DistnormError(
@@ -56,21 +44,9 @@ def read_listed(
 ) -> npt.NDArray[Any]:
     """A text side whose row i is meant by the number i.
 
-    Parameters
-    ----------
-    path : path
-        As `read_embeddings`.
-    words : sequence of str, optional
-        The texts of rows 0, 1, ...: a store that has all of them gives its row of each.
-    remedy : str
-        What to do about a store whose rows are in no such order.
-    key : str, optional
-        As `read_embeddings`.
-
-    Raises
-    ------
-    DistnormError
-        As `read_embeddings`; for such a store without ``words``.
+    ``words`` are the texts of rows 0, 1, ...: a store that has all of them gives its row of each;
+    without them one whose rows are in no such order is refused, with ``remedy``. Else as
+    `read_embeddings`.
     """
     return at_commit(path, lambda commit: _read(commit, words, remedy, key))
 

@@ -49,20 +49,8 @@ def choose(names: Sequence[str], path: Path, side: str, key: str | None) -> str:
 def check_names(names: Mapping[str, Sequence[str]]) -> None:
     """Look whether the names of two sides' files or arrays speak of the other side instead.
 
-    Parameters
-    ----------
-    names : mapping from side to sequence of str
-        Names of arrays, or paths of which the last part counts.
-
-    Raises
-    ------
-    DistnormError
-        If all names of both sides do.
-
-    Warns
-    -----
-    DistnormWarning
-        If those of one side do.
+    Of paths the last part counts. Raises if all names of both sides do, and warns if those of one
+    do.
     """
     if len(names) != 2:
         return

@@ -205,7 +205,7 @@ def _form(path: Path) -> _Form:
     tried = [(delimiter, _cells(lines, delimiter, more)) for delimiter in marks]
     if commas:
         tried = [(mark, [list(map(point, row)) for row in rows]) for mark, rows in tried]
-    single = not _cut_up(lines)
+    single = not any(delimiter in line for line in lines for delimiter in DELIMITERS)
     fitting = [
         (delimiter, rows)
         for delimiter, rows in tried
@@ -295,10 +295,6 @@ def _is_head(rows: list[Cells]) -> bool:
             if all(a < b for a, b in pairwise(numbers)) and len(rows) > 1 and not whole:
                 return True
     return False
-
-
-def _cut_up(lines: list[str]) -> bool:
-    return any(delimiter in line for line in lines for delimiter in DELIMITERS)
 
 
 def _of_columns(path: Path, form: _Form, columns: list[int]) -> Matrix:

@@ -9,7 +9,7 @@ after it:
 3. the new versions take their names, and ``pending`` is emptied.
 
 The next run finishes step 3 and removes what no ``store.json`` names. Vectors of rows that were
-dropped are kept, so that statistics can be freed of them (`distnorm.store.changes`).
+dropped are kept, so that statistics can be freed of them (`distnorm.store.rows`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
 from distnorm.errors import DistnormError, require
-from distnorm.store.changes import log_removed
 from distnorm.store.columns import read_tables
 from distnorm.store.layout import (
+    LOCK,
     METADATA,
     PARTS,
     Commit,
@@ -41,11 +42,11 @@ from distnorm.store.layout import (
     temporary_files,
     write_commit,
 )
-from distnorm.store.lock import StoreLock
 from distnorm.store.models import other_resizer
+from distnorm.store.rows import log_removed
 from distnorm.system.files import atomic_write, plain_errors, remove_stale, save_array
 
-__all__ = ["StoreWriter", "tidy"]
+__all__ = ["StoreLock", "StoreWriter", "tidy"]
 
 Columns = Mapping[str, list[Any]]
 _TEXT = {"caption": "string", "hash": "string", "source": "string", "commit": "int64"}
@@ -53,6 +54,26 @@ _PICTURE = {
     "image_path": "string", "caption": "string", "width": "int32", "height": "int32",
     "hash": "string", "size": "int64", "mtime": "int64", "source": "string", "commit": "int64",
 }  # fmt: skip
+
+# A process that was killed this moment may hold its lock a little longer, on a busy system.
+_LOCK_WAIT = 1.0
+
+
+class StoreLock:
+    """Hold a store's lock file, which the system lets go of however a process ends; or raise."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = FileLock(folder / LOCK, timeout=_LOCK_WAIT)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise DistnormError(
+                f"{folder}, which another process is writing to", "one writer", "wait for it"
+            ) from error
+
+    def release(self) -> None:
+        """Let others write."""
+        self._lock.release()
 
 
 class StoreWriter:

@@ -1,7 +1,7 @@
-"""One POST of JSON, within a time for the whole call, with every failure in one line.
+"""Answers of servers, within a time and a size for the whole of each.
 
-Nothing of an address but scheme, host and path, and nothing of a header, gets into a message.
-Redirects are not followed, as they would carry headers to another place.
+`post_json` says every failure in one line: nothing of an address but scheme, host and path, and
+nothing of a header, gets into it. It follows no redirects, as they would carry headers elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from distnorm.errors import DistnormError
 
-__all__ = ["post_json", "shown_address"]
+__all__ = ["post_json", "shown_address", "whole_answer"]
 
 _CHUNK = 1 << 16
 _LONGEST_WAIT = 30.0  # seconds before another try
@@ -33,6 +33,10 @@ class _Failure(Exception):
         super().__init__(got)
         self.words = (got, expected, remedy)
         self.again, self.wait = again, wait
+
+
+class _TooLong(ValueError):
+    """An answer of more bytes than are taken."""
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -78,24 +82,49 @@ def post_json(
 
 
 def _once(request: Request, address: str, timeout: float, most: int) -> Any:
-    """One try, in a thread of its own: a timeout of a socket starts anew with every byte."""
+    """One try."""
+    try:
+        content = whole_answer(request, timeout, most, _NoRedirects)
+    except _TooLong as error:
+        got = f"an answer of more than {most >> 20} MiB from {address}"
+        raise _Failure(got, "embeddings", "send fewer at a time") from error
+    except Exception as error:
+        raise _explained(error, address, timeout) from error
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        got = f"an answer from {address} that is no JSON"
+        raise _Failure(got, "a JSON object", "check the address") from error
+
+
+def whole_answer(request: Request, timeout: float, most: int, *handlers: Any) -> bytes:
+    """All that a server answers; ``handlers`` are those of urllib.
+
+    Read in a thread of its own: a socket's timeout starts anew with every byte.
+
+    Raises
+    ------
+    OSError, HTTPException
+        For no whole answer: HTTPError for an error status, TimeoutError after ``timeout`` seconds.
+    ValueError
+        For more than ``most`` bytes.
+    """
     answers: queue.Queue[bytes | BaseException] = queue.Queue()
     stop = threading.Event()
 
     def work() -> None:
         try:
-            with build_opener(_NoRedirects).open(request, timeout=timeout) as answer:
-                content = bytearray()
-                while not stop.is_set() and (part := answer.read1(_CHUNK)):
+            with build_opener(*handlers).open(request, timeout=timeout) as answer:
+                announced = answer.headers.get("Content-Length") or ""
+                content, size = bytearray(), int(announced) if announced.isdigit() else 0
+                while not stop.is_set():
+                    if max(len(content), size) > most:
+                        raise _TooLong(f"an answer of more than {most:,} bytes")
+                    part = answer.read1(_CHUNK)
+                    if not part:
+                        break
                     content += part
-                    if len(content) > most:
-                        raise _Failure(
-                            f"an answer of more than {most >> 20} MiB from {address}",
-                            "embeddings",
-                            "send fewer at a time",
-                        )
-                announced = answer.headers.get("Content-Length")
-                if announced is not None and announced.isdigit() and int(announced) > len(content):
+                if len(content) < size:
                     raise ConnectionResetError("the answer ended early")
             answers.put(bytes(content))
         except BaseException as error:
@@ -106,21 +135,14 @@ def _once(request: Request, address: str, timeout: float, most: int) -> Any:
         found = answers.get(timeout=timeout)
     except queue.Empty:
         stop.set()
-        found = TimeoutError()
+        raise TimeoutError(f"timed out: no whole answer within {timeout:g} s") from None
     if isinstance(found, BaseException):
-        raise _explained(found, address, timeout) from found
-    try:
-        return json.loads(found)
-    except (ValueError, RecursionError) as error:
-        raise _Failure(
-            f"an answer from {address} that is no JSON", "a JSON object", "check the address"
-        ) from error
+        raise found
+    return found
 
 
 def _explained(error: BaseException, address: str, timeout: float) -> _Failure:
     """What went wrong in one try."""
-    if isinstance(error, _Failure):
-        return error
     if isinstance(error, HTTPError):
         with error:
             return _of_status(error, address)

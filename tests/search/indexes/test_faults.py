@@ -134,6 +134,7 @@ def test_a_table_that_is_not_there(index_case, index_built):
         ("clip-retrieval:host/photos", "http://host:port/indice"),
         ("faiss:x?nprobes=3", "option 'nprobes'"),
         ("faiss:x?target=3", "option 'target'"),
+        ("duckdb:x/y?path=z", "option 'path'"),
         ("faiss:x?nprobe=many", "nprobe=many"),
         ("usearch:x?view=perhaps", "view=perhaps"),
         ("duckdb:a/b;drop", "no file|letters"),

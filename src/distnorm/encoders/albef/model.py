@@ -27,12 +27,7 @@ import numpy.typing as npt
 from distnorm.encoders.albef.checkpoint import built, checkpoint_parts, read
 from distnorm.encoders.fingerprints import file_digest
 from distnorm.encoders.pixels import Pixels
-from distnorm.encoders.torch_encoder import (
-    TorchEncoder,
-    device_and_dtype,
-    frozen,
-    require_vision,
-)
+from distnorm.encoders.torch_encoder import TorchEncoder, device_and_dtype, frozen, require_vision
 from distnorm.errors import DistnormError
 
 __all__ = ["AlbefEncoder", "load", "load_tcl", "prepared"]

@@ -152,19 +152,15 @@ class Graph:
 
     def output(self, side: str, pooling: str | None = None) -> str:
         """The output that rows are made of: tokens' vectors where there is a pooling for them."""
-        entries = self._session.get_outputs()
+        axes = {entry.name: len(entry.shape or ()) for entry in self._session.get_outputs()}
+        wanted = [(_OUTPUTS[side], 2)]
         if pooling is not None:
-            names = [entry.name for entry in entries]
-            whole = [name for name in names if name == "sentence_embedding"]
-            usual = [name for name in _TOKENS if name in names]
-            deep = [entry.name for entry in entries if len(entry.shape or ()) == 3]
-            chosen = whole or usual or deep
-            if chosen:
-                return str(chosen[0])
-        names = [entry.name for entry in entries]
-        usual = [name for name in _OUTPUTS[side] if name in names]
-        flat = [entry.name for entry in entries if len(entry.shape or ()) == 2]
-        return str((usual or flat or names)[0])
+            wanted.insert(0, (("sentence_embedding", *_TOKENS), 3))
+        chosen: list[str] = []
+        for usual, depth in wanted:
+            chosen += [name for name in usual if name in axes]
+            chosen += [name for name, number in axes.items() if number == depth]
+        return str([*chosen, *axes][0])
 
 
 def _opened_again(file: Path, device: str, threads: int | None, digest: str) -> Graph:

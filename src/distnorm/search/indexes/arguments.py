@@ -11,18 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, first_line
 from distnorm.normalization import ScoreNormalization
 
 __all__ = [
     "existing",
-    "first_line",
     "int_ids",
     "known_columns",
     "no_connection",
     "not_there",
     "one_of",
-    "positive",
     "query_rows",
     "quoted_password",
     "side_of",
@@ -75,11 +73,11 @@ def one_of(name: str, value: str, choices: Iterable[str], remedy: str = "pick on
 
 
 def not_there(
-    kind: str, name: str, place: str, names: Callable[[], Iterable[str]]
+    kind: str, name: str, place: str, those: Callable[[], Iterable[Any]]
 ) -> DistnormError:
-    """The error for a table or collection that is not there; ``names`` lists those that are."""
+    """The error for a table or collection that is not there; ``those`` lists what is, or names."""
     try:
-        known = sorted(names())
+        known = sorted(getattr(each, "name", each) for each in those())
     except Exception:
         # A server may not let everybody list what it has.
         known = []
@@ -92,13 +90,6 @@ def no_connection(place: str, error: BaseException, remedy: str) -> DistnormErro
     return DistnormError(
         f"no connection to {place}: {first_line(error)}", "a running server", remedy
     )
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of a client says, in one line; some keep their text apart from codes."""
-    message = getattr(error, "message", None)
-    text = message if isinstance(message, str) and message.strip() else str(error)
-    return (text.strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def quoted_password(target: str) -> None:
@@ -130,15 +121,6 @@ def int_ids(ids: Any, expected: str) -> npt.NDArray[np.int64]:
     except (TypeError, ValueError, OverflowError) as error:
         got = f"filter={str(ids)[:80]!r}"
         raise DistnormError(got, expected, "pass whole numbers") from error
-
-
-def positive(value: Any, name: str) -> int:
-    """A whole number from 1 on."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise DistnormError(
-            f"{name} = {value!r}", "an integer from 1 on", "ask for one item at least"
-        )
-    return int(value)
 
 
 def text(value: Any, name: str, expected: str) -> str:

@@ -1,8 +1,8 @@
 """`Index`: a running index behind one front, searched by dot or normalized.
 
 An adapter is an `Index` that translates what `System` asks for; see there. It also has a
-classmethod ``open(target, ...)``, whose keywords are its options in a spec, and a constructor that
-takes what is open already.
+constructor that takes what is open already, and a classmethod ``open(target, ...)``; the keywords
+of both are its options in a spec.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from distnorm.arrays import Array
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import side_of
-from distnorm.search.indexes.biases import Upload, bias_store, upload_bias
+from distnorm.search.indexes.biases import Upload, published, upload_bias
 from distnorm.search.indexes.check import Check, check_index
-from distnorm.search.indexes.ranking import Mode, published_bias, search
+from distnorm.search.indexes.ranking import Mode, Request, published_bias, search
 from distnorm.search.indexes.stored import (
     ItemBiases,
     StoredBiases,
@@ -44,6 +44,14 @@ class Index(System):
         Model of the stored rows where that is known.
     biases : BiasStore or None
         Where the biases of its items are kept.
+
+    Notes
+    -----
+    What several methods take: ``query_side`` and ``item_side`` name the side of the queries and of
+    the items; left out, queries are texts and items of the other side, and a normalization without
+    a text side is refused. ``modality`` is another name of either. ``batch`` items are read at a
+    time, and ``progress`` is called with (items done, items). Every method raises a DistnormError
+    for a system that fails or does not answer.
     """
 
     def search(
@@ -75,9 +83,8 @@ class Index(System):
         mode : {"dot", "normalized", "both"}, optional
             "normalized" with a normalization and "dot" without one, if left out: every call
             is free to go back to the raw scores.
-        query_side : str, optional
-            The side of the queries. Left out, they are texts, and a normalization without a
-            text side is refused.
+        query_side, modality : str, optional
+            See the class.
         overfetch : int, optional
             Items to fetch before ranking again by bias; the larger of 50 and 5 k where the linear
             part of the biases is stored, else of 100 and 10 k.
@@ -90,8 +97,6 @@ class Index(System):
             What else to return of each item, in ``Found.fields``.
         offset : int
             Best items to leave out, for the pages after the first.
-        modality : str, optional
-            Another name of ``query_side``.
 
         Returns
         -------
@@ -101,25 +106,13 @@ class Index(System):
         Raises
         ------
         DistnormError
-            For unusable queries, another model's or an unfitted normalization, a missing
-            bias, or a system that fails or does not answer.
+            For unusable queries, another model's or an unfitted normalization, a missing bias.
         """
         side = "text"
         if normalization is not None and mode != "dot":
             side = side_of(normalization, query_side, modality, items=False)
-        return search(
-            self,
-            queries,
-            k,
-            normalization,
-            mode,
-            side=side,
-            overfetch=overfetch,
-            certify=certify,
-            filter=filter,
-            fields=fields,
-            offset=offset,
-        )
+        request = Request(side, k, offset, overfetch, certify, filter, fields)
+        return search(self, queries, normalization, mode, request)
 
     def upload_bias(
         self,
@@ -139,18 +132,12 @@ class Index(System):
         ----------
         norm : ScoreNormalization
             Of a method with an item bias that is no query shift.
-        item_side : str, optional
-            The side of the items. Left out, it is the one that is not text.
-        batch : int
-            Items at a time.
-        progress : callable, optional
-            Called with (items done, items).
         ids, items : sequence and array, shape (n, d), optional
             The stored rows, for a system that does not give them back.
         fresh : bool
             Compute all anew: after rows were embedded again under their old ids.
-        modality : str, optional
-            Another name of ``item_side``.
+        item_side, batch, progress, modality
+            See the class.
 
         Returns
         -------
@@ -159,20 +146,12 @@ class Index(System):
         Raises
         ------
         DistnormError
-            For a method without an item bias or that needs none stored, unusable rows, or a
-            system that fails; what was written by then is kept and stays out of sight until all
-            is there.
+            For a method without an item bias or that needs none stored, or unusable rows; what was
+            written by then is kept and stays out of sight until all is there.
         """
         side = side_of(norm, item_side, modality, items=True)
         return upload_bias(
-            self,
-            norm,
-            side,
-            batch=batch,
-            progress=progress,
-            ids=ids,
-            items=items,
-            fresh=fresh,
+            self, norm, side, batch=batch, progress=progress, ids=ids, items=items, fresh=fresh
         )
 
     def check(
@@ -192,20 +171,14 @@ class Index(System):
         Parameters
         ----------
         norm : ScoreNormalization, optional
-        item_side : str, optional
-            The side of the items. Left out, it is the one that is not text.
         queries : array, shape (n, d), optional
             Sample queries, to compare the index's lists with distnorm's own exact ones.
         k : int
             Length of those lists.
-        batch : int
-            Items at a time.
         everything : bool
             Compute all stored biases again, and not those of a thousand items.
-        progress : callable, optional
-            Called with (items done, items).
-        modality : str, optional
-            Another name of ``item_side``.
+        item_side, batch, progress, modality
+            See the class.
 
         Returns
         -------
@@ -242,21 +215,12 @@ class Index(System):
         ----------
         norm : ScoreNormalization, optional
             To say which of them are this one's.
-        item_side : str, optional
-            The side of the items. Left out, it is the one that is not text.
-        batch : int
-            Items at a time.
-        progress : callable, optional
-            Called with (items done, items).
+        item_side, batch, progress
+            See the class.
 
         Returns
         -------
         list of StoredBiases
-
-        Raises
-        ------
-        DistnormError
-            For a system that fails.
         """
         side = "image" if norm is None else side_of(norm, item_side, None, items=True)
         return stored_biases(self, norm, side, batch=batch, progress=progress)
@@ -269,11 +233,10 @@ class Index(System):
         Raises
         ------
         DistnormError
-            For a normalization without stored biases, or a system that fails.
+            For a normalization without stored biases.
         """
         if norm is None:
-            with self.plain_errors("read biases"):
-                return tuple(sorted(bias_store(self).published()))
+            return tuple(sorted(published(self)))
         side = side_of(norm, item_side, None, items=True)
         return (published_bias(self, norm, norm.names.other(side))[0],)
 
@@ -283,7 +246,7 @@ class Index(System):
         Raises
         ------
         DistnormError
-            For a name that is not there, before anything is removed; a system that fails.
+            For a name that is not there, before anything is removed.
         """
         drop_biases(self, columns)
 
@@ -299,7 +262,7 @@ class Index(System):
         items : array, shape (n, d)
             Rows as the index will keep them.
         item_side : str, optional
-            The side of the items. Left out, it is the one that is not text.
+            See the class.
 
         Returns
         -------

@@ -23,8 +23,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,19 @@ __all__ = [
     "About",
     "BiasFolder",
     "BiasStore",
+    "Float64",
     "KeyedBiases",
     "ListedBiases",
+    "Residuals",
     "lower_bound",
+    "numbers",
     "read_about",
     "read_listing",
     "residual_of",
 ]
 
-Residuals = npt.NDArray[np.float64] | None
+Float64 = npt.NDArray[np.float64]
+Residuals = Float64 | None
 _RESIDUAL = "_residual"
 
 About = dict[str, Any]
@@ -97,7 +101,14 @@ def residual_of(column: str) -> str:
     return column + _RESIDUAL
 
 
-def lower_bound(values: npt.NDArray[np.float64]) -> float:
+def numbers(column: str, values: Float64, residuals: Residuals) -> list[dict[str, float | None]]:
+    """What is written of each item: its bias and its residual, or None for that."""
+    left = [None] * len(values) if residuals is None else residuals.tolist()
+    pairs = zip(values.tolist(), left, strict=True)
+    return [{column: value, residual_of(column): residual} for value, residual in pairs]
+
+
+def lower_bound(values: Float64) -> float:
     """A number below all that is stored of these as float32."""
     return float(np.nextafter(np.float32(values.min()), np.float32(-np.inf)))
 
@@ -159,21 +170,7 @@ class BiasStore(abc.ABC):
         digest = hashlib.sha256(f"{user} {self.place} {name}".encode()).hexdigest()
         return Path(tempfile.gettempdir()) / f"distnorm-{digest[:24]}.lock"
 
-    def _until_seen(
-        self, column: str, about: About | None, change: Callable[[str, About | None], None]
-    ) -> None:
-        """Change what is stated, again if others have undone it meanwhile."""
-        for _ in range(5):
-            change(column, about)
-            if (column in self.published()) == (about is not None):
-                return
-        raise DistnormError(
-            f"a list of biases of {self.place} that others change at the same time",
-            "one writer",
-            "wait for them, and run again",
-        )
-
-    def read(self, column: str, ids: Sequence[Any]) -> npt.NDArray[np.float64]:
+    def read(self, column: str, ids: Sequence[Any]) -> Float64:
         """Biases of items, NaN where there is none."""
         values = self.values(column, list(ids))
         return np.array([values.get(item) for item in ids], dtype=np.float64)
@@ -184,11 +181,7 @@ class BiasStore(abc.ABC):
 
     @abc.abstractmethod
     def write(
-        self,
-        column: str,
-        ids: Sequence[Any],
-        values: npt.NDArray[np.float64],
-        residuals: Residuals = None,
+        self, column: str, ids: Sequence[Any], values: Float64, residuals: Residuals = None
     ) -> None:
         """Store biases of items, durably, with their residuals; without, none are left of these."""
 
@@ -197,13 +190,27 @@ class ListedBiases(BiasStore):
     """A place that keeps its list of what is complete as one text of JSON."""
 
     def publish(self, column: str, about: About | None) -> None:
-        """Change the list, then drop what is no longer in it."""
-        with self.alone("list", timeout=60):
-            self._until_seen(column, about, self._replace)
+        """Change the list, again if others have undone it; then drop what is no longer in it."""
+        with self.changing():
+            for _ in range(5):
+                self.state(column, about)
+                if (column in self.published()) == (about is not None):
+                    break
+            else:
+                raise DistnormError(
+                    f"a list of biases of {self.place} that others change at the same time",
+                    "one writer",
+                    "wait for them, and run again",
+                )
         if about is None:
             self.drop(column)
 
-    def _replace(self, column: str, about: About | None) -> None:
+    def changing(self) -> AbstractContextManager[None]:
+        """What is held while the list is changed."""
+        return self.alone("list", timeout=60)
+
+    def state(self, column: str, about: About | None) -> None:
+        """Put what is stated of a column into the list, or take it out (None)."""
         listing = self.published()
         listing.pop(column, None)
         if about is not None:
@@ -219,7 +226,7 @@ class ListedBiases(BiasStore):
         """Delete the biases of a column."""
 
 
-class KeyedBiases(BiasStore):
+class KeyedBiases(ListedBiases):
     """A place with named notes, one per column: whoever writes one leaves the others alone.
 
     A list in one note, under ``key`` itself, is what earlier versions kept.
@@ -236,20 +243,23 @@ class KeyedBiases(BiasStore):
                 listing[name.removeprefix(f"{self.key}.")] = read_about(text, place)
         return listing
 
-    def publish(self, column: str, about: About | None) -> None:
-        """Write its note, or take it away with the biases themselves."""
-        self._until_seen(column, about, self._replace)
-        if about is None:
-            self.drop(column)
+    def changing(self) -> AbstractContextManager[None]:
+        """Nothing: each column has a note of its own."""
+        return nullcontext()
 
-    def _replace(self, column: str, about: About | None) -> None:
+    def state(self, column: str, about: About | None) -> None:
+        """Write its note, or take it away."""
         earlier = self.notes().get(self.key)
         listing = read_listing(earlier, self.place) if earlier else {}
         self.note(f"{self.key}.{column}", None if about is None else json.dumps(about))
         if column in listing:
             # It stands in a note of its own by now.
             del listing[column]
-            self.note(self.key, json.dumps(listing) if listing else None)
+            self.keep(listing)
+
+    def keep(self, listing: dict[str, About]) -> None:
+        """What is left of the earlier list."""
+        self.note(self.key, json.dumps(listing) if listing else None)
 
     @abc.abstractmethod
     def notes(self) -> Mapping[str, Any]:
@@ -258,10 +268,6 @@ class KeyedBiases(BiasStore):
     @abc.abstractmethod
     def note(self, name: str, text: str | None) -> None:
         """Write one note, or take it away."""
-
-    @abc.abstractmethod
-    def drop(self, column: str) -> None:
-        """Delete the biases of a column."""
 
 
 class BiasFolder(ListedBiases):
@@ -322,11 +328,7 @@ class BiasFolder(ListedBiases):
         return self._load(column)
 
     def write(
-        self,
-        column: str,
-        ids: Sequence[Any],
-        values: npt.NDArray[np.float64],
-        residuals: Residuals = None,
+        self, column: str, ids: Sequence[Any], values: Float64, residuals: Residuals = None
     ) -> None:
         """One more part."""
         left = np.full(len(ids), np.nan) if residuals is None else residuals

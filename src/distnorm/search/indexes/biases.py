@@ -27,30 +27,35 @@ from distnorm.arrays import Array, as_working, check_embeddings, checked, normal
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError, masked
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.bias_store import About, BiasStore, lower_bound, residual_of
+from distnorm.normalization.correction import Correction
+from distnorm.search.indexes.bias_store import About, BiasStore, Float64, lower_bound, residual_of
 from distnorm.search.indexes.keys import column_of, earlier_column_of, found_column
-from distnorm.search.indexes.linear import (
-    LinearPart,
-    about_linear,
-    fitted,
-    linear_part,
-    some_rows,
-)
+from distnorm.search.indexes.linear import LinearPart, about_linear, fitted, linear_part, some_rows
 from distnorm.search.indexes.system import System
 from distnorm.system.progress import Progress
 
 __all__ = [
+    "SAME_BIAS",
+    "SAME_RESIDUAL",
     "Upload",
     "bias_of",
     "bias_store",
+    "biased",
     "column_of",
     "items_with_bias",
+    "published",
     "queries_for_bias",
-    "same_biases",
-    "same_residuals",
+    "read_stored",
     "stored_rows",
     "upload_bias",
 ]
+
+
+SAME_BIAS = (1e-4, 1e-5)
+"""How near stored numbers are to those of the rows that are there now: rtol, atol."""
+
+SAME_RESIDUAL = (5e-7, 2e-7)
+"""The same of residuals: all but the rounding, as lists rest on their last digits."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +102,19 @@ def bias_store(system: System) -> BiasStore:
     return system.biases
 
 
-def bias_of(
-    system: System, norm: ScoreNormalization, side: str, rows: npt.NDArray[Any]
-) -> npt.NDArray[np.float64]:
+def published(system: System) -> dict[str, About]:
+    """What biases of an index are complete."""
+    with system.plain_errors("read biases"):
+        return bias_store(system).published()
+
+
+def read_stored(system: System, column: str, ids: Sequence[Any]) -> Float64:
+    """Stored biases of items, NaN where there is none."""
+    with system.plain_errors("read biases"):
+        return bias_store(system).read(column, ids)
+
+
+def bias_of(system: System, norm: ScoreNormalization, side: str, rows: npt.NDArray[Any]) -> Float64:
     """Biases of rows as the index ranks them."""
     # A cosine index ranks by direction whatever the stored length, and a compressed one gives rows
     # back at another length than they had.
@@ -120,6 +135,33 @@ def upload_bias(
     fresh: bool = False,
 ) -> Upload:
     """`Index.upload_bias` for items of ``side``."""
+    biased(norm, side)
+    system.offers("biases")
+    system.check_normalization(norm)
+    _check_side(system, norm, side, items)
+    store, listing = bias_store(system), published(system)
+    column = found_column(system, norm, side, listing)
+    if column not in listing:
+        column = _begun(system, norm, side, column)
+    with store.alone(f"{column}.upload"):
+        if fresh:
+            with system.plain_errors("write biases"):
+                store.publish(column, None)
+            listing.pop(column, None)
+            column = found_column(system, norm, side, listing)
+        own = ids is None and items is None
+        total = len(ids) if ids is not None else system.count()
+        while True:
+            batches = stored_rows(system, batch) if own else _handed_in(system, batch, ids, items)
+            job = _Job(system, norm, side, column, listing.get(column))
+            try:
+                return job.run(batches, total, progress, part=not own, batch=batch)
+            except _Overtaken as other:
+                listing = {column: other.about}
+
+
+def biased(norm: ScoreNormalization, side: str) -> Correction:
+    """What gives the biases of ``side``'s items; raises for a shift of the query."""
     served = norm.correction(norm.names.other(side))
     if served.shifts_queries:
         chosen = f", which chose {served.method.name!r}" if norm.spec.chooses else ""
@@ -128,30 +170,7 @@ def upload_bias(
             "a method with a bias per item (dn2, is, nnn, csls, sinkhorn)",
             "nothing needs to be stored: search with normalization=",
         )
-    system.offers("biases")
-    system.check_normalization(norm)
-    _check_side(system, norm, side, items)
-    store = bias_store(system)
-    with system.plain_errors("read biases"):
-        published = store.published()
-    column = found_column(system, norm, side, published)
-    if column not in published:
-        column = _begun(system, norm, side, column)
-    with store.alone(f"{column}.upload"):
-        if fresh:
-            with system.plain_errors("write biases"):
-                store.publish(column, None)
-            published.pop(column, None)
-            column = found_column(system, norm, side, published)
-        own = ids is None and items is None
-        total = len(ids) if ids is not None else system.count()
-        while True:
-            batches = stored_rows(system, batch) if own else _handed_in(system, batch, ids, items)
-            job = _Job(system, norm, side, column, published.get(column))
-            try:
-                return job.run(batches, total, progress, part=not own, batch=batch)
-            except _Overtaken as other:
-                published = {column: other.about}
+    return served
 
 
 def _check_side(system: System, norm: ScoreNormalization, side: str, items: Any) -> None:
@@ -171,14 +190,11 @@ class _Overtaken(Exception):
 
 def _begun(system: System, norm: ScoreNormalization, side: str, column: str) -> str:
     """The name to go on under: an earlier one, if an upload was begun under it."""
-    ids, store = list(system.seen[0]), bias_store(system)
-    if not ids or not system.one_vector:
+    ids = list(system.seen[0])
+    if not ids or not system.one_vector or np.isfinite(read_stored(system, column, ids)).any():
         return column
     earlier = earlier_column_of(norm, side)
-    with system.plain_errors("read biases"):
-        if np.isfinite(store.read(column, ids)).any():
-            return column
-        return earlier if np.isfinite(store.read(earlier, ids)).any() else column
+    return earlier if np.isfinite(read_stored(system, earlier, ids)).any() else column
 
 
 @dataclass(frozen=True)
@@ -211,22 +227,21 @@ class _Job:
         lowest, sum_, left = np.inf, 0.0, 0.0
         linear = self._linear(part, batch)
         for names, rows in batches:
-            with system.plain_errors("read biases"):
-                values = store.read(column, names)
+            values = read_stored(system, column, names)
             lacking = np.flatnonzero(np.isnan(values))
             self._usable(names, rows)
             if anew:
                 right = bias_of(system, norm, self.side, rows)
-                lacking = np.flatnonzero(~same_biases(values, right))
+                lacking = np.flatnonzero(~np.isclose(values, right, *SAME_BIAS))
                 values[lacking] = right[lacking]
             elif len(lacking):
                 values[lacking] = bias_of(system, norm, self.side, rows[lacking])
             residuals, changed = None, lacking
             if linear is not None:
                 residuals = linear.residuals(system, rows, values)
-                with system.plain_errors("read biases"):
-                    stored = store.read(residual_of(column), names)
-                changed = np.union1d(lacking, np.flatnonzero(~same_residuals(stored, residuals)))
+                stored = read_stored(system, residual_of(column), names)
+                differing = ~np.isclose(stored, residuals, *SAME_RESIDUAL)
+                changed = np.union1d(lacking, np.flatnonzero(differing))
                 linear, left = linear.lowered(residuals), left + float(residuals.sum())
             if len(changed):
                 self._alone()
@@ -250,16 +265,9 @@ class _Job:
             lowest = min(lowest, self.before["lowest"])
             if count < self.before["count"]:
                 count, mean = self.before["count"], self.before["mean"]
-        about = {
-            "method": norm.method,
-            "strength": norm.strength,
-            "params": norm.params,
-            "model": norm.model,
-            "side": self.side,
-            "count": count,
-            "lowest": lowest,
-            "mean": mean,
-        }
+        about: About = {"method": norm.method, "strength": norm.strength, "params": norm.params}
+        about |= {"model": norm.model, "side": self.side}
+        about |= {"count": count, "lowest": lowest, "mean": mean}
         if linear is not None:
             kept = linear.mean if part else left / (written + already)
             about = about_linear(about, replace(linear, mean=kept))
@@ -288,8 +296,7 @@ class _Job:
     def _alone(self) -> None:
         """Raise if these biases were published with a linear part since the upload began."""
         if self.before is None or "linear" not in self.before:
-            with self.system.plain_errors("read biases"):
-                other = bias_store(self.system).published().get(self.column, {})
+            other = published(self.system).get(self.column, {})
             if "linear" in other:
                 raise _Overtaken(other)
 
@@ -319,22 +326,6 @@ class _Job:
                 "pass ids= and items=, from the store it was built of",
             )
         return DistnormError(f"no items in {place}", "items to store a bias for", "add some")
-
-
-def same_biases(
-    stored: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
-) -> npt.NDArray[np.bool_]:
-    """Where stored numbers, kept as float32, are those of the rows that are there now."""
-    same: npt.NDArray[np.bool_] = np.abs(stored - right) <= 1e-5 + 1e-4 * np.abs(right)
-    return same
-
-
-def same_residuals(
-    stored: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
-) -> npt.NDArray[np.bool_]:
-    """Where they are the same but for the rounding to float32: lists rest on their last digits."""
-    same: npt.NDArray[np.bool_] = np.abs(stored - right) <= 2e-7 + 5e-7 * np.abs(right)
-    return same
 
 
 def stored_rows(system: System, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[Any]]]:

@@ -17,15 +17,16 @@ from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import query_rows
 from distnorm.search.indexes.bias_store import residual_of
 from distnorm.search.indexes.biases import (
+    SAME_BIAS,
+    SAME_RESIDUAL,
     bias_of,
-    bias_store,
-    same_biases,
-    same_residuals,
+    read_stored,
     stored_rows,
 )
+from distnorm.search.indexes.biases import published as published_biases
 from distnorm.search.indexes.keys import found_column
 from distnorm.search.indexes.linear import linear_part
-from distnorm.search.indexes.ranking import search
+from distnorm.search.indexes.ranking import Request, search
 from distnorm.search.indexes.results import Found
 from distnorm.search.indexes.system import System
 from distnorm.system.progress import Progress
@@ -123,12 +124,10 @@ def check_index(
         system.check_normalization(norm)
     served = None if norm is None else norm.correction(norm.names.other(side))
     biased = served is not None and not served.shifts_queries
-    column = published = store = None
+    column = published = None
     recomputed = changed = linear = None
     if norm is not None and biased and not system.capabilities.bias_dimension:
-        store = bias_store(system)
-        with system.plain_errors("read biases"):
-            listing = store.published()
+        listing = published_biases(system)
         column = found_column(system, norm, side, listing)
         published = column in listing
         linear = linear_part(listing.get(column, {}), dimension)
@@ -146,9 +145,8 @@ def check_index(
         unit = unit and bool(np.abs(lengths - 1).max() <= 5e-3)
         rows = rows / lengths[:, None] if system.metric == "cos" else rows
         seen, sum_ = seen + len(ids), sum_ + rows.sum(axis=0)
-        if store is not None and column is not None:
-            with system.plain_errors("read biases"):
-                biases = store.read(column, ids)
+        if column is not None:
+            biases = read_stored(system, column, ids)
             with_bias += int(np.isfinite(biases).sum())
             if norm is not None and recomputed is not None and changed is not None:
                 share = 1.0 if everything else min(1.0, _SAMPLE / max(total, 1))
@@ -157,12 +155,12 @@ def check_index(
                 if len(places):
                     right = bias_of(system, norm, side, stored[places])
                     recomputed += len(places)
-                    same = same_biases(biases[places], right)
+                    same = np.isclose(biases[places], right, *SAME_BIAS)
                     if linear is not None:
-                        with system.plain_errors("read biases"):
-                            left = store.read(residual_of(column), [ids[at] for at in places])
+                        some = [ids[at] for at in places]
+                        left = read_stored(system, residual_of(column), some)
                         wanted = linear.residuals(system, stored[places], biases[places])
-                        same &= np.isnan(left) | same_residuals(left, wanted)
+                        same &= np.isnan(left) | np.isclose(left, wanted, *SAME_RESIDUAL)
                     changed += int((~same).sum())
         if asked is not None:
             bias = None
@@ -179,7 +177,7 @@ def check_index(
     agreement = None
     if asked is not None and seen and published is not False:
         asker = "text" if norm is None else norm.names.other(side)
-        lists_of_index = cast(Found, search(system, asked, k, norm, side=asker)).ids
+        lists_of_index = cast(Found, search(system, asked, norm, None, Request(asker, k))).ids
         agreement = _agreement(best, names, lists_of_index)
     cosine = other_cosine = None
     if norm is not None and seen and not system.capabilities.orders_only:

@@ -16,17 +16,19 @@ from urllib.request import urlopen
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError, first_line, require
 from distnorm.search.indexes.arguments import existing, no_connection, not_there, split_last
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import (
     About,
+    Float64,
     ListedBiases,
     Residuals,
+    numbers,
     read_listing,
     residual_of,
 )
-from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
 
 __all__ = ["ChromaIndex"]
 
@@ -56,12 +58,8 @@ class ChromaIndex(Index):
             try:
                 self._collection = client.get_collection(collection, embedding_function=None)
             except errors.NotFoundError as error:
-                raise not_there(
-                    "collection",
-                    collection,
-                    self.place,
-                    lambda: [each.name for each in client.list_collections()],
-                ) from error
+                there = client.list_collections
+                raise not_there("collection", collection, self.place, there) from error
         space = ((self._collection.configuration or {}).get("hnsw") or {}).get("space", "l2")
         if space not in _UNITS:
             raise DistnormError(f"{self.place} of space {space}", ", ".join(_UNITS), "use such")
@@ -92,11 +90,7 @@ class ChromaIndex(Index):
             return int(self._collection.count())
 
     def nearest(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        column: str | None = None,
-        filter: Any = None,
+        self, queries: Float32, k: int, column: str | None = None, filter: Any = None
     ) -> list[Hits]:
         """All queries in one request, biases with the answer."""
         include = ["distances", "metadatas"] if column else ["distances"]
@@ -113,14 +107,14 @@ class ChromaIndex(Index):
             found.append(Hits(ids, values, stored))
         return found
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def vectors(self, batch: int) -> Iterator[Batch]:
         """By ids that are listed first."""
         ids = self._collection.get(include=[])["ids"]
         for start in range(0, len(ids), batch):
             found = self._collection.get(ids=ids[start : start + batch], include=["embeddings"])
             yield list(found["ids"]), np.asarray(found["embeddings"], dtype=np.float32)
 
-    def sample(self, n: int) -> tuple[list[Any], npt.NDArray[np.float32]] | None:
+    def sample(self, n: int) -> Batch | None:
         """The first ones."""
         found = self._collection.get(limit=n, include=["embeddings"])
         return list(found["ids"]), np.asarray(found["embeddings"], dtype=np.float32)
@@ -130,7 +124,7 @@ class ChromaIndex(Index):
         found = self._collection.get(ids=list(ids), include=["embeddings"])
         return dict(zip(found["ids"], np.asarray(found["embeddings"]), strict=True))
 
-    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> Mapping[Any, dict[str, Any]]:
         """Metadata keys; ``document`` and ``uri`` are the item's own."""
         answer = self._collection.get(ids=list(ids), include=["metadatas", "documents", "uris"])
         nothing = [None] * len(answer["ids"])
@@ -139,7 +133,7 @@ class ChromaIndex(Index):
         for item, notes, document, uri in zip(answer["ids"], *columns, strict=True):
             held = {"document": document, "uri": uri, **(notes or {})}
             read[item] = {name: held[name] for name in fields if held.get(name) is not None}
-        return [read.get(item, {}) for item in ids]
+        return read
 
 
 def _local(folder: Path) -> Any:
@@ -150,9 +144,8 @@ def _local(folder: Path) -> Any:
         return chromadb.PersistentClient(str(folder), settings=quiet)
     except Exception as error:
         # Chroma raises bare errors of SQLite and of its own kernel here as well.
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise DistnormError(
-            f"{folder}, which does not open: {said}",
+            f"{folder}, which does not open: {first_line(error)}",
             "a folder that no client with other settings has open",
             "pass that client to ChromaIndex(client, collection), or close it",
         ) from error
@@ -193,11 +186,8 @@ class _MetadataBiases(ListedBiases):
 
     def keep(self, listing: dict[str, About]) -> None:
         # Chroma refuses its own setting in a change of metadata; it stays in the configuration.
-        metadata = {
-            key: value
-            for key, value in (self._collection.metadata or {}).items()
-            if not key.startswith("hnsw:")
-        }
+        kept = (self._collection.metadata or {}).items()
+        metadata = {key: value for key, value in kept if not key.startswith("hnsw:")}
         self._collection.modify(metadata={**metadata, _KEY: json.dumps(listing)})
 
     def drop(self, column: str) -> None:
@@ -214,15 +204,7 @@ class _MetadataBiases(ListedBiases):
         return {item: (note or {}).get(column) for item, note in notes}
 
     def write(
-        self,
-        column: str,
-        ids: Sequence[Any],
-        values: npt.NDArray[np.float64],
-        residuals: Residuals = None,
+        self, column: str, ids: Sequence[Any], values: Float64, residuals: Residuals = None
     ) -> None:
-        left = [None] * len(ids) if residuals is None else residuals.tolist()
-        notes = [
-            {column: value, residual_of(column): residual}
-            for value, residual in zip(values.tolist(), left, strict=True)
-        ]
+        notes = numbers(column, values, residuals)
         self._collection.update(ids=list(ids), metadatas=notes)

@@ -8,18 +8,21 @@ De-duplication and the server's filters are switched off: they would make lists 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from http.client import HTTPException
 from typing import Any, ClassVar
+from urllib.error import HTTPError
+from urllib.request import Request
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.arguments import one_of, split_last
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import BiasFolder
-from distnorm.search.indexes.system import Capabilities, Hits
-from distnorm.search.indexes.web import ask_json
+from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.system.http import whole_answer
 
 __all__ = ["ClipRetrievalIndex"]
 
@@ -86,34 +89,21 @@ class ClipRetrievalIndex(Index):
         self.capabilities = Capabilities(_UNITS[metric], dimension, exact, max_k=_MOST)
 
     @classmethod
-    def open(
-        cls,
-        target: str,
-        modality: str = "image",
-        dimension: int = 0,
-        exact: bool = False,
-        metric: str = "ip",
-        timeout: float = 10.0,
-    ) -> ClipRetrievalIndex:
+    def open(cls, target: str, **options: Any) -> ClipRetrievalIndex:
         """``http://host:port/indice``."""
         url, indice = split_last(target, "clip-retrieval", "indice")
         if not url.startswith(("http://", "https://")):
             raise DistnormError(
                 f"clip-retrieval:{target}", "clip-retrieval:http://host:port/indice", "write it so"
             )
-        options: dict[str, Any] = {"dimension": dimension, "exact": exact, "metric": metric}
-        return cls(url, indice, modality=modality, timeout=timeout, **options)
+        return cls(url, indice, **options)
 
     def count(self) -> int:
         """Unknown to the client: what one search may return at most."""
         return _MOST
 
     def nearest(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        column: str | None = None,
-        filter: Any = None,
+        self, queries: Float32, k: int, column: str | None = None, filter: Any = None
     ) -> list[Hits]:
         """One request per query."""
         found = []
@@ -130,7 +120,7 @@ class ClipRetrievalIndex(Index):
             found.append(Hits(ids, values))
         return found
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def vectors(self, batch: int) -> Iterator[Batch]:
         """None: the server keeps its rows."""
         return iter(())
 
@@ -155,7 +145,19 @@ class ClipRetrievalIndex(Index):
         return answer
 
     def _get(self, path: str, body: Any = None) -> Any:
-        return ask_json(self._url + path, body, timeout=self._timeout, largest=self.largest_answer)
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self._url + path, data, {"Content-Type": "application/json"})
+        try:
+            return json.loads(whole_answer(request, self._timeout, self.largest_answer))
+        except HTTPError as error:
+            with error:
+                raise ValueError(f"HTTP {error.code} from {request.selector}") from error
+        except (HTTPException, OSError) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError):
+                words = f"timed out: no whole answer within {self._timeout:g} s"
+                raise TimeoutError(words) from error
+            raise ConnectionError(f"the connection broke off: {reason}") from error
 
     def _find_dimension(self) -> int:
         """Try the usual sizes: the server answers with an error for a wrong one."""

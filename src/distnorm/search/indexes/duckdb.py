@@ -8,27 +8,21 @@ again for writing. Biases lie in a table of their own (see `sql`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError, first_line, require
 from distnorm.search.indexes.arguments import existing, known_columns, not_there, split_last
 from distnorm.search.indexes.sql import SqlBiases, SqlIndex, named
-from distnorm.search.indexes.system import Capabilities
+from distnorm.search.indexes.system import Capabilities, Float32
 
 __all__ = ["DuckDBIndex"]
 
 
 _VECTORS = re.compile(r"(FLOAT|DOUBLE)\[(\d*)\]")
-
-
-def _spelled(name: str, names: Iterable[str]) -> str:
-    """A column as it is written in the table, whatever its letters' size."""
-    return next((each for each in names if each.lower() == name.lower()), name)
 
 
 class DuckDBIndex(SqlIndex):
@@ -40,10 +34,10 @@ class DuckDBIndex(SqlIndex):
     table : str
         May be ``schema.table`` or, of an attached database, ``database.schema.table``.
     place : str, optional
-    column, id : str
-        Columns of the vectors and of unique ids.
     path : str, optional
         Of the database, if the connection is for reading only and ours to open again.
+    column, id : str
+        Columns of the vectors and of unique ids.
     """
 
     system: ClassVar[str] = "duckdb"
@@ -54,10 +48,10 @@ class DuckDBIndex(SqlIndex):
         connection: Any,
         table: str,
         place: str | None = None,
+        path: str | None = None,
         *,
         column: str = "embedding",
         id: str = "id",
-        path: str | None = None,
     ) -> None:
         self._duckdb = require("duckdb", "duckdb")
         self.failures = (self._duckdb.Error,)
@@ -71,7 +65,8 @@ class DuckDBIndex(SqlIndex):
                 raise not_there("table", table, self.place, self._tables) from error
             types = {row[0]: row[1] for row in described}
             # SQL's own names know no large and small letters here.
-            column, id = (_spelled(name, types) for name in (column, id))
+            spelled = {name.lower(): name for name in reversed(types)}
+            column, id = (spelled.get(name.lower(), name) for name in (column, id))
             self._id, self._column, self.vector = self.name_of(id), self.name_of(column), column
             known_columns(types, self.place, column, id)
             number, size = self._kind(types[column])
@@ -94,7 +89,7 @@ class DuckDBIndex(SqlIndex):
         )
 
     @classmethod
-    def open(cls, target: str, column: str = "embedding", id: str = "id") -> DuckDBIndex:
+    def open(cls, target: str, **options: Any) -> DuckDBIndex:
         """``file.db/table``."""
         duckdb = require("duckdb", "duckdb")
         path, table = split_last(target, "duckdb", "table")
@@ -103,14 +98,13 @@ class DuckDBIndex(SqlIndex):
             connection = duckdb.connect(path, read_only=True)
         except duckdb.Error as error:
             raise DistnormError(
-                f"{path}, which does not open: {str(error).splitlines()[0]}",
+                f"{path}, which does not open: {first_line(error)}",
                 "a DuckDB database that nobody is writing",
                 "close the writer, pass its connection to DuckDBIndex(connection, table), or check "
                 "the file",
             ) from error
         place = f"duckdb:{target}"
-        options = {"column": column, "id": id, "path": path}
-        return cls.owning(connection.close, connection, table, place, **options)
+        return cls.owning(connection.close, connection, table, place, path, **options)
 
     def remedy(self, error: BaseException, doing: str) -> tuple[str, str] | None:
         """For a null among the numbers of a vector."""
@@ -139,7 +133,7 @@ class DuckDBIndex(SqlIndex):
             self.closing, self._path = self._connection.close, None
         return self.run(statement, values)
 
-    def sent(self, query: npt.NDArray[np.float32]) -> Any:
+    def sent(self, query: Float32) -> Any:
         """A list of numbers."""
         return query.tolist()
 

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.errors import DistnormError
-from distnorm.search.indexes.arguments import one_of, positive
+from distnorm.exact import check_k
+from distnorm.search.indexes.arguments import one_of
 from distnorm.search.indexes.recovery import inner_products
 
 __all__ = ["SIMILARITIES", "knn_body", "recover_products", "script_score_body"]
@@ -168,7 +169,7 @@ def recover_products(scores: Any, similarity: str, length: float) -> npt.NDArray
 
 def _length(value: Any, name: str) -> int:
     """A number of results that a cluster takes."""
-    number = positive(value, name)
+    number = check_k(value, name)
     if number > _MOST:
         raise DistnormError(
             f"{name} = {number}", f"at most {_MOST:,}: the clusters' limit", "ask for fewer"

@@ -24,13 +24,12 @@ from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import int_ids, side_of
 from distnorm.search.indexes.files import FileIndex
-from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
 from distnorm.system.files import atomic_write
 
 __all__ = ["FaissIndex", "save_with_shift"]
 
 Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
 
 
 class FaissIndex(FileIndex):
@@ -108,19 +107,14 @@ class FaissIndex(FileIndex):
         if isinstance(kept, faiss.IndexRefine):
             kept = faiss.downcast_index(kept.refine_index)
         can = Capabilities(
-            unit,
-            d,
-            exact,
-            compressed=shrunk or not isinstance(kept, whole),
-            orders_only=shrunk,
+            unit, d, exact, compressed=shrunk or not isinstance(kept, whole), orders_only=shrunk
         )
         super().__init__(index, place, biases, can)
 
     @classmethod
-    def open(cls, target: str, nprobe: int = 0, ef: int = 0) -> FaissIndex:
+    def open(cls, target: str, **options: Any) -> FaissIndex:
         """A file that ``faiss.write_index`` wrote."""
-        faiss = require("faiss", "faiss")
-        return cls.open_file(target, faiss.read_index, nprobe=nprobe, ef=ef)
+        return cls.open_file(target, require("faiss", "faiss").read_index, **options)
 
     def exercise(self) -> None:
         """In one thread: those of OpenMP are not there after a fork."""
@@ -199,7 +193,7 @@ class FaissIndex(FileIndex):
             return False
         return True
 
-    def rows(self, numbers: Any) -> tuple[list[Any], Float32]:
+    def rows(self, numbers: Any) -> Batch:
         """Rows as the index keeps them: a compressed index gives them back roughly."""
         where = np.asarray(numbers, dtype=np.int64)
         inner = self._inner

@@ -16,7 +16,7 @@ from distnorm.errors import DistnormError
 from distnorm.search.indexes.arguments import existing
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import BiasFolder
-from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
 from distnorm.system.trial import trial
 
 __all__ = ["FileIndex"]
@@ -115,11 +115,7 @@ class FileIndex(Index):
         return (0, 0) if stat is None else (stat.st_size, stat.st_mtime_ns)
 
     def nearest(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        column: str | None = None,
-        filter: Any = None,
+        self, queries: Float32, k: int, column: str | None = None, filter: Any = None
     ) -> list[Hits]:
         """No more than there is."""
         k = min(k, self.size())
@@ -130,10 +126,10 @@ class FileIndex(Index):
         return self.count()
 
     @abc.abstractmethod
-    def ask(self, queries: npt.NDArray[np.float32], k: int, filter: Any = None) -> list[Hits]:
+    def ask(self, queries: Float32, k: int, filter: Any = None) -> list[Hits]:
         """`nearest` for k items that are there."""
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def vectors(self, batch: int) -> Iterator[Batch]:
         """By ids that are listed first."""
         numbers = self.numbers()
         for start in range(0, len(numbers), batch):
@@ -148,5 +144,5 @@ class FileIndex(Index):
         """What items are read by, one per item; may be sliced."""
 
     @abc.abstractmethod
-    def rows(self, numbers: Any) -> tuple[list[Any], npt.NDArray[np.float32]]:
+    def rows(self, numbers: Any) -> Batch:
         """Ids and rows of some items."""

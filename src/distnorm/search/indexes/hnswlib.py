@@ -17,7 +17,7 @@ import numpy.typing as npt
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, int_ids
 from distnorm.search.indexes.files import FileIndex
-from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
 
 __all__ = ["HnswlibIndex"]
 
@@ -56,7 +56,7 @@ class HnswlibIndex(FileIndex):
         super().__init__(index, place, biases, can)
 
     @classmethod
-    def open(cls, target: str, dim: int = 0, space: str = "", ef: int = 100) -> HnswlibIndex:
+    def open(cls, target: str, dim: int = 0, space: str = "", **options: Any) -> HnswlibIndex:
         """A saved file; ``dim`` and ``space`` (ip, cosine, l2) as it was built."""
         hnswlib = require("hnswlib", "hnswlib")
         if space not in _UNITS or dim < 1:
@@ -75,7 +75,7 @@ class HnswlibIndex(FileIndex):
             index.load_index(name)
             return index
 
-        return cls.open_file(target, read, ef=ef)
+        return cls.open_file(target, read, **options)
 
     def count(self) -> int:
         """Number of items that are not marked as deleted."""
@@ -85,7 +85,7 @@ class HnswlibIndex(FileIndex):
         """With what is marked as deleted."""
         return int(self.index.element_count)
 
-    def ask(self, queries: npt.NDArray[np.float32], k: int, filter: Any = None) -> list[Hits]:
+    def ask(self, queries: Float32, k: int, filter: Any = None) -> list[Hits]:
         """The width of the search is at least k."""
         keywords = {} if filter is None else {"filter": self._passing(filter), "num_threads": 1}
         try:
@@ -96,14 +96,12 @@ class HnswlibIndex(FileIndex):
         # hnswlib gives no list at all where there are not k items: deleted, or not in the filter.
         return [self._longest(row[None], k, keywords) for row in queries]
 
-    def _asked(
-        self, queries: npt.NDArray[np.float32], k: int, ef: int, keywords: dict[str, Any]
-    ) -> list[Hits]:
+    def _asked(self, queries: Float32, k: int, ef: int, keywords: dict[str, Any]) -> list[Hits]:
         self.index.set_ef(max(ef, k))
         labels, values = self.index.knn_query(queries, k, **keywords)
         return [Hits(_ids(row), line) for row, line in zip(labels, values, strict=True)]
 
-    def _longest(self, query: npt.NDArray[np.float32], k: int, keywords: dict[str, Any]) -> Hits:
+    def _longest(self, query: Float32, k: int, keywords: dict[str, Any]) -> Hits:
         """The longest list of up to k items that there is."""
         found, low, high = Hits([], np.empty(0)), 0, k
         while low < high:
@@ -136,7 +134,7 @@ class HnswlibIndex(FileIndex):
                     left += [part[len(part) // 2 :], part[: len(part) // 2]]
         return np.concatenate(kept)
 
-    def rows(self, numbers: Any) -> tuple[list[Any], npt.NDArray[np.float32]]:
+    def rows(self, numbers: Any) -> Batch:
         """Rows as stored: at unit length in the cosine space."""
         rows = self.index.get_items(_labels(np.asarray(numbers, np.int64)))
         return np.asarray(numbers).tolist(), np.asarray(rows, dtype=np.float32)

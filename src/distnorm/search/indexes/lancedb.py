@@ -25,8 +25,15 @@ from distnorm.search.indexes.arguments import (
     text,
 )
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, BiasStore, Residuals, read_about, residual_of
-from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.bias_store import (
+    About,
+    BiasStore,
+    Float64,
+    Residuals,
+    read_about,
+    residual_of,
+)
+from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
 
 __all__ = ["LanceDBIndex"]
 
@@ -102,20 +109,12 @@ class LanceDBIndex(Index):
         self.biases = _TableBiases(database, table, schema.field(id).type)
 
     @classmethod
-    def open(
-        cls,
-        target: str,
-        column: str = "vector",
-        id: str = "id",
-        metric: str = "",
-        exact: bool = False,
-    ) -> LanceDBIndex:
+    def open(cls, target: str, **options: Any) -> LanceDBIndex:
         """``folder/table``."""
         lancedb = require("lancedb", "lancedb")
         folder, table = split_last(target, "lancedb", "table")
         if "://" not in folder:
             existing(folder, "a LanceDB folder", folder=True)
-        options: dict[str, Any] = {"column": column, "id": id, "metric": metric, "exact": exact}
         return cls(lancedb.connect(folder), table, f"lancedb:{target}", **options)
 
     def count(self) -> int:
@@ -124,11 +123,7 @@ class LanceDBIndex(Index):
             return int(self._table.count_rows(self._there))
 
     def nearest(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        column: str | None = None,
-        filter: Any = None,
+        self, queries: Float32, k: int, column: str | None = None, filter: Any = None
     ) -> list[Hits]:
         """One search per query."""
         found, conditions = [], []
@@ -148,14 +143,14 @@ class LanceDBIndex(Index):
             found.append(Hits(answer[self._id].to_pylist(), answer["_distance"].to_numpy()))
         return found
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def vectors(self, batch: int) -> Iterator[Batch]:
         """One pass over the table as it is now; rows without a vector are passed over."""
         search = self._table.search().where(self._there).select([self._id, self._column])
         for part in search.to_batches(batch):
             if part.num_rows:
                 yield part[self._id].to_pylist(), self._rows(part[self._column])
 
-    def sample(self, n: int) -> tuple[list[Any], npt.NDArray[np.float32]] | None:
+    def sample(self, n: int) -> Batch | None:
         """The first ones."""
         search = self._table.search().where(self._there).select([self._id, self._column])
         part = search.limit(n).to_arrow()
@@ -168,12 +163,11 @@ class LanceDBIndex(Index):
         self.check_ids(names)
         return dict(zip(names, self._rows(part[self._column].combine_chunks()), strict=True))
 
-    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> Mapping[Any, dict[str, Any]]:
         """Columns of the table."""
         known_columns(self._table.schema.names, self.place, *fields)
         rows = self._of(ids, [name for name in fields if name != self._id]).to_pylist()
-        found = {row[self._id]: {name: row[name] for name in fields} for row in rows}
-        return [found.get(item, {}) for item in ids]
+        return {row[self._id]: {name: row[name] for name in fields} for row in rows}
 
     def _of(self, ids: Sequence[Any], columns: list[str], more: str = "") -> Any:
         names = ", ".join(_literal(item) for item in ids if item is not None) or "NULL"
@@ -184,7 +178,7 @@ class LanceDBIndex(Index):
     def _there(self) -> str:
         return f"`{self._column}` IS NOT NULL AND `{self._id}` IS NOT NULL"
 
-    def _rows(self, column: Any) -> npt.NDArray[np.float32]:
+    def _rows(self, column: Any) -> Float32:
         rows = column.flatten().to_numpy(zero_copy_only=False)
         return np.asarray(rows, np.float32).reshape(len(column), self.dimension)
 
@@ -243,11 +237,7 @@ class _TableBiases(BiasStore):
         return values
 
     def write(
-        self,
-        column: str,
-        ids: Sequence[Any],
-        values: npt.NDArray[np.float64],
-        residuals: Residuals = None,
+        self, column: str, ids: Sequence[Any], values: Float64, residuals: Residuals = None
     ) -> None:
         pyarrow = require("pyarrow", "lancedb")
         names = pyarrow.array(list(ids), self._id_type)

@@ -22,11 +22,13 @@ from distnorm.search.indexes.arguments import existing, no_connection, not_there
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import (
     BiasFolder,
+    Float64,
     KeyedBiases,
     Residuals,
+    numbers,
     residual_of,
 )
-from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
 
 __all__ = ["MilvusIndex"]
 
@@ -107,7 +109,7 @@ class MilvusIndex(Index):
 
     @classmethod
     def open(
-        cls, target: str, column: str = "", timeout: float = 10.0, token: str = ""
+        cls, target: str, timeout: float = 10.0, token: str = "", **options: Any
     ) -> MilvusIndex:
         """``file.db/collection`` or ``http://host:19530/collection``."""
         module = require("pymilvus", "milvus")
@@ -124,7 +126,7 @@ class MilvusIndex(Index):
                 client = module.MilvusClient(uri=place, timeout=timeout, token=token)
         except module.MilvusException as error:
             raise no_connection(place, error, "check the address") from error
-        options: dict[str, Any] = {"column": column, "timeout": timeout}
+        options["timeout"] = timeout
         index = cls.owning(client.close, client, collection, f"milvus:{target}", **options)
         if index.renumbers and "://" not in place:
             index.biases = BiasFolder(Path(f"{place}.bias") / collection)
@@ -152,11 +154,7 @@ class MilvusIndex(Index):
         return int(found[0]["count(*)"])
 
     def nearest(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        column: str | None = None,
-        filter: Any = None,
+        self, queries: Float32, k: int, column: str | None = None, filter: Any = None
     ) -> list[Hits]:
         """All queries in one request, biases with the answer."""
         answers = self._client.search(
@@ -176,7 +174,7 @@ class MilvusIndex(Index):
             for hits in answers
         ]
 
-    def sample(self, n: int) -> tuple[list[Any], npt.NDArray[np.float32]] | None:
+    def sample(self, n: int) -> Batch | None:
         """Some entities."""
         fields = [self._id, self._column]
         found = self._client.query(self.collection, filter="", output_fields=fields, limit=n)
@@ -188,20 +186,19 @@ class MilvusIndex(Index):
         found = _entities(self._client, self.collection, self._id, ids, fields)
         return dict(zip(*self._rows(found), strict=True))
 
-    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> Mapping[Any, dict[str, Any]]:
         """Fields, those of a dynamic field as well."""
         names = [self._id, *fields]
         found = _entities(self._client, self.collection, self._id, ids, names)
-        read = {row[self._id]: {name: row[name] for name in fields if name in row} for row in found}
-        return [read.get(item, {}) for item in ids]
+        return {row[self._id]: {name: row[name] for name in fields if name in row} for row in found}
 
-    def _rows(self, found: Sequence[Any]) -> tuple[list[Any], npt.NDArray[np.float32]]:
+    def _rows(self, found: Sequence[Any]) -> Batch:
         """Ids and vectors; an entity may have none."""
         rows = {row[self._id]: row[self._column] for row in found if row.get(self._column)}
         read = np.asarray(list(rows.values()), dtype=np.float32)
         return list(rows), read.reshape(len(rows), self.dimension)
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def vectors(self, batch: int) -> Iterator[Batch]:
         """By ids that are listed first, since writing biases moves entities."""
         with _quiet():
             pages = self._client.query_iterator(
@@ -265,17 +262,10 @@ class _FieldBiases(KeyedBiases):
         return {row[self._id]: row.get(column) for row in rows}
 
     def write(
-        self,
-        column: str,
-        ids: Sequence[Any],
-        values: npt.NDArray[np.float64],
-        residuals: Residuals = None,
+        self, column: str, ids: Sequence[Any], values: Float64, residuals: Residuals = None
     ) -> None:
-        left = [None] * len(ids) if residuals is None else residuals.tolist()
-        rows = [
-            {self._id: item, column: value, residual_of(column): residual}
-            for item, value, residual in zip(ids, values.tolist(), left, strict=True)
-        ]
+        both = zip(ids, numbers(column, values, residuals), strict=True)
+        rows = [{self._id: item, **fields} for item, fields in both]
         self._client.upsert(self._collection, rows, partial_update=True)
 
 

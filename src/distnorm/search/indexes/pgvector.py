@@ -17,12 +17,11 @@ from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import known_columns, no_connection, one_of, quoted_password
 from distnorm.search.indexes.sql import SqlBiases, SqlIndex, named, quoted
-from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.system import Capabilities, Float32, Hits
 
 __all__ = ["PgvectorIndex"]
 
@@ -141,17 +140,7 @@ class PgvectorIndex(SqlIndex):
         )
 
     @classmethod
-    def open(
-        cls,
-        target: str,
-        column: str = "embedding",
-        id: str = "id",
-        metric: str = "",
-        exact: bool = False,
-        ef: int = 0,
-        probes: int = 0,
-        timeout: int = 10,
-    ) -> PgvectorIndex:
+    def open(cls, target: str, timeout: int = 10, **options: Any) -> PgvectorIndex:
         """``postgresql://user@host/database/table``; ``timeout`` in seconds, of every statement."""
         psycopg = require("psycopg", "pgvector")
         quoted_password(target)
@@ -183,19 +172,12 @@ class PgvectorIndex(SqlIndex):
         except psycopg.Error as error:
             remedy = "check the address, or raise timeout="
             raise no_connection(parts.hostname or "PostgreSQL", error, remedy) from None
-        options: dict[str, Any] = {"column": column, "id": id, "metric": metric, "exact": exact}
-        options |= {"ef": ef, "probes": probes, "timeout": timeout}
-        table = unquote(table)
-        return cls.owning(
-            connection.close, connection, table, f"pgvector table {table!r}", **options
-        )
+        table, options = unquote(table), {**options, "timeout": timeout}
+        place = f"pgvector table {table!r}"
+        return cls.owning(connection.close, connection, table, place, **options)
 
     def nearest(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        column: str | None = None,
-        filter: Any = None,
+        self, queries: Float32, k: int, column: str | None = None, filter: Any = None
     ) -> list[Hits]:
         """All in one transaction, for its settings; short lists of an index once more."""
         if self.exact:
@@ -211,7 +193,7 @@ class PgvectorIndex(SqlIndex):
             found.update(zip(short, lists, strict=True))
         return [found[at] for at in range(len(queries))]
 
-    def sent(self, query: npt.NDArray[np.float32]) -> Any:
+    def sent(self, query: Float32) -> Any:
         """Numbers in brackets."""
         return "[" + ",".join(map(repr, query.tolist())) + "]"
 

@@ -39,18 +39,11 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Probe:
-    """What a system's scores are worth.
+    """What a system's scores are worth, and the unit that it answers in.
 
-    Attributes
-    ----------
-    unit : str
-        In which it answers.
-    difference : float or None
-        Largest relative difference between a reported score and the one of the row read back;
-        None where there was nothing to compare.
-    raw, shift, scores : bool
-        Whether the order of a raw query and of a shifted one, and the numbers, are what they
-        should be.
+    ``difference`` is the largest relative one between a reported score and that of the row read
+    back; None where there was nothing to compare. ``raw``, ``shift`` and ``scores`` say whether the
+    order of a raw query and of a shifted one, and the numbers, are what they should be.
     """
 
     unit: str

@@ -15,15 +15,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.errors import DistnormError, require
+from distnorm.errors import DistnormError, first_line, require
 from distnorm.search.indexes.arguments import existing, not_there, split_last
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import (
-    KeyedBiases,
-    Residuals,
-    residual_of,
-)
-from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.bias_store import Float64, KeyedBiases, Residuals, numbers, residual_of
+from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
 
 __all__ = ["QdrantIndex", "knows_formulas"]
 
@@ -67,11 +63,9 @@ class QdrantIndex(Index):
             except Exception as error:
                 if "not found" not in str(error).lower() and "doesn't exist" not in str(error):
                     raise
+                there = client.get_collections
                 raise not_there(
-                    "collection",
-                    collection,
-                    self.place,
-                    lambda: [each.name for each in client.get_collections().collections],
+                    "collection", collection, self.place, lambda: there().collections
                 ) from error
         if not vector and isinstance(params.vectors, dict) and len(params.vectors) == 1:
             # The only one need not be named.
@@ -92,12 +86,7 @@ class QdrantIndex(Index):
 
     @classmethod
     def open(
-        cls,
-        target: str,
-        vector: str = "",
-        exact: bool = False,
-        timeout: int = 10,
-        api_key: str | None = None,
+        cls, target: str, timeout: int = 10, api_key: str | None = None, **options: Any
     ) -> QdrantIndex:
         """``http://host:port/collection``, ``folder/collection`` or ``:memory:/collection``."""
         module = require("qdrant_client", "qdrant")
@@ -116,12 +105,12 @@ class QdrantIndex(Index):
                 client = module.QdrantClient(path=str(folder))
             except (RuntimeError, ValueError) as error:
                 raise DistnormError(
-                    f"{place}, which does not open: {str(error).splitlines()[0]}",
+                    f"{place}, which does not open: {first_line(error)}",
                     "a folder of local mode that nobody else has open",
                     "close the other client, or run a server",
                 ) from error
         place = f"qdrant:{target}"
-        return cls.owning(client.close, client, collection, place, vector=vector, exact=exact)
+        return cls.owning(client.close, client, collection, place, **options)
 
     def count(self) -> int:
         """Number of points with the vector."""
@@ -133,11 +122,7 @@ class QdrantIndex(Index):
             return int(found.count)
 
     def nearest(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        column: str | None = None,
-        filter: Any = None,
+        self, queries: Float32, k: int, column: str | None = None, filter: Any = None
     ) -> list[Hits]:
         """All queries in one request, biases with the answer."""
         filter = self._filter(filter)
@@ -165,13 +150,7 @@ class QdrantIndex(Index):
         ]
 
     def subtracting(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        first: int,
-        column: str,
-        mean: float,
-        filter: Any = None,
+        self, queries: Float32, k: int, first: int, column: str, mean: float, filter: Any = None
     ) -> list[Hits]:
         """A formula over the points that are fetched first; one without the key takes the mean."""
         models, filter = self._models, self._filter(filter)
@@ -221,7 +200,7 @@ class QdrantIndex(Index):
             remedy = 'write {"must": [{"key": ..., "match": {"value": ...}}]}'
             raise DistnormError(got, self.filters, remedy) from error
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def vectors(self, batch: int) -> Iterator[Batch]:
         """Scroll through the points."""
         offset = None
         while True:
@@ -246,11 +225,10 @@ class QdrantIndex(Index):
         )
         return {item: np.asarray(row) for item, row in self._rows(points).items()}
 
-    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> Mapping[Any, dict[str, Any]]:
         """Payload keys; ``a.b`` is a key inside one."""
         points = self._client.retrieve(self.collection, list(ids), with_payload=list(fields))
-        found = {point.id: dict(point.payload or {}) for point in points}
-        return [found.get(item, {}) for item in ids]
+        return {point.id: dict(point.payload or {}) for point in points}
 
     def _rows(self, points: Sequence[Any]) -> dict[Any, list[float]]:
         """Vectors by id; points may lack the one that is searched."""
@@ -322,23 +300,14 @@ class _PayloadBiases(KeyedBiases):
         return {point.id: (point.payload or {}).get(column) for point in points}
 
     def write(
-        self,
-        column: str,
-        ids: Sequence[Any],
-        values: npt.NDArray[np.float64],
-        residuals: Residuals = None,
+        self, column: str, ids: Sequence[Any], values: Float64, residuals: Residuals = None
     ) -> None:
-        models, other = self._models, residual_of(column)
-        payloads: list[dict[str, float]] = [{column: value} for value in values.tolist()]
-        for at, residual in enumerate(() if residuals is None else residuals.tolist()):
-            payloads[at][other] = residual
-        changes: list[Any] = [
-            models.SetPayloadOperation(
-                set_payload=models.SetPayload(payload=payload, points=[item])
-            )
-            for item, payload in zip(ids, payloads, strict=True)
-        ]
+        models, changes = self._models, list[Any]()
+        for item, both in zip(ids, numbers(column, values, residuals), strict=True):
+            payload = {name: number for name, number in both.items() if number is not None}
+            change = models.SetPayload(payload=payload, points=[item])
+            changes.append(models.SetPayloadOperation(set_payload=change))
         if residuals is None:
-            gone = models.DeletePayload(keys=[other], points=list(ids))
+            gone = models.DeletePayload(keys=[residual_of(column)], points=list(ids))
             changes.append(models.DeletePayloadOperation(delete_payload=gone))
         self._client.batch_update_points(self._collection, changes, wait=True)

@@ -22,17 +22,18 @@ import numpy.typing as npt
 from distnorm.arrays import Array, is_unit_length
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
+from distnorm.exact import check_k
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.arguments import one_of, positive, query_rows, whole
+from distnorm.search.indexes.arguments import one_of, query_rows, whole
 from distnorm.search.indexes.bias_store import About, BiasFolder, residual_of
-from distnorm.search.indexes.biases import bias_store
+from distnorm.search.indexes.biases import published, read_stored
 from distnorm.search.indexes.keys import check_begun, found_column
 from distnorm.search.indexes.linear import LinearPart, linear_part
 from distnorm.search.indexes.recovery import UNITS, inner_products, linear_queries, query_biases
 from distnorm.search.indexes.results import Both, Found
 from distnorm.search.indexes.system import System
 
-__all__ = ["MODES", "Mode", "best_first", "published_bias", "search"]
+__all__ = ["MODES", "Mode", "Request", "best_first", "published_bias", "search"]
 
 Float64 = npt.NDArray[np.float64]
 Mode = Literal["dot", "normalized", "both"]
@@ -60,51 +61,47 @@ def best_first(ids: Sequence[Any], scores: Float64, k: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class _Request:
-    """What is asked of a list: its length, the items to fetch first if said, the queries' side."""
+class Request:
+    """What is asked of a list, for queries of ``side``; the rest as `Index.search` takes it."""
 
-    k: int
-    overfetch: int | None
     side: str
-    certify: bool
-    filter: Any
+    k: int
+    offset: int = 0
+    overfetch: int | None = None
+    certify: bool = False
+    filter: Any = None
+    fields: Sequence[str] = ()
 
 
 def search(
     system: System,
     queries: Array,
-    k: int,
-    norm: ScoreNormalization | None = None,
-    mode: Mode | None = None,
-    *,
-    side: str = "text",
-    overfetch: int | None = None,
-    certify: bool = False,
-    filter: Any = None,
-    fields: Sequence[str] = (),
-    offset: int = 0,
+    norm: ScoreNormalization | None,
+    mode: Mode | None,
+    request: Request,
 ) -> Found | Both:
-    """`Index.search` for queries of ``side``."""
+    """`Index.search`."""
     mode = mode or ("dot" if norm is None else "normalized")
     one_of("mode", mode, MODES)
     capabilities = system.capabilities
     rows = query_rows(queries, capabilities.query_dimension)
-    k, offset = positive(k, "k"), whole(offset, "offset")
+    k, offset, fields = check_k(request.k), whole(request.offset, "offset"), request.fields
     if capabilities.at_most(k + offset) < k + offset:
         raise DistnormError(
             f"k = {k}" + (f" after an offset of {offset}" if offset else ""),
             f"at most {capabilities.max_k}: {system.system}'s limit",
             "ask for fewer",
         )
-    if filter is not None and not system.filters:
+    if request.filter is not None and not system.filters:
         raise DistnormError(
             f"filter= for {system.place}", "a system with filters", "leave filter out"
         )
     if isinstance(fields, str):
         raise DistnormError(f"fields={fields!r}", "a list of names", f"pass fields=[{fields!r}]")
     k += offset
-    longer = max(k, positive(overfetch, "overfetch")) if overfetch else None
-    request = _Request(k, longer, side, certify, filter)
+    wide = request.overfetch
+    longer = max(k, check_k(wide, "overfetch")) if wide else None
+    request = replace(request, k=k, overfetch=longer)
     system.offers("raw")
     if system.metric == "l2":
         system.check_unit_rows()
@@ -135,12 +132,11 @@ def _fields(
         return None
     asked = list(dict.fromkeys(item for one in ids for item in one))
     with system.plain_errors("read fields"):
-        read = system.payloads(asked, list(fields)) if asked else []
-    known = dict(zip(asked, read, strict=True))
-    return tuple(tuple(known[item] for item in one) for one in ids)
+        known = system.payloads(asked, list(fields)) if asked else {}
+    return tuple(tuple(known.get(item, {}) for item in one) for one in ids)
 
 
-def _raw(system: System, rows: Float64, request: _Request) -> Found:
+def _raw(system: System, rows: Float64, request: Request) -> Found:
     """The k items of highest q.x of each query."""
     lists, certain = _nearest(system, rows, request)
     return Found(
@@ -161,9 +157,7 @@ def _dot_score(system: System, rows: Float64) -> str:
     return score_kind(None).label if unit else "dot product"
 
 
-def _normalized(
-    system: System, rows: Float64, norm: ScoreNormalization, request: _Request
-) -> Found:
+def _normalized(system: System, rows: Float64, norm: ScoreNormalization, request: Request) -> Found:
     """The k items of highest normalized score of each query."""
     missing, side = 0, request.side
     if norm.correction(side).shifts_queries:
@@ -191,7 +185,7 @@ def _normalized(
 
 
 def _nearest(
-    system: System, rows: Float64, request: _Request, *, last: float = 0.0
+    system: System, rows: Float64, request: Request, *, last: float = 0.0
 ) -> tuple[list[_Answer], list[bool]]:
     """The nearest items, ties in order, and which lists are surely exact.
 
@@ -221,7 +215,7 @@ def _nearest(
     return lists, certain
 
 
-def _all_of(system: System, ids: Sequence[Any], request: _Request) -> bool:
+def _all_of(system: System, ids: Sequence[Any], request: Request) -> bool:
     """Whether a list holds every item; what a filter leaves is not known."""
     return request.filter is None and len(ids) >= system.count()
 
@@ -265,7 +259,7 @@ def _answers(
 
 
 def _ranked_again(
-    system: System, rows: Float64, norm: ScoreNormalization, request: _Request
+    system: System, rows: Float64, norm: ScoreNormalization, request: Request
 ) -> tuple[list[_Answer], list[bool], int]:
     """Lists by q.x - b(x), which of them are surely exact, and how many items lack a bias."""
     k, side = request.k, request.side
@@ -337,8 +331,7 @@ def _without_residuals(
     if not ids:
         return stored
     ids = list(dict.fromkeys(ids))
-    with system.plain_errors("read biases"):
-        biases = bias_store(system).read(column, ids)
+    biases = read_stored(system, column, ids)
     known = {item: float(b) for item, b in zip(ids, biases, strict=True) if np.isfinite(b)}
     with system.plain_errors("read vectors"):
         read = system.rows_of(list(known)) if known else {}
@@ -360,8 +353,7 @@ def _stored_biases(system: System, column: str, answers: list[_Answer]) -> list[
     ids = list(dict.fromkeys(item for one in lists for item in one))
     known: dict[Any, float] = {}
     if ids:
-        with system.plain_errors("read biases"):
-            known = dict(zip(ids, bias_store(system).read(column, ids).tolist(), strict=True))
+        known = dict(zip(ids, read_stored(system, column, ids).tolist(), strict=True))
     return [
         np.array(
             [known[item] for item in answer.ids] if answer.biases is None else answer.biases,
@@ -373,12 +365,11 @@ def _stored_biases(system: System, column: str, answers: list[_Answer]) -> list[
 
 def published_bias(system: System, norm: ScoreNormalization, side: str) -> tuple[str, About]:
     """The column with the biases of a normalization, and what is stated about them."""
-    with system.plain_errors("read biases"):
-        published = {} if system.biases is None else system.biases.published()
-    column = found_column(system, norm, norm.names.other(side), published)
-    if column not in published:
+    listing = {} if system.biases is None else published(system)
+    column = found_column(system, norm, norm.names.other(side), listing)
+    if column not in listing:
         check_begun(system, norm, column)
-        others = ", ".join(sorted(about["method"] for about in published.values()))
+        others = ", ".join(sorted(about["method"] for about in listing.values()))
         raise DistnormError(
             f"no stored bias of this {norm.method!r} normalization in {system.place}"
             + (f" (there are some of: {others})" if others else ""),
@@ -386,4 +377,4 @@ def published_bias(system: System, norm: ScoreNormalization, side: str) -> tuple
             "run index.upload_bias(normalization) or: distnorm index bias SPEC "
             "--normalization FILE",
         )
-    return column, published[column]
+    return column, listing[column]

@@ -24,14 +24,7 @@ from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 
-__all__ = [
-    "UNITS",
-    "inner_products",
-    "linear_queries",
-    "metric_of",
-    "query_biases",
-    "reported",
-]
+__all__ = ["UNITS", "inner_products", "linear_queries", "metric_of", "query_biases", "reported"]
 
 Float64 = npt.NDArray[np.float64]
 

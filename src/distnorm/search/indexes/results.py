@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from distnorm.text import columns
 
-__all__ = ["Both", "Found", "Pair"]
-
+__all__ = ["Both", "Found", "Pair", "plain_id"]
 
 _MOST_QUERIES, _MOST = 5, 10
 
@@ -101,7 +100,7 @@ class Found:
             "without_bias": self.without_bias,
             "results": [
                 [
-                    {"rank": rank, "id": _plain(item), "value": float(value)}
+                    {"rank": rank, "id": plain_id(item), "value": float(value)}
                     | ({} if self.fields is None else {"fields": self.fields[row][rank - 1]})
                     for rank, (item, value) in enumerate(zip(ids, scores, strict=True), start=1)
                 ]
@@ -137,18 +136,8 @@ class Both:
             raw, new = (_by_id(found, query) for found in (self.dot, self.normalized))
             none = (None, None)
             order = [*new, *(item for item in raw if item not in new)]
-            rows.append(
-                tuple(
-                    Pair(
-                        item,
-                        raw.get(item, none)[0],
-                        new.get(item, none)[0],
-                        raw.get(item, none)[1],
-                        new.get(item, none)[1],
-                    )
-                    for item in order
-                )
-            )
+            pairs = ((item, raw.get(item, none), new.get(item, none)) for item in order)
+            rows.append(tuple(Pair(item, r[0], n[0], r[1], n[1]) for item, r, n in pairs))
         object.__setattr__(self, "aligned", tuple(rows))
 
     def __repr__(self) -> str:
@@ -182,5 +171,6 @@ def _by_id(found: Found, query: int) -> dict[Any, tuple[int, float]]:
     return {item: (rank, float(score)) for rank, (item, score) in enumerate(pairs, start=1)}
 
 
-def _plain(item: Any) -> Any:
+def plain_id(item: Any) -> Any:
+    """An id for JSON."""
     return item if isinstance(item, (int, str)) else str(item)

@@ -16,7 +16,7 @@ import importlib
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -124,18 +124,18 @@ def _opened(spec: str, shared: dict[str, Any], options: dict[str, Any]) -> Index
         )
     module, class_ = SYSTEMS[name]
     adapter = getattr(importlib.import_module(f"distnorm.search.indexes.{module}"), class_)
-    known = inspect.signature(adapter.open).parameters
+    known = _known(adapter, shared)
     target, found = _options(place, set(known) | set(shared))
     for key, value in found.items():
         if key in shared:
             shared[key] = value
         else:
             options[key] = value
-    unknown = [key for key in options if key not in known or key == "target"]
+    unknown = [key for key in options if key not in known]
     if unknown:
-        allowed = ", ".join(key for key in known if key != "target") or "no options"
+        allowed = ", ".join(known) or "no options"
         raise DistnormError(f"option {unknown[0]!r} for {name}", allowed, "leave it out")
-    values = {key: _typed(key, value, known[key].default) for key, value in options.items()}
+    values = {key: _typed(key, value, known[key]) for key, value in options.items()}
     index: Index = adapter.open(target, **values)
     index.place = masked(index.place)
     try:
@@ -143,6 +143,15 @@ def _opened(spec: str, shared: dict[str, Any], options: dict[str, Any]) -> Index
     except BaseException:
         index.close()
         raise
+
+
+def _known(adapter: Any, shared: Container[str]) -> dict[str, Any]:
+    """Defaults of a system's options: keywords of its constructor, and of what opens it."""
+    made = inspect.signature(adapter.__init__).parameters.values()
+    opened = list(inspect.signature(adapter.open).parameters.values())[1:]
+    options = [each for each in made if each.kind is each.KEYWORD_ONLY]
+    options += [each for each in opened if each.kind is not each.VAR_KEYWORD]
+    return {each.name: each.default for each in options if each.name not in shared}
 
 
 def _share(index: Index, shared: dict[str, Any]) -> Index:
@@ -167,16 +176,13 @@ def _options(place: str, known: set[str]) -> tuple[str, dict[str, str]]:
     if not mark:
         return place, {}
     pairs = parse_qsl(tail, keep_blank_values=True)
-    mine = {key: value for key, value in pairs if key in known and key != "target"}
+    mine = {key: value for key, value in pairs if key in known}
     if "://" not in target:
         return target, {**dict(pairs), **mine}
     # As it is written: libpq reads a plus as a plus.
-    rest = [part for part in tail.split("&") if part and _key(part) not in mine]
+    parts = [part for part in tail.split("&") if part]
+    rest = [part for part in parts if unquote_plus(part.partition("=")[0]) not in mine]
     return (f"{target}?{'&'.join(rest)}" if rest else target), mine
-
-
-def _key(part: str) -> str:
-    return unquote_plus(part.partition("=")[0])
 
 
 def _typed(key: str, value: Any, default: Any) -> Any:

@@ -16,12 +16,18 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import About, BiasStore, Residuals, read_about, residual_of
-from distnorm.search.indexes.system import Hits
+from distnorm.search.indexes.bias_store import (
+    About,
+    BiasStore,
+    Float64,
+    Residuals,
+    read_about,
+    residual_of,
+)
+from distnorm.search.indexes.system import Batch, Float32, Hits
 
 __all__ = ["SqlBiases", "SqlIndex", "named", "quoted"]
 
@@ -32,7 +38,6 @@ _OTHER_TYPE = re.compile(
     "|datatype mismatch"
 )
 _PART = r'"(?:[^"\0]|"")+"|[^".\0\s](?:[^".\0]*[^".\0\s])?'
-Float32 = npt.NDArray[np.float32]
 Run = Callable[..., list[Any]]
 
 
@@ -152,11 +157,10 @@ class SqlIndex(Index):
         found = self._of(ids, self.stored)
         return {item: np.asarray(self.read(value)) for item, value in found if value is not None}
 
-    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> Mapping[Any, dict[str, Any]]:
         """Columns of the same table, None where they are null."""
         columns = ", ".join(self.name_of(field) for field in fields)
-        found = {row[0]: dict(zip(fields, row[1:], strict=True)) for row in self._of(ids, columns)}
-        return [found.get(item, {}) for item in ids]
+        return {row[0]: dict(zip(fields, row[1:], strict=True)) for row in self._of(ids, columns)}
 
     def name_of(self, name: str) -> str:
         """A table or a column in a statement."""
@@ -172,7 +176,7 @@ class SqlIndex(Index):
             rows += self.run(f"{statement} WHERE {self._id} IN ({marks})", part)
         return rows
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], Float32]]:
+    def vectors(self, batch: int) -> Iterator[Batch]:
         """Pages in the order of ids: nothing stays open, rows that come later do no harm."""
         head = f"SELECT {self._id}, {self.stored} FROM {self._table} WHERE {self._there}"
         # One more than asked for: a repeated id may lie on the border of two pages.
@@ -197,26 +201,13 @@ class SqlIndex(Index):
 class SqlBiases(BiasStore):
     """A table of biases per normalization.
 
-    Parameters
-    ----------
-    target : sequence of str
-        The table's full name, the same whatever way it was asked for.
-    vector : str
-        Its column of vectors.
-    id_type : str
-    run, change : callable
-        Take a statement that reads or writes, and its values.
-    exists : callable
-        Whether there is a table of this name.
-    mark : str
-        What stands for a value in a statement.
-    writing : callable, optional
-        Gives a context in which tables are made and listed: one at a time.
-    inside : tuple of str
-        Database and schema that the tables are made in; where the connection makes them if empty.
-    earlier : str
-        What the names of tables that hold this target's biases alone ended in before they had a
-        hash; empty where they may be another's.
+    ``target`` is the table's full name, the same whatever way it was asked for, ``vector`` its
+    column of vectors. ``run`` and ``change`` take a statement that reads or writes, and its values,
+    for which ``mark`` stands; ``exists`` says whether there is a table of a name, and ``writing``
+    gives a context in which tables are made and listed, one at a time. ``inside`` are database and
+    schema that the tables are made in; where the connection makes them if empty. ``earlier`` is
+    what the names of tables that hold this target's biases alone ended in before they had a hash;
+    empty where they may be another's.
     """
 
     def __init__(
@@ -313,11 +304,7 @@ class SqlBiases(BiasStore):
         return values
 
     def write(
-        self,
-        column: str,
-        ids: Sequence[Any],
-        values: npt.NDArray[np.float64],
-        residuals: Residuals = None,
+        self, column: str, ids: Sequence[Any], values: Float64, residuals: Residuals = None
     ) -> None:
         """Store biases of items, some hundred per statement."""
         self._put(column, ids, values.tolist())

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.errors import DistnormError, MissingExtraError, require
 from distnorm.search.indexes.arguments import existing, known_columns, not_there, split_last
 from distnorm.search.indexes.sql import SqlBiases, SqlIndex, named, quoted
-from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
 
 __all__ = ["SqliteVecIndex", "connect"]
 
@@ -117,13 +116,13 @@ class SqliteVecIndex(SqlIndex):
         )
 
     @classmethod
-    def open(cls, target: str, column: str = "embedding", timeout: float = 10.0) -> SqliteVecIndex:
+    def open(cls, target: str, timeout: float = 10.0, **options: Any) -> SqliteVecIndex:
         """``file.db/table``; ``timeout`` in seconds, for a locked database."""
         path, table = split_last(target, "sqlite-vec", "table")
         existing(path, "an SQLite database")
         connection = connect(path, timeout)
         place = f"sqlite-vec:{target}"
-        return cls.owning(connection.close, connection, table, place, column=column)
+        return cls.owning(connection.close, connection, table, place, **options)
 
     def remedy(self, error: BaseException, doing: str) -> tuple[str, str] | None:
         """For a damaged file, and for one that others are writing."""
@@ -170,11 +169,7 @@ class SqliteVecIndex(SqlIndex):
             return int(self.run(f"SELECT count(*) FROM {self._table}")[0][0])
 
     def nearest(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        column: str | None = None,
-        filter: Any = None,
+        self, queries: Float32, k: int, column: str | None = None, filter: Any = None
     ) -> list[Hits]:
         """One statement per query, in the form of a virtual table where nothing is filtered."""
         if filter is None:
@@ -186,7 +181,7 @@ class SqliteVecIndex(SqlIndex):
         # A condition beside MATCH may be looked at after the k nearest are found.
         return super().nearest(queries, k, column, filter)
 
-    def sent(self, query: npt.NDArray[np.float32]) -> Any:
+    def sent(self, query: Float32) -> Any:
         """Bytes."""
         return query.tobytes()
 
@@ -194,13 +189,13 @@ class SqliteVecIndex(SqlIndex):
         """Bytes."""
         return np.frombuffer(value, np.float32)
 
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def vectors(self, batch: int) -> Iterator[Batch]:
         """One pass over the table."""
         cursor = self._plain_rows(f"SELECT {self._id}, {self._column} FROM {self._table}")
         while rows := cursor.fetchmany(batch):
             yield [item for item, _ in rows], np.stack([self.read(value) for _, value in rows])
 
-    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> Mapping[Any, dict[str, Any]]:
         """Columns; SQLite would take a name that it does not know for a text."""
         rows = self.run("SELECT name FROM pragma_table_info(?)", [self._name])
         known_columns([row[0] for row in rows], self.place, *fields)

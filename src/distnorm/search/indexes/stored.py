@@ -13,7 +13,7 @@ from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.bias_store import About, lower_bound, residual_of
-from distnorm.search.indexes.biases import bias_of, bias_store, stored_rows
+from distnorm.search.indexes.biases import bias_of, bias_store, published, read_stored, stored_rows
 from distnorm.search.indexes.keys import found_column
 from distnorm.search.indexes.linear import linear_part
 from distnorm.search.indexes.ranking import published_bias
@@ -95,17 +95,14 @@ def stored_biases(
     progress: Progress | None = None,
 ) -> list[StoredBiases]:
     """`Index.stored_biases`, the one that is asked for looked up for items of ``side``."""
-    store = bias_store(system)
-    with system.plain_errors("read biases"):
-        listing = store.published()
+    store, listing = bias_store(system), published(system)
     mine = None if norm is None else found_column(system, norm, side, listing)
     lacking = dict.fromkeys(listing, 0)
     seen, total = 0, system.count() if listing else 0
     for ids, _ in stored_rows(system, batch) if listing else ():
         seen += len(ids)
         for column in listing:
-            with system.plain_errors("read biases"):
-                lacking[column] += int(np.isnan(store.read(column, ids)).sum())
+            lacking[column] += int(np.isnan(read_stored(system, column, ids)).sum())
         if progress is not None:
             progress(seen, max(total, seen))
     return [
@@ -128,9 +125,7 @@ def stored_biases(
 
 def drop_biases(system: System, columns: Sequence[str]) -> None:
     """`Index.drop_biases`."""
-    store = bias_store(system)
-    with system.plain_errors("read biases"):
-        listing = store.published()
+    store, listing = bias_store(system), published(system)
     for column in columns:
         if column not in listing:
             raise DistnormError(

@@ -20,14 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from distnorm.arrays import is_unit_length
-from distnorm.errors import DistnormError, masked
+from distnorm.errors import DistnormError, first_line, masked
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.arguments import first_line
 from distnorm.search.indexes.bias_store import BiasStore
 from distnorm.search.indexes.probe import Probe, Trial, judge, trial_queries
 from distnorm.search.indexes.recovery import metric_of
 
-__all__ = ["Capabilities", "Hits", "System"]
+__all__ = ["Batch", "Capabilities", "Float32", "Hits", "System"]
+
+Float32 = npt.NDArray[np.float32]
+Batch = tuple[list[Any], Float32]
+"""Ids and rows of some items."""
 
 Self = TypeVar("Self", bound="System")
 _SAMPLE, _TRIED = 64, 16
@@ -37,10 +40,10 @@ _USUAL = (
     *(RuntimeError, TypeError, ValueError),
 )
 _CLIENTS = frozenset(
-    (
+    {
         *("chromadb", "grpc", "httpcore", "httpx", "lance", "lancedb", "pyarrow", "pydantic_core"),
         *("pymilvus", "qdrant_client", "requests", "sqlite3", "urllib3"),
-    )
+    }
 )
 _UNREACHED = re.compile("connection refused|fail connecting|failed to connect|unavailable", re.I)
 # Mean length of what a compressed index makes of unit rows, and what its scores need.
@@ -125,11 +128,7 @@ class System(abc.ABC):
 
     @abc.abstractmethod
     def nearest(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        column: str | None = None,
-        filter: Any = None,
+        self, queries: Float32, k: int, column: str | None = None, filter: Any = None
     ) -> list[Hits]:
         """The raw answer to each query, nearest first, with biases of ``column`` if at hand.
 
@@ -137,17 +136,11 @@ class System(abc.ABC):
         """
 
     @abc.abstractmethod
-    def vectors(self, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[np.float32]]]:
+    def vectors(self, batch: int) -> Iterator[Batch]:
         """All items in batches of (ids, rows), to be iterated while biases are written."""
 
     def subtracting(
-        self,
-        queries: npt.NDArray[np.float32],
-        k: int,
-        first: int,
-        column: str,
-        mean: float,
-        filter: Any = None,
+        self, queries: Float32, k: int, first: int, column: str, mean: float, filter: Any = None
     ) -> list[Hits]:
         """The k best of the ``first`` nearest by q.x less their number, or the mean without one.
 
@@ -156,7 +149,7 @@ class System(abc.ABC):
         # Asked only of systems that say they subtract: the others are ranked again here.
         raise NotImplementedError
 
-    def sample(self, n: int) -> tuple[list[Any], npt.NDArray[np.float32]] | None:
+    def sample(self, n: int) -> Batch | None:
         """Ids and rows of a few items; None where the system keeps its rows."""
         return next(iter(self.vectors(n)), None)
 
@@ -164,8 +157,8 @@ class System(abc.ABC):
         """Rows of items by id; those that cannot be had are left out. By default, of those seen."""
         return dict(zip(*self.seen, strict=True))
 
-    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
-        """Fields of items, one mapping per id; a field that an item lacks is left out."""
+    def payloads(self, ids: Sequence[Any], fields: Sequence[str]) -> Mapping[Any, dict[str, Any]]:
+        """Fields of items by id; a field that an item lacks is left out."""
         raise DistnormError(
             f"fields= for {self.place}",
             "a system that keeps more than ids and vectors",
@@ -253,15 +246,9 @@ class System(abc.ABC):
             client = panic or type(error).__module__.partition(".")[0] in _CLIENTS
             if not client and not isinstance(error, (*self.failures, *_USUAL)):
                 raise
-            expected, remedy = self.remedy(error, doing) or (
-                "an answer",
-                "look at the index and its log",
-            )
-            raise DistnormError(
-                f"{first_line(error)!r} from {self.system} on {doing} in {self.place}",
-                expected,
-                remedy,
-            ) from error
+            usual = ("an answer", "look at the index and its log")
+            got = f"{first_line(error)!r} from {self.system} on {doing} in {self.place}"
+            raise DistnormError(got, *(self.remedy(error, doing) or usual)) from error
 
     def remedy(self, error: BaseException, doing: str) -> tuple[str, str] | None:
         """What was expected and what to do about a failure, where more can be said than usual."""

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.files import FileIndex
-from distnorm.search.indexes.system import Capabilities, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
 
 __all__ = ["USearchIndex"]
 
@@ -72,7 +71,7 @@ class USearchIndex(FileIndex):
         super().__init__(index, place, biases, can)
 
     @classmethod
-    def open(cls, target: str, exact: bool = False, view: bool = False) -> USearchIndex:
+    def open(cls, target: str, view: bool = False, **options: Any) -> USearchIndex:
         """A saved file; ``view`` maps it instead of reading it."""
         module = require("usearch.index", "usearch")
 
@@ -82,7 +81,7 @@ class USearchIndex(FileIndex):
                 raise ValueError("no USearch file")
             return index
 
-        opened = cls.open_file(target, read, exact=exact)
+        opened = cls.open_file(target, read, **options)
         opened.closing = opened.index.reset
         return opened
 
@@ -90,7 +89,7 @@ class USearchIndex(FileIndex):
         """Number of items."""
         return len(self.index)
 
-    def ask(self, queries: npt.NDArray[np.float32], k: int, filter: Any = None) -> list[Hits]:
+    def ask(self, queries: Float32, k: int, filter: Any = None) -> list[Hits]:
         """One query has an answer of another shape."""
         answer = self.index.search(queries, k, exact=self.exact)
         if len(queries) == 1:
@@ -104,7 +103,7 @@ class USearchIndex(FileIndex):
         """The keys."""
         return np.fromiter(self.index.keys, dtype=np.uint64, count=self.count())
 
-    def rows(self, numbers: Any) -> tuple[list[Any], npt.NDArray[np.float32]]:
+    def rows(self, numbers: Any) -> Batch:
         """Rows as stored, as float32 whatever they are kept in."""
         keys = np.asarray(numbers, dtype=np.uint64)
         found = self.index.get(keys, self._float)
