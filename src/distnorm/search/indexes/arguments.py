@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
+from distnorm.arrays import Array, Float64, as_working, check_embeddings, to_numpy
 from distnorm.errors import DistnormError, first_line
 from distnorm.normalization import ScoreNormalization
 
@@ -105,7 +105,7 @@ def quoted_password(target: str) -> None:
     )
 
 
-def query_rows(queries: Array, dimension: int) -> npt.NDArray[np.float64]:
+def query_rows(queries: Array, dimension: int) -> Float64:
     """Queries, shape (n, dimension), of any array library in float64."""
     checked = check_embeddings(queries, "queries", dimension=dimension)
     return np.asarray(to_numpy(as_working(checked)), dtype=np.float64)

@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from filelock import FileLock, Timeout
 
+from distnorm.arrays import Float64
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.ids import arrays_of_ids, ids_of_arrays
 from distnorm.system import schema
@@ -41,7 +41,6 @@ __all__ = [
     "About",
     "BiasFolder",
     "BiasStore",
-    "Float64",
     "KeyedBiases",
     "ListedBiases",
     "Residuals",
@@ -52,7 +51,6 @@ __all__ = [
     "residual_of",
 ]
 
-Float64 = npt.NDArray[np.float64]
 Residuals = Float64 | None
 _RESIDUAL = "_residual"
 

@@ -23,12 +23,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, check_embeddings, checked, normalize, to_numpy
+from distnorm.arrays import (
+    Array,
+    Float32,
+    Float64,
+    NDArray,
+    as_working,
+    check_embeddings,
+    checked,
+    normalize,
+    to_numpy,
+)
 from distnorm.calibration.side_check import check_sides
 from distnorm.errors import DistnormError, masked
 from distnorm.normalization import ScoreNormalization
 from distnorm.normalization.correction import Correction
-from distnorm.search.indexes.bias_store import About, BiasStore, Float64, lower_bound, residual_of
+from distnorm.search.indexes.bias_store import About, BiasStore, lower_bound, residual_of
 from distnorm.search.indexes.keys import column_of, earlier_column_of, found_column
 from distnorm.search.indexes.linear import LinearPart, about_linear, fitted, linear_part, some_rows
 from distnorm.search.indexes.system import System
@@ -95,9 +105,8 @@ class Upload:
 def bias_store(system: System) -> BiasStore:
     """Where the biases of an index are kept."""
     if system.biases is None:
-        raise DistnormError(
-            f"{system.place}, which has no place for biases", "a place", "pass biases=FOLDER"
-        )
+        got = f"{system.place}, which has no place for biases"
+        raise DistnormError(got, "a place", "pass biases=FOLDER")
     system.biases.place = masked(system.place)
     return system.biases
 
@@ -114,7 +123,7 @@ def read_stored(system: System, column: str, ids: Sequence[Any]) -> Float64:
         return bias_store(system).read(column, ids)
 
 
-def bias_of(system: System, norm: ScoreNormalization, side: str, rows: npt.NDArray[Any]) -> Float64:
+def bias_of(system: System, norm: ScoreNormalization, side: str, rows: NDArray) -> Float64:
     """Biases of rows as the index ranks them."""
     # A cosine index ranks by direction whatever the stored length, and a compressed one gives rows
     # back at another length than they had.
@@ -209,7 +218,7 @@ class _Job:
 
     def run(
         self,
-        batches: Iterator[tuple[list[Any], npt.NDArray[Any]]],
+        batches: Iterator[tuple[list[Any], NDArray]],
         total: int,
         progress: Progress | None,
         *,
@@ -280,7 +289,7 @@ class _Job:
             store.publish(column, about)
         return Upload(column, norm.method, written, already, lowest, mean)
 
-    def _usable(self, names: list[Any], rows: npt.NDArray[Any]) -> None:
+    def _usable(self, names: list[Any], rows: NDArray) -> None:
         """Raise for vectors without a direction, by the ids of their items."""
         wide = rows.astype(np.float64)
         bad = np.flatnonzero(~np.isfinite(wide).all(axis=1) | ~wide.any(axis=1))
@@ -328,7 +337,7 @@ class _Job:
         return DistnormError(f"no items in {place}", "items to store a bias for", "add some")
 
 
-def stored_rows(system: System, batch: int) -> Iterator[tuple[list[Any], npt.NDArray[Any]]]:
+def stored_rows(system: System, batch: int) -> Iterator[tuple[list[Any], NDArray]]:
     """Batches of (ids, rows) that the index gives back; raises at the end if an id came twice."""
     met: list[npt.NDArray[np.int64]] = []
     with system.plain_errors("read vectors"):
@@ -346,22 +355,21 @@ def stored_rows(system: System, batch: int) -> Iterator[tuple[list[Any], npt.NDA
 
 def _handed_in(
     system: System, batch: int, ids: Sequence[Any] | None, items: Array | None
-) -> Iterator[tuple[list[Any], npt.NDArray[Any]]]:
+) -> Iterator[tuple[list[Any], NDArray]]:
     """Batches of the caller's own ids and rows."""
     if ids is None or items is None:
         raise DistnormError("ids or items alone", "both, of one length", "pass ids= and items=")
     rows = check_embeddings(items, "items", dimension=system.dimension)
     if len(ids) != rows.shape[0]:
-        raise DistnormError(
-            f"{len(ids)} ids for {rows.shape[0]} items", "as many", "pass the id of each row"
-        )
+        got = f"{len(ids)} ids for {rows.shape[0]} items"
+        raise DistnormError(got, "as many", "pass the id of each row")
     system.check_ids(list(ids))
     for start in range(0, len(ids), batch):
         part = slice(start, start + batch)
         yield list(ids[part]), to_numpy(as_working(rows[part, ...]))
 
 
-def items_with_bias(items: Array, bias: Any) -> npt.NDArray[np.float32]:
+def items_with_bias(items: Array, bias: Any) -> Float32:
     """Rows to index, shape (n, d + 1), of items (n, d) and `item_bias` (n,).
 
     Raises
@@ -378,7 +386,7 @@ def items_with_bias(items: Array, bias: Any) -> npt.NDArray[np.float32]:
     return np.concatenate([rows, column[:, None]], axis=1)
 
 
-def queries_for_bias(queries: Array, *, normalized: bool = True) -> npt.NDArray[np.float32]:
+def queries_for_bias(queries: Array, *, normalized: bool = True) -> Float32:
     """Queries for such an index, shape (n, d + 1): normalized, or raw.
 
     Examples

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, CheckedRows, to_numpy
+from distnorm.arrays import Array, CheckedRows, Float64, to_numpy
 from distnorm.exact import KBest, topk
 from distnorm.moments import Moments
 from distnorm.normalization import ScoreNormalization
@@ -208,7 +207,7 @@ def check_index(
     )
 
 
-def _cosine(moments: Moments | None, sum_: npt.NDArray[np.float64]) -> float | None:
+def _cosine(moments: Moments | None, sum_: Float64) -> float | None:
     """Of a mean in the statistics and that of rows, by their sum."""
     if moments is None:
         return None

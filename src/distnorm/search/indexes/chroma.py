@@ -14,21 +14,20 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32, Float64, NDArray
 from distnorm.errors import DistnormError, first_line, require
 from distnorm.search.indexes.arguments import existing, no_connection, not_there, split_last
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import (
     About,
-    Float64,
     ListedBiases,
     Residuals,
     numbers,
     read_listing,
     residual_of,
 )
-from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Hits
 
 __all__ = ["ChromaIndex"]
 
@@ -119,7 +118,7 @@ class ChromaIndex(Index):
         found = self._collection.get(limit=n, include=["embeddings"])
         return list(found["ids"]), np.asarray(found["embeddings"], dtype=np.float32)
 
-    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, NDArray]:
         """By id."""
         found = self._collection.get(ids=list(ids), include=["embeddings"])
         return dict(zip(found["ids"], np.asarray(found["embeddings"]), strict=True))

@@ -17,11 +17,12 @@ from urllib.request import Request
 
 import numpy as np
 
+from distnorm.arrays import Float32
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.arguments import one_of, split_last
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import BiasFolder
-from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Hits
 from distnorm.system.http import whole_answer
 
 __all__ = ["ClipRetrievalIndex"]

@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from distnorm.arrays import Float32
 from distnorm.errors import DistnormError, first_line, require
 from distnorm.search.indexes.arguments import existing, known_columns, not_there, split_last
 from distnorm.search.indexes.sql import SqlBiases, SqlIndex, named
-from distnorm.search.indexes.system import Capabilities, Float32
+from distnorm.search.indexes.system import Capabilities
 
 __all__ = ["DuckDBIndex"]
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float64
 from distnorm.errors import DistnormError
 from distnorm.exact import check_k
 from distnorm.search.indexes.arguments import one_of
@@ -150,7 +150,7 @@ def script_score_body(
     return {"size": k, "knn": first["knn"], "rescore": window}
 
 
-def recover_products(scores: Any, similarity: str, length: float) -> npt.NDArray[np.float64]:
+def recover_products(scores: Any, similarity: str, length: float) -> Float64:
     """q'.x from ``_score`` of a `knn_body` search with a query of length ``length``.
 
     Examples
@@ -177,7 +177,7 @@ def _length(value: Any, name: str) -> int:
     return number
 
 
-def _vector(query: Any, similarity: str) -> npt.NDArray[np.float64]:
+def _vector(query: Any, similarity: str) -> Float64:
     one_of("similarity", similarity, SIMILARITIES, "as the field's")
     vector = np.asarray(query, dtype=np.float64)
     if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():

@@ -20,11 +20,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.arrays import Float32, NDArray
 from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import int_ids, side_of
 from distnorm.search.indexes.files import FileIndex
-from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Hits
 from distnorm.system.files import atomic_write
 
 __all__ = ["FaissIndex", "save_with_shift"]
@@ -210,7 +211,7 @@ class FaissIndex(FileIndex):
                     rows = transform.reverse_transform(rows)
         return self._ids[where].tolist(), rows
 
-    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, NDArray]:
         """By their positions."""
         if not len(self.numbers()):
             return {}

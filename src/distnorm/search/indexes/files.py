@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32, NDArray
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.arguments import existing
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import BiasFolder
-from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Hits
 from distnorm.system.trial import trial
 
 __all__ = ["FileIndex"]
@@ -135,7 +135,7 @@ class FileIndex(Index):
         for start in range(0, len(numbers), batch):
             yield self.rows(numbers[start : start + batch])
 
-    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, NDArray]:
         """Ids are what items are read by, unless an adapter says otherwise."""
         return dict(zip(*self.rows(list(ids)), strict=True)) if len(ids) else {}
 

@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from distnorm.arrays import Float32
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, int_ids
 from distnorm.search.indexes.files import FileIndex
-from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Hits
 
 __all__ = ["HnswlibIndex"]
 

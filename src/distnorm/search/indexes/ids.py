@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import NDArray
 from distnorm.errors import DistnormError
 
 __all__ = ["arrays_of_ids", "ids_of_arrays"]
@@ -22,7 +22,7 @@ __all__ = ["arrays_of_ids", "ids_of_arrays"]
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
-def arrays_of_ids(ids: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
+def arrays_of_ids(ids: Sequence[Any]) -> dict[str, NDArray]:
     """Arrays that hold these ids."""
     ids = [item.item() if isinstance(item, np.generic) else item for item in ids]
     if all(type(item) is int and _LEAST <= item <= _MOST for item in ids):
@@ -32,7 +32,7 @@ def arrays_of_ids(ids: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
     return {"marked_ids": np.array([_marked(item) for item in ids], dtype=np.str_)}
 
 
-def ids_of_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+def ids_of_arrays(arrays: Mapping[str, NDArray]) -> list[Any]:
     """The ids that `arrays_of_ids` took."""
     if "marked_ids" not in arrays:
         ids: list[Any] = arrays["ids"].tolist()

@@ -13,8 +13,8 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32, Float64, NDArray
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import (
     existing,
@@ -25,15 +25,8 @@ from distnorm.search.indexes.arguments import (
     text,
 )
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import (
-    About,
-    BiasStore,
-    Float64,
-    Residuals,
-    read_about,
-    residual_of,
-)
-from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.search.indexes.bias_store import About, BiasStore, Residuals, read_about, residual_of
+from distnorm.search.indexes.system import Batch, Capabilities, Hits
 
 __all__ = ["LanceDBIndex"]
 
@@ -156,7 +149,7 @@ class LanceDBIndex(Index):
         part = search.limit(n).to_arrow()
         return part[self._id].to_pylist(), self._rows(part[self._column].combine_chunks())
 
-    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, NDArray]:
         """By id."""
         part = self._of(ids, [self._column], f" AND {self._there}")
         names = part[self._id].to_pylist()

@@ -21,16 +21,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import normalize
+from distnorm.arrays import Float64, NDArray, normalize
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.bias_store import About, lower_bound
 from distnorm.search.indexes.system import System
 
 __all__ = ["LinearPart", "about_linear", "fitted", "linear_part", "some_rows"]
 
-Float64 = npt.NDArray[np.float64]
 # Rows to fit to, and the weight that keeps w short where there are few.
 _SAMPLE, _WEIGHT = 4096, 0.1
 # What is left of the distance from the mean to the lowest must be at most this.
@@ -45,7 +43,7 @@ class LinearPart:
     lowest: float = np.inf
     mean: float = 0.0
 
-    def residuals(self, system: System, rows: npt.NDArray[Any], biases: Float64) -> Float64:
+    def residuals(self, system: System, rows: NDArray, biases: Float64) -> Float64:
         """b(x) - w.x of rows as the index scores them."""
         return biases - scored(system, rows) @ self.vector
 
@@ -63,7 +61,7 @@ class LinearPart:
         }
 
 
-def scored(system: System, rows: npt.NDArray[Any]) -> Float64:
+def scored(system: System, rows: NDArray) -> Float64:
     """Rows as the index's scores are made of them: a cosine system knows directions alone."""
     wide = rows.astype(np.float64)
     return np.asarray(normalize(wide) if system.metric == "cos" else wide, np.float64)
@@ -87,9 +85,9 @@ def linear_part(about: Mapping[str, Any], dimension: int) -> LinearPart | None:
     return LinearPart(vector.astype(np.float64), float(stated["lowest"]), float(stated["mean"]))
 
 
-def some_rows(system: System, batch: int) -> npt.NDArray[Any]:
+def some_rows(system: System, batch: int) -> NDArray:
     """The first rows with a direction that the index gives back, enough to fit to."""
-    parts: list[npt.NDArray[Any]] = []
+    parts: list[NDArray] = []
     with system.plain_errors("read vectors"):
         for _, rows in system.vectors(batch):
             parts.append(rows[np.isfinite(rows).all(axis=1) & rows.any(axis=1)])
@@ -98,7 +96,7 @@ def some_rows(system: System, batch: int) -> npt.NDArray[Any]:
     return np.concatenate(parts)[:_SAMPLE] if parts else np.empty((0, system.dimension), np.float32)
 
 
-def fitted(system: System, rows: npt.NDArray[Any], biases: Float64) -> LinearPart | None:
+def fitted(system: System, rows: NDArray, biases: Float64) -> LinearPart | None:
     """By least squares to some rows (n, d); None where it would not help."""
     if len(rows) < 2:
         return None

@@ -15,20 +15,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32, Float64, NDArray
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import existing, no_connection, not_there, split_last, text
 from distnorm.search.indexes.base import Index
 from distnorm.search.indexes.bias_store import (
     BiasFolder,
-    Float64,
     KeyedBiases,
     Residuals,
     numbers,
     residual_of,
 )
-from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Hits
 
 __all__ = ["MilvusIndex"]
 
@@ -180,7 +179,7 @@ class MilvusIndex(Index):
         found = self._client.query(self.collection, filter="", output_fields=fields, limit=n)
         return self._rows(found)
 
-    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, NDArray]:
         """By primary key."""
         fields = [self._id, self._column]
         found = _entities(self._client, self.collection, self._id, ids, fields)

@@ -18,10 +18,11 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import numpy as np
 
+from distnorm.arrays import Float32
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.arguments import known_columns, no_connection, one_of, quoted_password
 from distnorm.search.indexes.sql import SqlBiases, SqlIndex, named, quoted
-from distnorm.search.indexes.system import Capabilities, Float32, Hits
+from distnorm.search.indexes.system import Capabilities, Hits
 
 __all__ = ["PgvectorIndex"]
 

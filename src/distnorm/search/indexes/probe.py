@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32, Float64, NDArray
 from distnorm.search.indexes.recovery import UNITS, reported
 
 __all__ = ["Probe", "Trial", "judge", "trial_queries"]
@@ -32,9 +32,9 @@ _LENGTH = 0.6
 class Trial(NamedTuple):
     """One query, the values that a system reported, and the rows of the items they belong to."""
 
-    query: npt.NDArray[np.float64]
-    values: npt.NDArray[np.float64]
-    rows: npt.NDArray[np.float64]
+    query: Float64
+    values: Float64
+    rows: Float64
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Probe:
         return self.scores and (self.difference is None or self.difference <= _FINE)
 
 
-def trial_queries(rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def trial_queries(rows: NDArray) -> Float32:
     """A unit query and one of length 0.6 near some of these rows (n, d), shape (2, d)."""
     rows = rows.astype(np.float64)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float32, Float64, NDArray
 from distnorm.errors import DistnormError, first_line, require
 from distnorm.search.indexes.arguments import existing, not_there, split_last
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import Float64, KeyedBiases, Residuals, numbers, residual_of
-from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.search.indexes.bias_store import KeyedBiases, Residuals, numbers, residual_of
+from distnorm.search.indexes.system import Batch, Capabilities, Hits
 
 __all__ = ["QdrantIndex", "knows_formulas"]
 
@@ -217,7 +217,7 @@ class QdrantIndex(Index):
             if offset is None:
                 return
 
-    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, NDArray]:
         """By id."""
         vectors = [self._vector] if self._vector else True
         points = self._client.retrieve(

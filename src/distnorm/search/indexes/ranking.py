@@ -17,9 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, is_unit_length
+from distnorm.arrays import Array, Float64, is_unit_length
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.exact import check_k
@@ -35,7 +34,6 @@ from distnorm.search.indexes.system import System
 
 __all__ = ["MODES", "Mode", "Request", "best_first", "published_bias", "search"]
 
-Float64 = npt.NDArray[np.float64]
 Mode = Literal["dot", "normalized", "both"]
 MODES = ("dot", "normalized", "both")
 # How much longer than asked for a list may grow to hold all that ties with its last item.

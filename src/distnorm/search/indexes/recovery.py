@@ -17,16 +17,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import check_lengths
+from distnorm.arrays import Float64, check_lengths
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 
 __all__ = ["UNITS", "inner_products", "linear_queries", "metric_of", "query_biases", "reported"]
-
-Float64 = npt.NDArray[np.float64]
 
 
 class Unit(NamedTuple):

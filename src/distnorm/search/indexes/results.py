@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distnorm.arrays import Float64
 from distnorm.text import columns
 
 __all__ = ["Both", "Found", "Pair", "plain_id"]
@@ -41,7 +41,7 @@ class Found:
     """
 
     ids: tuple[tuple[Any, ...], ...]
-    scores: tuple[npt.NDArray[np.float64], ...]
+    scores: tuple[Float64, ...]
     score: str
     method: str
     strength: float

@@ -17,17 +17,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from distnorm.arrays import Float32, Float64
 from distnorm.errors import DistnormError
 from distnorm.search.indexes.base import Index
-from distnorm.search.indexes.bias_store import (
-    About,
-    BiasStore,
-    Float64,
-    Residuals,
-    read_about,
-    residual_of,
-)
-from distnorm.search.indexes.system import Batch, Float32, Hits
+from distnorm.search.indexes.bias_store import About, BiasStore, Residuals, read_about, residual_of
+from distnorm.search.indexes.system import Batch, Hits
 
 __all__ = ["SqlBiases", "SqlIndex", "named", "quoted"]
 

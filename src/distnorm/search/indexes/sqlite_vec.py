@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from distnorm.arrays import Float32
 from distnorm.errors import DistnormError, MissingExtraError, require
 from distnorm.search.indexes.arguments import existing, known_columns, not_there, split_last
 from distnorm.search.indexes.sql import SqlBiases, SqlIndex, named, quoted
-from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Hits
 
 __all__ = ["SqliteVecIndex", "connect"]
 

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, check_embeddings, to_numpy
+from distnorm.arrays import Array, Float64, as_working, check_embeddings, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.bias_store import About, lower_bound, residual_of
@@ -81,9 +80,9 @@ class ItemBiases:
 
     key: str
     where: str
-    values: npt.NDArray[np.float64]
+    values: Float64
     residual_key: str = ""
-    residuals: npt.NDArray[np.float64] | None = None
+    residuals: Float64 | None = None
 
 
 def stored_biases(
@@ -163,9 +162,7 @@ def item_biases(system: System, norm: ScoreNormalization, side: str, items: Arra
     return ItemBiases(column, store.where(column), values, residual_of(column), residuals)
 
 
-def _lowered(
-    about: About, values: npt.NDArray[np.float64], residuals: npt.NDArray[np.float64] | None
-) -> About:
+def _lowered(about: About, values: Float64, residuals: Float64 | None) -> About:
     """What is stated, with bounds for these numbers as well."""
     changed = {**about, "lowest": min(about["lowest"], lower_bound(values))}
     if residuals is not None and "linear" in about:

@@ -17,18 +17,16 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from distnorm.arrays import is_unit_length
+from distnorm.arrays import Float32, NDArray, is_unit_length
 from distnorm.errors import DistnormError, first_line, masked
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.bias_store import BiasStore
 from distnorm.search.indexes.probe import Probe, Trial, judge, trial_queries
 from distnorm.search.indexes.recovery import metric_of
 
-__all__ = ["Batch", "Capabilities", "Float32", "Hits", "System"]
+__all__ = ["Batch", "Capabilities", "Hits", "System"]
 
-Float32 = npt.NDArray[np.float32]
 Batch = tuple[list[Any], Float32]
 """Ids and rows of some items."""
 
@@ -153,7 +151,7 @@ class System(abc.ABC):
         """Ids and rows of a few items; None where the system keeps its rows."""
         return next(iter(self.vectors(n)), None)
 
-    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, npt.NDArray[Any]]:
+    def rows_of(self, ids: Sequence[Any]) -> Mapping[Any, NDArray]:
         """Rows of items by id; those that cannot be had are left out. By default, of those seen."""
         return dict(zip(*self.seen, strict=True))
 
@@ -282,7 +280,7 @@ class System(abc.ABC):
             self.check_unit_rows()
 
     @cached_property
-    def seen(self) -> tuple[list[Any], npt.NDArray[Any]]:
+    def seen(self) -> tuple[list[Any], NDArray]:
         """Some items, looked at once; none where the system keeps its rows or has none."""
         with self.plain_errors("read vectors"):
             sample = self.sample(_SAMPLE)
@@ -381,5 +379,5 @@ class System(abc.ABC):
         return is_unit_length(rows)
 
 
-def _mean_length(rows: npt.NDArray[Any]) -> float:
+def _mean_length(rows: NDArray) -> float:
     return float(np.mean(np.linalg.norm(rows.astype(np.float64), axis=1)))

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from distnorm.arrays import Float32
 from distnorm.errors import DistnormError, require
 from distnorm.search.indexes.files import FileIndex
-from distnorm.search.indexes.system import Batch, Capabilities, Float32, Hits
+from distnorm.search.indexes.system import Batch, Capabilities, Hits
 
 __all__ = ["USearchIndex"]
 
