@@ -104,3 +104,23 @@ def test_every_command_takes_the_first_and_the_second(run):
     ):
         done = run(*words, *FILES)
         assert done.exit_code == 0, done.output
+
+
+def test_statistics_of_one_model_do_not_meet_a_store_of_another(run, tmp_path):
+    words = ("--images", "image.npy", "--texts", "text.npy")
+    assert run("fit", *words, "--model", "one", "--out", "n.safetensors").exit_code == 0
+    for side, part in (("image", "img_emb"), ("text", "text_emb")):
+        (tmp_path / "store" / part).mkdir(parents=True)
+        np.save(tmp_path / "store" / part / f"{part}_0.npy", np.load(f"{side}.npy"))
+    (tmp_path / "store" / "store.json").write_text('{"model_id": "another"}')
+    store = ("--images", "store", "--texts", "store")
+    for command in (
+        ("calibrate", "n.safetensors"),
+        ("watch", "n.safetensors"),
+        ("card", "n.safetensors"),
+        ("diff", "n.safetensors", "n.safetensors"),
+        ("evaluate", "retrieval", "--normalization", "n.safetensors"),
+    ):
+        done = run(*command, *store)
+        assert done.exit_code in (1, 2), done.output
+        assert "a normalization of 'one' for store with vectors of 'another'" in done.stderr

@@ -193,7 +193,7 @@ def test_standard_input(monkeypatch, tmp_path):
         ("x.csv", b"path,caption\n,a star\n", "empty path in line 2"),
         ("x.csv", b"", "columns none"),
         ("x.tsv", b"caption\na\xff\n", "no text"),
-        ("x.parquet", b"PAR1 not so", "a Parquet file"),
+        ("x.parquet", b"PAR1 not so", "Parquet file"),
         ("x.txt", b"", "without pictures or texts"),
         ("x.tar", b"", "without pictures or texts"),
     ],
@@ -335,3 +335,9 @@ def test_pictures_in_forms_that_are_not_read_are_said(tmp_path):
     assert "b.dng" in note
     with pytest.raises(DistnormError, match="convert it to JPEG or PNG"):
         open_source(tmp_path / "c.svg")
+
+
+def test_a_pointer_of_git_lfs_is_no_sentence(tmp_path):
+    (tmp_path / "x.txt").write_text("version https://git-lfs.github.com/spec/v1\nsize 3\n")
+    with pytest.raises(DistnormError, match="git lfs pull"):
+        open_source(tmp_path / "x.txt")

@@ -192,3 +192,20 @@ def test_shards_that_are_gone_or_cut_are_one_line(store, tmp_path):
             damage(copy / part)
             with pytest.raises(DistnormError):
                 read_names(copy, "text")
+
+
+def test_a_writer_counts_no_rows_of_shards_that_are_cut(store):
+    cut = store / "text_emb" / "text_emb_1.npy"
+    cut.write_bytes(cut.read_bytes()[:-4])
+    with pytest.raises(DistnormError, match="embed into a new folder"):
+        StoreWriter(origin(store), 5)
+
+
+def test_a_store_without_its_metadata_is_called_one(store):
+    shutil.rmtree(store / "metadata")
+    for read in (
+        lambda: StoredRows(Commit.read(store), "text"),
+        lambda: list(StoreWriter(origin(store), 5).tables()),
+    ):
+        with pytest.raises(DistnormError, match="without its folder metadata"):
+            read()

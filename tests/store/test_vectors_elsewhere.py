@@ -310,3 +310,12 @@ def test_numbers_without_a_head(tmp_path, monkeypatch):
     ROWS.tofile("x.f32")
     with pytest.raises(DistnormError, match=r"numpy\.fromfile\('x\.f32', 'float32'\)"):
         read_embeddings("x.f32")
+
+
+@pytest.mark.parametrize("end", ["npy", "npz", "parquet", "csv", "jsonl", "pt"])
+def test_a_pointer_of_git_lfs_is_called_one(tmp_path, end):
+    (tmp_path / f"x.{end}").write_bytes(
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n"
+    )
+    with pytest.raises(DistnormError, match="git lfs pull"):
+        read_embeddings(tmp_path / f"x.{end}")

@@ -93,7 +93,7 @@ def calibrate(
     probability = labels is not None or matches
     if images != texts and (probability or pairs not in (None, "none", "best")):
         check_lines(texts)
-    rows = vectors.sides({one: images, two: texts})
+    rows = vectors.fitting(norm, {one: images, two: texts})
     given = None if labels is None else read_rows(str(labels), MATCHES)
     known: Any = pairs if pairs in (None, "none", "rows", "best") else read_rows(str(pairs))
     if known is None and matches:

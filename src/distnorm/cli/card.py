@@ -56,7 +56,7 @@ def card(
     hubs = None
     if images is not None and texts is not None:
         one, two = norm.sides
-        rows = vectors.sides({one: images, two: texts})
+        rows = vectors.fitting(norm, {one: images, two: texts})
         with progress_bar("counting hubs", "steps"):
             hubs = hubs_before_and_after(norm, rows[one], rows[two])
     if keep:

@@ -59,7 +59,7 @@ def diff(
         probe = None
         if images is not None and texts is not None:
             one, two = norms[0].sides
-            probe = vectors.sides({one: images, two: texts})
+            probe = vectors.fitting(norms[0], {one: images, two: texts})
         found = difference(*norms, probe, level=level, tolerance=tolerance)
     except DistnormError as error:
         complain(str(error))

@@ -6,10 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distnorm.cli.groups import option
 from distnorm.errors import DistnormError
+
+if TYPE_CHECKING:
+    from distnorm.normalization import ScoreNormalization
 
 __all__ = ["VectorOptions", "check_distinct", "check_lines"]
 
@@ -52,6 +55,15 @@ class VectorOptions:
 
         rows = read_sides(paths, self.keys(*paths, *others))
         return {side: self.ready(x) for side, x in rows.items()}
+
+    def fitting(
+        self, norm: ScoreNormalization, paths: Mapping[str, str], *others: str
+    ) -> dict[str, Any]:
+        """`sides` that a normalization is used on; raises for stores of another model."""
+        from distnorm.store.models import check_models
+
+        check_models(norm, *paths.values())
+        return self.sides(paths, *others)
 
     def ready(self, rows: Any) -> Any:
         """Rows as they are, or of unit length."""

@@ -97,7 +97,7 @@ def watch(
     before = found.alarm
     files = {one: images, two: texts}
     named = {side: name for side, name in files.items() if name is not None}
-    given = vectors.sides(named, one, two) if named else {}
+    given = vectors.fitting(norm, named, one, two) if named else {}
     with progress_bar("watching", "rows") as show:
         done, total = 0, sum(map(len, given.values()))
         for side, rows in given.items():

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from distnorm.encoders.upright import is_dim, upright_rgb
 from distnorm.errors import DistnormError, first_line, require
+from distnorm.system.lines import POINTER
 
 __all__ = [
     "Contents",
@@ -124,6 +125,8 @@ def decode_picture(
         reason = first_line(error)
         if "identify" in reason:
             reason = "no picture of a known format"
+            if content.startswith(POINTER):
+                reason = "a pointer of Git LFS: fetch the picture with git lfs pull"
             reason += _READERS.get(os.path.splitext(name)[1].lower(), "")
         raise _unreadable(name, reason.replace(name, "the file")) from error
     width, height, dim = shape

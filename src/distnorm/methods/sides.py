@@ -29,7 +29,10 @@ class Sides:
     def of(cls, names: object) -> Sides:
         """Check that ``names`` are two different non-empty strings."""
         pair = tuple(names) if isinstance(names, (tuple, list)) else ()
-        named = len(pair) == 2 and all(isinstance(name, str) and name for name in pair)
+        named = len(pair) == 2 and all(
+            isinstance(name, str) and name and name == name.encode(errors="replace").decode()
+            for name in pair
+        )
         if not named or pair[0] == pair[1]:
             raise DistnormError(f"sides {names!r}", "two different names", "e.g. ('image', 'text')")
         return cls(*pair)

@@ -20,6 +20,12 @@ def read_tables(
 ) -> Iterator[tuple[int, Any]]:
     """How many rows each shard of metadata has, and an Arrow table of the columns that it has."""
     pyarrow, parquet = require("pyarrow", extra), require("pyarrow.parquet", extra)
+    if commit.shards and not commit.files(METADATA):
+        raise DistnormError(
+            f"{commit.folder} without its folder {METADATA}",
+            "a whole store",
+            "fetch the folder if it was left out of a copy, or embed into a new folder",
+        )
     for file, counted in commit.counted_files(METADATA):
         try:
             with parquet.ParquetFile(file) as shard:

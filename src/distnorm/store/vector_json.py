@@ -195,7 +195,8 @@ def _lists_of_vectors(value: Any, above: str) -> dict[str, list[Any]]:
     Those of whole numbers are left out where there are others: copies of fewer bits.
     """
     found: dict[str, list[Any]] = {}
-    for name, one in value.items() if isinstance(value, dict) else ():
+    table = not isinstance(value, dict) or {"columns", "data"} <= value.keys()
+    for name, one in () if table else value.items():
         if isinstance(one, dict) and above.count(".") < _DEEPEST:
             found |= _lists_of_vectors(one, f"{above}{name}.")
         elif isinstance(one, list) and one and _holds_vectors(one[0]):

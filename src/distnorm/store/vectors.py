@@ -161,8 +161,9 @@ def _read_file(target: Path, side: str, key: str | None) -> npt.NDArray[Any]:
     if not target.exists():
         raise missing_file(target)
     end = ".lance" if is_lance(target) else Path(target.name.removesuffix(".new")).suffix.lower()
-    if end not in _READERS and end not in CONVERSIONS:
-        end = kind_of_file(target) or end
+    found = kind_of_file(target) if target.is_file() else None
+    if found == ".lfs" or (end not in _READERS and end not in CONVERSIONS):
+        end = found or end
     if end in CONVERSIONS:
         raise DistnormError(
             f"{target}, a {end} file",

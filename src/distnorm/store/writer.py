@@ -44,6 +44,7 @@ from distnorm.store.layout import (
 )
 from distnorm.store.models import other_resizer
 from distnorm.store.rows import log_removed
+from distnorm.store.vectors import open_embeddings
 from distnorm.system.files import atomic_write, plain_errors, remove_stale, save_array
 
 __all__ = ["StoreLock", "StoreWriter", "tidy"]
@@ -100,10 +101,20 @@ class StoreWriter:
                 self._now = replace(origin, id=uuid.uuid4().hex, number=0, shards={})
                 write_commit(self._now)
             self._finish()
+            self._check_whole()
             self._clean()
         except BaseException:
             self._lock.release()
             raise
+
+    def _check_whole(self) -> None:
+        """Raise for shards that are cut or gone, whose rows would count as there."""
+        for side in self._now.sides if self._now.shards else ():
+            try:
+                open_embeddings(self._now, side)
+            except DistnormError as error:
+                remedy = "fetch the file again if it is a copy, or embed into a new folder"
+                raise DistnormError(error.got, error.expected, remedy) from error
 
     def __enter__(self) -> StoreWriter:
         """Hold the store's lock, which `__init__` took."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from distnorm.system.lines import POINTER
+
 __all__ = ["CONVERSIONS", "RAW", "kind_of_file", "kind_of_folder"]
 
 RAW = "numpy.save('rows.npy', numpy.fromfile(FILE, 'float32').reshape(-1, DIMENSIONS))"
@@ -71,6 +73,7 @@ CONVERSIONS = {
     ".sqlite": _SQLITE,
     ".sqlite3": _SQLITE,
     ".duckdb": _DUCKDB,
+    ".lfs": "it is a pointer; fetch the file that it points to: git lfs pull",
     ".gz": "unpack it first: gunzip FILE",
     ".bz2": "unpack it first: bunzip2 FILE",
     ".xz": "unpack it first: unxz FILE",
@@ -80,6 +83,7 @@ CONVERSIONS = {
 """What turns files that are not read into one that is, by their endings."""
 
 _STARTS = {
+    re.compile(POINTER): ".lfs",
     re.compile(rb"\x93NUMPY"): ".npy",
     re.compile(rb"PK\x03\x04.{26}[^/]*/(data\.pkl|\.format_version)", re.DOTALL): ".pt",
     re.compile(rb"PK\x03\x04"): ".npz",

@@ -294,6 +294,12 @@ def _permissions(target: Path) -> int:
 
 
 def _unwritable(target: Path, error: OSError) -> DistnormError:
+    if error.errno == errno.EFBIG:
+        return DistnormError(
+            f"a limit on the size of files while writing {target}",
+            "room for the file",
+            "raise the limit: ulimit -f unlimited",
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DistnormError(
             f"a full disk while writing {target}", "room for the file", "free some and run again"

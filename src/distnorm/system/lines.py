@@ -16,9 +16,12 @@ from typing import TextIO
 from distnorm.errors import DistnormError
 from distnorm.system.files import missing_file
 
-__all__ = ["encoding_of", "first_lines", "open_text", "text_lines"]
+__all__ = ["POINTER", "encoding_of", "first_lines", "open_text", "text_lines"]
 
 Name = str | os.PathLike[str]
+
+POINTER = b"version https://git-lfs"
+"""How files begin that stand for others until Git LFS has fetched them."""
 
 _START = 1 << 16
 _LONGEST = 1 << 24
@@ -28,6 +31,12 @@ def encoding_of(path: Name, label: str | None = None) -> str:
     """What a text file is written in, by its first bytes; raises for what is no text."""
     with open(path, "rb") as file:
         start = file.read(_START)
+    if start.startswith(POINTER):
+        raise DistnormError(
+            f"{os.fspath(path) if label is None else label}, a pointer of Git LFS",
+            "the file that it points to",
+            "fetch it: git lfs pull",
+        )
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     if b"\0" in start:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import pickle
 import socket
 import threading
 import time
@@ -435,3 +437,23 @@ def test_what_is_no_secret_stays():
         "tokenizer=clip&max_tokens=77",
     ):
         assert masked(text) == text
+
+
+def test_indexes_of_hnswlib_that_are_not_begun():
+    hnswlib = pytest.importorskip("hnswlib")
+    from distnorm.search.indexes.hnswlib import HnswlibIndex
+
+    for index in (hnswlib.Index("ip", 8), hnswlib.BFIndex("ip", 8)):
+        with pytest.raises(DistnormError, match="init_index"):
+            HnswlibIndex(index)
+
+
+def test_an_open_index_stays_in_its_process():
+    faiss = pytest.importorskip("faiss")
+    from distnorm.search.indexes.faiss import FaissIndex
+
+    index = FaissIndex(faiss.IndexFlatIP(8))
+    for travel in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(DistnormError, match=r"open_index\(SPEC\)"):
+            travel(index)
+    assert copy.copy(index).count() == 0

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from distnorm.arrays import Array
+from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.indexes.arguments import side_of
 from distnorm.search.indexes.biases import Upload, published, upload_bias
@@ -53,6 +54,20 @@ class Index(System):
     time, and ``progress`` is called with (items done, items). Every method raises a DistnormError
     for a system that fails or does not answer.
     """
+
+    def __reduce__(self) -> Any:
+        """Refuse to be pickled: connections and files that are open stay in their process."""
+        raise DistnormError(
+            f"{type(self).__name__} for another process",
+            "an index that is opened where it is used",
+            "open it there: distnorm.open_index(SPEC)",
+        )
+
+    def __copy__(self) -> Index:
+        """Another name for the same open index."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
 
     def search(
         self,

@@ -52,6 +52,13 @@ class HnswlibIndex(FileIndex):
         biases: Path | None = None,
         ef: int = 100,
     ) -> None:
+        # hnswlib itself goes down where an index was made but not begun.
+        if getattr(index, "space", None) not in _UNITS or not index.max_elements:
+            raise DistnormError(
+                f"{place}, a {type(index).__name__} without items or room for them",
+                "an hnswlib.Index after init_index or load_index",
+                "build it so",
+            )
         self._ef = ef
         can = Capabilities(_UNITS[index.space], int(index.dim), exact=False)
         super().__init__(index, place, biases, can)
