@@ -72,8 +72,9 @@ class NewFolder(click.Path):
 def check_new(path: str, overwrite: bool) -> None:
     """Raise for a file that is there, unless it is to be replaced."""
     if os.path.exists(path) and not overwrite:
-        remedy = "pass --overwrite to replace it"
-        raise DistnormError(f"an existing file {path}", "a new one", remedy)
+        raise DistnormError(
+            f"an existing file {path}", "a new one", "pass --overwrite to replace it"
+        )
 
 
 _PAGE = NewFile("a page", ".html", ".htm")
