@@ -258,6 +258,9 @@ def test_splits_are_no_classes(tmp_path):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(DistnormError, match="name it: split='train'"):
         datasets.class_folders(tmp_path)
+    (tmp_path / "train/dog/2020").mkdir(parents=True)
+    with pytest.raises(DistnormError, match=r"dog with folders and no pictures.*move them up"):
+        datasets.class_folders(tmp_path, "train")
 
 
 def test_pascal50s(tmp_path, mat):

@@ -215,3 +215,45 @@ def test_a_sample_is_its_picture_and_not_a_map_of_it(tmp_path):
     source = open_source(tmp_path / "s.tar")
     assert pairs(source) == [("s.tar/0.png", "one"), ("s.tar/1.png", "two")]
     assert [name for name, _ in source.problems] == ["s.tar/0.depth.png", "s.tar/in.tar"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("t.csv", "a.png,0\nb.png,1\n", "pictures with numbers.*cut -d',' -f1 t.csv"),
+        ("t.txt", "a.png\t0\nb.png\t1\n", "pictures with numbers"),
+        ("t.csv", "a.png,0,one bird\nb.png,1,two\n", "columns a.png, 0, one bird"),
+        ("t.txt", '"one bird",\n"two birds",\n', "lines in quotes.*sed -E"),
+        ("t.txt", "1. one bird\n2. two birds\n", r"behind their numbers.*sed -E"),
+        ("t.tsv", "one\thttps://x.org/1.jpg\ntwo\thttps://x.org/2.jpg\n", "--input_format tsv"),
+        ("t.tsv", "image_url\ncaption_a\n", "img2dataset --url_list t.tsv --input_format tsv"),
+        ("t.jsonl", lines({"left": "a", "caption_a": "x", "caption_b": "y"}), "'caption_a' and 'c"),
+        ("t.yaml", "names:\n  0: bird\n", "one per line"),
+        ("t.xlsx", "PK", "pandas.read_excel"),
+        ("t.pkl", "x", "pandas.read_pickle"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_of_captions_names_a_way_that_works(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DistnormError, match=words):
+        open_source(tmp_path / name)
+
+
+def test_rows_without_a_head_and_notes_in_utf_16(tmp_path):
+    pictures(tmp_path, "a.png", "b.png")
+    (tmp_path / "t.csv").write_text("a.png,one bird\nb.png,two birds\n")
+    assert pairs(open_source(tmp_path / "t.csv")) == [("a.png", "one bird"), ("b.png", "two birds")]
+    (tmp_path / "t.csv").unlink()
+    (tmp_path / "a.txt").write_text("one bird", "utf-16")
+    (tmp_path / "b.txt").write_text("two birds")
+    assert pairs(open_source(tmp_path)) == [("a.png", "one bird"), ("b.png", "two birds")]
+
+
+def test_words_in_columns_of_other_names_are_said(tmp_path):
+    pictures(tmp_path, "a.png")
+    (tmp_path / "t.csv").write_text("image,Beschriftung\na.png,ein Vogel im Baum\n")
+    (note,) = open_source(tmp_path / "t.csv").notes
+    assert "'Beschriftung'" in note
+    assert "--text-column" in note
+    found = open_source(tmp_path / "t.csv", text_column="Beschriftung")
+    assert pairs(found) == [("a.png", "ein Vogel im Baum")]

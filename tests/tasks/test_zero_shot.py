@@ -210,3 +210,16 @@ def test_classes_that_tie_go_to_the_first():
     images = distnorm.normalize(row + rng.normal(0, 0.05, (50, 33)).astype(np.float32))
     classifier = distnorm.ZeroShotClassifier("dot").fit(classes)
     assert set(classifier.predict(images)) == {1}
+
+
+def test_names_as_objects_and_names_that_are_none():
+    class Encoder:
+        def encode_texts(self, texts, normalize=True):
+            return np.eye(4, dtype=np.float32)[: len(texts)]
+
+    names = np.array(["cat", "owl"], dtype=object)
+    found = ZeroShotClassifier("dot", encoder=Encoder()).fit(names)
+    assert found.classes_.tolist() == ["cat", "owl"]
+    for wrong in (["cat", None], ["cat", 3]):
+        with pytest.raises(DistnormError, match="among the classes"):
+            ZeroShotClassifier("dot", encoder=Encoder()).fit(wrong)

@@ -42,14 +42,17 @@ def class_folders(root: str | Path, split: str | None = None) -> LabelledImages:
     if (Path(root) / "classes.txt").is_file():
         classes = parse_lines(Path(root) / "classes.txt", str.strip)
     images, labels = labelled_folders(Path(root), folder, names)
-    if not images and split is None:
-        below = next((n for n in names if any(f.is_dir() for f in (folder / n).iterdir())), None)
-        if below is not None:
-            raise DistnormError(
-                f"{folder} whose folders {', '.join(names[:4])} hold folders and no pictures",
-                "pictures right in the folder of their class",
-                f"if {below} holds the class folders, name it: split={below!r}",
-            )
+    empty = set(range(len(names))).difference(labels.tolist())
+    places = [folder / names[row] for row in sorted(empty)]
+    below = [place.name for place in places if any(map(Path.is_dir, place.iterdir()))]
+    if below:
+        raise DistnormError(
+            f"{folder / below[0]} with folders and no pictures",
+            "pictures right in the folder of their class",
+            "move them up"
+            if images or split is not None
+            else f"if it holds the class folders, name it: split={below[0]!r}",
+        )
     if len(classes) != len(names):
         raise DistnormError(
             f"{len(classes)} lines in classes.txt and {len(names)} folders", "one each", "mend it"

@@ -85,13 +85,14 @@ def choose(
     return chosen[0], chosen[1]
 
 
-def unknown_columns(label: str, head: Sequence[str]) -> DistnormError:
-    """The error for a head that names neither pictures nor texts."""
+def unknown_columns(label: str, head: Sequence[str], said: Sequence[str] = ()) -> DistnormError:
+    """The error for a head that names neither pictures nor texts; ``said`` of its columns."""
     shown = ", ".join(dict.fromkeys(name.strip().lower()[:40] for name in head if name.strip()))
     return DistnormError(
         f"{label} with columns {shown or 'none'}",
         f"one of {', '.join((*PATHS, *TEXTS))}",
-        "name the columns in the first line, or pass --path-column or --text-column",
+        "; ".join(said)
+        or "name the columns in the first line, or pass --path-column or --text-column",
     )
 
 

@@ -39,6 +39,7 @@ _SHEETS = {
     ".xlsx": "pandas.read_excel", ".xls": "pandas.read_excel", ".ods": "pandas.read_excel",
     ".pkl": "if you trust it, pandas.read_pickle", ".pickle": "if you trust it, pandas.read_pickle",
 }  # fmt: skip
+_QUOTED = re.compile(r'\s*"[^"]+",?\s*')
 _NUMBERED = re.compile(r"\s*(\d+)[.):]\s+\S")
 _ARCHIVES = (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".lz4")
 # A value of a list or an object as Python prints it, one per line.
@@ -167,6 +168,12 @@ def _check_columns(lines: list[str], label: str) -> None:
             f"{label}, lines of {width} cells between tabs",
             "sentences, or a table whose first line names its columns",
             f"for one column alone: cut -f{words} {name} > sentences.txt",
+        )
+    if len(lines) > 1 and all(map(_QUOTED.fullmatch, lines)):
+        raise DistnormError(
+            f"{label}, lines in quotes",
+            "sentences",
+            f"leave the quotes out: sed -E 's/^ *\"|\",? *$//g' {name} > sentences.txt",
         )
     if all(map(_COUNTED.match, lines)):
         raise DistnormError(

@@ -34,6 +34,12 @@ class Place:
         """A table's name as it is in the folder."""
         return self.spelled(name).removeprefix(self.dropped)
 
+    def found_for(self, table: str) -> str:
+        """What is said where names begin elsewhere."""
+        return f"the pictures are those in {self.folder} whose names {table} begins with " + (
+            self.dropped
+        )
+
 
 def find_place(
     names: Sequence[str], folder: str, *, given: bool = False, above: bool = False

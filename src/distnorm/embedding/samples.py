@@ -57,7 +57,12 @@ class Words:
 def _lines(content: bytes) -> list[str] | None:
     """Captions, one per line; None for boxes, which are no words."""
     try:
-        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+        text = (
+            content.decode("utf-16" if wide else "utf-8-sig")
+            .replace("\r\n", "\n")
+            .replace("\r", "\n")
+        )
     except UnicodeDecodeError:
         return []
     lines = [" ".join(line.split()) for line in text.split("\n") if line.strip()]

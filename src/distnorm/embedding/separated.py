@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from distnorm.embedding.cells import ADDRESSES, PATHS, TEXTS, names_a_picture, picture
 from distnorm.errors import DistnormError
-from distnorm.system.separated import DELIMITERS, cut, sep_line, separated_rows
+from distnorm.system.separated import DELIMITERS, cut, is_number, sep_line, separated_rows
 
 __all__ = ["Separated", "delimiter_of_head", "delimiter_of_names"]
 
+_PEEK = 32
 _NAME = re.compile(r"[\w.:#-]*( [\w.:#-]+)?")
 
 
@@ -30,7 +32,9 @@ class Separated:
         self._delimiter = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
         self.head: tuple[str, ...] = ("path", "caption")
         self._skip = 0
-        if headed:
+        if not headed:
+            self._check_words()
+        else:
             first, second = self._first()
             mark = sep_line(self._delimiter.join(first))
             if mark is not None:
@@ -45,11 +49,22 @@ class Separated:
             first = [cell.strip() for cell in self._first()[0]]
             if len(first) == 2 and names_a_picture(picture(first[0], "", 0).name):
                 self._headed = False  # a list of pictures and texts
+                self._check_words()
             else:
                 self.head = tuple(first)
         self.worded = tuple(range(len(self.head)))
         if self._delimiter == "\t":
             self.kind = "tsv"
+
+    def _check_words(self) -> None:
+        """Raise if what stands beside pictures' names are numbers."""
+        if all(is_number(row[-1]) for _, row in islice(self._lines(), _PEEK)):
+            raise DistnormError(
+                f"{self.path}, pictures with numbers",
+                "captions",
+                "labels go to evaluate --labels as they are; for the pictures alone: "
+                f"cut -d'{self._delimiter}' -f1 {self.path.name} > list.txt",
+            )
 
     def rows(self, fields: tuple[int, ...]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """Line number and cells of every row; a cell that is not there is empty."""

@@ -262,10 +262,12 @@ def _list_or_table(
     reader = _reader(target, path_column, text_column)
     if reader is None:
         place = Place(os.path.abspath(target.parent if pictures is None else pictures))
-        first = (line.strip(' "\t') for _, line in first_lines(target, _PEEK, 1 << 20)[0])
+        first = (line.strip() for _, line in first_lines(target, _PEEK, 1 << 20)[0])
         names = [name for name in first if name.lower().endswith(PICTURES)]
         place = find_place(names, place.folder, given=True) or place if names else place
-        return Source(label, lambda problems: _lines(target, str(target), place), strict=True)
+        notes = () if not place.dropped else (place.found_for(target.name),)
+        listing: Listing = lambda problems: _lines(target, str(target), place)  # noqa: E731
+        return Source(label, listing, strict=True, notes=notes)
     table = Table.of(reader, path_column, text_column, pictures)
     return Source(
         label,
@@ -369,9 +371,8 @@ def _lines(path: Path, label: str, place: Place | None = None) -> Iterator[Item]
         text = line.strip()
         if not text:
             raise empty_text(label, number)
-        quoted = text[0] == text[-1] == '"' and text[:-1].lower().endswith(PICTURES)
-        if place is not None and (quoted or text.lower().endswith(PICTURES)):
-            name = place.name(text.strip('"'))
+        if place is not None and text.lower().endswith(PICTURES):
+            name = place.name(text)
             yield Item(name, os.path.join(place.folder, name), None)
         else:
             yield Item(text, None, text)

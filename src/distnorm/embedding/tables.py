@@ -17,8 +17,6 @@ from typing import Any, Protocol
 
 from distnorm.embedding.cells import (
     ADDRESSES,
-    PATHS,
-    TEXTS,
     Picture,
     captions,
     choose,
@@ -67,12 +65,12 @@ def empty_text(source: str, line: int) -> DistnormError:
     return DistnormError(f"an empty text in line {line} of {source}", "words", "drop the line")
 
 
-def fetch_first(label: str) -> DistnormError:
-    """The error for addresses where pictures or sentences belong."""
+def fetch_first(label: str, options: str = "") -> DistnormError:
+    """The error for addresses where pictures or sentences belong; ``options`` of img2dataset."""
     return DistnormError(
         f"{label}, a list of addresses: distnorm downloads nothing",
         "pictures in files, or sentences",
-        f"fetch them first, such as: img2dataset --url_list {Path(label).name} "
+        f"fetch them first, such as: img2dataset --url_list {Path(label).name}{options} "
         "--output_folder photos; then embed photos",
     )
 
@@ -102,9 +100,6 @@ class Table:
         """Decide on columns and folder by the first rows; raises for tables of addresses."""
         label = str(reader.path)
         names = [name.strip().lower() for name in reader.head]
-        unnamed = path_column is None and text_column is None
-        if unnamed and {*names} & set(ADDRESSES) and not {*names} & {*PATHS, *TEXTS}:
-            raise fetch_first(label)
         place, words = choose(label, reader.head, path_column, text_column)
         usual, notes = place is not None, list[str]()
         if path_column is None and place is None:
@@ -114,7 +109,10 @@ class Table:
             words, said = _speaking_texts(reader, place)
             notes += said
         if place is None and words is None:
-            raise unknown_columns(label, reader.head)
+            if set(names) & set(ADDRESSES) and not notes:
+                column = next(at for at, name in enumerate(names) if name in ADDRESSES)
+                raise fetch_first(label, _options(reader, column))
+            raise unknown_columns(label, reader.head, notes)
         own = Place(os.path.dirname(os.path.abspath(reader.path)))
         if place is None:
             notes += [
@@ -131,7 +129,7 @@ class Table:
         there = [each.name for each in found if each.name and each.content is None]
         if 2 * sum(map(is_address, there)) > len(there):
             if words is None:
-                raise fetch_first(label)
+                raise fetch_first(label, _options(reader, place))
             return cls(reader, None, words, own, (_left_out(reader, place),))
         paths = [name for name in there if not is_address(name)]
         base = own if pictures is None else Place(os.path.abspath(pictures))
@@ -139,10 +137,7 @@ class Table:
         at = find_place(paths, base.folder, given=given, above=reader.above) if paths else base
         if at is not None:
             if at.dropped:
-                notes.append(
-                    f"the pictures are those in {at.folder} whose names {reader.path.name} begins "
-                    f"with {at.dropped}"
-                )
+                notes.append(at.found_for(reader.path.name))
             return cls(reader, place, words, at, tuple(notes), parent)
         note = (
             f"none of the first pictures of {label} is there, such as "
@@ -228,9 +223,13 @@ def _left_out(reader: Reader, column: int) -> str:
     name, file = reader.head[column], reader.path.name
     return (
         f"pictures were left out: column {name!r} of {file} holds addresses (url), and distnorm "
-        f"downloads nothing; fetch them first, such as: img2dataset --url_list {file} "
-        f"--input_format {reader.kind} --url_col {name} --output_folder photos"
+        f"downloads nothing; fetch them first, such as: img2dataset --url_list {file}"
+        f"{_options(reader, column)} --output_folder photos"
     )
+
+
+def _options(reader: Reader, column: int) -> str:
+    return f" --input_format {reader.kind} --url_col {reader.head[column]}"
 
 
 def _first_rows(reader: Reader, fields: list[int]) -> dict[int, list[Any]]:

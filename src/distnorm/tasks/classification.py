@@ -143,6 +143,9 @@ def class_rows(
     """
     if isinstance(classes, str) or not len(classes):
         raise DistnormError(f"classes {classes!r}", "a list of names", "give at least one")
+    odd = next((name for name in classes if not isinstance(name, str)), "")
+    if odd != "" and not isinstance(classes, Mapping):
+        raise DistnormError(f"{odd!r:.40} among the classes", "names", "name it, or drop it")
     if isinstance(classes, Mapping):
         for name, texts in classes.items():
             if isinstance(texts, str):

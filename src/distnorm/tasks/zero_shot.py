@@ -131,6 +131,7 @@ class ZeroShotClassifier:
             For texts without an encoder, or names of another number.
         """
         names: Sequence[Any]
+        classes = _names_as_list(classes)
         if isinstance(classes, Mapping) or _are_texts(classes):
             if self.encoder is None:
                 raise DistnormError(
@@ -352,6 +353,15 @@ def _with_rejected(found: NDArray, below: Bools, rejected: Any) -> NDArray:
     result = found.astype(kind)
     result[below] = rejected
     return result
+
+
+def _names_as_list(classes: Any) -> Any:
+    """Names that pandas or NumPy keep as objects, as a list; anything else as it is."""
+    if isinstance(classes, Sequence | Mapping) or getattr(classes, "ndim", 0) != 1:
+        return classes
+    names = classes.tolist() if hasattr(classes, "tolist") else classes
+    words = isinstance(names, list) and any(isinstance(name, str) for name in names)
+    return names if words else classes
 
 
 def _are_texts(classes: Any) -> bool:
