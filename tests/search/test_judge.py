@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from distnorm import make
-from distnorm.search.judge import judged
+from distnorm import DistnormError, make
+from distnorm.search.judge import Limits, judged
 
 
 @pytest.mark.parametrize("side", ["image", "text"])
@@ -34,3 +34,10 @@ def test_search_results_are_judged(side, gap_pair):
     assert verdict["judged_by"]["label"] == "dn two-sided score"
     _, verdict = judged(results, None, two_sided, threshold=-2.0)
     assert verdict["judged_by"]["label"] == "cosine"
+
+
+def test_a_threshold_needs_scores_that_compare(gap_pair):
+    norm = make("qbnorm").fit(images=gap_pair[0], texts=gap_pair[1])
+    assert Limits().bar(norm) is None
+    with pytest.raises(DistnormError, match="whose scores of queries do not compare"):
+        judged([{"rank": 1}], norm, lambda scorer: gap_pair[0], threshold=0.1)
