@@ -130,10 +130,24 @@ def test_without_methods_or_intervals_there_is_no_verdict():
     assert judge("retrieval", (base, bare)) is None
 
 
-@pytest.mark.parametrize("text", ["dn@0.5", "nnn@0.3:k=4", "dn2@0.5:rank=3", "auto", "dn*@0.25"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dn@0.5",
+        "nnn@0.3:k=4",
+        "dn2@0.5:rank=3",
+        "auto",
+        "dn*@0.25",
+        "is@0.5:weights=density",
+        "nnn@0.5:k=4,weights=density",
+        "auto:weights=even",
+    ],
+)
 def test_a_method_is_named_as_fit_takes_it(text):
     norm = distnorm.comparison.protocol.method_norms([text])[1]
-    named = method_text(result(norm.method, 0.1, strength=norm.strength, params=norm.params))
+    named = method_text(
+        result(norm.method, 0.1, strength=norm.strength, params=norm.state.settings)
+    )
     assert parse_method(named) == parse_method(text)
 
 

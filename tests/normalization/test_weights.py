@@ -1,4 +1,4 @@
-"""Rows with weights in every method: a weight is a number of copies."""
+"""Rows with weights in every method: a row counts as much as its copies, whatever the scale."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from distnorm.methods.registry import parse_method
 RNG = np.random.default_rng(0)
 X = normalize((RNG.standard_normal((80, 16)) + 0.5).astype(np.float32))
 Q = normalize((RNG.standard_normal((60, 16)) + 0.3).astype(np.float32))
-TIMES = RNG.integers(1, 5, 60)
+TIMES = RNG.permutation(np.repeat([1, 2, 3], 20))
 COPIES = np.repeat(Q, TIMES, axis=0)
 BIASED = ["dn", "dn2", "is", "nnn:k=9", "csls", "sinkhorn", "ridge:k=9"]
-BIASED += ["is:own=1", "nnn:k=9,own=1", "is:beta=900", "is:beta=900,own=1", "nnn:k=70"]
+BIASED += ["is:own=1", "nnn:k=9,own=1", "is:beta=900", "is:beta=900,own=1", "nnn:k=45"]
 
 
 def norm(text: str, **options: object) -> distnorm.ScoreNormalization:
@@ -28,13 +28,44 @@ def test_a_weighted_bank_is_one_of_copies(text, tmp_path):
     if text.partition(":")[0] in ("is", "nnn", "csls", "ridge") and "own" not in text:
         text += ",own=0" if ":" in text else ":own=0"
     weighted = norm(text).fit(texts=Q, images=X, weights={"text": TIMES})
-    repeated = norm(text).fit(texts=COPIES, images=X)
+    name, _, params = parse_method(text)
+    if "csls" in text or "k" in params:
+        # k counts rows of the bank, each of two copies on average.
+        params["k"] = 2 * weighted.params["k"]
+    repeated = make(name, **params).fit(texts=COPIES, images=X)
     want = repeated.item_bias(images=X)
     np.testing.assert_allclose(weighted.item_bias(images=X), want, atol=2e-6)
     weighted.save(tmp_path / "n.safetensors")
     again = distnorm.load(tmp_path / "n.safetensors")
     assert again.effective == {"image": 80, "text": TIMES.sum()}
     np.testing.assert_array_equal(again.item_bias(images=X), weighted.item_bias(images=X))
+
+
+@pytest.mark.parametrize("text", [*BIASED, "nnn", "ridge", "dn*", "csls:k=4", "auto"])
+@pytest.mark.parametrize("rows", [Q, Q[:12]], ids=["many", "few"])
+def test_weights_of_any_scale_are_the_same(text, rows, tmp_path):
+    """Counts, seven times as many, shares that add up to 1; of fewer rows than dimensions too."""
+    if "k=45" in text and len(rows) < 45:
+        text = "nnn:k=12"
+    times = TIMES[: len(rows)].astype(float)
+    biases = []
+    for weights in (times, 7 * times, times / times.sum()):
+        fitted = norm(text).fit(images=X, texts=rows, weights={"text": weights})
+        fitted.save(tmp_path / "n.safetensors")
+        halves = (slice(len(rows) // 3), slice(len(rows) // 3, None))
+        parts = norm(text).fit(images=X)
+        for part in halves:
+            parts.partial_fit(texts=rows[part], weights={"text": weights[part]})
+        for each in (fitted, distnorm.load(tmp_path / "n.safetensors"), parts):
+            biases.append(each.similarity(X, rows, query="text"))
+    for bias in biases[1:]:
+        np.testing.assert_allclose(bias, biases[0], atol=1e-6)
+
+
+def test_shares_keep_nearest_rows_apart_from_the_mean():
+    shares = TIMES / TIMES.sum()
+    nearest, mean = (norm(text).fit(texts=Q, weights=shares) for text in ("nnn", "dn"))
+    assert np.ptp(nearest.item_bias(images=X) - mean.item_bias(images=X)) > 0.01
 
 
 def test_the_gated_method_too():
@@ -151,8 +182,8 @@ def test_what_cannot_be_weighed():
         make("dn").fit(texts=Q, weights="dense")
     with pytest.raises(DistnormError, match="weights of images; expected images="):
         make("dn").fit(texts=Q, weights={"image": np.ones(80)})
-    with pytest.raises(DistnormError, match=r"60 rows, worth 0.6 by their weights; expected .* 9"):
-        norm("nnn:k=9").fit(texts=Q, weights=np.full(60, 0.01)).item_bias(images=X)
+    with pytest.raises(DistnormError, match=r"60 rows, worth 50 by their weights; expected .* 51"):
+        norm("nnn:k=51").fit(texts=Q, weights=np.arange(60) >= 10).item_bias(images=X)
     with pytest.raises(DistnormError, match="a removal of texts whose weights are not known"):
         make("dn").fit(texts=Q, weights=TIMES).remove(texts=Q[:2])
     with pytest.raises(DistnormError, match="weights 'density'"):

@@ -108,9 +108,8 @@ def fit(
     from distnorm.fitting import Inputs, Reading, fit_inputs
     from distnorm.methods.registry import parse_method
     from distnorm.methods.sides import Sides
-    from distnorm.monitoring.banks import bank_figures
+    from distnorm.monitoring.banks import bank_figures, figure_facts
     from distnorm.report.normalizations import normalization_table
-    from distnorm.tasks.class_prior import class_prior_text
 
     if engine.ray and old is not None:
         raise click.UsageError("--update reads what changed alone: leave --engine ray out")
@@ -142,8 +141,9 @@ def fit(
     for bank in banks.values():
         if bank.warning is not None:
             say(f"note: {bank.warning}")
-    if norm.notes.class_prior is not None:
-        say(class_prior_text(norm.notes.class_prior))
+    figures = figure_facts(norm, banks)
+    if "class_prior" in figures:
+        say(figures["class_prior"]["text"])
     for note in inputs.notes:
         say(f"note: {note}")
     for count, what in ((done.failed, "could not be read"), (done.over_long, "were cut: too long")):
@@ -151,8 +151,7 @@ def fit(
             say(f"{count} of the inputs {what}")
     say(f"saved to {target}")
     about = {"out": target, "samples": samples, "seed": seed, "failed": done.failed}
-    figures = {side: bank.to_dict() for side, bank in banks.items()}
-    write_json({"schema": 1, **about, **norm.to_dict(), "banks": figures}, json_path)
+    write_json({"schema": 1, **about, **norm.to_dict(), **figures}, json_path)
 
 
 def _update(

@@ -17,7 +17,7 @@ __all__ = ["inspect"]
 def inspect(path: str, json_path: str | None) -> None:
     """Show method, strength, counts, and how sure the means are."""
     from distnorm.metrics import modality_gap
-    from distnorm.monitoring.banks import bank_figures
+    from distnorm.monitoring.banks import bank_figures, figure_facts
     from distnorm.monitoring.card import build_card, in_force
     from distnorm.normalization import load
     from distnorm.report.normalizations import normalization_table
@@ -41,7 +41,7 @@ def inspect(path: str, json_path: str | None) -> None:
             side: found.uncertainty().to_dict() if found else None
             for side, found in moments.items()
         },
-        "banks": {side: bank.to_dict() for side, bank in banks.items()},
+        **figure_facts(norm, banks),
     }
     console().print(normalization_table(norm))
     for bank in banks.values():
@@ -57,11 +57,8 @@ def inspect(path: str, json_path: str | None) -> None:
             console().print(calibration_table(norm))
             for line in calibration_warnings(norm.notes.calibration):
                 say(line)
-    if norm.notes.class_prior is not None:
-        from distnorm.tasks.class_prior import class_prior_facts, class_prior_text
-
-        result["class_prior"] = class_prior_facts(norm.notes.class_prior)
-        say(class_prior_text(norm.notes.class_prior))
+    if "class_prior" in result:
+        say(result["class_prior"]["text"])
     if norm.selection is not None:
         from distnorm.report.html.choices import choice_tables
 

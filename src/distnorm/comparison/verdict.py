@@ -133,7 +133,7 @@ def method_text(result: MethodResult) -> str:
         for key, value in result.params.items()
         if key in spec.params and value is not None and value != spec.params[key]
     }
-    own |= {key: value for key, value in result.params.items() if key == "prior"}
+    own |= {key: value for key, value in result.params.items() if key in ("weights", "prior")}
     return text + (":" + ",".join(f"{k}={v}" for k, v in own.items()) if own else "")
 
 

@@ -293,7 +293,7 @@ def temperature_in_force(queries: SideStatistics, others: SideStatistics, params
 
 def nearest_in_force(queries: SideStatistics, others: SideStatistics, params: Any) -> Any:
     """`Method.in_force` of a bank's nearest rows."""
-    k = params["k"] or default_k(queries.moments.weight)
+    k = params["k"] or default_k(queries.moments.worth)
     return {"k": k, "own": own_in_force(queries, others, params)}
 
 
@@ -312,7 +312,7 @@ def _softmax(items: Array, queries: SideStatistics, others: SideStatistics, para
 
 def _nearest(items: Array, queries: SideStatistics, others: SideStatistics, params: Any) -> Array:
     bank = bank_of(queries, items, others, params)
-    return nearest_neighbor_bias(items, bank, params["k"] or default_k(queries.moments.weight))
+    return nearest_neighbor_bias(items, bank, params["k"] or default_k(queries.moments.worth))
 
 
 def _softmax_of_scores(bank: Float64, params: Any) -> Float64:

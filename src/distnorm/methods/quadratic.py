@@ -107,7 +107,7 @@ def shrunk_covariance(moments: Moments, shrinkage: float | None = None) -> Covar
 
     Left out, it is `oas_shrinkage` if there are fewer rows than dimensions, else 0.
     """
-    n, m = moments.weight, moments.mean
+    n, m = moments.worth, moments.mean
     d = len(m)
     if moments.factor is None:
         full = moments.covariance()
@@ -116,8 +116,8 @@ def shrunk_covariance(moments: Moments, shrinkage: float | None = None) -> Covar
         full *= 1 - rho
         np.einsum("ii->i", full)[:] += rho * trace / d
         return Covariance(full, None, m, 0.0, rho)
-    factor = moments.factor / math.sqrt(n)
-    rest = moments.residual / n / d
+    factor = moments.factor / math.sqrt(moments.weight)
+    rest = moments.residual / moments.weight / d
     gram = factor @ factor.T
     low_trace = float(np.trace(gram) - m @ m)
     low_square = float(np.sum(gram**2) - 2 * np.sum((factor @ m) ** 2) + (m @ m) ** 2)

@@ -58,7 +58,7 @@ def _direction(queries: SideStatistics, items: SideStatistics, params: Any) -> F
             "a fit with both sides: it is fitted over the items",
             "call fit with the gallery's rows as well, or use 'dn'",
         )
-    k = params["k"] or default_k(queries.moments.weight)
+    k = params["k"] or default_k(queries.moments.worth)
     gallery = items.bank_rows()
     return ridge_direction(gallery, bank_of(queries, gallery, items, params), k, params["weight"])
 

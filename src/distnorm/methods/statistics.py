@@ -96,7 +96,8 @@ class SideStatistics:
         if earlier is not None and earlier.count + plain.shape[0] <= MOST_PENDING:
             before, parts = earlier.before, (*earlier.rows, copied(plain))
             rows = CheckedRows(_joined(parts), name)
-        added = self._moments_of(rows, name, density_weights(rows))
+        weights = density_weights(rows)
+        added = self._moments_of(rows, name, weights, float(weights.sum()))
         moments = before.merge(added) if before.count else added
         if plain.shape[0] > MOST_PENDING:
             return SideStatistics(moments, None)
@@ -107,7 +108,8 @@ class SideStatistics:
         """The bank with `density_weights` of all its rows."""
         rows = CheckedRows(self.bank_rows(), name)
         weights = density_weights(rows)
-        return SideStatistics(self._moments_of(rows, name, weights), (rows.rows,), (weights,))
+        moments = self._moments_of(rows, name, weights, float(weights.sum()))
+        return SideStatistics(moments, (rows.rows,), (weights,))
 
     def without_rows(self, rows: Array | CheckedRows, name: str) -> SideStatistics:
         """These statistics less ``rows``, shape (n, d), which must be among them."""
@@ -143,7 +145,9 @@ class SideStatistics:
             return SideStatistics(moments, (bank[keep],))
         weights = np.concatenate(self.weights)
         gone = CheckedRows(bank[~keep], name)
-        moments = copy.deepcopy(self.moments).remove(self._moments_of(gone, name, weights[~keep]))
+        worth = self._scale * float(weights[~keep].sum())
+        taken = self._moments_of(gone, name, weights[~keep], worth)
+        moments = copy.deepcopy(self.moments).remove(taken)
         return SideStatistics(moments, (bank[keep],), (weights[keep],))
 
     def merge(self, other: SideStatistics) -> SideStatistics:
@@ -166,8 +170,9 @@ class SideStatistics:
         kept = rows[first:, ...]
         weights = None if self.weights is None else np.concatenate(self.weights)[first:]
         # A bank is its rows: their moments, not shrunken ones of rows that have gone.
+        worth = None if weights is None else self._scale * float(weights.sum())
         return SideStatistics(
-            self._moments_of(CheckedRows(kept, "bank"), "bank", weights),
+            self._moments_of(CheckedRows(kept, "bank"), "bank", weights, worth),
             (copied(kept),),
             None if weights is None else (weights,),
         )
@@ -179,8 +184,11 @@ class SideStatistics:
         return _joined(self.bank)
 
     def bank_weights(self) -> Float64 | None:
-        """Weights of `bank_rows`, (m,); None where all are 1."""
-        return None if self.weights is None else np.concatenate(self.weights)
+        """Weights of `bank_rows`, (m,), which add up to what these are worth; None where all are 1.
+
+        So k nearest rows are as many, and a bank covers as much, whatever the weights' scale.
+        """
+        return None if self.weights is None else self._scale * np.concatenate(self.weights)
 
     def coverage_over(self, items: SideStatistics | Array, measure: Callable[..., T]) -> T:
         """``measure`` of the bank, with weights, over other rows; over those of statistics once."""
@@ -191,7 +199,7 @@ class SideStatistics:
                 kept: T = coverage
                 return kept
         self.memo.clear()
-        worth = None if items.weights is None else items.moments.weight
+        worth = None if items.weights is None else items.moments.worth
         fresh = measure(self.bank_rows(), items.bank_rows(), self.bank_weights(), worth)
         self.memo.append((items, fresh))
         return fresh
@@ -234,11 +242,23 @@ class SideStatistics:
         """Weights of each part of the bank, ones where there are none."""
         return self.weights or tuple(np.ones(part.shape[0]) for part in self.bank or ())
 
-    def _moments_of(self, rows: Array | CheckedRows, name: str, weights: Float64 | None) -> Moments:
+    @property
+    def _scale(self) -> float:
+        """Rows that a weight of 1 is worth."""
+        return self.moments.worth / self.moments.weight
+
+    def _moments_of(
+        self,
+        rows: Array | CheckedRows,
+        name: str,
+        weights: Float64 | None,
+        worth: float | None = None,
+    ) -> Moments:
         order, rank = self.moments.order, self.moments.rank
         sketch = self.moments.sketch is not None
         if weights is not None:
-            return Moments(order=order, rank=rank, sketch=sketch).update(rows, name, weights)
+            empty = Moments(order=order, rank=rank, sketch=sketch)
+            return empty.update(rows, name, weights, worth=worth)
         return _moments(rows, name, order, rank, sketch=sketch)
 
 

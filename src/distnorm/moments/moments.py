@@ -67,6 +67,9 @@ class Moments:
     count : int
     weight : float
         Sum of the rows' weights; ``count`` where they have none.
+    worth : float
+        Rows that they are worth, whatever the scale of the weights: those that have any, but the
+        sum of weights by density.
     sum : ndarray, shape (d,), float64
     squares : float
         Sum of the squared lengths.
@@ -113,7 +116,7 @@ class Moments:
         self.order = order
         self.rank = None if rank is None or order != 2 else int(rank)
         self.count = 0
-        self.weight = 0.0
+        self.weight = self.worth = 0.0
         self.sum: Float64 = np.zeros(dimension or 0)
         self.squares = 0.0
         self.second: Float64 | None = None
@@ -150,6 +153,7 @@ class Moments:
         weights: Float64 | None = None,
         *,
         exact: bool = False,
+        worth: float | None = None,
     ) -> Moments:
         """Add rows; on an error nothing is added.
 
@@ -165,6 +169,8 @@ class Moments:
         exact : bool
             Add NumPy rows up in float64 however many they are: sums do not depend on where these
             rows begin and end, up to float64 rounding.
+        worth : float, optional
+            Rows that they are worth with these weights; those with a weight above 0 if left out.
 
         Raises
         ------
@@ -181,7 +187,9 @@ class Moments:
         kept = self.sketch is not None
         part = Moments(x.shape[1], order=self.order, rank=self.rank, sketch=kept)
         part.count, part.sum = sums.count, sums.sum
-        part.weight = float(sums.count if weights is None else weights.sum())
+        part.weight = part.worth = float(sums.count if weights is None else weights.sum())
+        if weights is not None:
+            part.worth = float(np.count_nonzero(weights)) if worth is None else worth
         part.squares, part.second = sums.squares, sums.second
         part.sketch = RowSketch.of(x, sums.signs) if kept else None
         part.unit_length = is_unit_length(x) if seen is None else seen.unit_length
@@ -197,7 +205,7 @@ class Moments:
     def first_order(self) -> Moments:
         """Count, sum and lengths alone, as a new object of order 1."""
         first = Moments(self.dimension)
-        first.count, first.weight = self.count, self.weight
+        first.count, first.weight, first.worth = self.count, self.weight, self.worth
         first.sum, first.squares = self.sum, self.squares
         first.unit_length, first.sketch = self.unit_length, self.sketch
         return first
@@ -260,6 +268,7 @@ class Moments:
         share = result.count / self.count
         weighted = self.weight != self.count
         result.weight = self.weight * share if weighted else float(result.count)
+        result.worth = self.worth * share if weighted else result.weight
         result.sum = share * result.sum
         result.squares *= share
         result.residual *= share
@@ -297,6 +306,7 @@ class Moments:
             return
         self.count += sign * other.count
         self.weight += sign * other.weight
+        self.worth += sign * other.worth
         self.sum = self.sum + sign * other.sum
         self.squares += sign * other.squares
         self.unit_length = other.unit_length
@@ -351,8 +361,10 @@ class Moments:
     def to_arrays(self) -> dict[str, NDArray]:
         """The state as named arrays, for a file; all float64 but those of the sketch."""
         totals = [self.squares, self.residual]
-        if self.weight != self.count:
+        if self.weight != self.count or self.worth != self.weight:
             totals.append(self.weight)
+        if self.worth != self.weight:
+            totals.append(self.worth)
         arrays = {"sum": self.sum, "totals": np.array(totals)}
         if self.second is not None:
             arrays["second"] = self.second
@@ -373,8 +385,9 @@ class Moments:
         order = 2 if "second" in arrays or "factor" in arrays else 1
         state = cls(arrays["sum"].shape[0], order=order, rank=rank)
         state.count, state.sum, state.unit_length = count, arrays["sum"], unit_length
-        state.squares, state.residual, *weight = (float(v) for v in arrays["totals"])
-        state.weight = weight[0] if weight else float(count)
+        state.squares, state.residual, *weights = (float(v) for v in arrays["totals"])
+        state.weight = weights[0] if weights else float(count)
+        state.worth = weights[-1] if weights else state.weight
         state.second = arrays.get("second")
         state.factor = arrays.get("factor")
         state.sketch = RowSketch.from_arrays(arrays) if "sketch" in arrays else None

@@ -37,12 +37,21 @@ from distnorm.arrays import (
     UInt64,
     as_working,
     blocks,
+    rows_per_block,
     take_rows,
     to_numpy,
 )
 from distnorm.device.settings import on_device
 
-__all__ = ["LEADING", "POINTS", "SIZE", "Overlap", "RowSketch", "row_hashes"]
+__all__ = [
+    "LEADING",
+    "POINTS",
+    "SIZE",
+    "Overlap",
+    "RowSketch",
+    "content_hashes",
+    "row_hashes",
+]
 
 
 SIZE = 2048
@@ -203,6 +212,16 @@ def row_hashes(rows: Array | CheckedRows) -> UInt64:
         kept: UInt64 = rows.memo["hashes"]
         return kept
     return _complete(rows, _keys(rows))
+
+
+def content_hashes(rows: Array) -> UInt64:
+    """One number for the exact values of every row, (n,), whatever their library and precision."""
+    n, d = rows.shape
+    hashes = np.empty(n, np.uint64)
+    for part in blocks(n, rows_per_block(d, itemsize=8)):
+        # 0.0 is added, as -0 is 0.
+        hashes[part] = _mixed((_host(rows[part, ...]).astype(np.float64) + 0.0).view(np.uint64))
+    return hashes
 
 
 def _lowest(rows: Array, signs: Bools | None) -> tuple[UInt64, Indices, np.uint64]:

@@ -35,7 +35,14 @@ from distnorm.arrays import (
 )
 from distnorm.errors import DistnormError
 
-__all__ = ["MOST_COMPARED", "check_weights", "density_weights", "fold", "weights_against"]
+__all__ = [
+    "MOST_COMPARED",
+    "check_weights",
+    "density_weights",
+    "fold",
+    "per_row",
+    "weights_against",
+]
 
 
 MOST_COMPARED = 20_000
@@ -73,6 +80,11 @@ def check_weights(weights: Any, n: int, name: str) -> Float64:
     if not values.any():
         raise DistnormError(f"weights of {name} that are all 0", "some above 0", "mend them")
     return values
+
+
+def per_row(weights: Float64) -> Float64:
+    """Weights of any scale, (n,), as ones that are 1 on average, those of 0 left out."""
+    return np.asarray(weights * (np.count_nonzero(weights) / weights.sum()))
 
 
 def density_weights(

@@ -8,6 +8,7 @@ items, and methods with a bank then push down what people ask for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,11 +18,12 @@ from distnorm.arrays import Array, CheckedRows, take_rows
 from distnorm.methods.coverage import NARROW, coverage_of
 from distnorm.moments import density_weights
 from distnorm.normalization import ScoreNormalization
+from distnorm.tasks.class_prior import class_prior_facts
 
-__all__ = ["FEW_KINDS", "MOST_ROWS", "BankFigures", "bank_figures", "spaced"]
+__all__ = ["MOST_ROWS", "BankFigures", "bank_figures", "figure_facts", "spaced"]
 
 MOST_ROWS = 5000
-FEW_KINDS = 0.4
+_MANY_REPEATS = 0.4
 """Worth of a row below which a bank is called skewed; two even draws of an item give about .47."""
 _SAFE_ROWS = 50
 
@@ -46,7 +48,7 @@ class BankFigures:
     def warning(self) -> str | None:
         """What is wrong with the bank, in words, and the remedy."""
         about = []
-        if self.effective_rows < FEW_KINDS * self.compared:
+        if self.effective_rows < _MANY_REPEATS * self.compared:
             about.append(f"{self.compared} rows are worth {self.effective_rows:.0f}: many repeat")
         if self.coverage is not None and self.coverage < NARROW:
             about.append(f"they ask for about {self.coverage:.0%} of the items")
@@ -114,6 +116,14 @@ def bank_figures(norm: ScoreNormalization) -> dict[str, BankFigures]:
             )
         figures[side] = found
     return figures
+
+
+def figure_facts(norm: ScoreNormalization, banks: Mapping[str, BankFigures]) -> dict[str, Any]:
+    """Figures of the banks, and of the class prior if there is one, for JSON."""
+    facts: dict[str, Any] = {"banks": {side: bank.to_dict() for side, bank in banks.items()}}
+    if norm.notes.class_prior is not None:
+        facts["class_prior"] = class_prior_facts(norm.notes.class_prior)
+    return facts
 
 
 def spaced(rows: Array) -> Array:

@@ -16,9 +16,9 @@ from distnorm.calibration.score_kinds import score_kind
 from distnorm.comparison.diagnostics import hubness
 from distnorm.errors import DistnormError
 from distnorm.metrics import modality_gap
-from distnorm.monitoring.banks import bank_figures, spaced
+from distnorm.monitoring.banks import bank_figures, figure_facts, spaced
 from distnorm.normalization import ScoreNormalization, make
-from distnorm.tasks.class_prior import class_prior_facts
+from distnorm.selection.results import SAMPLE_FIGURES
 from distnorm.text import code, markdown, values
 
 __all__ = ["build_card", "card_markdown", "hubs_before_and_after", "in_force"]
@@ -104,14 +104,12 @@ def build_card(
         "data": data if data is not None else norm.notes.data,
         "means": means,
         "modality_gap": modality_gap(first, second) if first and second else None,
-        "banks": {side: found.to_dict() for side, found in bank_figures(norm).items()},
+        **figure_facts(norm, bank_figures(norm)),
         "hubs": hubs if hubs is not None else norm.notes.hubs,
         "choice": _choice(norm.notes.selection),
         "calibration": _calibration(norm),
         "probability": _probability(norm.notes.probability),
     }
-    if norm.notes.class_prior is not None:
-        card["class_prior"] = class_prior_facts(norm.notes.class_prior)
     card["caveats"] = _caveats(card)
     return card
 
@@ -173,7 +171,7 @@ def _choice(selection: Any) -> dict[str, Any] | None:
         return stated or None
     keep = (
         *("method", "strength", "why", "evidence", "samples", "gallery", "more"),
-        *("effective_samples", "effective_items", "coverage", "kinds"),
+        *SAMPLE_FIGURES,
     )
     return {
         "rule": selection.get("rule"),

@@ -7,8 +7,8 @@ choice of `distnorm.selection`, possibly another for each side. Any two biases m
     score(x, y) = x.y - s_Y b_Y(x) - s_X b_X(y)
 
 so item biases, rankings and two-sided scores need to know no more than that. The choice is made
-when it is first asked for, from all rows then fitted: rows in any chunks, and shards merged in any
-order of sides, lead to the same statistics.
+when it is first asked for, from all rows then fitted, and is the same for rows in any order, chunks
+and shards.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def strength_text(state: State, notes: Notes) -> str:
 
 
 def _weights(state: State, side: str) -> Any:
-    """How the rows of a side count: by density, all alike, or as numbers of copies."""
+    """How the rows of a side count: by density, which is at most 1, all alike, or by numbers."""
     given = state.statistics[side].bank_weights()
-    if given is not None and (state.weights == "even" or given.max() > 1):
+    if given is not None and (state.weights == "even" or given.max() > 1 + 1e-9):
         return given
     return state.weights
 

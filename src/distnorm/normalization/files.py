@@ -44,9 +44,8 @@ def write_state(path: Path, state: State, settings: Mapping[str, Any], notes: No
             continue
         for key, values in moments.to_arrays().items():
             tensors[f"{side}.{key}"] = np.ascontiguousarray(values)
-        weights = statistics.bank_weights()
-        if weights is not None:
-            tensors[f"{side}.bank_weights"] = weights
+        if statistics.weights is not None:
+            tensors[f"{side}.bank_weights"] = np.concatenate(statistics.weights)
         if statistics.bank:
             tensors[f"{side}.bank"] = np.ascontiguousarray(to_numpy(statistics.bank_rows()))
     images = notes.class_images if notes.class_prior is not None else None

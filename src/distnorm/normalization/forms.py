@@ -257,7 +257,7 @@ def check_side(
             )
     _check_sketch(file, side, count, tensors)
     totals = tensors["totals"]
-    if len(totals) not in (2, 3) or (totals < 0).any():
+    if len(totals) not in (2, 3, 4) or (totals < 0).any():
         raise DistnormError(f"{file} with {side}.totals of {totals}", "totals of rows", _REMEDY)
     squares, weight = float(totals[0]), float(totals[2]) if len(totals) > 2 else float(count)
     length = float(np.dot(tensors["sum"], tensors["sum"]))

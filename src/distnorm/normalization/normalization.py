@@ -154,7 +154,7 @@ class ScoreNormalization:
         Parameters
         ----------
         weights : {"even", "density"}, array of shape (n,), or mapping from side, optional
-            How many rows each stands for, such as how often a query was asked.
+            How much rows count against each other, on any scale: how often queries were asked.
         **embeddings
             Under each side's name or plural (``images=``): array, shape (n, d), or None.
         """

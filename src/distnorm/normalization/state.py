@@ -134,7 +134,10 @@ class State:
     @property
     def weighting(self) -> str:
         """How rows count: even, density, or given where numbers were passed for them."""
-        given = any(s.moments.weight != s.moments.count for s in self.statistics.values())
+        given = any(
+            s.weights is not None or s.moments.weight != s.moments.count
+            for s in self.statistics.values()
+        )
         return "given" if given and self.weights == "even" else self.weights
 
     @property

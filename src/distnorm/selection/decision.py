@@ -15,12 +15,15 @@ import numpy.typing as npt
 from distnorm.selection.planted import Folds
 from distnorm.selection.results import Candidate, SideChoice
 
-__all__ = ["Evidence", "decide", "strength_weight"]
+__all__ = ["PRICE", "Evidence", "decide", "strength_weight"]
 
 Float64 = npt.NDArray[np.float64]
 
-_PRICE, _RELIEF, _PRICE_OF_FEW = 0.15, 1.25, 4.0
-_LEAD = 2.0
+PRICE = 0.4
+"""What strength 1 costs where little is to be gained; ``benchmarks/selection/tradeoff`` set it."""
+
+_PRICE_OF_FEW = 4.0
+_LEAD = 3.0
 _FOLDS_AGREEING = 0.8
 _RISE, _FALL = 0.5, -1.0
 _HALF_WEIGHT = 20
@@ -32,6 +35,7 @@ class Evidence:
     """What candidates are judged by: recall of each for each query, (c, n), and how queries count.
 
     ``worth`` are the effective samples, None for labelled pairs, whose strength has no price.
+    ``price`` is that of strength 1.
     """
 
     tried: Sequence[tuple[str, float]]
@@ -41,6 +45,7 @@ class Evidence:
     times: Float64
     items: int
     worth: float | None = None
+    price: float = PRICE
 
     @property
     def shares(self) -> Float64:
@@ -61,7 +66,7 @@ class Evidence:
             return np.zeros_like(strengths)
         missed = 1 - float(self.recall[0] @ self.shares)
         recovered = most / missed if missed > 0 else 0.0
-        square = _PRICE * max(0.0, 1 - _RELIEF * max(0.0, recovered))
+        square = self.price * (1 - min(1.0, max(0.0, recovered))) ** 2
         return square * strengths**2 + _PRICE_OF_FEW / (samples * self.worth) * strengths
 
     def agrees(self, change: Float64) -> bool:

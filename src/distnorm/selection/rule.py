@@ -11,13 +11,13 @@
 4. Strength a has a price, with g the largest gain of all and h what the dot product misses of the
    planted matches:
 
-       net gain = gain - 0.15 max(0, 1 - 1.25 g / h) a^2 - 4 a / n
+       net gain = gain - 0.4 (1 - g / h)^2 a^2 - 4 a / n
 
    True gains rise with a small strength almost wherever planted ones do, and harm comes as its
    square: so a weak reason for a correction leads to a weak one, and not to none. Where a
    correction recovers most of what is missed, it is no accident and costs less.
 5. The start is `is` at its best net gain.
-6. Another method replaces it only if its net gain is larger by more than two standard errors.
+6. Another method replaces it only if its net gain is larger by more than three standard errors.
 7. The dot product stays where the net gain is not above 0, the gain not above its standard
    error, fewer than four folds in five agree on its sign, mutual agreement (each query's best item
    has it as its own best query) rises by less than half a standard error, or occupancy falls by
@@ -54,13 +54,11 @@ from distnorm.selection.planted import agreement, draw_folds, planted_recall
 from distnorm.selection.results import Selection, SideChoice
 from distnorm.selection.samples import (
     Sample,
-    distinct_rows,
     drawn,
     numbers_drawn,
     pairs_of,
     rows_of,
     scale_weights,
-    weights_of,
 )
 from distnorm.selection.scored import OF_PAIRS, OF_SAMPLES, SHIFTS, Scored
 
@@ -101,8 +99,9 @@ def select(
     shift : bool
         Only what an index of raw vectors needs no change for (dot, ridge, dn).
     seed : int
-        Of folds, bootstrap, and of what is drawn from large inputs: up to 5,000 evenly spaced rows
-        are looked at, 1,000 distinct samples of them judged against 2,000 items.
+        Of folds, bootstrap, and of what is drawn from large inputs: up to 5,000 rows are looked
+        at, the same in whatever order they come, 1,000 distinct samples of them judged against
+        2,000 items.
     sides : tuple of two str
     input : {"unit", "any"}
     weights : {"density", "even"}, or mapping from side to one of them or an array of shape (n,)
@@ -123,10 +122,8 @@ def select(
     """
     names = Sides.of(sides)
     one, two = names.first, names.second
-    samples = rows_of({one: images, two: texts}, names, input)
-    sizes = {side: int(x.shape[0]) for side, x in ((one, images), (two, texts)) if x is not None}
-    counted = weights_of(weights, sizes, names)
-    items = {**samples, **rows_of(gallery or {}, names, input)}
+    samples, counted = rows_of({one: images, two: texts}, names, input, weights)
+    items = {**samples, **rows_of(gallery or {}, names, input)[0]}
     labelled = pairs_of(pairs, names, input)
     every = [*samples.values(), *items.values(), *labelled.values()]
     if not every:
@@ -161,7 +158,7 @@ def _from_samples(
     if other not in items:
         why = f"no {names.plural(other)} to rank: the gallery is missing"
         return _no_evidence(why, len(distinct), 0)
-    at_hand = drawn(distinct_rows(items[other]), _MOST_ITEMS, rng)
+    at_hand = drawn(np.unique(items[other], axis=0), _MOST_ITEMS, rng)
     if same_rows(queries.rows, at_hand):
         why = f"{names.plural(side)} and {names.plural(other)} are the same rows"
         return _no_evidence(why, len(distinct), len(at_hand))

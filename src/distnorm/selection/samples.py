@@ -9,27 +9,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, as_working, check_embeddings, check_lengths, to_numpy
+from distnorm.arrays import (
+    Array,
+    as_working,
+    check_embeddings,
+    check_lengths,
+    take_rows,
+    to_numpy,
+)
 from distnorm.errors import DistnormError
 from distnorm.methods.sides import Sides
 from distnorm.methods.statistics import check_weighting
-from distnorm.moments import check_weights, density_weights
+from distnorm.moments import check_weights, content_hashes, density_weights, per_row
 from distnorm.selection.planted import Log
 from distnorm.selection.scored import Weighing
 
 __all__ = [
     "LEAST_PAIRS",
     "Sample",
-    "distinct_rows",
     "drawn",
     "numbers_drawn",
     "pairs_of",
     "rows_of",
     "scale_weights",
-    "weights_of",
 ]
 
 Float64 = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
 
 LEAST_PAIRS = 20
 _MOST_ROWS, _MOST_PAIRS = 5000, 2000
@@ -45,17 +51,16 @@ class Sample:
 
     @classmethod
     def of(cls, rows: Float64, weights: str | Float64) -> Sample:
-        """Distinct rows in their order: a repeated query is no new evidence."""
-        _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        order = np.argsort(first)
+        """Distinct rows: a repeated query is no new evidence."""
+        distinct, inverse = np.unique(rows, axis=0, return_inverse=True)
         given = None if isinstance(weights, str) else weights
-        times = np.bincount(inverse.ravel(), given)[order].astype(np.float64)
-        plain = given is None and len(first) == len(rows)
+        times = np.bincount(inverse.ravel(), given).astype(np.float64)
+        plain = given is None and len(distinct) == len(rows)
         density = isinstance(weights, str) and weights == "density"
         gated = density or given is not None
         counted = times > 0
         weighing = Weighing(None if plain else times[counted], density, gated)
-        return cls(rows[first[order]][counted], times[counted], weighing)
+        return cls(distinct[counted], times[counted], weighing)
 
     def __len__(self) -> int:
         """Distinct rows."""
@@ -77,26 +82,48 @@ class Sample:
 
 
 def rows_of(
-    arrays: Mapping[str, Any], names: Sides, input: str, most: int = _MOST_ROWS
-) -> dict[str, Float64]:
-    """Checked rows of each side in float64, evenly spaced ones where there are many."""
-    checked_rows = {}
+    arrays: Mapping[str, Any],
+    names: Sides,
+    input: str,
+    weights: str | Mapping[str, Any] = "even",
+) -> tuple[dict[str, Float64], dict[str, str | Float64]]:
+    """Checked rows of each side in float64, in order, and how they count: by name or numbers."""
+    checked = _checked(arrays, names, input)
+    counted = _weights_of(weights, {side: x.shape[0] for side, x in checked.items()}, names)
+    samples = {}
+    for side, rows in checked.items():
+        each = counted[side]
+        given = None if isinstance(each, str) else each
+        numbers = _in_order(rows, weights=given)
+        samples[side] = to_numpy(as_working(take_rows(rows, numbers)), np.float64)
+        counted[side] = each if given is None else given[numbers]
+    return samples, counted
+
+
+def _in_order(*sides: Array, weights: Float64 | None = None, most: int = _MOST_ROWS) -> Indices:
+    """Numbers of rows by what the rows hold, those of several sides together; some if many.
+
+    Equal ones are neighbours, so that evenly spaced ones keep the shares of repeats.
+    """
+    keys = [content_hashes(rows) for rows in sides]
+    order = np.lexsort(keys if weights is None else [weights, *keys])
+    return np.asarray(order[:: max(1, -(-len(order) // most))])
+
+
+def _checked(arrays: Mapping[str, Any], names: Sides, input: str) -> dict[str, Array]:
+    found = {}
     for key, x in arrays.items():
-        if x is None:
-            continue
-        side = names.resolve(key)
-        rows = check_embeddings(x, names.plural(side))
-        check_lengths(rows, names.plural(side), "auto", input)
-        step = _step(rows.shape[0], most)
-        rows = rows[::step, ...] if step > 1 else rows
-        checked_rows[side] = to_numpy(as_working(rows), np.float64)
-    return checked_rows
+        if x is not None:
+            side = names.resolve(key)
+            found[side] = check_embeddings(x, names.plural(side))
+            check_lengths(found[side], names.plural(side), "auto", input)
+    return found
 
 
-def weights_of(
+def _weights_of(
     weights: str | Mapping[str, Any], sizes: Mapping[str, int], names: Sides
 ) -> dict[str, str | Float64]:
-    """How rows of each side count, by name or as numbers of those that `rows_of` keeps."""
+    """How rows of each side count, by name or as numbers."""
     if isinstance(weights, str):
         check_weighting(weights)
         return dict.fromkeys(sizes, weights)
@@ -108,7 +135,7 @@ def weights_of(
             check_weighting(value)
             found[side] = value
         else:
-            found[side] = check_weights(value, n, names.plural(side))[:: _step(n, _MOST_ROWS)]
+            found[side] = per_row(check_weights(value, n, names.plural(side)))
     return found
 
 
@@ -131,16 +158,14 @@ def pairs_of(pairs: tuple[Array, Array] | None, names: Sides, input: str) -> dic
             f"as many on both sides, at least {LEAST_PAIRS}",
             "label more, or leave pairs out",
         )
-    return rows_of(by_side, names, input, _MOST_PAIRS)
+    rows = _checked(by_side, names, input)
+    numbers = _in_order(*rows.values(), most=_MOST_PAIRS)
+    return {
+        side: to_numpy(as_working(take_rows(x, numbers)), np.float64) for side, x in rows.items()
+    }
 
 
-def distinct_rows(rows: Float64) -> Float64:
-    """Rows without repeats, in their order."""
-    _, first = np.unique(rows, axis=0, return_index=True)
-    return rows if len(first) == len(rows) else rows[np.sort(first)]
-
-
-def numbers_drawn(n: int, most: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+def numbers_drawn(n: int, most: int, rng: np.random.Generator) -> Indices:
     """At most so many of n row numbers, drawn at random, in their order."""
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
 
@@ -148,7 +173,3 @@ def numbers_drawn(n: int, most: int, rng: np.random.Generator) -> npt.NDArray[np
 def drawn(rows: Float64, most: int, rng: np.random.Generator) -> Float64:
     """At most so many of the rows, drawn at random, in their order."""
     return rows if len(rows) <= most else rows[numbers_drawn(len(rows), most, rng)]
-
-
-def _step(n: int, most: int) -> int:
-    return max(1, -(-n // most))
