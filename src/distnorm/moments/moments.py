@@ -68,15 +68,12 @@ class Moments:
     weight : float
         Sum of the rows' weights; ``count`` where they have none.
     worth : float
-        Rows that they are worth, whatever the scale of the weights: those that have any, but the
-        sum of weights by density.
+        Rows that they are worth, on any scale of the weights; see `update`.
     sum : ndarray, shape (d,), float64
     squares : float
         Sum of the squared lengths.
     second : ndarray, shape (d, d), float64, or None
-    factor : ndarray, shape (<= rank, d), float64, or None
-    residual : float
-        Energy outside ``factor``.
+    factor, residual : ndarray, shape (<= rank, d), float64, or None; float, energy outside it
     unit_length : bool or None
         Whether all rows had length 1; None before the first update.
     sketch : RowSketch or None
@@ -160,23 +157,20 @@ class Moments:
         Parameters
         ----------
         x : array, shape (n, d), float16, bfloat16, float32 or float64
-            NumPy (memory-mapped too), torch or any array-API library. Read in blocks;
-            `CheckedRows` are added up without another look for NaN and zeros.
+            Of any array-API library, memory-mapped too, read in blocks; `CheckedRows` as they are.
         name : str
             What to call the rows in messages.
         weights : ndarray, shape (n,), optional
             How many rows each stands for, finite, from 0 on, not all 0; 1 if left out.
         exact : bool
-            Add NumPy rows up in float64 however many they are: sums do not depend on where these
-            rows begin and end, up to float64 rounding.
+            Add NumPy rows up in float64 however many: where they begin and end does not matter.
         worth : float, optional
             Rows that they are worth with these weights; those with a weight above 0 if left out.
 
         Raises
         ------
         DistnormError
-            For input that is no matrix of finite, non-zero rows of the right dimension, and for
-            weights of another length or value.
+            For input that is no matrix of finite, non-zero rows that fit, or unusable weights.
         """
         seen = x if isinstance(x, CheckedRows) else None
         x = check_form(x, name, self.dimension)
@@ -184,14 +178,13 @@ class Moments:
             weights = check_weights(weights, x.shape[0], name)
         full = self.order == 2 and self.rank is None
         sums = sum_rows(x, name, second=full, seen=seen is not None, exact=exact, weights=weights)
-        kept = self.sketch is not None
-        part = Moments(x.shape[1], order=self.order, rank=self.rank, sketch=kept)
+        part = Moments(x.shape[1], order=self.order, rank=self.rank, sketch=False)
         part.count, part.sum = sums.count, sums.sum
         part.weight = part.worth = float(sums.count if weights is None else weights.sum())
         if weights is not None:
             part.worth = float(np.count_nonzero(weights)) if worth is None else worth
         part.squares, part.second = sums.squares, sums.second
-        part.sketch = RowSketch.of(x, sums.signs) if kept else None
+        part.sketch = None if self.sketch is None else RowSketch.of(x, sums.signs)
         part.unit_length = is_unit_length(x) if seen is None else seen.unit_length
         if self.rank is not None and part.factor is not None:
             for rows in blocks(x.shape[0], max(512, 4 * self.rank)):
@@ -206,8 +199,8 @@ class Moments:
         """Count, sum and lengths alone, as a new object of order 1."""
         first = Moments(self.dimension)
         first.count, first.weight, first.worth = self.count, self.weight, self.worth
-        first.sum, first.squares = self.sum, self.squares
-        first.unit_length, first.sketch = self.unit_length, self.sketch
+        first.sum, first.squares, first.unit_length = self.sum, self.squares, self.unit_length
+        first.sketch = self.sketch
         return first
 
     def merge(self, other: Moments) -> Moments:
@@ -329,7 +322,6 @@ class Moments:
         m = self.mean
         if self.second is None:
             return self.second_moment() - np.outer(m, m)
-        # One new matrix: at some hundred rows the memory costs more than the arithmetic.
         covariance: Float64 = np.multiply.outer(-self.weight * m, m)
         covariance += self.second
         covariance /= self.weight
