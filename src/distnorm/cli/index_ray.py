@@ -48,10 +48,11 @@ def store_on_ray(
         raise click.UsageError("give --out: a folder for the biases")
     if is_store(place):
         check_models(norm, place)
+    # Headers are looked at before a cluster is started.
+    found = open_vectors(place, side, key=key)
     with engine.session() as session:
         if out is None:
             return add_biases(session, norm, place, side=side, key=key, unit=unit, fresh=fresh)
-        found = open_vectors(place, side, key=key)
         with progress_bar("storing biases", "items") as show:
             return write_biases(
                 session, norm, found, out, side=side, unit=unit, fresh=fresh, progress=show

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from distnorm.distributed.clusters import check_room, check_version, plain_ray_errors, version
 from distnorm.distributed.portions import Encoded, encode_items
+from distnorm.distributed.session import TRIES
 from distnorm.embedding.items import Item
 from distnorm.embedding.pipeline import decoders
 from distnorm.encoders import load_encoder
@@ -24,7 +25,7 @@ __all__ = ["Crew", "Facts", "Plan", "caught"]
 
 T = TypeVar("T")
 
-_TRIES = 3  # times that a portion is begun again after its worker died
+_RESTARTS = 5  # of one actor: Ray alone would go on for ever where memory is short
 _AHEAD = 2  # portions in the hands of an actor
 _MORE = "what is embedded stays: mend it and run the same command again"
 
@@ -130,7 +131,7 @@ class Crew:
         self._errors = require("ray.exceptions", "ray")
         check_room(cpus, gpus)
         actor = self._ray.remote(_Embedder).options(
-            num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=_TRIES
+            num_cpus=cpus, num_gpus=gpus, max_restarts=_RESTARTS, max_task_retries=TRIES
         )
         self._actors = [actor.remote(plan) for _ in range(workers)]
         self._starting = {one.facts.remote(): one for one in self._actors}
@@ -229,8 +230,7 @@ class Crew:
                     raise
                 except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError):
                     raise DistnormError(
-                        f"{place}, whose worker died {_TRIES + 1} times, as one without memory "
-                        "does",
+                        f"{place}, whose worker died again and again, as one without memory does",
                         "workers that live",
                         f"give them memory: fewer --workers, a smaller --batch-size; {_MORE}",
                     ) from None

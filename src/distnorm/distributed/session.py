@@ -37,6 +37,9 @@ __all__ = ["Session", "Shared", "connected"]
 T = TypeVar("T")
 R = TypeVar("R")
 
+TRIES = 3
+"""Times that work is begun again after its worker was killed for memory."""
+
 _STORE = 1 << 28  # bytes of the object store for each worker, and for what they share
 _QUIET = ("ray", "ray.data")
 
@@ -170,6 +173,8 @@ def connected(address: str | None = None, *, workers: int | None = None) -> Iter
     address = address or os.environ.get("RAY_ADDRESS") or None
     local = address in (None, "local")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray begins again for ever what is killed for memory, and would never say so.
+    os.environ.setdefault("RAY_task_oom_retries", str(TRIES))
     settings: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if local:
         count = workers or cores()
