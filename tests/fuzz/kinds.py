@@ -7,6 +7,7 @@ plain arithmetic says otherwise of.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import csv
 import importlib
@@ -229,13 +230,25 @@ def vector_jsonl(folder: Path) -> Files:
 
     def check(at: Path, found: Any) -> None:
         text = decoded((at / "x.jsonl").read_bytes())
-        there = [json.loads(line) for line in text.replace("\r", "\n").split("\n") if line.strip()]
+        there = values_of(text.replace("\r", "\n"))
         require(len(there) == len(found), f"{len(found)} rows of {len(there)} lines")
         for row, line in zip(np.asarray(found), there, strict=True):
             numbers = [part for part in lists_of_numbers(line) if len(part) == len(row)]
             require(any(np.allclose(row, part, 1e-5) for part in numbers), "other numbers")
 
     return kept(folder, only("x.jsonl", distnorm_rows), check, jsonl=(as_text, mutate_json))
+
+
+def values_of(text: str) -> list[Any]:
+    """Those of the lines, else of the whole as JSON or as Python prints it."""
+    try:
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
+    except ValueError:
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = ast.literal_eval(text.strip())
+        return value if isinstance(value, list) else [value]
 
 
 def lists_of_numbers(value: Any) -> Iterator[np.ndarray]:
@@ -264,12 +277,7 @@ def vector_answers(folder: Path) -> Files:
     def check(at: Path, found: Any) -> None:
         for name in answers:
             text = decoded((at / f"{name}.json").read_bytes())
-            try:
-                there = list(lists_of_numbers(json.loads(text)))
-            except ValueError:
-                there = [
-                    x for line in text.splitlines() for x in lists_of_numbers(json.loads(line))
-                ]
+            there = list(lists_of_numbers(values_of(text.replace("\r", "\n"))))
             for row in np.asarray(found[name]):
                 numbers = [part for part in there if len(part) == len(row)]
                 require(any(np.allclose(row, part, 1e-5) for part in numbers), "other numbers")
