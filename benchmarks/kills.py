@@ -49,7 +49,7 @@ NEEDED = (
     "PIL.Image", "PIL.ImageOps", "pyarrow.parquet", "onnxruntime", "jinja2", "rich.console",
     "rich.table", "rich.progress", "distnorm.paper", "distnorm.paper.page", "distnorm.search",
     "distnorm.embedding", "distnorm.encoders.builtin", "distnorm.report.terminal",
-    *(f"distnorm.cli.{name}" for name in COMMANDS),
+    *(f"distnorm.cli.{name.replace('-', '_')}" for name in COMMANDS),
 )  # fmt: skip
 EMBED = ("--model", "builtin", "--shard-rows", "7", "--batch-size", "4")
 
