@@ -44,6 +44,14 @@ def test_hash_codes_are_refused():
         FaissIndex(faiss.IndexLSH(16, 32))
 
 
+def test_a_file_of_packed_bits_is_refused(tmp_path):
+    index = faiss.IndexBinaryFlat(32)
+    index.add(np.arange(40, dtype=np.uint8).reshape(10, 4))
+    faiss.write_index_binary(index, str(tmp_path / "bits.faiss"))
+    with pytest.raises(DistnormError, match="a binary index, which counts bits"):
+        FaissIndex.open(str(tmp_path / "bits.faiss"))
+
+
 def test_the_empty_choice_is_not_listed(index_world):
     from distnorm.search.indexes.arguments import one_of
 

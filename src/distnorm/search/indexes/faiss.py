@@ -23,7 +23,7 @@ import numpy.typing as npt
 from distnorm.arrays import Float32, NDArray
 from distnorm.errors import DistnormError, require
 from distnorm.normalization import ScoreNormalization
-from distnorm.search.indexes.arguments import int_ids, side_of
+from distnorm.search.indexes.arguments import existing, int_ids, side_of
 from distnorm.search.indexes.files import FileIndex
 from distnorm.search.indexes.system import Batch, Capabilities, Hits
 from distnorm.system.files import atomic_write
@@ -115,6 +115,13 @@ class FaissIndex(FileIndex):
     @classmethod
     def open(cls, target: str, **options: Any) -> FaissIndex:
         """A file that ``faiss.write_index`` wrote."""
+        with existing(target, f"a file of {cls.written_by}").open("rb") as file:
+            if file.read(2) == b"IB":
+                raise DistnormError(
+                    f"faiss:{target}, a binary index, which counts bits",
+                    "inner products or L2 of vectors",
+                    "build an index of the vectors before they were packed",
+                )
         return cls.open_file(target, require("faiss", "faiss").read_index, **options)
 
     def exercise(self) -> None:
