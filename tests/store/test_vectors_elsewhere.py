@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import sqlite3
@@ -260,7 +261,7 @@ def test_bytes_in_json_stay_whole(tmp_path):
 
 def test_a_database_is_called_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with sqlite3.connect("x.db") as database:
+    with contextlib.closing(sqlite3.connect("x.db")) as database, database:
         database.execute('create table "TABLE" (id int, "COLUMN" blob)')
         database.executemany('insert into "TABLE" values (?, ?)', enumerate(map(bytes, ROWS)))
     with pytest.raises(DistnormError, match=r"a \.sqlite file.*sqlite3\.connect.*sqlite-vec:"):

@@ -278,8 +278,10 @@ def test_a_connection_that_is_handed_in_stays_as_it_was(postgres, database, inde
         with pytest.raises(DistnormError, match=r"call its rollback\(\) first"):
             index.count()
         mine.rollback()
-    with pytest.raises(DistnormError, match=r"of type sqlite3.Connection.*psycopg.connect"):
-        PgvectorIndex(sqlite3.connect(":memory:"), "photos")
+    other = contextlib.closing(sqlite3.connect(":memory:"))
+    refusal = pytest.raises(DistnormError, match=r"of type sqlite3.Connection.*psycopg.connect")
+    with other as connection, refusal:
+        PgvectorIndex(connection, "photos")
 
 
 def test_a_role_that_may_only_read_is_told_of_a_folder(database, index_world, tmp_path):
