@@ -6,7 +6,8 @@ with torch loaded, which on processors with units for bfloat16 multiplies in it 
 ``precision="float32"``, as without torch. Results must be the same but for ties within float32's
 rounding.
 
-Run: python benchmarks/search_exact.py [--quick]
+Run: python benchmarks/search_exact.py [--quick] [--few]
+``--few`` measures few queries alone, and keeps the rest of the results that there are.
 """
 
 from __future__ import annotations
@@ -20,7 +21,17 @@ from typing import Any
 import faiss
 import numpy as np
 import torch
-from harness import arguments, extra_memory, in_child, measure, publish, random_rows, ratio, spread
+from harness import (
+    HERE,
+    arguments,
+    extra_memory,
+    in_child,
+    measure,
+    publish,
+    random_rows,
+    ratio,
+    spread,
+)
 
 from distnorm.exact.bfloat16 import bfloat16_pays
 from distnorm.search import Gallery, topk
@@ -29,6 +40,7 @@ from distnorm.system.threads import threads
 QUERIES = 1000
 SIZES, KS, DIMENSIONS = (50_000, 200_000, 500_000), (1, 10, 100), (256, 512, 768)
 FEW = (1, 2, 4, 16, 64)
+RESULTS = HERE / "results" / "search_exact.json"
 
 
 def queries_like(items: np.ndarray, n: int) -> np.ndarray:
@@ -114,16 +126,8 @@ def memory(n: int) -> dict[str, float]:
         return extra_memory(lambda: topk(queries, items, 10))
 
 
-def main() -> None:
-    """Measure everything, publish."""
-    options = arguments(__doc__)
-    quick = options.quick
-    if options.child:
-        print(json.dumps(memory(20_000 if quick else 1_000_000)))
-        return
-    repeats = options.repeats or (2 if quick else 5)
-    sizes = (4_000, 8_000, 16_000) if quick else SIZES
-    n = 200 if quick else QUERIES
+def many(sizes: tuple[int, ...], n: int, repeats: int, quick: bool) -> list[dict[str, Any]]:
+    """Figures of n queries, for every size, dimension and k."""
     results = []
     for d in DIMENSIONS[:1] if quick else DIMENSIONS:
         every = random_rows(max(sizes), d)
@@ -134,9 +138,27 @@ def main() -> None:
                 queries = queries_like(every, n)
                 results.append(side_by_side(every[:m], queries, k, times))
                 print(f"{m} x {d}, k = {k}: {spread(results[-1]['speed'])}", flush=True)
+    return results
+
+
+def main() -> None:
+    """Measure everything, publish."""
+    options = arguments(__doc__, lambda parser: parser.add_argument("--few", action="store_true"))
+    quick = options.quick
+    if options.child:
+        print(json.dumps(memory(20_000 if quick else 1_000_000)))
+        return
+    repeats = options.repeats or (2 if quick else 5)
+    sizes = (4_000, 8_000, 16_000) if quick else SIZES
+    n = 200 if quick else QUERIES
+    kept = json.loads(RESULTS.read_text()) if options.few and not quick else None
+    results = kept["results"]["runs"] if kept else many(sizes, n, repeats, quick)
     every = random_rows(sizes[1], 512)
     few = [side_by_side(every, queries_like(every, n), 10, repeats + 4, "prepared") for n in FEW]
-    flat = in_child(__file__, "memory", *(["--quick"] if quick else []))
+    if kept:
+        flat = kept["results"]["memory"]
+    else:
+        flat = in_child(__file__, "memory", *(["--quick"] if quick else []))
     wanted = ">= 1"
     rows = [
         (
@@ -163,7 +185,9 @@ def main() -> None:
     rows.append(("extra memory, a file of 1,000,000 x 512", f"{flat['extra_mb']:.0f} MB", "flat"))
     settings = {
         "queries": n,
-        "repeats": f"{repeats} of the largest, up to {5 * repeats} of the smallest",
+        "repeats": kept["settings"]["repeats"]
+        if kept
+        else f"{repeats} of the largest, up to {5 * repeats} of the smallest",
         "threads of FAISS": faiss.omp_get_max_threads(),
         "threads": threads(),
         "faiss": faiss.__version__,
