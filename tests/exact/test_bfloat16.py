@@ -9,7 +9,7 @@ from distnorm.exact import bfloat16 as module
 from distnorm.exact import top_k as exact_module
 from distnorm.search import topk
 
-pytest.importorskip("torch", reason="bfloat16 is torch's")
+torch = pytest.importorskip("torch", reason="bfloat16 is torch's")
 
 
 def rows(rng, n, d, spread=0.0):
@@ -79,3 +79,11 @@ def test_auto_gives_the_same_list(rng, monkeypatch):
     for found, one in zip(topk(queries, items, 12), wanted, strict=True):
         np.testing.assert_array_equal(found, one)
     assert seen
+
+
+def test_where_torch_makes_tensors_elsewhere(rng):
+    queries, items = rows(rng, 3, 8), rows(rng, 90, 8)
+    wanted = topk(queries, items, 5)
+    with torch.device("meta"):
+        found = topk(queries, items, 5, precision="bfloat16")
+    np.testing.assert_array_equal(found[1], wanted[1])

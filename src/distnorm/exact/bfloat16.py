@@ -93,12 +93,14 @@ class Bfloat16Engine(NumpyEngine):
     def _rounded(self, rows: _Float32) -> tuple[Any, _Float64]:
         """Rows in bfloat16, and the length of what rounding took from each, or more."""
         given = self._torch.from_numpy(np.ascontiguousarray(rows))
-        rounded = self._torch.empty(given.shape, dtype=self._torch.bfloat16)
+        # Wherever a user has torch make new tensors.
+        rounded = self._torch.empty(given.shape, dtype=self._torch.bfloat16, device="cpu")
         lost = np.empty(len(rows), dtype=np.float32)
-        for part in blocks(len(rows), _ROWS):
-            rounded[part] = given[part]
-            off = rounded[part].float().sub_(given[part]).numpy()
-            lost[part] = np.matmul(off[:, None, :], off[:, :, None])[:, 0, 0]
+        with single_threaded_openmp():
+            for part in blocks(len(rows), _ROWS):
+                rounded[part] = given[part]
+                off = rounded[part].float().sub_(given[part]).numpy()
+                lost[part] = np.matmul(off[:, None, :], off[:, :, None])[:, 0, 0]
         tiny = FLOAT32.tiny * rows.shape[1] ** 0.5
         return rounded, np.sqrt(lost.astype(np.float64)) * SLACK + tiny
 
