@@ -65,3 +65,23 @@ def test_an_index_file_is_read_in_a_child_first(tmp_path, monkeypatch):
     # Very large ones are not read twice.
     monkeypatch.setattr(files, "_TRIED", 10)
     assert open_index(f"faiss:{tmp_path}/x.index").count() == 8
+
+
+def test_a_library_that_gives_up_on_a_table_is_one_line():
+    from distnorm.search.indexes.lancedb import LanceDBIndex
+
+    class RustPanic(BaseException):
+        """As what Lance raises for some damaged tables: no Exception."""
+
+    class Table:
+        @property
+        def schema(self):
+            raise RustPanic("rust future panicked")
+
+    class Database:
+        @staticmethod
+        def open_table(name):
+            return Table()
+
+    with pytest.raises(DistnormError, match="'rust future panicked' from lancedb on open"):
+        LanceDBIndex(Database(), "photos")

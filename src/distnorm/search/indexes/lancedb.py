@@ -76,7 +76,8 @@ class LanceDBIndex(Index):
                     raise
                 raise not_there("table", table, self.place, lambda: _tables(database)) from error
         self._column, self._id = column, id
-        schema = self._table.schema
+        with self.plain_errors("open"):
+            schema = self._table.schema
         self.vector = column
         self.one_vector = sum(hasattr(field.type, "list_size") for field in schema) == 1
         known_columns(schema.names, self.place, column, id)
