@@ -110,6 +110,17 @@ def test_rows_whose_lengths_add_up_to_whole_rows_are_refused(tmp_path):
         read_embeddings(tmp_path / "x.parquet")
 
 
+def test_an_archive_under_a_password(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, rows=ROWS)
+    data = bytearray(path.read_bytes())
+    for head, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(head) + flags] |= 1
+    path.write_bytes(data)
+    with pytest.raises(DistnormError, match="encrypted, password required"):
+        read_embeddings(path)
+
+
 @pytest.mark.parametrize("row", [0, 1, 7])
 @pytest.mark.parametrize("cell", ["", "0.1x", "-", "#REF!"])
 def test_a_damaged_cell_does_not_take_its_dimension_along(tmp_path, rng, row, cell):

@@ -212,8 +212,7 @@ _UNREADABLE = (
     TypeError,
     AttributeError,
     OverflowError,
-    NotImplementedError,  # pyarrow's, of encodings that it does not read
-    RecursionError,
+    RuntimeError,  # of encodings that pyarrow does not read, nesting, members under a password
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
