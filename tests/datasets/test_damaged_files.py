@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +17,8 @@ import miniature
 
 from distnorm import DistnormError, datasets
 from distnorm.datasets.cifar100 import cifar100_pixels
+
+cifar100_module = importlib.import_module("distnorm.datasets.cifar100")
 
 BAD = (None, 3, "x", [], {}, [[]], -1, 1e999)
 
@@ -123,3 +128,18 @@ def test_annotations_of_another_kind(tmp_path, value):
         assert field != "sentences" or value == []
     path.write_text(json.dumps({"images": value}))
     refused(datasets.karpathy, tmp_path, "coco")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks on Linux alone")
+def test_a_pickle_that_ends_its_reader_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "test").write_bytes(pickle.dumps({b"fine_labels": [1]}))
+    own, read = os.getpid(), cifar100_module._loaded
+
+    def ending(path):
+        if os.getpid() != own:
+            os.abort()
+        return read(path)
+
+    monkeypatch.setattr(cifar100_module, "_loaded", ending)
+    with pytest.raises(DistnormError, match=r"ends the process that reads it.*get it again"):
+        cifar100_module.cifar100_pixels(tmp_path, "test")

@@ -17,10 +17,13 @@ import numpy.typing as npt
 
 from distnorm.datasets.base import LabelledImages, check_split, find_file, labelled_images, official
 from distnorm.errors import DistnormError, first_line, require
+from distnorm.system.trial import trial
 
 __all__ = ["cifar100", "cifar100_pixels", "save_pictures"]
 
 _COUNTS = {"train": 50000, "test": 10000}
+# For the child that tries a pickle.
+_SECONDS = 120.0
 
 
 @official
@@ -104,10 +107,19 @@ def _encoded(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
+def _loaded(path: Path) -> Any:
+    with path.open("rb") as file:
+        return _ArraysOnly(file, encoding="bytes").load()
+
+
 def _unpickled(path: Path) -> dict[bytes, Any]:
+    # Python's own reader of pickles may end the process at a damaged one.
+    wrong = trial(lambda: _loaded(path), _SECONDS)
+    if wrong:
+        got = f"{path}, which {wrong}"
+        raise DistnormError(got, "the official pickle of arrays", "get it again")
     try:
-        with path.open("rb") as file:
-            table = _ArraysOnly(file, encoding="bytes").load()
+        table = _loaded(path)
     except Exception as error:  # A damaged pickle raises whatever its bytes lead to.
         got = f"{path}, unreadable ({first_line(error)})"
         raise DistnormError(got, "the official pickle of arrays", "get it again") from error
