@@ -58,9 +58,40 @@ def test_keys_for_one_side_and_for_both():
     assert found.exit_code == 1
     assert "--key image=a" in found.output
     assert recall(*both, "--key", "image=a,text=b") == recall(*PLAIN)
-    assert recall("--images", "ab.npz", "--texts", "y.npy", "--key", "a") == recall(*PLAIN)
+    assert recall("--images", "ab.npz", "--texts", "y.npy", "--key", "image=a") == recall(*PLAIN)
     for key in ("image=a,audio=b", "image=", "image=a,b"):
         assert run("evaluate", "retrieval", *both, "--key", key).exit_code == 1
+
+
+def test_a_key_for_rows_without_names_is_refused():
+    assert run("fit", *PLAIN, "--out", "n.safetensors").exit_code == 0
+    for words in (
+        ("fit", *PLAIN, "--out", "m.safetensors"),
+        ("evaluate", "retrieval", *PLAIN),
+        ("compare", "retrieval", *PLAIN),
+        ("calibrate", "n.safetensors", *PLAIN),
+        ("watch", "n.safetensors", "--images", "x.npy"),
+        ("search", "x.npy", "--query-vectors", "y.npy"),
+        ("index", "hubs", "x.npy", "--queries", "y.npy"),
+    ):
+        found = run(*words, "--key", "rows")
+        assert found.exit_code == 1
+        assert "leave the key out" in found.output
+    for words in (("watch", "n.safetensors", "--stdin", "image"), ("card", "n.safetensors")):
+        found = run(*words, "--key", "rows")
+        assert found.exit_code == 2
+        assert "leave it out" in found.output
+
+
+def test_keys_of_matrices_of_scores():
+    np.savez("s.npz", first=IMAGES[:9] @ TEXTS[:9].T, second=IMAGES[9:] @ TEXTS[:9].T)
+    words = ("evaluate", "retrieval", "--scores", "s.npz", "--json", "-")
+    assert "--key score=first" in run(*words).output
+    assert run(*words, "--key", "first").exit_code == 0
+    banked = (*words, "--image-bank", "s.npz", "--method", "is", "--key")
+    assert "--key image_bank=first" in run(*banked, "score=first").output
+    assert run(*banked, "score=first,image_bank=second").exit_code == 0
+    assert "--normalize" in run(*words, "--normalize").output
 
 
 def test_one_array_is_not_taken_for_both_sides():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from distnorm import DistnormError
 from distnorm.cli.main import cli
+from distnorm.errors import DistnormError, DistnormWarning
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 arrow = pytest.importorskip("pyarrow", reason="Parquet tables need pyarrow")
@@ -185,6 +186,31 @@ def test_pictures_are_looked_for_where_data_sets_keep_them(tmp_path):
     pictures(tmp_path / "val", "c.png")
     (item,) = open_source(tmp_path / "annotations" / "captions.json")
     assert item.path == str(tmp_path / "val" / "c.png")
+
+
+def test_foils_are_no_captions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path, "a.png")
+    notes = [{"image_id": 1, "caption": "a bird", "foil": False},
+             {"image_id": 1, "caption": "a tree", "foil": True}]  # fmt: skip
+    coco = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": notes}
+    (tmp_path / "foils.json").write_text(json.dumps(coco))
+    with pytest.raises(DistnormError, match="foils among its captions, such as 'a tree'") as error:
+        open_source("foils.json")
+    exec(error.value.remedy.split(": ", 1)[1].rsplit("; ", 1)[0], {"json": json, "Path": Path})
+    assert pairs(open_source("captions.json")) == [("a.png", "a bird")]
+    (tmp_path / "c.csv").write_text("image,caption,foil\na.png,a bird,False\na.png,a tree,True\n")
+    with pytest.raises(DistnormError, match=r"first in line 3 .'foil'"):
+        open_source(tmp_path / "c.csv")
+    (tmp_path / "c.jsonl").write_text(
+        lines({"image": "a.png", "caption": "a bird", "foil": "a tree"})
+    )
+    assert pairs(open_source(tmp_path / "c.jsonl")) == [("a.png", "a bird")]
+    (tmp_path / "captions.json").write_text(
+        json.dumps({**coco, "annotations": notes[:1], "foils": [1]})
+    )
+    with pytest.warns(DistnormWarning, match="left out 1 entries under 'foils'"):
+        assert pairs(open_source("captions.json")) == [("a.png", "a bird")]
 
 
 def test_several_captions_are_several_rows_and_none_is_counted(tmp_path):

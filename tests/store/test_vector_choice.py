@@ -61,6 +61,20 @@ def test_what_is_not_plain_is_refused_with_the_key(tmp_path, end):
     np.testing.assert_array_equal(read_embeddings(path, "query", key="text_embedding"), TEXTS)
 
 
+def test_a_key_for_a_matrix_without_a_name_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", IMAGES)
+    (tmp_path / "x.json").write_text(str(IMAGES.tolist()))
+    np.savetxt(tmp_path / "x.csv", IMAGES, delimiter=",")
+    for folder in ("store/img_emb", "plain"):
+        (tmp_path / folder).mkdir(parents=True)
+        np.save(tmp_path / folder / "part_0.npy", IMAGES)
+    for name in ("x.npy", "x.json", "x.csv", "store", "store/img_emb"):
+        assert len(read_embeddings(tmp_path / name)) == 12
+        with pytest.raises(DistnormError, match=r"the key 'rows' for .*; leave the key out"):
+            read_embeddings(tmp_path / name, key="rows")
+    assert len(read_embeddings(tmp_path / "plain", key="part")) == 12
+
+
 def test_other_arrays_beside_the_matrix(tmp_path):
     np.savez(tmp_path / "x.npz", rows=IMAGES, ids=np.array(["a"] * 12), labels=np.arange(12))
     np.testing.assert_array_equal(read_embeddings(tmp_path / "x.npz"), IMAGES)

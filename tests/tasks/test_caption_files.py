@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from distnorm import DistnormError
+from distnorm.errors import DistnormError, DistnormWarning
 from distnorm.tasks.caption_files import match_images, read_caption_pairs, read_results
 
 
@@ -27,6 +27,21 @@ def test_results_name_images_by_number_stem_or_name(tmp_path):
     (tmp_path / "r.json").write_text(json.dumps([*entries, {"image_id": 1}]))
     with pytest.raises(DistnormError, match="entry 2"):
         read_results(tmp_path / "r.json")
+
+
+def test_foils_are_said(tmp_path):
+    notes = [
+        {"image_id": 4, "caption": "a cat", "foil": False, "foil_word": "ORIG"},
+        {"image_id": 4, "caption": "a dog", "foil": True, "foil_word": "dog"},
+    ]
+    (tmp_path / "foils.json").write_text(json.dumps({"images": [], "annotations": notes}))
+    (tmp_path / "foils.csv").write_text("image_id,caption,is_foil\n4,a cat,0\n4,a dog,1\n")
+    for name, flag in (("foils.json", "foil"), ("foils.csv", "is_foil")):
+        with pytest.warns(DistnormWarning, match=f"1 of the captions are foils .'{flag}'"):
+            assert read_results(tmp_path / name).captions == ["a cat", "a dog"]
+    (tmp_path / "r.json").write_text(json.dumps({"annotations": notes[:1], "negatives": notes[1:]}))
+    with pytest.warns(DistnormWarning, match="left out 1 entries under 'negatives'"):
+        assert read_results(tmp_path / "r.json").captions == ["a cat"]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def card(
 
     if (images is None) != (texts is None):
         raise click.UsageError("hubs take both --images and --texts")
+    vectors.check_used("--images and --texts", images is not None)
     norm = load(path)
     for target in [path] * keep + [f"{path}.card.md", f"{path}.card.json"] * beside:
         check_writable(target)

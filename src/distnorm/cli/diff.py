@@ -54,6 +54,7 @@ def diff(
 
     if (images is None) != (texts is None):
         raise click.UsageError("a probe takes both --images and --texts")
+    vectors.check_used("--images and --texts", images is not None)
     try:
         norms = load(first), load(second)
         probe = None

@@ -109,6 +109,7 @@ def bias(
         return
     if out is not None:
         raise click.UsageError("--out needs --engine ray")
+    vectors.check_used("--items", items is not None)
     rows = None if items is None else vectors.rows(items, side)
     state = (0, 0)
     with open_index(spec, model=model, biases=biases) as opened:
@@ -181,6 +182,7 @@ def check(
     other = "text"
     if norm is not None:
         other = norm.names.other(norm.names.resolve(side))
+    vectors.check_used("--queries", queries is not None)
     asked = None if queries is None else vectors.rows(queries, other)
     with (
         open_index(spec, model=model, biases=biases) as opened,

@@ -120,15 +120,20 @@ class RetrievalInput(PairInput):
             raise click.UsageError("--image-bank and --text-bank need --scores")
         if self.scores is not None and (self.images or self.texts):
             raise click.UsageError("--scores excludes --images and --texts")
+        if self.scores is not None and self.normalize:
+            raise click.UsageError("--scores excludes --normalize: scores are no rows")
 
     def matrices(self) -> dict[str, Any]:
         """Scores and banks, as `evaluate_scores` takes them."""
         from distnorm.store.vectors import read_embeddings
 
-        names = {"scores": self.scores, "image_bank": self.image_bank, "text_bank": self.text_bank}
-        found = {n: read_embeddings(p, "score") for n, p in names.items() if p is not None}
+        names = {"score": self.scores, "image_bank": self.image_bank, "text_bank": self.text_bank}
+        keys = self.keys(*names, bare="score")
+        given = {n: p for n, p in names.items() if p is not None}
+        found = {n: read_embeddings(p, n, key=keys.get(n)) for n, p in given.items()}
         whole = {n: x.astype("float64") for n, x in found.items() if x.dtype.kind in "iu"}
-        return {**dict.fromkeys(names), **found, **whole}
+        read = {**dict.fromkeys(names), **found, **whole}
+        return {"scores": read.pop("score"), **read}
 
 
 @dataclass(frozen=True)

@@ -164,8 +164,7 @@ def _answer(
     from distnorm.search.indexes import is_spec
 
     if is_spec(place):
-        if reading.key is not None:
-            raise click.UsageError("--key says how a STORE or --query-vectors are read")
+        reading.check_used("a STORE or --query-vectors", given=False)
         return answer(IndexPlace(place), query, Settings(**settings)).to_dict()
     side = settings["side"]
     keys = reading.keys(*(("image", "text") if side in ("image", "text", "both") else (side,)))

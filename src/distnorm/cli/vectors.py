@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from distnorm.cli.groups import option
 from distnorm.errors import DistnormError
 
@@ -44,6 +46,11 @@ class VectorOptions:
                     f"--key {self.key}", f"NAME, or {'=NAME,'.join(sides)}=NAME", "write it so"
                 )
         return found
+
+    def check_used(self, files: str, given: bool) -> None:
+        """Raise if there is a key, but none of the ``files`` that it could be of."""
+        if self.key is not None and not given:
+            raise click.UsageError(f"--key says how {files} are read: give one, or leave it out")
 
     def rows(self, path: str | os.PathLike[str], side: str, *others: str) -> Any:
         """Vectors of one side; ``others`` are the names that `key` may also speak of."""

@@ -73,6 +73,7 @@ def watch(
 
     if images is None and texts is None and stdin_side is None:
         raise click.UsageError("give --images, --texts or --stdin SIDE")
+    vectors.check_used("--images and --texts", images is not None or texts is not None)
     norm = load(path)
     one, two = norm.sides
     if not 0 <= forget < 1:

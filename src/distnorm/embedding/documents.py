@@ -23,6 +23,7 @@ from distnorm.embedding.cells import PATHS, TEXTS, names_a_picture
 from distnorm.errors import DistnormError
 from distnorm.system.json_rows import json_error, json_values, rows_of
 from distnorm.system.lines import text_lines
+from distnorm.tasks.foils import foil_field, say_foils_left_out
 
 __all__ = ["Records"]
 
@@ -99,6 +100,7 @@ def _document(path: Path) -> tuple[list[Any] | None, bool]:
     if isinstance(value, dict):
         images, notes = value.get("images"), value.get("annotations")
         if isinstance(notes, list):
+            say_foils_left_out(path, value)
             return list(_coco(images, notes, path)), True
         if isinstance(images, list) and any(
             isinstance(image, dict) and "sentences" in image for image in images[:1]
@@ -120,6 +122,16 @@ def _coco(images: Any, notes: list[Any], path: Path) -> Iterable[dict[str, Any]]
                 f"{path} whose annotations have no caption",
                 "COCO's captions, such as captions_val2017.json",
                 "name the file of captions",
+            )
+        flag = foil_field(note)
+        if flag is not None:
+            raise DistnormError(
+                f"{path} with foils among its captions, such as {note['caption']!r:.60} ({flag!r})",
+                "true captions",
+                f"leave them out: c = json.loads(Path({path.name!r}).read_text()); "
+                f"c['annotations'] = [a for a in c['annotations'] if not a.get({flag!r})]; "
+                "Path('captions.json').write_text(json.dumps(c)); to score foils, too, is: "
+                "distnorm evaluate captions --captions",
             )
         texts.setdefault(str(note.get("image_id")), []).append(note["caption"])
     if not isinstance(images, list) or not images:

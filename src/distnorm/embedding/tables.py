@@ -29,6 +29,7 @@ from distnorm.embedding.items import Item, Problem
 from distnorm.embedding.places import Place, find_place
 from distnorm.errors import DistnormError
 from distnorm.system.separated import is_number
+from distnorm.tasks.foils import foil_field, is_foil_flag
 
 __all__ = ["Reader", "Table", "empty_text", "fetch_first"]
 
@@ -99,6 +100,7 @@ class Table:
     ) -> Table:
         """Decide on columns and folder by the first rows; raises for tables of addresses."""
         label = str(reader.path)
+        _refuse_foils(reader)
         names = [name.strip().lower() for name in reader.head]
         place, words = choose(label, reader.head, path_column, text_column)
         usual, notes = place is not None, list[str]()
@@ -212,6 +214,21 @@ class Table:
         """Names within tables repeat (image.jpg in every row): the row tells them apart."""
         end = os.path.basename(found.name)
         return f"{self.reader.path.name}#{line}" + (f"/{end}" if end else "")
+
+
+def _refuse_foils(reader: Reader) -> None:
+    """Raise for rows that a column of their own calls foils."""
+    fields = tuple(at for at, name in enumerate(reader.head) if is_foil_flag(name))
+    flags = [reader.head[at] for at in fields]
+    for line, cells in reader.rows(fields) if fields else ():
+        flag = foil_field(zip(flags, cells, strict=True))
+        if flag is not None:
+            raise DistnormError(
+                f"{reader.path} with foils among its captions, first in line {line} ({flag!r})",
+                "true captions",
+                f"leave out the rows that {flag!r} marks; to score foils, too, is: distnorm "
+                "evaluate captions --captions",
+            )
 
 
 def _addresses_left(reader: Reader) -> tuple[str, ...]:

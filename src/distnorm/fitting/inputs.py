@@ -29,7 +29,7 @@ from distnorm.store.known import KeySet, Known, key_of
 from distnorm.store.layout import PARTS, Commit, at_commit, is_store
 from distnorm.store.models import model_of, prompt_of
 from distnorm.store.rows import StoredRows
-from distnorm.store.vector_choice import check_names
+from distnorm.store.vector_choice import check_names, without_key
 from distnorm.store.vectors import has_vectors, read_embeddings
 from distnorm.system.files import shared_name
 
@@ -268,10 +268,15 @@ class Inputs:
     def _open(self, name: str, side: str, options: dict[str, Any]) -> Input:
         if self._opened is not None:
             return self._opened(name, side, self._reading)
+        key = self._reading.keys.get(side)
         if _is_source(name):
+            if key is not None:
+                raise without_key(key, name, side)
             return SourceRows(name, side, self.encoder, self.prompt, **options)
         commit = Commit.read(name)
         if side in PARTS and commit.number is not None:
+            if key is not None:
+                raise without_key(key, name, side)
             return at_commit(name, lambda commit: StoredRows(commit, side))
         return VectorRows(name, side, self._reading)
 

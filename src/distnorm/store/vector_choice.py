@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distnorm.errors import DistnormError, DistnormWarning
 
-__all__ = ["called_vectors", "check_names", "choose", "speaks_of_vectors"]
+__all__ = ["called_vectors", "check_names", "choose", "speaks_of_vectors", "without_key"]
 
 _ALIASES = {
     "image": {"image", "img", "photo", "picture", "pic", "visual", "vision", "pixel"},
@@ -20,6 +20,10 @@ _USUAL = ("embedding", "emb", "vector", "embeddings", "vectors", "features")
 
 def choose(names: Sequence[str], path: Path, side: str, key: str | None) -> str:
     """The name that ``key`` says, or that is the side's, or the only one that can be meant."""
+    if list(names) == [""]:
+        if key is not None:
+            raise without_key(key, path, side)
+        return ""
     if key is not None:
         if key in names:
             return key
@@ -43,6 +47,15 @@ def choose(names: Sequence[str], path: Path, side: str, key: str | None) -> str:
         path,
         f"one that is plainly the {side} side's",
         f"name it: --key {side}={first} (key={first!r} in Python)",
+    )
+
+
+def without_key(key: str, place: Path | str, side: str) -> DistnormError:
+    """What says that a key is given for what has one matrix of a side, without a name."""
+    return DistnormError(
+        f"the key {key!r} for {place}, whose {side} rows have no name",
+        "a file of several named arrays or columns",
+        "leave the key out, or give it to the side whose file has it: --key SIDE=NAME",
     )
 
 

@@ -26,7 +26,7 @@ from distnorm.array_kinds import shape_error
 from distnorm.errors import DistnormError, DistnormWarning
 from distnorm.store.column_files import is_lance
 from distnorm.store.layout import PARTS, Commit, at_commit, has_shards, in_order, is_store
-from distnorm.store.vector_choice import check_names, choose
+from distnorm.store.vector_choice import check_names, choose, without_key
 from distnorm.store.vector_files import (
     arrow_vectors,
     read_arrow,
@@ -82,7 +82,8 @@ def read_embeddings(
         Which side's shards of a folder, and which array of a file that holds several.
     key : str, optional
         Name of the array or column (of numbered columns: what precedes the number); else the
-        one named after the side, or the only one that is not another side's.
+        one named after the side, or the only one that is not another side's. A file of one
+        nameless matrix has none.
 
     Returns
     -------
@@ -91,7 +92,7 @@ def read_embeddings(
     Raises
     ------
     DistnormError
-        For a missing, unreadable or ambiguous file.
+        For a missing, unreadable or ambiguous file, and a key for one without names.
 
     Warns
     -----
@@ -181,8 +182,7 @@ def _read_file(target: Path, side: str, key: str | None) -> npt.NDArray[Any]:
         )
     try:
         matrices = reader(target)
-        nameless = list(matrices) == [""]
-        rows = matrices["" if nameless else choose(list(matrices), target, side, key)]()
+        rows = matrices[choose(list(matrices), target, side, key)]()
         if not rows.ndim:
             raise shape_error(rows.shape, str(target))
         return rows
@@ -234,6 +234,7 @@ def shard_files(
     """
     part = PARTS.get(side, f"{side}_emb")
     inside: str | None = None
+    name: str | None = None
     files, place = commit.counted_files(part), commit.folder / part
     if not files and side not in PARTS:
         # Sides of other names, such as query and document: whichever the folder has alone.
@@ -278,6 +279,8 @@ def shard_files(
             if any(each.suffix.lower() in _PICTURES for each in commit.folder.iterdir())
             else _single_vectors(commit.folder) or f"name the {side} embeddings' file",
         )
+    if key is not None and key not in (name, inside):
+        raise without_key(key, place, side)
     if not is_store(commit.folder):
         _say_lacking([file for file, _ in files], place)
     return files, place, inside

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from distnorm.arrays import Bools, Float64, Indices
-from distnorm.errors import DistnormError
+from distnorm.errors import DistnormError, DistnormWarning
 from distnorm.metrics.positives import row_numbers
 from distnorm.system.json_rows import json_values
 from distnorm.system.lines import text_lines
 from distnorm.tasks.captioning import pair_accuracy
+from distnorm.tasks.foils import foil_field, is_foil_flag, say_foils_left_out
 from distnorm.tasks.tables import Column, table_of
 
 __all__ = ["CaptionPairs", "CaptionTexts", "match_images", "read_caption_pairs", "read_results"]
@@ -77,7 +79,8 @@ def read_results(path: str | os.PathLike[str]) -> CaptionTexts | None:
     ``prediction`` ...), in a list, in lines, under ``annotations`` or ``results`` or as a table; or
     an object of ids with their captions. Several captions of one id are as many entries.
 
-    Raises `DistnormError` for such a file in which an entry lacks an id or a caption.
+    Raises `DistnormError` for such a file in which an entry lacks an id or a caption. Warns of
+    captions that the file calls foils.
     """
     entries = _entries(Path(path))
     if entries is None:
@@ -110,6 +113,9 @@ def _entries(path: Path) -> list[tuple[Any, Any]] | None:
         numbers = sum(column.numbers is not None for column in table.columns)
         if not all(columns) or numbers > _FEW:
             return None  # vectors beside their names
+        flags = [column for column in table.columns if is_foil_flag(column.name)]
+        cells = zip(*([(flag.name, cell) for cell in flag.cells] for flag in flags), strict=True)
+        _say_foils(path, cells)
         return [*zip(columns[0][0].cells, columns[1][0].cells, strict=True)]
     value = json_values(path)
     if isinstance(value, dict):
@@ -120,6 +126,7 @@ def _entries(path: Path) -> list[tuple[Any, Any]] | None:
             named = [*value.items()]
             return named if named and all(map(_is_caption, value.values())) else None
         else:
+            say_foils_left_out(path, value)
             value = lists[0]
     entries = value if isinstance(value, list) else []
     first = entries[0] if entries and isinstance(entries[0], dict) else {}
@@ -128,7 +135,18 @@ def _entries(path: Path) -> list[tuple[Any, Any]] | None:
     if names is None or any(isinstance(x[0], int | float) for x in vectors):
         return None
     image, caption = names
+    _say_foils(path, (x.items() for x in entries if isinstance(x, dict)))
     return [(x.get(image), x.get(caption)) if isinstance(x, dict) else (None, x) for x in entries]
+
+
+def _say_foils(path: Path, rows: Iterable[Iterable[tuple[str, Any]]]) -> None:
+    """Say how many captions the file calls foils: they are scored as all others are."""
+    flags = [flag for flag in map(foil_field, rows) if flag is not None]
+    if flags:
+        words = (
+            f"{path}: {len(flags)} of the captions are foils ({flags[0]!r}), scored as all others"
+        )
+        warnings.warn(words, DistnormWarning, stacklevel=4)
 
 
 def _both(names: Collection[str]) -> tuple[str, str] | None:
