@@ -125,8 +125,10 @@ def to_numpy(x: Array, dtype: npt.DTypeLike | None = None) -> NDArray:
 def numbers_of(x: Any, name: str) -> Float64:
     """Numbers in any array or list, of any shape, in float64; raises for anything else."""
     try:
-        given = matrix_of(x, name) if isinstance(x, np.ndarray) else x
-        return to_numpy(given if compat.is_array_api_obj(given) else np.asarray(given), np.float64)
+        values = to_numpy(matrix_of(x, name) if compat.is_array_api_obj(x) else np.asarray(x))
+        if values.dtype.kind in "cMm":
+            raise TypeError(values.dtype)
+        return np.asarray(values, np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         if isinstance(error, DistnormError) and isinstance(x, np.ndarray):
             raise

@@ -80,7 +80,7 @@ def test_a_weight_is_a_number_of_copies(kind):
     times[0] = 2
     weighted = Moments(**kind).update(rows, weights=times.astype(float))
     repeated = Moments(**kind).update(np.repeat(rows, times, axis=0))
-    assert weighted.count == 40
+    assert weighted.count == np.count_nonzero(times)
     assert weighted.weight == times.sum() == repeated.weight
     np.testing.assert_allclose(weighted.mean, repeated.mean, atol=1e-13)
     error = weighted.uncertainty().standard_error
@@ -105,8 +105,9 @@ def test_weighted_shards_add_up_and_come_off_again():
 
 def test_weights_and_their_counts_survive_arrays():
     moments = Moments().update(spread_rows(5), weights=np.arange(5.0))
-    again = Moments.from_arrays(moments.to_arrays(), count=5, unit_length=True, rank=None)
-    assert (again.count, again.weight) == (5, 10.0)
+    assert moments.count == 4  # one has no weight
+    again = Moments.from_arrays(moments.to_arrays(), count=4, unit_length=True, rank=None)
+    assert (again.count, again.weight) == (4, 10.0)
     np.testing.assert_array_equal(again.mean, moments.mean)
 
 
@@ -119,8 +120,12 @@ def test_weights_and_their_counts_survive_arrays():
         ([1, 2, -1], "weight -1 for row 2 of queries"),
         ([0, 0, 0], "weights of queries that are all 0"),
         ("dense", "'density', 'even' or numbers"),
-        (["a", "b", "c"], "one number per row"),
-        (2.0, "weights of float for 3 queries"),
+        (["a", "b", "c"], "weights of 3 queries of type list; expected numbers"),
+        (2.0, r"weights of shape \(\) for 3 queries"),
+        (np.ones(3) + 0j, "weights of 3 queries of type ndarray; expected numbers"),
+        ({1: 2}, "weights of 3 queries of type dict"),
+        (np.ma.masked_less([1, 2, 3], 2), "masked array, first masked in row 0"),
+        ([1e-320] * 3, "weights of queries of at most .* some from 1e-100 on; multiply"),
         ([1, 1e300, 1], r"weight 1e\+300 for row 1 of queries; expected numbers from 0 to 1e\+12"),
     ],
 )
@@ -129,3 +134,20 @@ def test_weights_that_are_none(weights, said):
     with pytest.raises(DistnormError, match=said):
         moments.update(spread_rows(3), "queries", weights)
     assert moments.count == 0
+
+
+def test_a_column_of_a_table_is_weights_in_its_order():
+    pandas = pytest.importorskip("pandas")
+    rows, times = spread_rows(4), [3, 1, 0, 2]
+    want = Moments().update(rows, weights=times).mean
+    for column in (pandas.Series(times, index=[9, 3, 0, 1]), pandas.Series(times, dtype="Int64")):
+        np.testing.assert_array_equal(Moments().update(rows, weights=column).mean, want)
+
+
+def test_rows_of_weight_0_may_hold_anything():
+    rows = spread_rows(4)
+    rows[1] = np.nan
+    found = Moments().update(rows, "queries", weights=[1, 0, 1, 1])
+    np.testing.assert_array_equal(found.mean, Moments().update(rows[[0, 2, 3]]).mean)
+    with pytest.raises(DistnormError, match="NaN in queries whose weight is not 0, first in row 0"):
+        Moments().update(rows, "queries", weights=[0, 1, 1, 1])

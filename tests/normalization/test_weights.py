@@ -175,6 +175,42 @@ def test_removing_and_merging_keep_weights():
     assert even.effective["text"] == 20 + TIMES[20:].sum()
 
 
+@pytest.mark.parametrize("text", [*BIASED, "nnn", "ridge", "qbnorm", "centered", "auto", "dn*"])
+def test_rows_of_weight_0_are_as_if_absent(text):
+    if text == "nnn:k=45":
+        text = "nnn:k=25"
+    times = np.where(np.arange(60) % 2, TIMES, 0)
+    kept = np.flatnonzero(times)
+    weighted = norm(text).fit(images=X, texts=Q, weights={"text": times})
+    absent = norm(text).fit(images=X, texts=Q[kept], weights={"text": times[kept]})
+    for side in ("image", "text"):
+        np.testing.assert_array_equal(
+            weighted.similarity(X, Q, query=side), absent.similarity(X, Q, query=side)
+        )
+    assert weighted.to_dict() == absent.to_dict()
+    assert weighted.fitted("text").overlap(Q).fitted == len(kept)
+
+
+@pytest.mark.parametrize("text", ["auto", "nnn"])
+def test_numbers_stay_under_density(text, tmp_path):
+    """Merging, taking out, forgetting and saving replace no given weight."""
+    options = {} if text == "auto" else {"weights": "density"}
+
+    def fitted(rows: slice) -> distnorm.ScoreNormalization:
+        return norm(text, **options).fit(images=X, texts=Q[rows], weights={"text": TIMES[rows]})
+
+    whole = fitted(slice(None))
+    whole.save(tmp_path / "n.safetensors")
+    again = distnorm.load(tmp_path / "n.safetensors")
+    first, second = fitted(slice(20)), fitted(slice(20, None))
+    for found in (again, fitted(slice(None)).remove(texts=Q[:20]).merge(first)):
+        assert (found.weighting, found.weights) == ("given", "density")
+        assert found.effective["text"] == TIMES.sum()
+        assert found.effective["image"] < 80
+    assert again.remove(texts=Q[:20]).effective["text"] == second.effective["text"]
+    assert whole.forget(0.5).effective["text"] == TIMES[30:].sum()
+
+
 def test_what_cannot_be_weighed():
     with pytest.raises(DistnormError, match="one array of weights for two sides"):
         make("dn").fit(images=X, texts=Q, weights=TIMES)
@@ -182,9 +218,15 @@ def test_what_cannot_be_weighed():
         make("dn").fit(texts=Q, weights="dense")
     with pytest.raises(DistnormError, match="weights of images; expected images="):
         make("dn").fit(texts=Q, weights={"image": np.ones(80)})
-    with pytest.raises(DistnormError, match=r"60 rows, worth 50 by their weights; expected .* 51"):
+    with pytest.raises(DistnormError, match=r"50 rows, worth 50 by their weights; expected .* 51"):
         norm("nnn:k=51").fit(texts=Q, weights=np.arange(60) >= 10).item_bias(images=X)
     with pytest.raises(DistnormError, match="a removal of texts whose weights are not known"):
         make("dn").fit(texts=Q, weights=TIMES).remove(texts=Q[:2])
+    with pytest.raises(DistnormError, match="weights 'dense'; expected 'even', 'density'"):
+        make("dn").fit(texts=Q, weights={"text": "dense"})
+    with pytest.raises(DistnormError, match=r"weights of type ndarray; .* pass numbers to fit"):
+        make("dn", weights=TIMES)
+    with pytest.raises(DistnormError, match="5 images to take out, 3 of which were not fitted"):
+        make("dn").fit(images=X[:50]).remove(images=X[48:53])
     with pytest.raises(DistnormError, match="weights 'density'"):
         make("dn").fit(texts=Q).merge(make("dn", weights="density").fit(texts=Q))

@@ -21,7 +21,7 @@ from distnorm.arrays import (
     to_numpy,
 )
 from distnorm.errors import DistnormError
-from distnorm.moments import Moments, Overlap, check_weights, density_weights
+from distnorm.moments import Moments, Overlap, check_weights, counted_rows, density_weights
 
 __all__ = ["MOST_PENDING", "WEIGHTINGS", "SideStatistics", "Weights", "check_weighting"]
 
@@ -55,6 +55,7 @@ class SideStatistics:
     moments: Moments
     bank: tuple[Array, ...] | None
     weights: tuple[Float64, ...] | None = None  # of the parts of the bank; None where all are 1
+    given: bool = False  # whether numbers say how much any row counts, which no density replaces
     # weighed by density without a bank; no file holds them
     pending: Pending | None = field(default=None, compare=False, repr=False)
     memo: list[tuple[Any, Any]] = field(default_factory=list, compare=False, repr=False)
@@ -67,27 +68,28 @@ class SideStatistics:
         Under ``"density"`` a bank is weighed anew as a whole; where none is kept, the new rows
         with those before them as long as they are no more than `MOST_PENDING` together.
         """
-        if self.bank is None and _by_density(weights):
+        by_density = isinstance(weights, str) and weights == "density"
+        if self.bank is None and by_density:
             return self._with_pending(rows, name)
-        if self.bank is None:
-            given = None if isinstance(weights, str) else weights
-            added = self._moments_of(rows, name, given)
-            moments = self.moments.merge(added) if self.moments.count else added
-            return SideStatistics(moments, None)
-        given = (
-            None
-            if isinstance(weights, str) or weights is None
-            else check_weights(weights, rows.shape[0], name)
-        )
+        plain = rows.rows if isinstance(rows, CheckedRows) else rows
+        given = None
+        if weights is not None and not isinstance(weights, str):
+            given = check_weights(weights, rows.shape[0], name)
+            plain, given, name = counted_rows(plain, given, name)
+            rows = rows if len(given) == rows.shape[0] else plain
+        elif by_density and self.given:
+            given = density_weights(rows)
         added = self._moments_of(rows, name, given)
         moments = self.moments.merge(added) if self.moments.count else added
-        plain = rows.rows if isinstance(rows, CheckedRows) else rows
+        said = self.given or (not by_density and given is not None and bool((given != 1).any()))
+        if self.bank is None:
+            return SideStatistics(moments, None, given=said)
         every = None
         if given is not None or self.weights is not None:
             new = np.ones(plain.shape[0]) if given is None else given
             every = (*self.weights_of_parts(), new)
-        both = SideStatistics(moments, (*self.bank, copied(plain)), every)
-        return both.weighed(name) if _by_density(weights) else both
+        both = SideStatistics(moments, (*self.bank, copied(plain)), every, given=said)
+        return both.weighed(name) if by_density else both
 
     def _with_pending(self, rows: Array | CheckedRows, name: str) -> SideStatistics:
         before, earlier = self.moments, self.pending
@@ -100,12 +102,14 @@ class SideStatistics:
         added = self._moments_of(rows, name, weights, float(weights.sum()))
         moments = before.merge(added) if before.count else added
         if plain.shape[0] > MOST_PENDING:
-            return SideStatistics(moments, None)
+            return SideStatistics(moments, None, given=self.given)
         kept = parts if len(parts) > 1 else (copied(plain),)
-        return SideStatistics(moments, None, pending=Pending(before, kept))
+        return SideStatistics(moments, None, given=self.given, pending=Pending(before, kept))
 
     def weighed(self, name: str) -> SideStatistics:
-        """The bank with `density_weights` of all its rows."""
+        """The bank with `density_weights` of all its rows, unless numbers say what they count."""
+        if self.given:
+            return self
         rows = CheckedRows(self.bank_rows(), name)
         weights = density_weights(rows)
         moments = self._moments_of(rows, name, weights, float(weights.sum()))
@@ -113,13 +117,20 @@ class SideStatistics:
 
     def without_rows(self, rows: Array | CheckedRows, name: str) -> SideStatistics:
         """These statistics less ``rows``, shape (n, d), which must be among them."""
-        weighted = self.moments.weight != self.moments.count
         if self.bank is None:
-            if weighted:
+            if self.given or self.weighted:
                 raise DistnormError(
                     f"a removal of {name} whose weights are not known",
                     "statistics of rows that all count 1, or a bank",
                     "fit anew on the rows that stay",
+                )
+            seen = None if self.moments.sketch is None else self.moments.sketch.overlap(rows)
+            if seen is not None and seen.fitted < seen.rows:
+                raise DistnormError(
+                    f"{seen.rows} {name} to take out, {'' if seen.exact else 'about '}"
+                    f"{seen.rows - seen.fitted} of which were not fitted",
+                    "rows that were fitted",
+                    "leave out the others, or fit anew on the rows that stay",
                 )
             taken = self._moments_of(rows, name, None)
             return SideStatistics(copy.deepcopy(self.moments).remove(taken), None)
@@ -148,23 +159,23 @@ class SideStatistics:
         worth = self._scale * float(weights[~keep].sum())
         taken = self._moments_of(gone, name, weights[~keep], worth)
         moments = copy.deepcopy(self.moments).remove(taken)
-        return SideStatistics(moments, (bank[keep],), (weights[keep],))
+        return SideStatistics(moments, (bank[keep],), (weights[keep],), self.given)
 
     def merge(self, other: SideStatistics) -> SideStatistics:
         """Both together, each row with the weight it has."""
-        both = self.moments.merge(other.moments)
+        both, given = self.moments.merge(other.moments), self.given or other.given
         if self.bank is None or other.bank is None:
-            return SideStatistics(both, None)
+            return SideStatistics(both, None, given=given)
         weights = None
         if self.weights is not None or other.weights is not None:
             weights = (*self.weights_of_parts(), *other.weights_of_parts())
-        return SideStatistics(both, (*self.bank, *other.bank), weights)
+        return SideStatistics(both, (*self.bank, *other.bank), weights, given)
 
     def decay(self, factor: float) -> SideStatistics:
         """Moments that count for less; of a bank only the latest rows stay, as many."""
         moments = self.moments.decay(factor)
         if not self.bank:
-            return SideStatistics(moments, self.bank)
+            return SideStatistics(moments, self.bank, given=self.given)
         rows = self.bank_rows()
         first = rows.shape[0] - moments.count
         kept = rows[first:, ...]
@@ -175,6 +186,7 @@ class SideStatistics:
             self._moments_of(CheckedRows(kept, "bank"), "bank", weights, worth),
             (copied(kept),),
             None if weights is None else (weights,),
+            self.given,
         )
 
     def bank_rows(self) -> Array:
@@ -243,6 +255,11 @@ class SideStatistics:
         return self.weights or tuple(np.ones(part.shape[0]) for part in self.bank or ())
 
     @property
+    def weighted(self) -> bool:
+        """Whether rows do not all count 1."""
+        return self.weights is not None or self.moments.weight != self.moments.count
+
+    @property
     def _scale(self) -> float:
         """Rows that a weight of 1 is worth."""
         return self.moments.worth / self.moments.weight
@@ -264,14 +281,13 @@ class SideStatistics:
 
 def check_weighting(name: object) -> None:
     """Raise unless ``name`` is one of `WEIGHTINGS`."""
+    if not isinstance(name, str):
+        kind = type(name).__name__
+        raise DistnormError(f"weights of type {kind}", "'even' or 'density'", "pass numbers to fit")
     if name not in WEIGHTINGS:
         raise DistnormError(
             f"weights {name!r}", "'even', 'density' or one number per row", "pass one of them"
         )
-
-
-def _by_density(weights: Weights) -> bool:
-    return isinstance(weights, str) and weights == "density"
 
 
 def _joined(parts: tuple[Array, ...]) -> Array:

@@ -3,7 +3,7 @@
 from distnorm.moments.moments import Moments
 from distnorm.moments.sketch import Overlap, RowSketch, content_hashes
 from distnorm.moments.sums import LARGEST_EXACT
-from distnorm.moments.weights import check_weights, density_weights, per_row
+from distnorm.moments.weights import check_weights, counted_rows, density_weights, per_row
 
 __all__ = [
     "LARGEST_EXACT",
@@ -12,6 +12,7 @@ __all__ = [
     "RowSketch",
     "check_weights",
     "content_hashes",
+    "counted_rows",
     "density_weights",
     "per_row",
 ]

@@ -43,7 +43,7 @@ from distnorm.errors import DistnormError
 from distnorm.moments.sketch import RowSketch
 from distnorm.moments.sums import sum_rows
 from distnorm.moments.uncertainty import MeanUncertainty
-from distnorm.moments.weights import check_weights
+from distnorm.moments.weights import check_weights, counted_rows
 
 __all__ = ["Moments"]
 
@@ -161,11 +161,11 @@ class Moments:
         name : str
             What to call the rows in messages.
         weights : ndarray, shape (n,), optional
-            How many rows each stands for, finite, from 0 on, not all 0; 1 if left out.
+            How many rows each stands for, finite, not all 0; 1 if left out. Rows of 0 are left out.
         exact : bool
             Add NumPy rows up in float64 however many: where they begin and end does not matter.
         worth : float, optional
-            Rows that they are worth with these weights; those with a weight above 0 if left out.
+            Rows that they are worth with these weights; their number if left out.
 
         Raises
         ------
@@ -175,14 +175,14 @@ class Moments:
         seen = x if isinstance(x, CheckedRows) else None
         x = check_form(x, name, self.dimension)
         if weights is not None:
-            weights = check_weights(weights, x.shape[0], name)
+            x, weights, name = counted_rows(x, check_weights(weights, x.shape[0], name), name)
         full = self.order == 2 and self.rank is None
         sums = sum_rows(x, name, second=full, seen=seen is not None, exact=exact, weights=weights)
         part = Moments(x.shape[1], order=self.order, rank=self.rank, sketch=False)
         part.count, part.sum = sums.count, sums.sum
         part.weight = part.worth = float(sums.count if weights is None else weights.sum())
         if weights is not None:
-            part.worth = float(np.count_nonzero(weights)) if worth is None else worth
+            part.worth = float(sums.count if worth is None else worth)
         part.squares, part.second = sums.squares, sums.second
         part.sketch = None if self.sketch is None else RowSketch.of(x, sums.signs)
         part.unit_length = is_unit_length(x) if seen is None else seen.unit_length

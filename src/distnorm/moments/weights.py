@@ -30,7 +30,9 @@ from distnorm.arrays import (
     Int64,
     as_working,
     blocks,
+    numbers_of,
     rows_per_block,
+    take_rows,
     to_numpy,
 )
 from distnorm.errors import DistnormError
@@ -38,6 +40,7 @@ from distnorm.errors import DistnormError
 __all__ = [
     "MOST_COMPARED",
     "check_weights",
+    "counted_rows",
     "density_weights",
     "fold",
     "per_row",
@@ -46,7 +49,7 @@ __all__ = [
 
 
 MOST_COMPARED = 20_000
-_LARGEST = 1e12
+_LARGEST, _SMALLEST = 1e12, 1e-100
 _LIKE = 0.5
 
 
@@ -54,15 +57,7 @@ def check_weights(weights: Any, n: int, name: str) -> Float64:
     """``weights`` of n rows as float64, (n,)."""
     if isinstance(weights, str):
         raise DistnormError(f"weights {weights!r}", "'density', 'even' or numbers", "pass one")
-    try:
-        plain = weights if isinstance(weights, (list, tuple)) else to_numpy(weights)
-        values = np.asarray(plain, dtype=np.float64)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DistnormError(
-            f"weights of {type(weights).__name__} for {n} {name}",
-            f"one number per row, ({n},)",
-            "pass weights in the order of the rows",
-        ) from error
+    values = numbers_of(weights, f"weights of {n} {name}")
     if values.shape != (n,):
         raise DistnormError(
             f"weights of shape {values.shape} for {n} {name}",
@@ -79,7 +74,21 @@ def check_weights(weights: Any, n: int, name: str) -> Float64:
         )
     if not values.any():
         raise DistnormError(f"weights of {name} that are all 0", "some above 0", "mend them")
+    if values.max() < _SMALLEST:
+        raise DistnormError(
+            f"weights of {name} of at most {values.max():g}",
+            f"some from {_SMALLEST:g} on",
+            "multiply them all: their scale does not matter",
+        )
     return values
+
+
+def counted_rows(rows: Array, weights: Float64, name: str) -> tuple[Array, Float64, str]:
+    """Rows, (n, d), of a weight above 0, their weights, and what to call these in messages."""
+    kept = np.flatnonzero(weights)
+    if len(kept) == len(weights):
+        return rows, weights, name
+    return take_rows(rows, kept), weights[kept], f"{name} whose weight is not 0"
 
 
 def per_row(weights: Float64) -> Float64:

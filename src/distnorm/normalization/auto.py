@@ -58,11 +58,10 @@ def strength_text(state: State, notes: Notes) -> str:
 
 
 def _weights(state: State, side: str) -> Any:
-    """How the rows of a side count: by density, which is at most 1, all alike, or by numbers."""
-    given = state.statistics[side].bank_weights()
-    if given is not None and (state.weights == "even" or given.max() > 1 + 1e-9):
-        return given
-    return state.weights
+    """How the rows of a side count: by density, all alike, or by numbers."""
+    statistics = state.statistics[side]
+    weights = statistics.bank_weights() if statistics.given else None
+    return state.weights if weights is None else weights
 
 
 def choose(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from distnorm import storage
-from distnorm.arrays import to_numpy
+from distnorm.arrays import Float64, to_numpy
 from distnorm.errors import DistnormError
 from distnorm.methods.statistics import SideStatistics
 from distnorm.moments import Moments
@@ -39,7 +39,8 @@ def write_state(path: Path, state: State, settings: Mapping[str, Any], notes: No
     sides: dict[str, Any] = {}
     for side, statistics in state.statistics.items():
         moments = statistics.moments
-        sides[side] = {"count": moments.count, "unit_length": moments.unit_length}
+        given = {"given": statistics.given} if statistics.given or statistics.weighted else {}
+        sides[side] = {"count": moments.count, "unit_length": moments.unit_length, **given}
         if not moments.count:
             continue
         for key, values in moments.to_arrays().items():
@@ -51,6 +52,8 @@ def write_state(path: Path, state: State, settings: Mapping[str, Any], notes: No
     images = notes.class_images if notes.class_prior is not None else None
     for key, values in (images or {}).items():
         tensors[f"{_CLASS_IMAGES}{key}"] = np.ascontiguousarray(values)
+    if state.weights != "even":
+        settings = {**settings, "weights": state.weights}
     storage.write(path, {**settings, "notes": notes.to_dict(), "statistics": sides}, tensors)
 
 
@@ -99,11 +102,20 @@ def read_state(path: Path, model: str | None, dimension: int | None) -> tuple[St
             arrays, count=about["count"], unit_length=about["unit_length"], rank=empty.moments.rank
         )
         parts = None if weights is None else (weights,)
-        statistics[side] = SideStatistics(moments, None if empty.bank is None else (bank,), parts)
+        of_numbers = about.get("given", _of_numbers(weighting, moments, weights))
+        rows = None if empty.bank is None else (bank,)
+        statistics[side] = SideStatistics(moments, rows, parts, of_numbers)
     notes = Notes.from_dict(settings.get("notes", {}))
     kept = _under(_CLASS_IMAGES, tensors)
     check_class_images(name, notes.class_prior, kept, state.dimension or settings["dimension"])
     return state.with_statistics(statistics), replace(notes, class_images=kept or None)
+
+
+def _of_numbers(weighting: str, moments: Moments, weights: Float64 | None) -> bool:
+    """Whether numbers say what rows count, where a file does not: density gives at most 1."""
+    if weighting == "density":
+        return weights is not None and bool(weights.max() > 1 + 1e-9)
+    return weights is not None or moments.weight != moments.count
 
 
 def _under(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:

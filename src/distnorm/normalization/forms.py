@@ -186,7 +186,9 @@ SETTINGS = record(
         "prompt": optional(text),
         "dimension": optional(whole(1)),
         "counts": table(whole(0)),
-        "statistics": table(record({"count": whole(0), "unit_length": optional(flag)})),
+        "statistics": table(
+            record({"count": whole(0), "unit_length": optional(flag)}, {"given": flag})
+        ),
     },
     {
         "weights": text,

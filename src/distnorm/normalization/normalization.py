@@ -154,7 +154,7 @@ class ScoreNormalization:
         Parameters
         ----------
         weights : {"even", "density"}, array of shape (n,), or mapping from side, optional
-            How much rows count against each other, on any scale: how often queries were asked.
+            How much rows count, on any scale: how often queries were asked; 0 leaves a row out.
         **embeddings
             Under each side's name or plural (``images=``): array, shape (n, d), or None.
         """
@@ -170,7 +170,7 @@ class ScoreNormalization:
         return self._changed(lambda state: state.weighted(weights).with_rows(embeddings, weights))
 
     def remove(self: Self, **embeddings: Rows | None) -> Self:
-        """Take fitted rows out; not all, none a bank does not hold, none at low rank."""
+        """Take fitted rows out; not all, none that were not fitted, none at low rank."""
         return self._changed(lambda state: state.without_rows(embeddings))
 
     def forget(self: Self, keep: float) -> Self:

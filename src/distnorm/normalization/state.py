@@ -30,6 +30,7 @@ __all__ = ["PRIORS", "Rows", "State", "check_prior"]
 
 Rows = Array | CheckedRows
 
+_EVEN = "even", "density"  # weights of some rows, and those of the others
 PRIORS = ("none", "balance", "shift", "auto")
 """What may be made of how often classes come; see `distnorm.tasks.class_prior`."""
 
@@ -134,11 +135,9 @@ class State:
     @property
     def weighting(self) -> str:
         """How rows count: even, density, or given where numbers were passed for them."""
-        given = any(
-            s.weights is not None or s.moments.weight != s.moments.count
-            for s in self.statistics.values()
-        )
-        return "given" if given and self.weights == "even" else self.weights
+        weighted = any(s.weighted for s in self.statistics.values()) and self.weights == "even"
+        given = any(s.given for s in self.statistics.values())
+        return "given" if given or weighted else self.weights
 
     @property
     def effective(self) -> dict[str, float]:
@@ -166,7 +165,9 @@ class State:
             name = self.names.plural(side)
             # The values are looked at while they are added up.
             rows = rows if isinstance(rows, CheckedRows) else forms[side]
-            updated[side] = self.statistics[side].with_rows(rows, name, of_side[side])
+            found = self.statistics[side].with_rows(rows, name, of_side[side])
+            even = isinstance(of_side[side], str) and (of_side[side], self.weights) == _EVEN
+            updated[side] = replace(found, given=True) if even else found
             self._check_lengths(rows, name)
         return replace(self, statistics={**self.statistics, **updated})
 
@@ -319,7 +320,11 @@ class State:
             if foreign:
                 rows = self.names.plural(foreign[0])
                 raise DistnormError(f"weights of {rows}", f"{rows}= too", "pass both or neither")
-            return {side: named.get(side, self.weights) for side in sides}
+            for value in named.values():
+                if isinstance(value, str):
+                    check_weighting(value)
+            found = {side: named.get(side) for side in sides}
+            return {side: self.weights if w is None else w for side, w in found.items()}
         if weights is None or isinstance(weights, str):
             return dict.fromkeys(sides, self.weights)
         if len(sides) > 1:
