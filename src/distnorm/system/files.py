@@ -232,7 +232,8 @@ def missing_file(path: Path, what: str = "an existing file") -> DistnormError:
             f"an index, {path}",
             what,
             "an index goes to distnorm index, search and serve; to fit, leave the items out: "
-            "ranking needs the queries alone",
+            "ranking needs the queries alone; for thresholds and comparisons save a sample of "
+            "its rows as .npy",
         )
     near = []
     with suppress(OSError):

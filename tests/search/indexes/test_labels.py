@@ -39,6 +39,16 @@ def test_a_check_says_nothing_of_the_lengths_of_codes(index_world):
     assert built("Flat", broken).check(index_world.norm("dn")).mean_cosine is None
 
 
+def test_a_check_asks_codes_on_rows_as_they_come_back(index_world):
+    rows = np.tile(index_world.items[:100], (3, 1)).astype(np.float32)
+    index = built("PQ6x4", rows)
+    for method in ("dn", "nnn"):
+        norm = index_world.norm(method)
+        if method == "nnn":
+            index.upload_bias(norm)
+        assert index.check(norm, queries=index_world.queries, k=3).agreement > 0.9
+
+
 def test_hash_codes_are_refused():
     with pytest.raises(DistnormError, match="of hash codes, IndexLSH"):
         FaissIndex(faiss.IndexLSH(16, 32))

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from distnorm.arrays import Array, CheckedRows, Float64, to_numpy
+from distnorm.arrays import Array, CheckedRows, Float64
 from distnorm.exact import KBest, topk
 from distnorm.moments import Moments
 from distnorm.normalization import ScoreNormalization
@@ -139,7 +139,7 @@ def check_index(
     seen, with_bias, sum_, unit = 0, 0, np.zeros(dimension), True
     total, sampler = system.count(), np.random.default_rng()
     for ids, stored in stored_rows(system, batch):
-        rows = stored[:, :dimension].astype(np.float64)
+        kept = rows = stored[:, :dimension].astype(np.float64)
         lengths = np.linalg.norm(rows, axis=1)
         unit = unit and bool(np.abs(lengths - 1).max() <= 5e-3)
         rows = rows / lengths[:, None] if system.metric == "cos" else rows
@@ -164,7 +164,9 @@ def check_index(
         if asked is not None:
             bias = None
             if norm is not None and norm.spec.corrects:
-                bias = to_numpy(norm.item_bias(rows, modality=side), np.float64)
+                bias = bias_of(system, norm, side, kept)
+                if system.capabilities.compressed and system.metric != "cos" and not biased:
+                    bias *= lengths  # a shift, on rows at the lengths they came back at
             lists = topk(CheckedRows(asked, "queries"), CheckedRows(rows, "items"), k, bias)
             for one, scores, places in zip(best, *lists, strict=True):
                 # In rising order, as a tie goes to the lowest.
