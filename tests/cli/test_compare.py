@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -40,6 +41,34 @@ def test_compare_with_everything_said(run):
     assert found["protocol"]["samples"] == 20
     assert "A photo depicts" in done.stderr
     assert found["diagnostics"] is None
+
+
+def test_the_next_command_reads_and_fits_what_was_compared(run):
+    rows = {"a": 3 * np.load("image.npy"), "b": 2 * np.load("text.npy")}
+    np.savez("raw.npz", **rows)
+    data = ("--images", "raw.npz", "--texts", "raw.npz", "--key", "image=a,text=b", "--normalize")
+    how = ("--methods", "dn", "--strength", "image=0.3,text=0.4", "--prompt", "A {}.")
+    found = run("compare", "retrieval", *data, *how, "--repeats", 4, "--json", "-")
+    first = json.loads(found.stdout)["verdict"]["next"][0]
+    assert f"run: {first}" in found.stderr
+    done = run(*shlex.split(first)[1:])
+    assert done.exit_code == 0, done.stderr
+    norm = distnorm.load("dn.safetensors")
+    assert (norm.strength, norm.prompt) == ({"image": 0.3, "text": 0.4}, "A {}.")
+
+
+def test_rows_that_do_not_belong_together_are_said(run, labelled):
+    np.save("other.npy", np.load("text.npy")[::-1])
+    for task in (("evaluate",), ("compare", "--repeats", 2, "--methods", "dn", "--no-diagnostics")):
+        words = (task[0], "retrieval", *task[1:], "--images", "image.npy", "--texts")
+        assert "about as by chance" in run(*words, "other.npy").stderr
+        assert "by chance" not in run(*words, "text.npy").stderr
+    np.save(labelled / "w.npy", (np.load(labelled / "l.npy") + 1) % 6)
+    given = ("--images", labelled / "x.npy", "--classes", labelled / "c.npy", "--labels")
+    assert (
+        "about as by chance" in run("evaluate", "classification", *given, labelled / "w.npy").stderr
+    )
+    assert "by chance" not in run("evaluate", "classification", *given, labelled / "l.npy").stderr
 
 
 def test_transductive_results_say_so(run):

@@ -66,7 +66,7 @@ def test_a_gain_within_noise_and_none_at_all():
     assert (hurts.recommended, hurts.reason) == ("dot", "loss")
     lines = verdict_lines(hurts.to_dict())
     assert lines[0].endswith("no re-index: dn@0.5 -2.0 hurts")
-    assert lines[-1] == "keep the dot product: every method is below it"
+    assert lines[-1] == "keep the dot product: no method is above it"
 
 
 def test_the_other_direction_counts_where_the_search_gains_nothing():

@@ -151,7 +151,7 @@ def test_an_order_that_is_worse_than_none_says_so():
     [
         ("gain", "top-1 accuracy rises by 2.0 points with dn@0.5 (95 % interval +1.0 to +3.0)"),
         ("noise", "Keep the dot product: no gain is beyond noise."),
-        ("loss", "Keep the dot product: every method is below it."),
+        ("loss", "Keep the dot product: no method is above it."),
     ],
 )
 def test_the_verdict_is_one_sentence(reason, said):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distnorm.cli.evaluate import report_shared_names, say_left_out
+from distnorm.cli.evaluate import report_shared_names, say_chance, say_left_out
 from distnorm.cli.inputs import CaptionInput, ClassInput, PairInput
 from distnorm.cli.options import ProtocolOptions, options_of, parse_ks, prior_option
 from distnorm.cli.output import (
@@ -69,6 +69,7 @@ def retrieval(
         ),
         f"{pairs.images} and {pairs.texts}",
         options.sources(pairs),
+        options.fitting(pairs),
         report,
         json_path,
     )
@@ -98,6 +99,7 @@ def classification(
         lambda show: compare_classification(*rows, protocol=protocol, progress=show),
         data.images,
         options.sources(data),
+        options.fitting(data),
         report,
         json_path,
         names,
@@ -122,6 +124,7 @@ def captions(
         lambda show: compare_captions(*rows, **scoring, protocol=protocol, progress=show),
         data.images,
         options.sources(data),
+        options.fitting(data),
         report,
         json_path,
     )
@@ -131,6 +134,7 @@ def _run(
     work: Callable[[Bar], Comparison],
     title: str,
     sources: tuple[str, str],
+    fitting: str,
     report: str | None,
     json_path: str | None,
     extra: dict[str, Any] | None = None,
@@ -144,12 +148,16 @@ def _run(
     comparison.protocol.setdefault("prompt", None)
     sides = comparison.protocol.get("sides", ("image", "text"))
     say_left_out(comparison.sizes, sides)
+    held = comparison.protocol.get("fit_fraction") or 0.0
+    dot = {name: each.mean for name, each in comparison.results[0].metrics.items()}
+    say_chance(dot, comparison.sizes, evaluated=1 - held)
     for table in comparison_tables(comparison):
         console().print(table)
     result = comparison.to_dict()
     found = comparison.verdict(*sources)
     if found is not None:
-        result["verdict"] = found.to_dict()
+        after = [x + fitting if x.startswith("distnorm fit ") else x for x in found.next]
+        result["verdict"] = {**found.to_dict(), "next": after}
     lines = verdict_lines(result["verdict"], sides)
     commands = [line for line in lines if line.startswith("run: ")]
     sentence = [verdict_sentence(result["verdict"], sides)] if commands else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from distnorm.normalization import ScoreNormalization
 
-__all__ = ["evaluate", "report_shared_names", "say_left_out"]
+__all__ = ["evaluate", "report_shared_names", "say_chance", "say_left_out"]
+
+_FEW = 20  # items, among which a median is no evidence
 
 
 @click.group()
@@ -74,6 +76,7 @@ def retrieval(
             progress=show,
         )
     say_left_out(result.to_dict(), norm.sides)
+    say_chance(result.metrics, {"n_images": len(images), "n_texts": len(texts)})
     extra: dict[str, Any] = {
         "score": {side: score_kind(norm, query=side).to_dict() for side in norm.sides}
     }
@@ -116,6 +119,7 @@ def classification(
     bar = chosen_threshold(norm, threshold, false_alarm_rate, tries=len(rows[1]))
     with progress_bar("ranking", "images") as show:
         result = evaluate_classification(norm, *rows, progress=show)
+    say_chance(result.metrics, {"n_images": len(rows[0]), "n_classes": len(rows[1])})
     if norm.prior != "none" and norm.notes.class_prior is not None:
         say(class_prior_text(norm.notes.class_prior))
         extra["class_prior"] = class_prior_facts(norm.notes.class_prior)
@@ -241,6 +245,31 @@ def say_left_out(sizes: dict[str, Any], sides: Sequence[str] = ("image", "text")
         if n:
             rows = f"{n} of {sizes[f'n_{side}s']} {Sides.plural(one)}"
             say(f"{rows} belong to no {two}: they are no queries")
+
+
+def say_chance(
+    metrics: Mapping[str, float], sizes: Mapping[str, int], evaluated: float = 1
+) -> None:
+    """Say that matches, or classes, are found no better than by chance, on standard error.
+
+    ``evaluated`` is the share of the rows that is. Of several matches the best rank counts, so that
+    one direction alone says nothing.
+    """
+    from distnorm.tasks.retrieval import DIRECTIONS
+
+    n = [evaluated * sizes.get(f"n_{side}", 0) for side in ("texts", "images")]
+    found = [metrics.get(f"{way}_median_rank", 0.0) for way in DIRECTIONS]
+    why = "rows of two models, or in another order?"
+    if all(items >= _FEW and rank > 0.4 * items for rank, items in zip(found, n, strict=True)):
+        shown = " and ".join(f"{rank:g} of {m:.0f}" for rank, m in zip(found, n, strict=True))
+        say(f"note: matches rank about as by chance (at the median {shown}): {why}")
+    if "acc1" in metrics:
+        chance, images = 1 / sizes["n_classes"], sizes["n_images"]
+        if (
+            images >= _FEW
+            and metrics["acc1"] < chance + 2 * (chance * (1 - chance) / images) ** 0.5
+        ):
+            say(f"note: {metrics['acc1']:.1%} of the images are right, about as by chance: {why}")
 
 
 def report_shared_names(data: ClassInput) -> dict[str, Any]:

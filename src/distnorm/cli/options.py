@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,14 @@ class Data(typing.Protocol):
     @property
     def names(self) -> tuple[str, str]:
         """What the two sides are called."""
+
+    @property
+    def key(self) -> str | None:
+        """Array or column of files that hold several."""
+
+    @property
+    def normalize(self) -> bool:
+        """Whether rows are given unit length."""
 
     def fitted_on(self, images: str | None, texts: str | None) -> dict[str, Any]:
         """As `VectorOptions.fitted_on`."""
@@ -114,6 +123,18 @@ class ProtocolOptions:
     def sources(self, data: Data) -> tuple[str, str]:
         """What images and texts a normalization for use would be fitted on."""
         return self.fit_images or data.images, self.fit_texts or data.texts
+
+    def fitting(self, data: Data) -> str:
+        """Options under which ``distnorm fit`` reads the same rows and fits the same."""
+        sided = self.strength if "=" in (self.strength or "") else None
+        given = {
+            "--key": data.key,
+            "--strength": sided,
+            "--prompt": self.prompt,
+            "--input": self.input,
+        }
+        words = [f" {name} {shlex.quote(value)}" for name, value in given.items() if value]
+        return "".join([*words, " --normalize" * data.normalize])
 
     def read(self, data: Data, prior: str | None = None) -> Protocol:
         """The protocol; all vectors must be of one model, the texts of one prompt."""

@@ -15,6 +15,7 @@ from distnorm.text import plain
 __all__ = ["PlainTable", "words"]
 
 _LITTLE = 12
+_NARROW = 60  # columns of a terminal
 
 
 def words(text: str, style: str = "") -> Text:
@@ -69,7 +70,21 @@ class PlainTable(Table):
         room = options.max_width - 3 * len(self.columns) - 1
         for column, width in zip(self.columns, _widths(self.columns, room), strict=True):
             column.width = width
-        yield from super().__rich_console__(console, options)
+        if self.__rich_measure__(console, options).maximum >= min(_NARROW, options.max_width):
+            yield from super().__rich_console__(console, options)
+            return
+        # Rich breaks title and caption at the table's width.
+        title, caption = self.title, self.caption
+        try:
+            self.title = self.caption = None
+            parts = [*super().__rich_console__(console, options)]
+        finally:
+            self.title, self.caption = title, caption
+        if title:
+            yield words(title.plain, "table.title")
+        yield from parts
+        if caption:
+            yield words(caption.plain, "table.caption")
 
 
 def _widths(columns: Iterable[Column], room: int) -> list[int | None]:

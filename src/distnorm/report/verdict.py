@@ -17,7 +17,7 @@ _TAKES = {
 }
 _ALWAYS = ("no re-index", "auto")
 _NO_GAIN = {
-    "loss": "keep the dot product: every method is below it",
+    "loss": "keep the dot product: no method is above it",
     "noise": "keep the dot product: no gain is beyond noise",
 }
 
