@@ -50,3 +50,35 @@ def test_other_sides(run):
     done = run("fit", *PAIR, "--sides", "audio,text", "--out", "n.safetensors")
     assert done.exit_code == 0, done.stderr
     assert distnorm.load("n.safetensors").sides == ("audio", "text")
+
+
+def test_weights_of_a_file_are_those_of_rows(run):
+    """Of every method; numbers, a column, other names; what cannot be meant is one line."""
+    times = np.arange(200) % 5
+    np.save("times.npy", times)
+    with open("log.csv", "w") as file:
+        file.write("query,count\n" + "".join(f"q{i},{n}\n" for i, n in enumerate(times)))
+    texts = np.load("text.npy")
+    for method, path in (("dn", "times.npy"), ("nnn", "log.csv"), ("dn2", "log.csv")):
+        words = ("fit", *PAIR, "--method", method, "--weights", f"text={path}")
+        done = run(*words, "--out", "n.safetensors", "--overwrite", "--json", "-")
+        assert done.exit_code == 0, done.stderr
+        about = json.loads(done.stdout)
+        assert (about["weights"], about["effective"]["text"]) == ("given", times.sum())
+        assert about["counts"] == {"image": 200, "text": 160}
+        want = distnorm.make(method).fit(texts=texts, weights=times).moments("text").mean
+        np.testing.assert_array_equal(distnorm.load("n.safetensors").moments("text").mean, want)
+    for weights, said in (
+        ("dense", "--weights dense: even, density, or a file per side as text=counts.csv"),
+        ("text=", "--weights text=: even, density"),
+        ("text=nowhere.csv", "no file nowhere.csv"),
+        ("page=times.npy", "side 'page'"),
+    ):
+        refused = run("fit", *PAIR, "--weights", weights, "--out", "m.safetensors")
+        assert refused.exit_code in (1, 2)
+        assert said in refused.stderr
+    np.save("times.npy", times[1:])
+    for more in ((), ("--samples", 50)):
+        refused = run("fit", *PAIR, "--weights", "text=times.npy", *more, "--out", "m.safetensors")
+        assert refused.exit_code == 1
+        assert "199 weights for 200 text rows" in refused.stderr

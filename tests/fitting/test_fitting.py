@@ -286,6 +286,12 @@ def test_updates_that_are_refused_change_nothing(tmp_path):
         update(sampled)
     with pytest.raises(DistnormError, match="names no store"):
         update(distnorm.make("dn").fit(images=np.eye(8)))
+    shutil.move(tmp_path / "elsewhere", store / "removed")
+    rows = {"image": np.arange(len(StoredRows(Commit.read(store), "image"))) + 1.0}
+    weighed = distnorm.make("dn")
+    fit_inputs(weighed, Inputs({"image": [str(store)]}), weights=rows)
+    with pytest.raises(DistnormError, match=r"rows that were given weights; .* fit anew"):
+        update(weighed, [store])
     with pytest.raises(DistnormError, match="names no store"):
         update(fitted(image=[photos(tmp_path / "x", 2)], model="tiny")[0])
 

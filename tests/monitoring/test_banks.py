@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from distnorm import make, normalize
 from distnorm.cli.main import cli
-from distnorm.monitoring.banks import bank_figures
+from distnorm.monitoring.banks import bank_figures, repeat_warnings
 from distnorm.monitoring.card import build_card, card_markdown
 
 
@@ -71,6 +71,35 @@ def test_fit_inspect_and_card_say_it(items, tmp_path):
     about = json.loads(report.read_text())
     assert about["weights"] == "density"
     assert about["effective"]["text"] < 100
+
+
+def test_weights_that_make_a_few_rows_count_for_most(items):
+    """Popular queries once each with how often they were asked are a log, too."""
+    asked = 1000 / np.arange(1, 301)
+    skewed = make("nnn").fit(texts=log(items, np.arange(300)), weights=asked)
+    found = bank_figures(skewed)["text"]
+    assert found.by_numbers == pytest.approx(asked.sum() ** 2 / (asked**2).sum())
+    assert found.warning is not None
+    assert "300 rows count as 24 by their weights: weigh them by density" in found.warning
+    assert (
+        bank_figures(make("nnn").fit(texts=items, weights=np.full(300, 7)))["text"].warning is None
+    )
+
+
+def test_repeats_are_told_where_a_covariance_but_no_bank_is_kept(items, tmp_path):
+    often = np.repeat(np.arange(300), 900 // np.arange(1, 301))
+    assert repeat_warnings(make("dn2").fit(texts=items, images=np.repeat(items, 5, axis=0))) == []
+    skewed = make("dn2").fit(texts=items[often])
+    (line,) = repeat_warnings(skewed)
+    assert line.startswith(f"text: {len(often)} rows, of which {len(often)} are 300 different ones")
+    assert any(line in caveat for caveat in build_card(skewed)["caveats"])
+    assert "use more rows" in repeat_warnings(make("dn2").fit(texts=items[[0] * 200]))[0]
+    assert repeat_warnings(make("dn").fit(texts=items[often])) == []
+    assert repeat_warnings(make("dn2", weights="density").fit(texts=items[often])) == []
+    np.save(tmp_path / "log.npy", items[often])
+    words = ["fit", "--texts", str(tmp_path / "log.npy"), "--method", "dn2"]
+    done = CliRunner().invoke(cli, [*words, "--out", str(tmp_path / "n.safetensors")])
+    assert "300 different ones" in " ".join(done.stderr.split())
 
 
 def test_a_card_warns_of_a_skewed_bank(items):

@@ -52,6 +52,18 @@ def test_probabilities_follow_the_temperature(problem):
         classifier.set_params(temperature=0).predict_proba(images)
 
 
+def test_images_may_have_weights(problem):
+    images, classes, _ = problem
+    times = np.arange(len(images)) % 3
+    weighed = ZeroShotClassifier("nnn").fit(classes).partial_fit(images, weights=times)
+    often = ZeroShotClassifier(make("nnn").fit(images=images, weights=times)).fit(classes)
+    np.testing.assert_array_equal(
+        weighed.decision_function(images), often.decision_function(images)
+    )
+    with pytest.raises(DistnormError, match="weights of images under prior 'auto'"):
+        ZeroShotClassifier("dn", prior="auto").fit(classes).partial_fit(images, weights=times)
+
+
 def test_partial_fit_is_one_fit_and_leaves_the_given_norm_alone(problem):
     images, classes, _ = problem
     given = make("dn").fit(images=images[:10])

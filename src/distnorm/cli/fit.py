@@ -25,6 +25,7 @@ from distnorm.errors import DistnormError
 
 if TYPE_CHECKING:
     from distnorm.fitting import Inputs
+    from distnorm.methods.sides import Sides
     from distnorm.normalization import ScoreNormalization
 
 __all__ = ["fit"]
@@ -50,8 +51,10 @@ _INPUTS = "Stores, embeddings, or {} to embed; may be given several times."
 )
 @click.option(
     "--weights",
-    type=click.Choice(["even", "density"]),
-    help="density: rows of one kind count once together, for logs of queries; auto's own.",
+    multiple=True,
+    metavar="even|density|SIDE=FILE",
+    help="density: rows of one kind count once together, for logs of queries; auto's own. A file "
+    "says how much each row of a side counts, as text=counts.csv.",
 )
 @click.option(
     "--no-sketch", is_flag=True, help="Keep no hashes of rows: no result can say it saw them."
@@ -85,7 +88,7 @@ def fit(
     method: str,
     strength: str | None,
     sides: str,
-    weights: str | None,
+    weights: tuple[str, ...],
     no_sketch: bool,
     prior: str | None,
     samples: int | None,
@@ -122,14 +125,17 @@ def fit(
     names = Sides.of(tuple(sides.split(",")))
     selection.check(parse_method(method)[0])
     both = (names.first, names.second)
-    kept = {"weights": weights, "sketch": not no_sketch, **({"prior": prior} if prior else {})}
+    weighting, numbers = _weights(weights, names)
+    kept = {"weights": weighting, "sketch": not no_sketch, **({"prior": prior} if prior else {})}
     norm = make_norm(method, strength, sides=both, input=input, **kept)
     reading = Reading(vectors.keys(*both), vectors.normalize)
     sources: dict[str, Any] = {names.first: images, names.second: texts}
     with engine.reader(how["workers"]) as opened:
         inputs = Inputs(sources, reading=reading, opened=opened, **how)
         with progress_bar("fitting", "rows") as show:
-            done = fit_inputs(norm, inputs, samples=samples, seed=seed, progress=show)
+            done = fit_inputs(
+                norm, inputs, samples=samples, seed=seed, weights=numbers, progress=show
+            )
         _check_replaced(norm, target)
         if norm.method == "auto":
             selection.select(norm, inputs)
@@ -142,6 +148,8 @@ def fit(
         if bank.warning is not None:
             say(f"note: {bank.warning}")
     figures = figure_facts(norm, banks)
+    for line in figures.get("repeats", ()):
+        say(f"note: {line}")
     if "class_prior" in figures:
         say(figures["class_prior"]["text"])
     for note in inputs.notes:
@@ -152,6 +160,27 @@ def fit(
     say(f"saved to {target}")
     about = {"out": target, "samples": samples, "seed": seed, "failed": done.failed}
     write_json({"schema": 1, **about, **norm.to_dict(), **figures}, json_path)
+
+
+def _weights(given: tuple[str, ...], names: Sides) -> tuple[str | None, dict[str, Any]]:
+    """What rows count by name, and numbers by side."""
+    from distnorm.methods.statistics import WEIGHTINGS
+    from distnorm.tasks.files import WEIGHTS, read_numbers
+
+    named = [each for each in given if each in WEIGHTINGS]
+    files = [each.partition("=") for each in given if each not in WEIGHTINGS]
+    odd = next((side + mark for side, mark, path in files if not mark or not path), None)
+    if odd is not None or len(named) > 1:
+        got = odd or " and ".join(named)
+        example = f"{names.second}=counts.csv"
+        raise click.UsageError(f"--weights {got}: even, density, or a file per side as {example}")
+    numbers: dict[str, Any] = {}
+    for name, _, path in files:
+        side = names.resolve(name)
+        if side in numbers:
+            raise click.UsageError(f"--weights {name}= twice: one file per side")
+        numbers[side] = read_numbers(path, WEIGHTS)
+    return (named[0] if named else None), numbers
 
 
 def _update(

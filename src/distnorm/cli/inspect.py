@@ -46,6 +46,8 @@ def inspect(path: str, json_path: str | None) -> None:
     console().print(normalization_table(norm))
     for bank in banks.values():
         say(bank.text)
+    for line in result.get("repeats", ()):
+        say(line)
     if norm.notes.calibration is not None:
         from distnorm.calibration.sample import calibration_warnings
         from distnorm.report.normalizations import calibration_table

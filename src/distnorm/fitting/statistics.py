@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from distnorm.arrays import NDArray
+from distnorm.arrays import Float64, NDArray
 from distnorm.errors import DistnormError
 from distnorm.fitting.inputs import Input, Inputs, SummedRows, Wanted
 from distnorm.methods.base import seed as check_seed
@@ -35,16 +35,20 @@ def fit_inputs(
     *,
     samples: int | None = None,
     seed: int = 0,
+    weights: Mapping[str, Float64] | None = None,
     progress: Progress | None = None,
 ) -> Fit:
     """Fit an unfitted normalization on inputs; it then knows their model and prompt.
 
     ``samples`` are so many rows per side, drawn without replacement over all inputs of the side;
-    what cannot be read is replaced by the next drawn. Raises `DistnormError` for fewer rows than
-    samples, or rows that no statistics can be taken of.
+    what cannot be read is replaced by the next drawn. ``weights`` by side say how much each of all
+    its rows counts, (n,). Raises `DistnormError` for fewer rows than samples, rows that no
+    statistics can be taken of, or weights of others.
     """
     norm.model, norm.prompt = inputs.model_id, inputs.prompt
     check_seed("seed", seed)
+    numbers = {norm.names.resolve(side): values for side, values in (weights or {}).items()}
+    _check_weighed(numbers, inputs, samples)
     rng = np.random.default_rng(seed)
     wanted = {side: samples or sum(map(len, given)) for side, given in inputs.sides.items()}
     total, done = sum(wanted.values()), 0
@@ -52,6 +56,7 @@ def fit_inputs(
     for side, given in inputs.sides.items():
         before = done
         whole = norm.spec.needs_bank or norm.weights != "even" or samples is not None
+        whole = whole or side in numbers
         summed = [] if whole else [x for x in given if isinstance(x, SummedRows)]
         for moments in _summed(norm, side, summed):
             done += moments.count
@@ -61,7 +66,7 @@ def fit_inputs(
         blocks = _all(here) if samples is None else _sampled(here, side, samples, rng)
         for part in [_joined(blocks)] if whole else blocks:
             rows: dict[str, Any] = {side: part}
-            norm.partial_fit(**rows)
+            norm.partial_fit(weights=numbers.get(side), **rows)
             done += len(part)
             if progress is not None:
                 progress(done, total)
@@ -74,6 +79,18 @@ def fit_inputs(
     norm.notes = replace(norm.notes, fitted_on=fitted_on)
     every = [x for given in inputs.sides.values() for x in given]
     return Fit(counts, sum(x.failed for x in every), sum(x.over_long for x in every))
+
+
+def _check_weighed(weights: Mapping[str, Float64], inputs: Inputs, samples: int | None) -> None:
+    for side, values in weights.items():
+        rows = sum(map(len, inputs.sides.get(side, ())))
+        if len(values) != rows or samples is not None:
+            sampled = "" if samples is None else f", of which {samples} are drawn"
+            raise DistnormError(
+                f"{len(values)} weights for {rows} {side} rows{sampled}",
+                "one number per row, and all rows fitted",
+                "give a number for each row in their order, and no --samples",
+            )
 
 
 def _summed(norm: ScoreNormalization, side: str, given: Sequence[SummedRows]) -> Iterator[Moments]:

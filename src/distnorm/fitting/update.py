@@ -55,6 +55,12 @@ def update(
             "one of all rows of a store, by `distnorm fit`",
             "fit it anew",
         )
+    if norm.weighting == "given":
+        raise DistnormError(
+            "statistics of rows that were given weights",
+            "rows that count alike, or by density",
+            "fit anew, with the weights of all rows",
+        )
     added: dict[str, list[NDArray]] = {}
     removed: dict[str, list[NDArray]] = {}
     new_notes: dict[str, list[dict[str, Any]]] = {}

@@ -20,7 +20,7 @@ from distnorm.moments import density_weights
 from distnorm.normalization import ScoreNormalization
 from distnorm.tasks.class_prior import class_prior_facts
 
-__all__ = ["MOST_ROWS", "BankFigures", "bank_figures", "figure_facts", "spaced"]
+__all__ = ["MOST_ROWS", "BankFigures", "bank_figures", "figure_facts", "repeat_warnings", "spaced"]
 
 MOST_ROWS = 5000
 _MANY_REPEATS = 0.4
@@ -43,6 +43,8 @@ class BankFigures:
     coverage: float | None = None
     # kinds of queries against those of as many even draws; see `distnorm.methods.coverage`
     kinds: float | None = None
+    # rows that count as much as these do by the numbers they were given, (sum w)^2 / sum w^2
+    by_numbers: float | None = None
 
     @property
     def warning(self) -> str | None:
@@ -50,6 +52,8 @@ class BankFigures:
         about = []
         if self.effective_rows < _MANY_REPEATS * self.compared:
             about.append(f"{self.compared} rows are worth {self.effective_rows:.0f}: many repeat")
+        if self.by_numbers is not None and self.by_numbers < _MANY_REPEATS * self.rows:
+            about.append(f"{self.rows} rows count as {self.by_numbers:.0f} by their weights")
         if self.coverage is not None and self.coverage < NARROW:
             about.append(f"they ask for about {self.coverage:.0%} of the items")
         if self.effective_rows < _SAFE_ROWS:
@@ -57,7 +61,8 @@ class BankFigures:
             return f"{self.side}: {why}, too few for a bank: use dn, or more rows"
         if not about:
             return None
-        remedy = "" if self.weights == "density" else ": weigh them by density (--weights density)"
+        plain = self.weights == "density" and self.by_numbers is None
+        remedy = "" if plain else ": weigh them by density (--weights density)"
         return f"{self.side}: {'; '.join(about)}{remedy}"
 
     @property
@@ -75,6 +80,8 @@ class BankFigures:
         values = asdict(self)
         if self.coverage is not None:
             values["coverage"] = min(self.coverage, 1.0)
+        if self.by_numbers is None:
+            del values["by_numbers"]
         return {**values, "warning": self.warning}
 
 
@@ -103,6 +110,10 @@ def bank_figures(norm: ScoreNormalization) -> dict[str, BankFigures]:
     figures = {}
     for side, own in weights.items():
         found = BankFigures(side, norm.weights, counts[side], len(own), float(own.sum()))
+        numbers = norm.statistics[side].bank_weights() if norm.statistics[side].given else None
+        if numbers is not None:
+            by_numbers = float(numbers.sum() ** 2 / np.square(numbers).sum())
+            found = replace(found, by_numbers=by_numbers)
         other = norm.names.other(side)
         if other in rows:
             worth = float(weights[other].sum())
@@ -118,9 +129,30 @@ def bank_figures(norm: ScoreNormalization) -> dict[str, BankFigures]:
     return figures
 
 
+def repeat_warnings(norm: ScoreNormalization) -> list[str]:
+    """What is wrong with rows of which a covariance is kept and no bank: many equal ones."""
+    found = []
+    for side, statistics in norm.statistics.items():
+        sketch, rows = statistics.moments.sketch, statistics.moments.count
+        plain = statistics.bank is None and statistics.moments.order == 2
+        if not plain or statistics.weighted or norm.weights != "even" or not sketch or not rows:
+            continue
+        counts = sketch.counts.astype(np.float64)
+        kinds, alike = len(counts), counts.sum() ** 2 / np.square(counts).sum()
+        few = kinds < min(_SAFE_ROWS, _MANY_REPEATS * counts.sum())
+        if few or alike < _MANY_REPEATS * kinds:
+            about = f"{rows} rows, of which {counts.sum():.0f} are {kinds} different ones"
+            about += "" if few else f" and count as {alike:.0f}"
+            remedy = "use more rows" if few else "weigh them by density (--weights density)"
+            found.append(f"{side}: {about}: many repeat: {remedy}")
+    return found
+
+
 def figure_facts(norm: ScoreNormalization, banks: Mapping[str, BankFigures]) -> dict[str, Any]:
-    """Figures of the banks, and of the class prior if there is one, for JSON."""
+    """Figures of the banks, warnings of repeats and the class prior if there are any, for JSON."""
     facts: dict[str, Any] = {"banks": {side: bank.to_dict() for side, bank in banks.items()}}
+    repeats = repeat_warnings(norm)
+    facts |= {"repeats": repeats} if repeats else {}
     if norm.notes.class_prior is not None:
         facts["class_prior"] = class_prior_facts(norm.notes.class_prior)
     return facts

@@ -231,6 +231,7 @@ def _caveats(card: Mapping[str, Any]) -> list[str]:
             )
     caveats += [f"Calibration: {line}." for line in calibration_warnings(card["calibration"] or {})]
     caveats += [f"Bank of {b['warning']}." for b in card["banks"].values() if b["warning"]]
+    caveats += [f"Rows of {line}." for line in card.get("repeats", ())]
     for key, why in (
         ("model", "nobody is kept from using it with another one"),
         ("prompt", "texts worded otherwise have another mean"),

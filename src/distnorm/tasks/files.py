@@ -27,6 +27,7 @@ __all__ = [
     "JUDGEMENTS",
     "LABELS",
     "MATCHES",
+    "WEIGHTS",
     "Meaning",
     "by_picture",
     "check_count",
@@ -92,6 +93,15 @@ MATCHES = Meaning(
     (("label", "labels", "match", "is_match"), ("y", "target")),
     "0 or 1 per row",
     "write 1 where the rows of a pair match, else 0",
+)
+WEIGHTS = Meaning(
+    "weights",
+    (
+        ("weight", "weights", "count", "counts", "frequency", "freq"),
+        ("times", "times_asked", "n", "hits", "searches"),
+    ),
+    "one number per row of the input, from 0 on",
+    "keep one column, or call the one that is meant 'weight'",
 )
 TEXTS = Meaning(
     "texts",

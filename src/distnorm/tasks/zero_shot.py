@@ -169,13 +169,21 @@ class ZeroShotClassifier:
             self.norm_.partial_fit(**{two: rows})
         return self
 
-    def partial_fit(self, images: Array, y: Any = None) -> ZeroShotClassifier:
-        """Add unlabelled images to the statistics; ``y`` is ignored."""
+    def partial_fit(
+        self, images: Array, y: Any = None, *, weights: Any = None
+    ) -> ZeroShotClassifier:
+        """Add unlabelled images to the statistics, with ``weights`` as there; ``y`` is ignored."""
         self._fitted()
         side = self.norm_.sides[0]
-        rows = self.norm_.check(images, side)
+        if weights is not None and self.norm_.prior != "none":
+            raise DistnormError(
+                f"weights of images under prior {self.norm_.prior!r}",
+                "images as often as they come",
+                "repeat them, or leave weights or the prior out",
+            )
+        rows = images if weights is not None else self.norm_.check(images, side)
         with self._lock:
-            self.norm_.partial_fit(**{side: rows})
+            self.norm_.partial_fit(weights=weights, **{side: rows})
             if self.norm_.prior != "none":
                 self.sample_ = self.sample_.add(rows)
         return self
