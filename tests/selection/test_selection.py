@@ -19,6 +19,7 @@ from distnorm.selection import Selection
 from distnorm.selection.decision import strength_weight
 from distnorm.selection.planted import Log, draw_folds, found_matches, planted_recall
 from distnorm.selection.scored import CORRECTIONS, OF_SAMPLES, SHIFTS, Scored, Weighing
+from distnorm.selection.views import price_factor, views
 
 
 def hubs(n: int, seed: int = 0, d: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -102,6 +103,67 @@ def test_the_dot_product_finds_four_fifths_of_planted_matches(world):
     dot, full = planted_recall(scored, folds, [("dot", 0.0), ("nnn", 0.5)])
     assert dot.mean() == pytest.approx(0.8, abs=1e-3)
     assert full.mean() > dot.mean()
+
+
+# -- what two halves of the dimensions say
+
+
+def related(noise: float, bias: float) -> tuple[np.ndarray, np.ndarray]:
+    """Queries and items of 40 themes in 256 dimensions, with a bias of each item."""
+    rng = np.random.default_rng(5)
+    common = rng.normal(size=256)
+    themes = rng.normal(size=(40, 256))
+    numbers = rng.integers(40, size=(2, 150))
+    queries, items = (themes[at] + noise * rng.normal(size=(150, 256)) for at in numbers)
+    along = rng.uniform(-1, 1, size=(150, 1))
+    return queries + common, items + bias * along * common
+
+
+def test_views_confirm_relations_and_not_noise():
+    found = [
+        views(*related(noise, 0.2), np.ones(150), np.random.default_rng(0))[0]
+        for noise in (0.3, 1.5, 6.0)
+    ]
+    assert found[0] > 0.8 > found[1] > found[2]
+    noise = np.random.default_rng(1).normal(size=(2, 150, 256))
+    assert abs(views(*noise, np.ones(150), np.random.default_rng(0))[0]) < 0.1
+
+
+def test_a_bias_that_all_queries_give_reaches_the_best_one():
+    queries, items = related(0.3, 1.0)
+    carried = views(queries, items, np.ones(150), np.random.default_rng(0))[1]
+    assert carried == pytest.approx(1.0, abs=0.15)
+    # The scores of an item's own theme make up for its mean: nothing is to be taken away.
+    rng = np.random.default_rng(2)
+    themes, common = np.linalg.qr(rng.normal(size=(256, 41)))[0].T[:40], rng.normal(size=256) / 16
+    numbers, along = np.arange(150) % 40, rng.uniform(-1, 1, size=(150, 1))
+    made_up = (4 - along) * themes[numbers] + along * common
+    asked = themes[rng.permutation(numbers)] + common
+    asked += 0.01 * rng.normal(size=asked.shape)
+    assert views(asked, made_up, np.ones(150), np.random.default_rng(0))[1] < 0.5
+
+
+def test_queries_that_count_twice_are_two():
+    queries, items = related(1.5, 0.5)
+    times = 1.0 + (np.arange(150) % 3 == 0)
+    twice = np.repeat(queries, times.astype(int), axis=0)
+    one = views(queries, items, times, np.random.default_rng(0))
+    two = views(twice, items, np.ones(200), np.random.default_rng(0))
+    assert one == pytest.approx(two, rel=1e-9)
+
+
+def test_noise_and_bias_make_strength_cheap_and_clear_matches_dear():
+    factor = [
+        price_factor(*related(noise, bias), np.ones(150), np.random.default_rng(0))
+        for noise, bias in ((3.0, 1.0), (0.3, 1.0), (0.3, 0.0))
+    ]
+    assert factor[0] < 0.5 < factor[1] < factor[2]
+
+
+def test_few_dimensions_and_even_scores_change_no_price(rng):
+    few = rng.normal(size=(2, 40, 8))
+    assert price_factor(*few, np.ones(40), rng) == 1
+    assert price_factor(np.ones((40, 32)), np.ones((40, 32)), np.ones(40), rng) == 1
 
 
 # -- the rule

@@ -19,7 +19,7 @@ __all__ = ["PRICE", "Evidence", "decide", "strength_weight"]
 
 Float64 = npt.NDArray[np.float64]
 
-PRICE = 0.4
+PRICE = 0.5
 """What strength 1 costs where little is to be gained; ``benchmarks/selection/tradeoff`` set it."""
 
 _PRICE_OF_FEW = 4.0
@@ -35,7 +35,7 @@ class Evidence:
     """What candidates are judged by: recall of each for each query, (c, n), and how queries count.
 
     ``worth`` are the effective samples, None for labelled pairs, whose strength has no price.
-    ``price`` is that of strength 1.
+    ``price`` is that of strength 1, ``factor`` what `distnorm.selection.views` makes of it.
     """
 
     tried: Sequence[tuple[str, float]]
@@ -46,6 +46,7 @@ class Evidence:
     items: int
     worth: float | None = None
     price: float = PRICE
+    factor: float = 1.0
 
     @property
     def shares(self) -> Float64:
@@ -66,7 +67,7 @@ class Evidence:
             return np.zeros_like(strengths)
         missed = 1 - float(self.recall[0] @ self.shares)
         recovered = most / missed if missed > 0 else 0.0
-        square = self.price * (1 - min(1.0, max(0.0, recovered))) ** 2
+        square = self.price * self.factor * (1 - min(1.0, max(0.0, recovered))) ** 2
         return square * strengths**2 + _PRICE_OF_FEW / (samples * self.worth) * strengths
 
     def agrees(self, change: Float64) -> bool:

@@ -11,7 +11,7 @@ __all__ = ["RULE", "SAMPLE_FIGURES", "Candidate", "Selection", "SideChoice"]
 SAMPLE_FIGURES = ("effective_samples", "effective_items", "coverage", "kinds")
 """What a `SideChoice` says of its samples."""
 
-RULE = "planted matches, version 4"
+RULE = "planted matches, version 5"
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@
 4. Strength a has a price, with g the largest gain of all and h what the dot product misses of the
    planted matches:
 
-       net gain = gain - 0.4 (1 - g / h)^2 a^2 - 4 a / n
+       net gain = gain - 0.5 v (1 - g / h)^2 a^2 - 4 a / n
 
    True gains rise with a small strength almost wherever planted ones do, and harm comes as its
    square: so a weak reason for a correction leads to a weak one, and not to none. Where a
-   correction recovers most of what is missed, it is no accident and costs less.
+   correction recovers most of what is missed, it is no accident and costs less. v is what two
+   halves of the dimensions say (`distnorm.selection.views`): more where the search is easy or
+   what all queries give an item does not reach its matches, less where neither is so.
 5. The start is `is` at its best net gain.
 6. Another method replaces it only if its net gain is larger by more than three standard errors.
 7. The dot product stays where the net gain is not above 0, the gain not above its standard
@@ -61,6 +63,7 @@ from distnorm.selection.samples import (
     scale_weights,
 )
 from distnorm.selection.scored import OF_PAIRS, OF_SAMPLES, SHIFTS, Scored
+from distnorm.selection.views import price_factor
 
 __all__ = ["select"]
 
@@ -199,7 +202,8 @@ def _from_samples(
     def judged(method: str, strength: float) -> tuple[Float64, float]:
         return agreement(scored, folds, method, strength, biases)
 
-    evidence = Evidence(tried, recall, folds, judged, log.times, len(at_hand), worth)
+    factor = price_factor(scored.samples, at_hand, log.kinds, rng)
+    evidence = Evidence(tried, recall, folds, judged, log.times, len(at_hand), worth, factor=factor)
     return _with_figures(decide(evidence, len(distinct), rng), coverage)
 
 
