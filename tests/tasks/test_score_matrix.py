@@ -82,6 +82,19 @@ def test_scores_stay_in_their_library():
     assert found.dtype == torch.float32
 
 
+def test_scores_in_numpys_bfloat16_are_numbers(rng):
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    scores = rng.normal(size=(30, 30)).astype(bfloat16)
+    plain = scores.astype(np.float32)
+    found = normalize_scores(scores, "nnn", k=4)
+    assert found.dtype == bfloat16
+    assert np.array_equal(found, normalize_scores(plain, "nnn", k=4).astype(bfloat16))
+    assert evaluate_scores(scores).to_dict() == evaluate_scores(plain).to_dict()
+    scores[3, 4] = np.nan
+    with pytest.raises(DistnormError, match="no number in row 3"):
+        evaluate_scores(scores)
+
+
 @pytest.mark.parametrize(
     ("method", "settings", "words"),
     [

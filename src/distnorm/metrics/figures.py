@@ -79,6 +79,8 @@ def check_scores(scores: Any, name: str) -> NDArray:
         matrix = np.asarray(scores) if isinstance(scores, (list, tuple)) else to_numpy(scores)
     except (AttributeError, TypeError, ValueError) as error:
         raise DistnormError(f"{name} that are no matrix", "(queries, items)", "pass one") from error
+    if str(matrix.dtype) == "bfloat16":
+        matrix = matrix.astype(np.float32)  # of ml_dtypes: NumPy's sort and means are wrong for it
     if matrix.ndim != 2 or 0 in matrix.shape or matrix.dtype.kind != "f":
         raise DistnormError(
             f"{name} of shape {matrix.shape} and dtype {matrix.dtype}",
