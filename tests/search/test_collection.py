@@ -115,6 +115,35 @@ def test_an_index_and_a_csv(here, gap_pair):
     assert [float(line["score"]) for line in lines] == pytest.approx(values, abs=1e-7)
 
 
+def test_items_of_other_lengths_are_refused_or_made_unit(here):
+    np.save("raw.npy", 3 * np.load("image.npy"))
+    (here / "shards").mkdir()
+    for part, rows in enumerate(np.split(np.load("raw.npy"), [50])):
+        np.save(here / "shards" / f"part_{part}.npy", rows)
+    lists = {}
+    for items in ("image.npy", "raw.npy", "shards"):
+        for words in (
+            ("search", items, "--query-vectors", "text.npy", "--k", 3),
+            ("index", "hubs", items, "--queries", "text.npy", "--k", 3),
+        ):
+            for method in ("dn", "nnn"):
+                words = (*words, "--json", "-", "--normalization", f"{method}.safetensors")
+                found = invoke(*words, "--normalize")
+                assert found.exit_code == 0, found.output
+                shown = json.loads(found.stdout)
+                now = lists_of(shown) if words[0] == "search" else shown["hubs"]
+                if items == "image.npy":
+                    lists[words[0], method] = now
+                    continue
+                assert now == lists[words[0], method]
+                refused = invoke(*words)
+                assert refused.exit_code == 1
+                assert "not of unit length" in refused.output
+    plain = ("search", "raw.npy", "--query-vectors", "text.npy", "--json", "-")
+    assert json.loads(invoke(*plain).stdout)["score"] == "dot product"
+    assert json.loads(invoke(*plain, "--normalize").stdout)["score"] == "cosine"
+
+
 def test_a_table_without_either(here):
     done = invoke("search", "image.npy", "--query-vectors", "text.npy", "--k", 3)
     assert done.exit_code == 0, done.output

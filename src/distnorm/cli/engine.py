@@ -71,12 +71,12 @@ class EngineOptions:
             yield partial(open_remote, session)
 
     @contextmanager
-    def opening(self) -> Iterator[OpenItems]:
+    def opening(self, normalize: bool = False) -> Iterator[OpenItems]:
         """How items are opened that are searched: here, or by the workers of the cluster."""
-        from distnorm.search.items import open_local
+        from distnorm.search.items import open_local, open_unit
 
         if not self.ray:
-            yield open_local
+            yield open_unit if normalize else open_local
             return
         from distnorm.distributed.search import opening
 

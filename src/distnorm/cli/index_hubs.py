@@ -138,12 +138,14 @@ def _count(
     from distnorm.normalization import load
     from distnorm.search.collection import Collection
     from distnorm.search.hubs import query_hubs
+    from distnorm.search.items import open_local, open_unit
     from distnorm.search.query_log import QueryLog
 
     norm = None if normalization is None else load(normalization)
     asking = asking_side(norm, side)
     keys = vectors.keys(asking, side, bare=asking)
-    collection = Collection(place, side, items, key=keys.get(side))
+    opening = open_unit if vectors.normalize else open_local
+    collection = Collection(place, side, items, key=keys.get(side), opening=opening)
     if not collection.running and (items or biases or settings["fields"]):
         words = "--items, --title, --picture and --biases are for an index, not a store"
         raise click.UsageError(words)

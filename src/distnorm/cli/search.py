@@ -124,8 +124,6 @@ def search(
     assert query is not None
     if csv_path is not None:
         raise click.UsageError("--csv needs --query-vectors")
-    if reading.normalize:
-        raise click.UsageError("--normalize says how --query-vectors are read")
     from distnorm.report.terminal import search_table
 
     page = sheet or (_SHEET if show else None)
@@ -165,10 +163,12 @@ def _answer(
 
     if is_spec(place):
         reading.check_used("a STORE or --query-vectors", given=False)
+        if reading.normalize:
+            raise click.UsageError("--normalize says how a STORE or --query-vectors are read")
         return answer(IndexPlace(place), query, Settings(**settings)).to_dict()
     side = settings["side"]
     keys = reading.keys(*(("image", "text") if side in ("image", "text", "both") else (side,)))
-    with engine.opening() as opening, progress_bar("searching", "items") as bar:
+    with engine.opening(reading.normalize) as opening, progress_bar("searching", "items") as bar:
         found = answer(StorePlace(Path(place), bar, keys, opening), query, Settings(**settings))
     return found.to_dict()
 

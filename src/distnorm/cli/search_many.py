@@ -49,7 +49,7 @@ def search_many(
     asking = asking_side(norm, side)
     keys = reading.keys(asking, side, bare=asking)
     known = model_of(vectors, stated=stated_id(model))
-    with engine.opening() as opening, progress_bar("searching", "items") as bar:
+    with engine.opening(reading.normalize) as opening, progress_bar("searching", "items") as bar:
         collection = Collection(place, side, key=keys.get(side), opening=opening)
         collection.check(norm, known)
         rows = reading.rows(vectors, asking, side)

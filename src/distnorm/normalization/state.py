@@ -220,8 +220,8 @@ class State:
             raise DistnormError(
                 f"no statistics of the {side} side",
                 f"a fit with {rows}=",
-                f"call fit({rows}=...) first, on the command line distnorm fit with a file of that "
-                f"side, or set the strength of {side!r} to 0",
+                f"call fit({rows}=...) first (of a classifier partial_fit), on the command line "
+                f"distnorm fit with a file of that side, or set the strength of {side!r} to 0",
             )
         return statistics
 

@@ -19,7 +19,14 @@ from distnorm.errors import DistnormError
 from distnorm.normalization import ScoreNormalization
 from distnorm.search.answer import Lists, Settings, entries
 from distnorm.search.bias_file import kept_bias
-from distnorm.search.items import LocalItems, OpenItems, firsts, open_local
+from distnorm.search.items import (
+    LENGTH_SAMPLE,
+    LocalItems,
+    OpenItems,
+    firsts,
+    open_local,
+    open_unit,
+)
 from distnorm.search.mixed import topk_mixed
 from distnorm.search.query import NormalizationFile, Query
 from distnorm.store.column_files import is_lance
@@ -29,8 +36,6 @@ from distnorm.store.vectors import shard_files
 from distnorm.system.progress import Progress
 
 __all__ = ["StorePlace"]
-
-_LENGTHS = 1 << 12  # rows whose lengths are looked at
 
 
 class _Shelf:
@@ -87,7 +92,7 @@ class StorePlace:
 
     def check(self, settings: Settings) -> None:
         """Biases are kept, and thresholds set, for one side; a folder has vectors."""
-        side, local = settings.side, self._opening is open_local
+        side, local = settings.side, self._opening in (open_local, open_unit)
         folder = self._path.is_dir() and not is_lance(self._path)
         if self.model is None and local and folder and side != "both":
             # Photos that were never embedded are said before a model is asked for.
@@ -111,7 +116,9 @@ class StorePlace:
         shelf = self._shelf(settings.side, query)
         norm, k = normalization.correcting, settings.k
         dot, notes = None, list[str]()
-        unit = is_unit_length(shelf.items[:_LENGTHS])
+        unit = is_unit_length(shelf.items[:LENGTH_SAMPLE])
+        if norm is not None and not unit:
+            norm.check(shelf.items[:LENGTH_SAMPLE], settings.side)
         if norm is None or settings.both:
             dot = shelf.best(query.row, k, None, self._progress)
         if norm is None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from distnorm.arrays import Array, to_numpy
+from distnorm.arrays import Array, is_unit_length, normalize, to_numpy
 from distnorm.calibration.score_kinds import score_kind
 from distnorm.errors import DistnormError
 from distnorm.exact import Gallery, places, topk
@@ -26,7 +26,18 @@ from distnorm.store.vectors import open_embeddings
 from distnorm.system.progress import Progress
 from distnorm.system.shards import ShardedRows
 
-__all__ = ["Items", "LocalItems", "OpenItems", "RowItems", "firsts", "open_local"]
+__all__ = [
+    "LENGTH_SAMPLE",
+    "Items",
+    "LocalItems",
+    "OpenItems",
+    "RowItems",
+    "firsts",
+    "open_local",
+    "open_unit",
+]
+
+LENGTH_SAMPLE = 1 << 12  # rows whose lengths are looked at
 
 
 class Items(ABC):
@@ -119,6 +130,15 @@ def open_local(commit: Commit, side: str, key: str | None) -> tuple[LocalItems, 
     return LocalItems(open_embeddings(commit, side, key=key)), Catalog.read(commit, side, key)
 
 
+def open_unit(commit: Commit, side: str, key: str | None) -> tuple[LocalItems, Catalog]:
+    """The same with rows of unit length: those that have another one are read and divided by it."""
+    rows = open_embeddings(commit, side, key=key)
+    parts = rows.parts if isinstance(rows, ShardedRows) else [rows]
+    unit = [x if is_unit_length(x) else normalize(np.asarray(x)) for x in parts]
+    whole = unit[0] if len(unit) == 1 else ShardedRows(unit)
+    return LocalItems(whole), Catalog.read(commit, side, key)
+
+
 def firsts(
     rows: npt.NDArray[Any], first: npt.NDArray[np.bool_] | None, k: int
 ) -> npt.NDArray[np.intp]:
@@ -142,6 +162,7 @@ class RowItems:
         self._first = None if catalog is None else catalog.first
         self._copies = 1 if catalog is None else catalog.copies
         self._progress = progress
+        self._unit: bool | None = None
 
     def count(self) -> int:
         """Number of items."""
@@ -169,22 +190,39 @@ class RowItems:
             )
         norm, sent = normalization, queries
         if norm is not None and norm.spec.corrects:
+            self._check_lengths(norm, query_side)
             if norm.correction(query_side).shifts_queries:
                 sent = norm.shift_queries(queries, modality=query_side)
             else:
                 side = norm.names.other(norm.names.resolve(query_side))
                 bias = self._items.bias(norm, side, self._progress)
+        label = score_kind(norm, query=query_side).label
+        if norm is None and not (self.unit and is_unit_length(queries)):
+            label = "dot product"
         scores, rows = self._items.topk(sent, k * self._copies, bias, self._progress)
         values, places = to_numpy(scores, np.float64), to_numpy(rows)
         lists = [firsts(line, self._first, k) for line in places]
         return Found(
             tuple(tuple(line[keep].tolist()) for line, keep in zip(places, lists, strict=True)),
             tuple(line[keep] for line, keep in zip(values, lists, strict=True)),
-            score_kind(norm, query=query_side).label,
+            label,
             "dot" if norm is None else norm.method,
             0.0 if norm is None else norm.correction(query_side).strength,
             (True,) * len(lists),
         )
+
+    @property
+    def unit(self) -> bool:
+        """Whether the items are of unit length, by the first of them."""
+        if self._unit is None:
+            self._unit = is_unit_length(self._items[:LENGTH_SAMPLE])
+        return self._unit
+
+    def _check_lengths(self, norm: ScoreNormalization, query_side: str) -> None:
+        """Raise for items of a length that the normalization does not take."""
+        if not self.unit:
+            side = norm.names.other(norm.names.resolve(query_side))
+            norm.check(self._items[:LENGTH_SAMPLE], side)
 
     def two_sided(
         self, query: Array, ids: Sequence[int], norm: ScoreNormalization, query_side: str

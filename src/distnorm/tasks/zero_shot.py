@@ -246,6 +246,13 @@ class ZeroShotClassifier:
             calibration.
         """
         best = np.concatenate([top_items(part, 1)[:, 0] for part in self._rankings(images)])
+        wanted = self.false_alarm_rate is not None and self.threshold is None
+        if wanted and self.norm_.notes.calibration is None:
+            raise DistnormError(
+                f"false_alarm_rate {self.false_alarm_rate!r} without calibration",
+                "scores of classes that images do not show",
+                "call calibrate(images) of the classifier after the last partial_fit",
+            )
         found: NDArray = self.classes_[best]
         bar = chosen_threshold(
             self.norm_, self.threshold, self.false_alarm_rate, tries=len(self.classes_)
