@@ -96,6 +96,18 @@ def test_a_sample_of_all_true_pairs_does_not_spoil_it(order, big):
     assert 1e-3 / 2.5 < true_rate(norm, big, float(norm.threshold(1e-3))) < 1e-3 * 2.5
 
 
+@pytest.mark.parametrize("order", ["in order", "shuffled"])
+def test_rows_that_a_bank_holds_are_left_out_of_each_side(order):
+    """Of sides in one order the same rows; in any other order no row of one has to go for those."""
+    images, texts = world(120, seed=3)
+    norm = distnorm.make("nnn").fit(images=images[:40], texts=texts[30:60])
+    given = np.random.default_rng(0).permutation(120) if order == "shuffled" else np.arange(120)
+    for pairs in (None, given):
+        norm.calibrate(images=images, texts=texts[given], pairs=pairs)
+        rows = (60, 60) if order == "in order" else (80, 90)
+        assert norm.notes.calibration["n_rows"] == dict(zip(("image", "text"), rows, strict=True))
+
+
 def test_the_rows_of_the_statistics_are_cross_fitted(big):
     images, texts = world(150, seed=8)
     norm = make("is").fit(images=images, texts=texts)

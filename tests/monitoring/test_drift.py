@@ -232,6 +232,9 @@ def test_two_samples_of_one_population_agree_and_a_mixture_is_found(method, prob
 def test_a_tolerance_takes_a_probe():
     with pytest.raises(DistnormError, match="without a probe"):
         difference(fitted(), fitted(), tolerance=0.1)
+    for tolerance in (np.nan, -0.1, 2):
+        with pytest.raises(DistnormError, match=r"tolerance .*; expected a share"):
+            difference(fitted(), fitted(), tolerance=tolerance)
 
 
 @pytest.mark.parametrize("options", [{}, {"order": 2}, {"order": 2, "rank": 8}])

@@ -60,6 +60,9 @@ def test_a_rate_needs_a_calibration(classes_world):
         plain.predict(images)
     with pytest.raises(DistnormError, match="one of them"):
         plain.set_params(threshold=0.1).predict(images)
+    for bar in (np.nan, np.inf):
+        with pytest.raises(DistnormError, match=r"threshold .*; expected a finite score"):
+            ZeroShotClassifier("dot", threshold=bar).fit(centers).predict(images)
     with pytest.raises(DistnormError, match="4 texts to calibrate with"):
         ZeroShotClassifier("dot").fit(centers[:4]).calibrate(images)
 

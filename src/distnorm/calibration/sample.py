@@ -128,7 +128,9 @@ def draw_nonmatches(
                 "pass embeddings of different data",
             )
     distinct = one.take(items[0].first), two.take(items[1].first)
-    kept = _kept(norm, distinct, rng, everything=cross)
+    own = np.zeros(m, dtype=bool) if owner is None else owner == np.arange(m)
+    aligned = owner is not None and 2 * own.sum() > (owner >= 0).sum()
+    kept = _kept(norm, distinct, rng, everything=cross, aligned=aligned)
     left, right = (_wide(x.take(numbers)) for x, numbers in zip(distinct, kept, strict=True))
     if cross:
         outside = [
@@ -257,9 +259,10 @@ def _kept(
     rng: np.random.Generator,
     *,
     everything: bool,
+    aligned: bool,
 ) -> tuple[Indices, Indices]:
-    """Rows to look at: none that a bank holds; of as many on both sides the same."""
-    paired = sides[0].shape[0] == sides[1].shape[0]
+    """Rows to look at: none that a bank holds; of aligned sides the same."""
+    paired = aligned and sides[0].shape[0] == sides[1].shape[0]
     drawn = [rng.permutation(sides[0].shape[0])[: 2 * MAX_ROWS]]
     drawn.append(drawn[0] if paired else rng.permutation(sides[1].shape[0])[: 2 * MAX_ROWS])
     fresh = [np.ones(len(rows), dtype=bool) for rows in drawn]

@@ -73,6 +73,8 @@ def difference(
     """
     if not 0 < level < 1:
         raise DistnormError(f"level {level!r}", "between 0 and 1", "e.g. 0.01")
+    if tolerance is not None and not 0 <= tolerance <= 1:
+        raise DistnormError(f"tolerance {tolerance!r}", "a share from 0 to 1", "e.g. 0.1")
     if tolerance is not None and probe is None:
         raise DistnormError("a tolerance without a probe", "rows of both sides", "give a probe")
     if first.sides != second.sides:

@@ -10,6 +10,7 @@ are two-sided: those that rank compare items of one query, not queries with each
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,10 @@ def chosen_threshold(
             "both a threshold and a false-alarm rate", "one of them", "leave one out"
         )
     if false_alarm_rate is None:
+        if threshold is not None and not math.isfinite(threshold):
+            raise DistnormError(
+                f"threshold {threshold!r}", "a finite score", "leave it out for none"
+            )
         return None if threshold is None else float(threshold)
     if tries > 1:
         # Checked before it is divided: a rate of 2 among 1,000 classes is no rate.
