@@ -118,6 +118,11 @@ def shape_error(shape: tuple[int, ...], name: str) -> DistnormError:
             "pool to one row per embedding, as the model does (its image_embeds, text_embeds or "
             "pooler_output); a plain reshape would mix items"
         )
+        if len(shape) == 3:
+            remedy += (
+                f", unless the {shape[1]} are captions of each: x.reshape(-1, {shape[2]}), with "
+                "their items in image_of_text (--image-of-text)"
+            )
     return DistnormError(f"{name} of shape {shape}", "2-D (rows, dimensions)", remedy)
 
 

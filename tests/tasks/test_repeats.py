@@ -45,3 +45,23 @@ def test_copies_paired_row_by_row_are_refused(library, rng):
     distinct, owner = deduplicate_images(images)
     assert evaluate_retrieval(None, distinct, texts, owner).n_images == 12
     assert evaluate_retrieval(None, images, texts, np.arange(36)[::-1].copy()).n_images == 36
+
+
+def test_rows_of_distinct_images_are_not_taken_for_rows_of_repeated_ones(rng):
+    images = normalize(rng.normal(size=(6, 8)))
+    texts = normalize(rng.normal(size=(12, 8)))
+    owner = np.repeat(np.arange(6), 2)
+    for call in (
+        lambda x: evaluate_retrieval(None, x, texts, owner),
+        lambda x: compare_retrieval(x, texts, owner, methods=["dn"], repeats=1),
+    ):
+        with pytest.raises(DistnormError, match="12 images of which 6 are distinct, and rows of 6"):
+            call(np.repeat(images, 2, axis=0))
+        call(images)
+    # A gallery with a copy that no text names.
+    evaluate_retrieval(None, np.concatenate([images, images[:1], -images[1:]]), texts, owner)
+
+
+def test_captions_in_a_third_axis_are_said_how_to_pass(rng):
+    with pytest.raises(DistnormError, match=r"the 5 are captions of each: x.reshape\(-1, 8\)"):
+        evaluate_retrieval(None, rng.normal(size=(4, 8)), rng.normal(size=(4, 5, 8)))

@@ -50,14 +50,28 @@ def distinct_rows(x: Array) -> tuple[Indices, Indices]:
 
 
 def check_row_pairs(images: CheckedRows, image_of_text: Any, names: tuple[str, str]) -> None:
-    """Raise for images that are copies of one another where each belongs to the text of its row."""
+    """Raise for images that are copies of one another where each belongs to the text of its row.
+
+    So do rows of ``image_of_text`` that count distinct images, where the images are repeated.
+    """
     n = images.shape[0]
     rows = np.arange(n) if image_of_text is None else row_numbers(image_of_text)
-    if not np.array_equal(rows, np.arange(n)):  # type: ignore[arg-type]
+    if rows is None or not len(rows):
+        return
+    paired = np.array_equal(rows, np.arange(n))
+    named = int(rows.max()) + 1
+    if not paired and named >= n:
         return
     first, which = distinct_rows(images.rows)
-    if len(first) == n:
+    if len(first) == n or not (paired or len(first) == named):
         return
+    if not paired:
+        raise DistnormError(
+            f"{n} {names[0]} of which {named} are distinct, and rows of {named} for {names[1]}",
+            f"rows of these {n}, or each of the {named} once",
+            "pass --repeated-images in place of --image-of-text, in Python images, image_of_text "
+            "= distnorm.comparison.deduplicate_images(images)",
+        )
     copy = int(np.flatnonzero(first[which] != np.arange(n))[0])
     raise DistnormError(
         f"{n} {names[0]} of which {len(first)} are distinct (row {copy} repeats row "
