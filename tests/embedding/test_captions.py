@@ -188,6 +188,11 @@ def test_pictures_are_looked_for_where_data_sets_keep_them(tmp_path):
     assert item.path == str(tmp_path / "val" / "c.png")
 
 
+def test_braces_of_webdataset_are_said_how_to_write(tmp_path):
+    with pytest.raises(DistnormError, match=r"write '.*/\*\.tar' in quotes"):
+        open_source(f"{tmp_path}/{{00000..00012}}.tar")
+
+
 def test_foils_are_no_captions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pictures(tmp_path, "a.png")

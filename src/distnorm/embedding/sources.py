@@ -212,7 +212,12 @@ def open_source(
         return _itself(target, label)
     if glob.has_magic(name):
         return _pattern(name)
-    raise DistnormError(f"no file or folder {target}", "an existing one", "check the path")
+    braces = re.sub(r"\{\w+\.\.\w+\}", "*", name)
+    raise DistnormError(
+        f"no file or folder {target}",
+        "an existing one",
+        "check the path" if braces == name else f"braces are not read: write {braces!r} in quotes",
+    )
 
 
 def find_items(source: str | os.PathLike[str]) -> list[Item]:
