@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,16 @@ def test_both_kinds_gain():
         "run: distnorm fit --images i.npy --texts t.npy --method nnn@0.5 --out nnn.safetensors",
         "run: distnorm index bias SPEC --normalization nnn.safetensors",
     ]
+
+
+def test_a_gain_on_rows_that_were_fitted_is_called_so():
+    seen = replace(result("dn", 0.02), transductive=True)
+    verdict = found(seen, result("nnn", 0.05)).to_dict()
+    assert "no re-index: dn@0.5 +2.0 transductive; with biases: nnn" in verdict_lines(verdict)[0]
+    assert "to +3.0, transductive: some evaluated rows were fitted): only" in verdict_sentence(
+        verdict
+    )
+    assert "transductive" not in str(found(result("dn", 0.02)).to_dict())
 
 
 def test_only_biases_gain():

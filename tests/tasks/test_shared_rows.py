@@ -29,10 +29,12 @@ def test_all_but_one_of_the_evaluated_rows(pair, method, weights):
     norm = distnorm.make(method, weights=weights).fit(images=X[1:], texts=Y[1:])
     found = evaluate_retrieval(norm, X, Y)
     assert found.transductive
+    assert f"transductive (image: fitted on {n - 1} of the {n} evaluated rows" in repr(found)
     assert str(found.shared_rows["text"]) == f"fitted on {n - 1} of the {n} evaluated rows"
     half = distnorm.make(method).fit(images=X[: n // 2], texts=Y[: n // 2])
     rest = evaluate_retrieval(half, X[n // 2 :], Y[n // 2 :])
     assert not rest.transductive
+    assert "transductive" not in repr(rest)
     assert rest.shared_rows["image"].fitted == 0
 
 
@@ -56,6 +58,8 @@ def test_other_tasks_count_too(pair):
     scored = evaluate_captions(norm, X, Y, np.arange(len(X)))
     assert scored.to_dict()["shared_rows"]["text"]["fitted"] == 4
     assert scored.transductive
+    assert "transductive (image: fitted on" in repr(scored)
+    assert "transductive (image: fitted on" in repr(found)
 
 
 def test_comparisons_count_equal_rows_and_call_them_by_their_plan(pair):

@@ -39,6 +39,7 @@ class Candidate:
     chosen: str | None = None  # what `auto` chose most often for these queries
     takes: str = ""  # the kind of that, else its own
     worth: bool = True  # nothing that takes less gains as much but for noise
+    transductive: bool = False  # whether rows that it was fitted on were evaluated
 
     @property
     def gains(self) -> bool:
@@ -46,8 +47,11 @@ class Candidate:
         return self.outcome == "gain"
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return plain_fields(self)
+        """For JSON; whether it is transductive if it is."""
+        values = plain_fields(self)
+        if not self.transductive:
+            del values["transductive"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -157,10 +161,17 @@ def _candidates(metric: str, results: Sequence[MethodResult]) -> list[Candidate]
         kind = _kind(result.method)
         if kind not in best or summary.delta > best[kind].delta:
             chosen = _chosen(result, metric)
-            text = method_text(result)
+            text, seen = method_text(result), result.transductive
             takes = _kind(chosen) if chosen else KINDS[1] if kind == "auto" else kind
             best[kind] = Candidate(
-                text, kind, summary.delta, summary.delta_ci95, _outcome(summary), chosen, takes
+                text,
+                kind,
+                summary.delta,
+                summary.delta_ci95,
+                _outcome(summary),
+                chosen,
+                takes,
+                transductive=seen,
             )
     return _weighed([best[kind] for kind in KINDS if kind in best])
 

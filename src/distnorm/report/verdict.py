@@ -39,9 +39,11 @@ def verdict_sentence(verdict: Mapping[str, Any] | None, sides: Sequence[str] = I
         if entry["method"] == verdict["recommended"] and entry["outcome"] == "gain"
     )
     low, high = (100 * value for value in best["ci95"])
+    seen = ", transductive: some evaluated rows were fitted" if best.get("transductive") else ""
     return (
         f"{metric_title(metric, sides)} rises by {100 * best['delta']:.1f} points with "
-        f"{best['method']} (95 % interval {low:+.1f} to {high:+.1f}): {_TAKES[best['kind']]}."
+        f"{best['method']} (95 % interval {low:+.1f} to {high:+.1f}{seen}): "
+        f"{_TAKES[best['kind']]}."
     )
 
 
@@ -71,4 +73,5 @@ def _words(entry: Mapping[str, Any]) -> str:
         name += f" (chose {entry['chosen']})"
     words = f"{name} {100 * entry['delta']:+.1f}"
     words = words if entry["kind"] == "auto" else f"{entry['kind']}: {words}"
+    words += " transductive" if entry.get("transductive") else ""
     return words + {"gain": "", "noise": " within noise", "loss": " hurts"}[entry["outcome"]]

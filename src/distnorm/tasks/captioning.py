@@ -42,7 +42,12 @@ from distnorm.metrics.correlations import kendall_tau, spearman_rho
 from distnorm.metrics.positives import row_numbers
 from distnorm.moments import Overlap
 from distnorm.normalization import ScoreNormalization
-from distnorm.tasks.shared_rows import SharedRows, is_transductive, plain_shared_rows
+from distnorm.tasks.shared_rows import (
+    SharedRows,
+    is_transductive,
+    plain_shared_rows,
+    transductive_text,
+)
 
 __all__ = [
     "RULES",
@@ -85,6 +90,7 @@ class CaptionResult:
     def __repr__(self) -> str:
         """One line."""
         values = ", ".join(f"{name}={value:.3f}" for name, value in self.metrics.items())
+        values += transductive_text(self.shared_rows, self.transductive)
         return f"CaptionResult({len(self.scores)} captions, {values})"
 
     def to_dict(self) -> dict[str, Any]:

@@ -24,7 +24,12 @@ from distnorm.metrics.ranks import best_ranks
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
 from distnorm.tasks.class_prior import class_ranking, prior_overlap
-from distnorm.tasks.shared_rows import SharedRows, is_transductive, plain_shared_rows
+from distnorm.tasks.shared_rows import (
+    SharedRows,
+    is_transductive,
+    plain_shared_rows,
+    transductive_text,
+)
 
 __all__ = [
     "ClassificationResult",
@@ -50,6 +55,7 @@ class ClassificationResult:
     def __repr__(self) -> str:
         """One line: sizes and accuracies."""
         values = ", ".join(f"{name}={value:.3f}" for name, value in self.metrics.items())
+        values += transductive_text(self.shared_rows, self.transductive)
         return f"ClassificationResult({self.n_images} images, {self.n_classes} classes, {values})"
 
     def to_dict(self) -> dict[str, Any]:

@@ -24,7 +24,12 @@ from distnorm.metrics.ranks import best_ranks, best_ranks_both_ways, pair_ranks
 from distnorm.normalization import ScoreNormalization, make
 from distnorm.system.progress import Progress
 from distnorm.tasks.repeats import check_row_pairs
-from distnorm.tasks.shared_rows import SharedRows, is_transductive, plain_shared_rows
+from distnorm.tasks.shared_rows import (
+    SharedRows,
+    is_transductive,
+    plain_shared_rows,
+    transductive_text,
+)
 
 __all__ = ["DIRECTIONS", "RetrievalResult", "evaluate_retrieval", "figures_of_scores", "pairing"]
 
@@ -53,7 +58,8 @@ class RetrievalResult:
     def __repr__(self) -> str:
         """One line: sizes and recall@1."""
         first = ", ".join(f"{k}={v:.3f}" for k, v in self.metrics.items() if k.endswith("@1"))
-        return f"RetrievalResult({self.n_images} images, {self.n_texts} texts, {first})"
+        seen = transductive_text(self.shared_rows, self.transductive)
+        return f"RetrievalResult({self.n_images} images, {self.n_texts} texts, {first}{seen})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the ranks."""

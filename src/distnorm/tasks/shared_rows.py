@@ -7,7 +7,14 @@ from typing import Any
 
 from distnorm.moments import Overlap
 
-__all__ = ["SharedRows", "is_transductive", "mostly_shared", "plain_shared_rows", "shared_text"]
+__all__ = [
+    "SharedRows",
+    "is_transductive",
+    "mostly_shared",
+    "plain_shared_rows",
+    "shared_text",
+    "transductive_text",
+]
 
 SharedRows = Mapping[str, Overlap | None]
 """By side; None where statistics of older files do not say."""
@@ -21,6 +28,12 @@ def is_transductive(shared: SharedRows) -> bool:
 def mostly_shared(shared: SharedRows) -> bool:
     """Whether at least half of a side was: more than equal captions of different images give."""
     return any(each is not None and each.share >= 0.5 for each in shared.values())
+
+
+def transductive_text(shared: SharedRows, transductive: bool) -> str:
+    """What a one-line result ends with: that it is transductive, and which rows were fitted."""
+    text = shared_text(shared)
+    return "" if not transductive else f", transductive ({text})" if text else ", transductive"
 
 
 def plain_shared_rows(shared: SharedRows) -> dict[str, Any]:
