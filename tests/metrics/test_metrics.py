@@ -66,18 +66,20 @@ def test_both_directions_at_once_rank_like_one_after_the_other(problem, tile, sh
         np.testing.assert_array_equal(got, np.minimum.reduceat(every, positives.indptr[:-1]))
 
 
-def test_large_tiles_count_what_a_sort_counts(rng):
-    queries, items = (rng.normal(0, 1, (k, 6)).astype(np.float32) for k in (1100, 4500))
-    truth = Positives.of(rng.integers(0, 4500, 1100), 1100, 4500)
-    back_truth = Positives.of(rng.integers(0, 1100, 4500), 4500, 1100)
+@pytest.mark.parametrize("noise", [0.05, 5.0], ids=["few are before", "many are before"])
+def test_large_tiles_count_what_a_sort_counts(rng, noise):
+    items = rng.normal(0, 1, (4500, 12)).astype(np.float32)
+    own, back_own = rng.integers(0, 4500, 1100), rng.integers(0, 1100, 4500)
+    queries = items[own] + rng.normal(0, noise, (1100, 12)).astype(np.float32)
+    items[:50] = items[50:100]
+    truth, back_truth = Positives.of(own, 1100, 4500), Positives.of(back_own, 4500, 1100)
     forth = Ranking(queries, items, items[:, 0])
     back = Ranking(items, queries, queries[:, 1])
     found = best_ranks_both_ways(forth, back, (truth, back_truth))
     for ranking, positives, got in ((forth, truth, found[0]), (back, back_truth, found[1])):
         scores = ranking.queries.astype(np.float64) @ ranking.items.T.astype(np.float64)
         scores -= ranking.bias.astype(np.float64)
-        own = scores[np.arange(len(scores)), positives.indices]
-        np.testing.assert_array_equal(got, 1 + (scores > own[:, None]).sum(axis=1))
+        np.testing.assert_array_equal(got, brute_ranks(scores, positives))
 
 
 @given(problems())

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 import distnorm
 from distnorm import DistnormError, make
+from distnorm.methods.quadratic import shrunk_covariance
+from distnorm.moments import Moments
 
 PAIRWISE = ("dot", "dn", "dn*", "dn2", "is", "nnn", "csls", "sinkhorn")
 
@@ -238,6 +240,9 @@ def test_low_rank_and_shrunk_order_two():
     np.testing.assert_allclose(whole.item_bias(images=X), full.item_bias(images=X), atol=1e-9)
     low = make("dn2", rank=10).fit(images=X, texts=Y)
     assert np.corrcoef(low.item_bias(images=X), full.item_bias(images=X))[0, 1] > 0.98
+    form = shrunk_covariance(low.moments("text"))
+    spread = form.average_along(Moments(order=2).update(X))
+    np.testing.assert_allclose(spread, form.along(X).mean(), rtol=1e-9)
     few = make("dn2").fit(images=X[:6], texts=Y[:6])
     bare = make("dn2", shrinkage=0.0).fit(images=X[:6], texts=Y[:6])
     assert np.ptp(few.item_bias(images=X) - bare.item_bias(images=X)) > 1e-4

@@ -39,6 +39,8 @@ __all__ = [
 _Places = npt.NDArray[np.intp]
 # Numbers of a tile that is kept, at most.
 _MOST = 1 << 20
+# One score in so many may be looked at by itself.
+_FEW = 16
 
 
 @dataclass(eq=False)
@@ -119,9 +121,15 @@ class RankCount:
         return self._row, self._column, self._own
 
     def see(
-        self, scores: npt.NDArray[Any], queries: slice, items: slice, error: _Float64, axis: int
+        self,
+        engine: Any,
+        scores: npt.NDArray[Any],
+        queries: slice,
+        items: slice,
+        error: _Float64,
+        axis: int,
     ) -> None:
-        """Count in a tile of scores, whose items lie along ``axis``."""
+        """Count in a tile of an engine's scores, whose items lie along ``axis``."""
         if self._counted is not None:
             scores[:, ~self._counted[items]] = -np.inf
         first, last = np.searchsorted(self._row, (queries.start, queries.stop))
@@ -132,25 +140,40 @@ class RankCount:
             lines = scores
             if not self._one_each:
                 lines = scores[local] if axis == 1 else scores[:, local]
-            self._count(lines, pairs, items, error[local], axis)
+            self._count(engine.flags(lines.shape), lines, pairs, items, error[local], axis)
 
     def _count(
-        self, lines: npt.NDArray[Any], pairs: slice, items: slice, error: _Float64, axis: int
+        self,
+        reached: npt.NDArray[np.bool_],
+        lines: npt.NDArray[Any],
+        pairs: slice,
+        items: slice,
+        error: _Float64,
+        axis: int,
     ) -> None:
         own = self._own[pairs]
         lower, upper = (x.astype(lines.dtype) for x in (own - error, own + error))
-        if axis == 1:
-            lower, upper = lower[:, None], upper[:, None]
-        above = lines > upper
-        ahead = _sums(above, axis)
-        near = np.flatnonzero(np.not_equal(above, lines >= lower, out=above))
-        if len(near):
-            which, column = np.divmod(near, lines.shape[1])
-            if axis == 0:
-                which, column = column, which
-                order = np.argsort(which, kind="stable")
-                which, column = which[order], column[order]
-            self._decide(which + pairs.start, column + items.start, ahead, pairs.start)
+        at: Any = (slice(None), None) if axis == 1 else slice(None)
+        np.greater_equal(lines, lower[at], out=reached)
+        few = np.count_nonzero(reached) < lines.size // _FEW
+        if few:
+            # Those that reach it are looked at one by one.
+            left = np.flatnonzero(reached)
+        else:
+            above = lines > upper[at]
+            left = np.flatnonzero(np.not_equal(above, reached, out=reached))
+        row, column = np.divmod(left, lines.shape[1])
+        which, other = (row, column) if axis == 1 else (column, row)
+        if few:
+            clear = np.take(lines, left) > upper[which]
+            ahead = np.bincount(which[clear], minlength=len(own))
+            which, other = which[~clear], other[~clear]
+        else:
+            ahead = _sums(above, axis)
+        if axis == 0:
+            order = np.argsort(which, kind="stable")
+            which, other = which[order], other[order]
+        self._decide(which + pairs.start, other + items.start, ahead, pairs.start)
         with self._lock:
             self.ranks[pairs] += ahead
 
@@ -177,7 +200,7 @@ class _Band:
         """As `Part.see`."""
         columns = slice(start, start + w)
         if self._back is not None:
-            self._back.see(scores[0], self.rows, columns)
+            self._back.see(engine, scores[0], self.rows, columns)
         gate = self._forth.pairs.gate
         if gate is None:
             tile = engine.part(scores, rows)
@@ -185,7 +208,7 @@ class _Band:
             tile, bias = scores[0][rows], scores[1]
             if bias is not None:
                 tile -= np.multiply.outer(gate[self.rows].astype(tile.dtype), bias)
-        self._forth.see(tile, self.rows, columns, error, 1)
+        self._forth.see(engine, tile, self.rows, columns, error, 1)
 
 
 class _Back:
@@ -195,7 +218,7 @@ class _Back:
         self._count, self._sizes = count, sizes
         self._engine = NumpyEngine(count.pairs.queries.astype(dtype, copy=False))
 
-    def see(self, tile: npt.NDArray[Any], rows: slice, columns: slice) -> None:
+    def see(self, engine: Any, tile: npt.NDArray[Any], rows: slice, columns: slice) -> None:
         """Count in a tile of bare products, which stays as it is."""
         bias, gate = self._count.pairs.bias, self._count.pairs.gate
         if bias is not None:
@@ -203,7 +226,7 @@ class _Back:
             column = bias.astype(tile.dtype)[:, None]
             tile = tile - (column if gate is None else column * gate[columns].astype(tile.dtype))
         error = self._engine.error(float(self._sizes[rows].max()), bias, columns)
-        self._count.see(tile, columns, rows, error, 0)
+        self._count.see(engine, tile, columns, rows, error, 0)
 
 
 def count_ranks(

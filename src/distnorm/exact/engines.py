@@ -20,6 +20,7 @@ subnormal numbers.
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -201,10 +202,14 @@ class NumpyEngine:
 
     def above(self, part: _Float32, threshold: _Float64) -> tuple[_Places, _Places]:
         """As `Engine.above`; places are columns."""
-        if self._flags.size < part.size:
-            self._flags = np.empty(part.size, dtype=bool)
-        flags = self._flags[: part.size].reshape(part.shape)
-        return reaching(part, threshold, flags)
+        return reaching(part, threshold, self.flags(part.shape))
+
+    def flags(self, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        """Room for a mask of a shape, which the next call uses again."""
+        size = math.prod(shape)
+        if self._flags.size < size:
+            self._flags = np.empty(size, dtype=bool)
+        return self._flags[:size].reshape(shape)
 
     @staticmethod
     def values(

@@ -25,9 +25,9 @@ __all__ = ["Part", "Shares", "Source", "rounded_up", "show_products", "within", 
 
 _Float64 = npt.NDArray[np.float64]
 _Progress = Callable[[int], None]
-# Queries and items of a tile of about 4 MB; eight bytes of a mask may be added at a time, so at
+# Queries and items of a tile of about 8 MB; eight bytes of a mask may be added at a time, so at
 # most 8 x 255 items.
-TILE = [510, 2040]
+TILE = [1020, 2040]
 # Scores from which another thread is worth starting.
 _WORTH = 1 << 18
 

@@ -120,7 +120,7 @@ def _radius(bank: Array, mean: Any) -> float:
     for rows in blocks(bank.shape[0], _BANK_ROWS):
         block = as_working(bank[rows, ...])
         centered = block - from_numpy(mean, block)
-        squares = namespace(block).sum(centered * centered, axis=1)
+        squares = namespace(block).vecdot(centered, centered)
         largest = max(largest, float(namespace(block).max(squares)))
     return math.sqrt(largest)
 

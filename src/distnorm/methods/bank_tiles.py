@@ -20,6 +20,7 @@ from distnorm.arrays import (
     as_working,
     blocks,
     like_array,
+    namespace,
     rows_per_block,
     to_numpy,
 )
@@ -52,7 +53,7 @@ def log_mean_exponential(
 
     found = []
     for rows, left in _chunks(items, 1):
-        reach = beta * radius * np.sqrt(np.einsum("ij,ij->i", left, left, dtype=np.float64))
+        reach = beta * radius * np.sqrt(namespace(left).vecdot(left, left).astype(np.float64))
         own = linear[rows]
 
         def part(some: slice, reach: Float64 = reach, own: Float64 = own) -> _Exponentials:

@@ -83,7 +83,9 @@ class Covariance:
         if self.full is not None:
             return max(0.0, float(np.vdot(self.full, moments.second_moment())))
         if moments.factor is None:
-            return float(np.mean(self.along(moments.second_moment())))
+            second, factor = moments.second_moment(), np.asarray(self.factor)
+            whole = float(np.vdot(factor @ second, factor) - self.mean @ second @ self.mean)
+            return max(0.0, whole + self.isotropic * float(np.trace(second)))
         rest = moments.residual / moments.weight / moments.factor.shape[1]
         leading = float(np.sum(self.along(moments.factor))) / moments.weight
         return float(leading + rest * self._trace())

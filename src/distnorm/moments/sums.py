@@ -22,7 +22,6 @@ own conversion takes several times as long.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from distnorm.arrays import Array, as_working, blocks, check_embeddings, namespa
 from distnorm.device.settings import in_memory, on_device
 from distnorm.device.sums import gram, sum_of_rows
 from distnorm.moments.sketch import LEADING
+from distnorm.system.threads import single_threaded_blas, threads
 
 __all__ = ["LARGEST_EXACT", "BlockSums", "sum_rows"]
 
@@ -159,12 +159,12 @@ def _sum_weighted(x: Array, weights: npt.NDArray[np.float64], second: bool) -> B
 
 def _sum_in_parallel(x: npt.NDArray[np.floating], second: bool) -> BlockSums | None:
     """Sums over all rows, or None if a value is unfit for summing in float32."""
-    workers = min(os.cpu_count() or 1, 8)
+    workers = min(threads(), 8)
     # One contiguous stretch a worker, added in order: the same input gives the same sums.
     stretch = -(-x.shape[0] // workers // _ROWS) * _ROWS
     total = _zero(x.shape[1], second)
     total.signs = signs = np.empty((len(x), LEADING), bool) if x.shape[1] >= LEADING else None
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool, single_threaded_blas():
         for part in pool.map(
             lambda rows: _sum_stretch(x[rows, ...], second, None if signs is None else signs[rows]),
             blocks(len(x), stretch),
