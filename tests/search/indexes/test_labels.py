@@ -12,8 +12,8 @@ faiss = pytest.importorskip("faiss", reason="indexes of many kinds")
 from distnorm.search.indexes.faiss import FaissIndex
 
 
-def built(kind, rows):
-    index = faiss.index_factory(rows.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+def built(kind, rows, metric=faiss.METRIC_INNER_PRODUCT):
+    index = faiss.index_factory(rows.shape[1], kind, metric)
     index.train(rows)
     index.add(rows)
     return FaissIndex(index)
@@ -41,12 +41,24 @@ def test_a_check_says_nothing_of_the_lengths_of_codes(index_world):
 
 def test_a_check_asks_codes_on_rows_as_they_come_back(index_world):
     rows = np.tile(index_world.items[:100], (3, 1)).astype(np.float32)
-    index = built("PQ6x4", rows)
-    for method in ("dn", "nnn"):
-        norm = index_world.norm(method)
-        if method == "nnn":
-            index.upload_bias(norm)
-        assert index.check(norm, queries=index_world.queries, k=3).agreement > 0.9
+    for metric in (faiss.METRIC_INNER_PRODUCT, faiss.METRIC_L2):
+        index = built("PQ6x4", rows, metric)
+        assert index.check(queries=index_world.queries, k=3).agreement > 0.9
+        for method in ("dn", "nnn"):
+            norm = index_world.norm(method)
+            if method == "nnn":
+                index.upload_bias(norm)
+            assert index.check(norm, queries=index_world.queries, k=3).agreement > 0.9
+
+
+def test_a_check_of_raw_rows_says_so(index_world):
+    rows = (7 * index_world.items[:100]).astype(np.float32)
+    for metric in (faiss.METRIC_INNER_PRODUCT, faiss.METRIC_L2):
+        index = built("Flat", rows, metric)
+        found = index.check(index_world.norm("dn"), queries=index_world.queries)
+        assert (found.unit_length, found.healthy, found.agreement) == (False, False, None)
+        with pytest.raises(DistnormError, match="index normalised embeddings"):
+            index.upload_bias(index_world.norm("nnn"))
 
 
 def test_hash_codes_are_refused():

@@ -128,6 +128,8 @@ def bias_of(system: System, norm: ScoreNormalization, side: str, rows: NDArray) 
     # A cosine index ranks by direction whatever the stored length, and a compressed one gives rows
     # back at another length than they had.
     turned = system.metric == "cos" or system.capabilities.compressed
+    if norm.input == "unit" and not turned:
+        system.check_unit_rows()
     unit = normalize(rows) if turned else rows
     return to_numpy(norm.item_bias(unit, modality=side), np.float64)
 

@@ -134,6 +134,8 @@ def check_index(
         if served is not None and served.item_by_item and not given:
             recomputed = changed = 0
     asked = None if queries is None else query_rows(queries, dimension)
+    if norm is not None and norm.input == "unit" and not system.unit_rows:
+        asked = None  # what such an index finds is refused, and the check says why
     best = [] if asked is None else [KBest(k) for _ in asked]
     names: list[Any] = []
     seen, with_bias, sum_, unit = 0, 0, np.zeros(dimension), True
@@ -167,6 +169,9 @@ def check_index(
                 bias = bias_of(system, norm, side, kept)
                 if system.capabilities.compressed and system.metric != "cos" and not biased:
                     bias *= lengths  # a shift, on rows at the lengths they came back at
+            if system.metric == "l2":
+                # An index by L2 subtracts half of the squared lengths that it keeps.
+                bias = (0.0 if bias is None else bias) + (lengths**2 - 1) / 2
             lists = topk(CheckedRows(asked, "queries"), CheckedRows(rows, "items"), k, bias)
             for one, scores, places in zip(best, *lists, strict=True):
                 # In rising order, as a tie goes to the lowest.
