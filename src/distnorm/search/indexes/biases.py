@@ -125,8 +125,7 @@ def read_stored(system: System, column: str, ids: Sequence[Any]) -> Float64:
 
 def bias_of(system: System, norm: ScoreNormalization, side: str, rows: NDArray) -> Float64:
     """Biases of rows as the index ranks them."""
-    # A cosine index ranks by direction whatever the stored length, and a compressed one gives rows
-    # back at another length than they had.
+    # A cosine index ranks by direction, and a compressed one gives rows back at other lengths.
     turned = system.metric == "cos" or system.capabilities.compressed
     if norm.input == "unit" and not turned:
         system.check_unit_rows()
