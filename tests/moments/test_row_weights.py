@@ -83,8 +83,13 @@ def test_a_weight_is_a_number_of_copies(kind):
     assert weighted.count == np.count_nonzero(times)
     assert weighted.weight == times.sum() == repeated.weight
     np.testing.assert_allclose(weighted.mean, repeated.mean, atol=1e-13)
-    error = weighted.uncertainty().standard_error
-    assert error == pytest.approx(repeated.uncertainty().standard_error)
+    errors = [m.uncertainty().standard_error for m in (weighted, repeated)]
+    # Copies tell nothing more of the mean.
+    assert errors[0] * np.sqrt(weighted.count - 1) == pytest.approx(
+        errors[1] * np.sqrt(repeated.count - 1)
+    )
+    scaled = Moments(**kind).update(rows, weights=1e-6 * times)
+    assert scaled.uncertainty().standard_error == pytest.approx(errors[0])
     if kind == {"order": 2}:
         np.testing.assert_allclose(weighted.covariance(), repeated.covariance(), atol=1e-13)
     if "rank" in kind:

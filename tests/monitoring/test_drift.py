@@ -44,7 +44,8 @@ def test_moment_match_against_simulation():
     rows = np.random.default_rng(0).normal(size=(200_000, 4)) ** 2 @ weights
     first, second = (Moments(4, order=2) for _ in range(2))
     for part in (first, second):
-        part.count, part.weight, part.second = 10**6, 1e6, np.diag(weights) * 10**6
+        part.count, part.weight, part.worth = 10**6, 1e6, 1e6
+        part.second = np.diag(weights) * 10**6
         part.squares, part.unit_length = float(weights.sum()) * 10**6, False
     for q in (0.9, 0.99, 0.999):
         second.sum = np.zeros(4)

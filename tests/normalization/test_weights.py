@@ -8,6 +8,7 @@ import pytest
 import distnorm
 from distnorm import DistnormError, make, normalize
 from distnorm.methods.registry import parse_method
+from distnorm.monitoring.drift import difference
 
 RNG = np.random.default_rng(0)
 X = normalize((RNG.standard_normal((80, 16)) + 0.5).astype(np.float32))
@@ -209,6 +210,31 @@ def test_numbers_stay_under_density(text, tmp_path):
         assert found.effective["image"] < 80
     assert again.remove(texts=Q[:20]).effective["text"] == second.effective["text"]
     assert whole.forget(0.5).effective["text"] == TIMES[30:].sum()
+
+
+@pytest.mark.parametrize("scale", [1, 1e6, 1e-6])
+def test_what_is_learned_from_weighted_rows_keeps_their_weights(scale):
+    """A refreshed watch and cross-fitting, whatever the scale."""
+    numbers = {"image": scale * np.tile([1.0, 3.0], 40), "text": scale * TIMES}
+    fitted = norm("nnn").fit(images=X, texts=Q, weights=numbers)
+    watch = distnorm.Watch(fitted, window=64)
+    watch.update(images=X[:64])
+    fresh = watch.refreshed(keep=0.5)
+    # The latest 40 of the bank and 64 new ones, each worth the mean of the fitted.
+    assert fresh.effective["image"] == pytest.approx(scale * 2 * 104)
+    others = norm("nnn").fit(images=X[::2], texts=Q[1::2])
+    assert difference(fitted, others).interchangeable
+    fitted.calibrate(images=X, texts=Q)
+    found = fitted.notes.calibration["cross_fitted"], float(fitted.threshold(0.1))
+    plain = norm("nnn").fit(
+        images=X, texts=Q, weights={"image": np.tile([1.0, 3.0], 40), "text": TIMES}
+    )
+    plain.calibrate(images=X, texts=Q)
+    even = norm("nnn").fit(images=X, texts=Q).calibrate(images=X, texts=Q)
+    assert found == (True, pytest.approx(float(plain.threshold(0.1)), abs=1e-6))
+    assert abs(found[1] - float(even.threshold(0.1))) > 1e-4
+    moments = norm("dn").fit(images=X, texts=Q, weights=numbers).calibrate(images=X, texts=Q)
+    assert not moments.notes.calibration["cross_fitted"]
 
 
 def test_what_cannot_be_weighed():

@@ -39,6 +39,19 @@ def test_the_mean_approaches_that_of_a_fit_on_everything():
     assert distances[-1] < 0.6 * distances[0]
 
 
+@pytest.mark.parametrize("method", ["dn", "nnn"])
+def test_the_scale_of_weights_that_the_start_was_given_is_nothing(method):
+    means = []
+    for scale in (1.0, 1e5, 1e-5):
+        start = distnorm.make(method).fit(
+            images=ITEMS, texts=TEXTS[:300], weights={"text": scale * np.arange(1.0, 301)}
+        )
+        learner = Learner(ITEMS, "text", start)
+        learner.add(TEXTS[300:])
+        means.append(learner.propose().norm.moments("text").mean)
+    np.testing.assert_allclose(means[1:], [means[0]] * 2, atol=1e-9)
+
+
 def test_nothing_is_used_before_there_are_enough_different_queries():
     learner = Learner(ITEMS, "text")
     learner.add(TEXTS[:60])

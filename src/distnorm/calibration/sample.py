@@ -221,7 +221,12 @@ def calibration_warnings(table: Mapping[str, Any]) -> list[str]:
 
 
 def _same_rows(statistics: SideStatistics, rows: CheckedRows, shared: Overlap | None) -> bool:
-    """Whether statistics come from these rows, or from nearly these and hardly others."""
+    """Whether statistics come from these rows, or from nearly these and hardly others.
+
+    Not if weights were given that no bank keeps: no fold can be weighed like them.
+    """
+    if statistics.given and statistics.bank is None:
+        return False
     if statistics.came_from(rows):
         return True
     n = rows.shape[0]
@@ -313,7 +318,9 @@ def _cross_fitted(
             for at, side in enumerate(norm.sides):
                 if seen[at]:
                     outside = np.flatnonzero((folds[at] >= 0) & ~np.isin(folds[at], (i, j)))
-                    anew = norm.clone().partial_fit(**{side: rows[at].take(outside)})
+                    part = rows[at].take(outside)
+                    weights = norm.statistics[side].weights_of(part)
+                    anew = norm.clone().partial_fit(weights=weights, **{side: part})
                     fresh[side] = anew.statistics[side]
             # The choice of `auto` stays: folds are no reason to choose anew.
             rest = norm.with_statistics(fresh)

@@ -68,6 +68,6 @@ class Scorer(Protocol):
 
     def clone(self) -> Scorer: ...  # noqa: D102
 
-    def partial_fit(self, **embeddings: Rows) -> Scorer: ...  # noqa: D102
+    def partial_fit(self, *, weights: Any = None, **embeddings: Rows) -> Scorer: ...  # noqa: D102
 
     def with_statistics(self, statistics: Mapping[str, SideStatistics]) -> Scorer: ...  # noqa: D102

@@ -191,7 +191,7 @@ class _Sums:
         return self.sound(pickle.loads(total) if total else self.empty())
 
     def sound(self, moments: Moments) -> Moments:
-        if moments.count and not moments.weight:
+        if self._weights is not None and not moments.count:
             raise DistnormError(
                 f"weights in column {self._weights!r} that are all 0", "some above 0", "mend them"
             )

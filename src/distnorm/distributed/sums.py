@@ -24,21 +24,14 @@ def add_rows(
     *,
     weights: Float64 | None = None,
 ) -> None:
-    """Add rows, (n, d), in float64; messages call the first one row ``start`` of ``name``."""
+    """Add rows, (n, d), in float64; messages call the first one row ``start`` of ``name``.
+
+    Rows of weight 0 are as if absent; here these may be all.
+    """
     rows = check_form(rows, name, moments.dimension)
     try:
         if weights is None or weights.any():
             moments.update(rows, name, weights, exact=True)
-        else:
-            moments.include(_weightless(rows, name, moments))
     except DistnormError:
         check_rows(rows, name, start)  # names the row by its number in the whole
         raise
-
-
-def _weightless(rows: npt.NDArray[Any], name: str, like: Moments) -> Moments:
-    """Rows that are counted and weigh nothing, which `Moments.update` takes beside others only."""
-    kept = Moments(order=like.order, rank=like.rank).update(rows, name)
-    none = Moments(rows.shape[1], order=like.order, rank=like.rank)
-    none.count, none.unit_length, none.sketch = kept.count, kept.unit_length, kept.sketch
-    return none

@@ -254,6 +254,16 @@ class SideStatistics:
         """Weights of each part of the bank, ones where there are none."""
         return self.weights or tuple(np.ones(part.shape[0]) for part in self.bank or ())
 
+    def weights_of(self, rows: CheckedRows) -> Float64 | None:
+        """Weights of fitted rows, (k,), by those that the bank was given; None if it was not."""
+        if not self.given or not self.bank:
+            return None
+        values = np.concatenate(self.weights_of_parts())
+        kept = to_numpy(as_working(self.bank_rows())).astype(np.float32)
+        known = {row.tobytes(): value for row, value in zip(kept, values, strict=True)}
+        usual, asked = float(values.mean()), to_numpy(as_working(rows.rows)).astype(np.float32)
+        return np.array([known.get(row.tobytes(), usual) for row in asked])
+
     @property
     def weighted(self) -> bool:
         """Whether rows do not all count 1."""

@@ -13,7 +13,8 @@ in the sketch (`distnorm.moments.sketch`), less what folding and their small num
 there is none, 3 dimensions of equal weight are assumed (CLIP ViT-B/16 on COCO has 7), which makes
 the test say "different" less readily; results say so.
 
-Rows that come r times on average count as n / r: an image once per caption is one image.
+Rows that come r times on average count as n / r: an image once per caption is one image. Where rows
+have weights, n is how many they are worth, on any scale of the weights.
 
 Rows in a stream hang together: n of them in a row are cut into blocks of b, and the block means
 give V_B = (their covariance) / (number of blocks) and its own error, so that T / nu follows F
@@ -89,9 +90,9 @@ def compare_means(
             f"means of {first.dimension} and {second.dimension} dimensions", "one model", "refit"
         )
     for each in (first, second):
-        if each.count < 2 or each.weight <= 1:
+        if each.count < 2 or each.worth <= 1:
             raise DistnormError(
-                f"a mean of {min(each.count, each.weight):g} rows",
+                f"a mean of {min(each.count, each.worth):g} rows",
                 "at least 2",
                 "a single row has no spread",
             )
@@ -101,7 +102,7 @@ def compare_means(
     square = float(d @ d)
     errors = [_error(each) for each in (first, second)]
     if of_blocks is not None:
-        plain = _spread(second) / second.weight
+        plain = _spread(second) / second.worth
         errors[1] = max(plain, of_blocks.variance)
     total = sum(errors)
     if total <= 0:
@@ -166,8 +167,9 @@ def _own_covariance(moments: Moments) -> Float64 | None:
 def _spread(moments: Moments) -> float:
     """tr(S), unbiased."""
     mean = moments.mean
-    n = moments.weight
-    return max(0.0, moments.squares / n - float(mean @ mean)) * n / (n - 1)
+    n = moments.worth
+    spread = max(0.0, moments.squares / moments.weight - float(mean @ mean))
+    return spread * n / (n - 1)
 
 
 def _error(moments: Moments) -> float:
@@ -175,7 +177,7 @@ def _error(moments: Moments) -> float:
     repeats = 1.0 if moments.sketch is None else moments.sketch.repeats
     if moments.weight != moments.count:
         repeats = 1.0  # weights have taken repeats into account
-    return _spread(moments) * repeats / moments.weight
+    return _spread(moments) * repeats / moments.worth
 
 
 def _counts(first: Moments, second: Moments) -> tuple[int, int]:

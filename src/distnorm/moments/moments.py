@@ -8,8 +8,8 @@ For rows x_1 .. x_n in R^d the state is (count, sums), never the mean itself:
     covariance S = second / n - m m'           (population; the second cumulant of the sample)
     standard error of m: e = sqrt(tr(S) / (n - 1)), the expected length of m - E[x]
 
-A row with a weight w stands for w rows: each sum holds w times its term, and n in the mean, the
-covariance and the error is the sum of the weights.
+A row with a weight w counts as w rows: each sum holds w times its term, and n in the mean and the
+covariance is the sum of the weights; in the error it is how many rows they are worth, on any scale.
 
 Adding sums is associative and commutative, so any chunking, order and sharding gives the same
 statistics up to float64 rounding, and subtracting a shard's sums takes it out again.
@@ -345,7 +345,7 @@ class Moments:
         m = self.mean
         norm = float(np.linalg.norm(m))
         spread = max(0.0, self.squares / self.weight - norm**2)
-        error = math.sqrt(spread / (self.weight - 1)) if self.weight > 1 else math.inf
+        error = math.sqrt(spread / (self.worth - 1)) if self.worth > 1 else math.inf
         relative = error / norm if norm else math.inf
         cosine = math.sqrt(max(0.0, 1 - relative**2)) if math.isfinite(relative) else 0.0
         return MeanUncertainty(self.count, norm, error, relative, cosine)

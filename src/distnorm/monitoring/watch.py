@@ -173,7 +173,13 @@ class Watch:
         """The normalization with the kept rows added and its own counting for ``keep``."""
         norm = self.norm.with_statistics({}).forget(keep)
         rows = {side: rows for side, rows in self._rows.items() if len(rows)}
-        return norm.partial_fit(**rows) if rows else norm
+        # Beside rows that were given numbers, new ones count as much as these on average.
+        usual = {
+            side: np.full(len(rows[side]), each.moments.weight / each.moments.count)
+            for side, each in norm.statistics.items()
+            if each.given and side in rows
+        }
+        return norm.partial_fit(weights=usual or None, **rows) if rows else norm
 
     def to_dict(self) -> dict[str, Any]:
         """Where it stands, for JSON."""

@@ -145,9 +145,12 @@ class Learner:
             norm = make("dn", **self._about)
         else:
             norm = copy.copy(self.start)
-            worth = norm.effective[self.side]
-            if worth > PRIOR:
-                norm.forget(PRIOR / worth)
+            known = norm.statistics[self.side].moments
+            if known.worth > PRIOR:
+                norm.forget(PRIOR / known.worth)
+            if known.count:
+                # Numbers that its rows were given may be of any scale.
+                weights = weights * (known.weight / known.worth)
         norm.partial_fit(weights={self.side: weights}, **{self.side: bank})
         other = norm.names.other(self.side)
         if norm.moments(other) is None and self.items is not None:
