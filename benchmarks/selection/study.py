@@ -1,4 +1,4 @@
-"""Does the label-free choice pay, and does it ever harm? 27 sets, four sample sizes.
+"""Does the label-free choice pay, and does it ever harm? 30 sets, four sample sizes.
 
 For each set, direction and split: so many unlabelled, unpaired samples a side from a pool; the
 choice sees them and the gallery, and nothing else; recall@1 (top-1 accuracy for classification) of

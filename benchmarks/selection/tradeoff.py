@@ -2,8 +2,10 @@
 
 The evidence of each cell is that of `study`; the choice is made from it with each price in turn on
 the development sets, and with `distnorm.selection.decision.PRICE`, the one in use, on those that
-are held back. Shares are of the best fixed method and strength, and of the oracle, which takes the
-best one for every set and direction with hindsight.
+are held back. Shares are of three choices with hindsight: the best fixed method and strength, the
+best method of each cell (set and direction) at the default strength of 1/2, and the oracle, which
+takes the best of five methods and eight strengths for each cell. The last two may keep the dot
+product.
 
 Run: python benchmarks/selection/tradeoff.py [--quick] [--repeats SPLITS] [--sizes N,...]
 """
@@ -34,7 +36,7 @@ from distnorm.selection import rule  # noqa: E402
 from distnorm.selection.decision import PRICE, decide  # noqa: E402
 from distnorm.selection.scored import CORRECTIONS, Scored, Weighing  # noqa: E402
 
-PRICES = tuple(PRICE * factor for factor in (0, 0.25, 0.5, 1, 2, 4))
+PRICES = (0.0, 0.2, 0.4, PRICE, 0.6, 0.8, 1.6)
 
 Cell = tuple[str, str, int]
 
@@ -95,7 +97,17 @@ def gains(name: str, repeats: int, sizes: list[int]) -> Iterator[tuple[Cell, lis
 
 def table(cells: dict[Cell, np.ndarray], sizes: list[int]) -> list[str]:
     """Markdown: a row for each price and size, of the sets held back for the one in use."""
-    head = ["sets", "price", "samples", "gain", "best fixed", "oracle", "below -0.5", "worst"]
+    head = [
+        "sets",
+        "price",
+        "samples",
+        "gain",
+        "best fixed",
+        "best at 1/2",
+        "oracle",
+        "below -0.5",
+        "worst",
+    ]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for held, n in ((held, n) for held in (False, True) for n in sizes):
         keys = [key for key in cells if key[2] == n and (key[0] in sets.HELD_BACK) == held]
@@ -104,6 +116,8 @@ def table(cells: dict[Cell, np.ndarray], sizes: list[int]) -> list[str]:
         means = 100 * np.array([cells[key].mean(axis=0) for key in keys])
         fixed = means[:, len(PRICES) :]
         oracle, best = fixed.max(axis=1).mean(), fixed.mean(axis=0).max()
+        half = fixed[:, [at for at, (_, strength) in enumerate(FIXED) if strength in (0, 0.5)]]
+        default = half.max(axis=1).mean()
         for at, price in enumerate(PRICES):
             if held and price != PRICE:
                 continue
@@ -115,6 +129,7 @@ def table(cells: dict[Cell, np.ndarray], sizes: list[int]) -> list[str]:
                 f"{n}",
                 f"{own.mean():+.2f}",
                 f"{own.mean() / best:.0%}",
+                f"{own.mean() / default:.0%}",
                 f"{own.mean() / oracle:.0%}",
                 f"{(own < -0.5).sum()} of {len(keys)}",
                 f"{own.min():+.1f}, {name}, {side} queries",
@@ -128,7 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="1 split of two sets: no result")
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--sizes", default="100,300")
+    parser.add_argument("--sizes", default="10,30,100,300")
     options = parser.parse_args()
     if not sets.folder().is_dir():
         raise SystemExit(f"no real features in {sets.folder()}: set DISTNORM_REAL_DATA")
