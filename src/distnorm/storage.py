@@ -77,7 +77,11 @@ def read(
     name = os.fspath(path)
     with plain_errors(name):
         if Path(path).is_dir():
-            raise DistnormError(f"the directory {name}", "a file", "name the file in it")
+            raise DistnormError(
+                f"the directory {name}",
+                what,
+                "name the file; statistics of a store's vectors are made by distnorm fit",
+            )
         if not Path(path).exists():
             raise missing_file(Path(path), what)
     try:
