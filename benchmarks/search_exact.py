@@ -39,7 +39,7 @@ from distnorm.system.threads import threads
 
 QUERIES = 1000
 SIZES, KS, DIMENSIONS = (50_000, 200_000, 500_000), (1, 10, 100), (256, 512, 768)
-FEW = (1, 2, 4, 16, 64)
+FEW, FEW_DIMENSIONS = (1, 2, 4, 16, 64), (128, 512)
 RESULTS = HERE / "results" / "search_exact.json"
 
 
@@ -153,8 +153,12 @@ def main() -> None:
     n = 200 if quick else QUERIES
     kept = json.loads(RESULTS.read_text()) if options.few and not quick else None
     results = kept["results"]["runs"] if kept else many(sizes, n, repeats, quick)
-    every = random_rows(sizes[1], 512)
-    few = [side_by_side(every, queries_like(every, n), 10, repeats + 4, "prepared") for n in FEW]
+    few = []
+    for d in FEW_DIMENSIONS:
+        every = random_rows(sizes[1], d)
+        for one in FEW:
+            asked = queries_like(every, one)
+            few.append(side_by_side(every, asked, 10, 3 * repeats, "prepared"))
     if kept:
         flat = kept["results"]["memory"]
     else:
@@ -171,7 +175,8 @@ def main() -> None:
     ]
     rows += [
         (
-            f"the same, {r['n']} queries in {r['items']} x 512, k = 10 (a prepared `Gallery`)",
+            f"the same, {r['n']} queries in {r['items']} x {r['dimensions']}, k = 10 "
+            "(a prepared `Gallery`)",
             f"{spread(r['speed'], digits=2)} ({spread(r['speed_prepared'], digits=2)})",
             wanted,
         )
